@@ -1,0 +1,104 @@
+"""The two commands of the README, on a machine with nothing but Python 3.11 or newer and git.
+
+    python3 dev.py demo [DEST]          make a project and show a real prediction from it (DEST: demo/iris)
+    python3 dev.py test [PYTEST ARGS]   the linters, the type checker and the tests
+
+Both work in .venv, which they make. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BIN = "Scripts" if os.name == "nt" else "bin"
+USAGE = "usage: python3 dev.py demo [DEST] | python3 dev.py test [PYTEST ARGS]"
+
+
+def main(arguments: list[str]) -> int:
+    if sys.version_info < (3, 11):  # noqa: UP036 - told in words, before anything else fails
+        print(f"dev.py: this is Python {sys.version.split()[0]}; 3.11 or newer is needed", file=sys.stderr)
+        return 1
+    try:
+        match arguments:
+            case ["demo"]:
+                return demo(HERE / "demo" / "iris")
+            case ["demo", dest]:
+                return demo(Path(dest).absolute())
+            case ["test", *rest]:
+                return test(rest)
+    except subprocess.CalledProcessError as error:
+        print(f"dev.py: {' '.join(map(str, error.cmd))} exited {error.returncode}", file=sys.stderr)
+        return 1
+    print(USAGE, file=sys.stderr)
+    return 2
+
+
+def demo(dest: Path) -> int:
+    """From nothing to a prediction: the commands that a project's own README gives, one after the other."""
+    if dest.exists():
+        print(f"dev.py: {dest} is there already; remove it or name another folder", file=sys.stderr)
+        return 1
+    tools = environment(HERE / ".venv", "--editable", f"{HERE}[dev]")
+    show([str(tools / "protoserve"), "new", str(dest), "--defaults"], HERE)
+    project = environment(dest / ".venv", "--editable", str(dest))
+    python = str(project / "python")
+    show([python, "train.py"], dest)
+    port = free_port()
+    print(f"$ PORT={port} {python} -m iris.server &", flush=True)
+    server = subprocess.Popen([python, "-m", "iris.server"], cwd=dest, env={**os.environ, "PORT": str(port)})
+    try:
+        show([python, "scripts/predict.py", "--target", f"127.0.0.1:{port}", "--wait", "60"], dest)
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(60)
+    print(f"\nThe project is in {dest}; its README.md says how to go on.")
+    return 0
+
+
+def test(arguments: list[str]) -> int:
+    """Without arguments: linters, types and all tests that need neither a new environment nor Docker."""
+    tools = environment(HERE / ".venv", "--editable", f"{HERE}[dev]")
+    show([str(tools / "ruff"), "check", "."], HERE)
+    show([str(tools / "ruff"), "format", "--check", "."], HERE)
+    show([str(tools / "python"), "-m", "mypy"], HERE)
+    show([str(tools / "python"), "-m", "pytest", *arguments], HERE)
+    return 0
+
+
+def environment(folder: Path, *requirements: str) -> Path:
+    """A virtual environment with these requirements; the folder of its commands."""
+    if not (folder / BIN).exists():
+        show([sys.executable, "-m", "venv", str(folder)], HERE)
+    pip = [str(folder / BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    show([*pip, *requirements], HERE)
+    return folder / BIN
+
+
+def show(command: list[str], folder: Path) -> None:
+    """Prints a command and runs it; raises CalledProcessError."""
+    name = os.path.relpath(command[0], folder) if Path(command[0]).is_relative_to(folder) else command[0]
+    print("$", name, *command[1:], flush=True)
+    subprocess.run(command, cwd=folder, check=True, env={**os.environ, "PATH": _path(command[0])})
+
+
+def _path(command: str) -> str:
+    """The PATH with the folder of the command first, as in an activated environment."""
+    folder = str(Path(command).parent) if shutil.which(command) is None or os.sep in command else ""
+    return os.pathsep.join(filter(None, [folder, os.environ.get("PATH", "")]))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""protoserve: gRPC model servers that a serving platform accepts the first time."""

@@ -1,0 +1,7 @@
+"""`python -m protoserve`."""
+
+import sys
+
+from protoserve.cli import main
+
+sys.exit(main())

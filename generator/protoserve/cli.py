@@ -1,0 +1,73 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+from protoserve import answers, origin
+
+# The questions of copier.yml, each an option of `protoserve new`.
+QUESTIONS = ("project_name", "package", "description", "framework", "port", "schema", "python_version")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 0, or 1 with the reason on standard error; 2 for arguments that are none."""
+    given = _parser().parse_args(arguments)
+    try:
+        return int(given.run(given))
+    except (answers.AnswersError, origin.OriginError) as error:
+        print(f"protoserve: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="protoserve", description="gRPC model servers that a serving platform accepts the first time."
+    )
+    parser.add_argument("--version", action="version", version=importlib.metadata.version("protoserve"))
+    commands = parser.add_subparsers(title="commands", required=True)
+
+    new = commands.add_parser("new", help="create a project", description="Creates a project in a folder.")
+    new.add_argument("dest", metavar="DEST", help="the folder of the project; made where it is not there")
+    for name in QUESTIONS:
+        new.add_argument(f"--{name.replace('_', '-')}", help="answers the question of that name")
+    new.add_argument("--defaults", action="store_true", help="ask nothing: take the default of every other question")
+    new.add_argument("--template", metavar="URL", help="another template than the one this protoserve came with")
+    new.add_argument("--ref", metavar="REVISION", help="the template's git tag, branch or commit")
+    new.set_defaults(run=_new)
+
+    generate = commands.add_parser(
+        "generate",
+        help="write what a project's schema.yaml gives",
+        description="Writes .proto, stubs, contract and sample requests from schema.yaml, with the generator of the "
+        "template version that the project records.",
+    )
+    generate.add_argument("project", metavar="PROJECT", nargs="?", type=Path, default=Path(), help="default: here")
+    generate.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff where files differ")
+    generate.set_defaults(run=_generate)
+    return parser
+
+
+def _new(given: argparse.Namespace) -> int:
+    # Copier takes most of a second to import.
+    from protoserve.create import new
+
+    data = {name: getattr(given, name) for name in QUESTIONS if getattr(given, name) is not None}
+    return new(Path(given.dest), data, defaults=given.defaults, template=given.template, ref=given.ref)
+
+
+def _generate(given: argparse.Namespace) -> int:
+    recorded = answers.read(given.project)
+    script = given.project / "scripts" / "generate.py"
+    if not script.is_file():
+        raise answers.AnswersError(f"{script} is missing: restore it from git, or run `copier recopy --trust`")
+    ours = importlib.metadata.version("protoserve")
+    theirs = recorded.get("_commit", "no version")
+    if theirs.removeprefix("v") != ours:
+        print(f"protoserve: this is {ours}; using the generator of the project's template, {theirs}", file=sys.stderr)
+    command = [sys.executable, str(script), *(["--check"] if given.check else [])]
+    return subprocess.run(command, check=False).returncode

@@ -1,0 +1,276 @@
+"""One field in Python: its annotation, and the lines that read it from the wire and write it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from protoserve.codegen import limits, names
+from protoserve.codegen.proto import packed
+from protoserve.contract.model import Contract, Field, Message
+from protoserve.contract.types import SCALARS, Kind
+
+_CONVERTED = {Kind.TIMESTAMP: "timestamp", Kind.DURATION: "duration", Kind.JSON: "json"}
+
+
+def annotation(contract: Contract, field: Field) -> str:
+    """The type that the author sees."""
+    scalar = field.scalar
+    if field.shape is not None:
+        kind = f"NDArray[np.{'bool_' if field.type == 'bool' else field.type}]"
+    elif scalar is None:
+        kind = field.type
+    else:
+        kind = "checks.Json" if scalar.kind is Kind.JSON else scalar.python
+    if field.is_map:
+        key = SCALARS[field.key or "string"].python
+        return f"dict[{key}, {kind}]"
+    if field.repeated:
+        return f"list[{kind}]"
+    absent = not field.required or field.oneof is not None
+    return f"{kind} | None" if absent and field.default is None and kind != "checks.Json" else kind
+
+
+def default(contract: Contract, field: Field) -> str | None:
+    """What the field is when nobody sets it, as Python; None where it must be given."""
+    if field.repeated:
+        return "_field(default_factory=list)"
+    if field.is_map:
+        return "_field(default_factory=dict)"
+    if field.default is not None:
+        return literal(contract, field, field.default)
+    return None if field.required and field.oneof is None else "None"
+
+
+def literal(contract: Contract, field: Field, value: object) -> str:
+    """A default or an example of the schema as a Python expression."""
+    enum = contract.enum(field.type)
+    if enum is not None:
+        return f"{enum.name}.{str(value).upper()}"
+    scalar = SCALARS[field.type]
+    if scalar.kind is Kind.FLOAT:
+        number = float(str(value))
+        return repr(number) if number - number == 0 else f'float("{number}")'
+    return repr(value)
+
+
+def _fstring(text: str) -> str:
+    """A path, in which braces are places, as an f-string."""
+    return f'f"{text}"'
+
+
+def _sentence(condition: limits.Condition) -> str:
+    wanted = repr(condition.wanted.replace("{", "{{").replace("}", "}}") + "; got ")
+    quote = wanted[0]
+    return f"f{wanted[:-1]}{{{condition.got}}}{quote}"
+
+
+def _complaints(conditions: list[limits.Condition], path: str, first: str = "if") -> Iterator[str]:
+    for condition in conditions:
+        yield f"{first} {condition.broken}:"
+        yield f"    bad.add({_fstring(path)}, {_sentence(condition)})"
+        first = "elif"
+
+
+def _convert(contract: Contract, field: Field, wire: str, path: str) -> str | None:
+    """The Python value of one wire value; None when it is the same."""
+    scalar = field.scalar
+    if scalar is not None:
+        kind = _CONVERTED.get(scalar.kind)
+        return None if kind is None else f"checks.read_{kind}({wire}, {_fstring(path)}, bad)"
+    if contract.enum(field.type) is not None:
+        return f"checks.read_enum({field.type}, {wire}, {_fstring(path)}, bad)"
+    return f"read_{names.snake(field.type)}({wire}, {_fstring(path + '.')}, bad)"
+
+
+def _array_options(field: Field) -> str:
+    low, high = limits.bounds(field) if field.type != "bool" else (None, None)
+    given = "".join(f", {name}={value!r}" for name, value in (("low", low), ("high", high)) if value is not None)
+    return f"{given}, allow_nan=True" if field.allow_nan else given
+
+
+def _count_options(field: Field) -> str:
+    least = "" if field.min_items is None else f", least={field.min_items}"
+    return least + ("" if field.max_items is None else f", most={field.max_items}")
+
+
+def _read_array(field: Field) -> str:
+    wire, path = f"message.{field.name}", _fstring(f"{{at}}{field.name}")
+    if field.dynamic:
+        options = _count_options(field) + _array_options(field)
+        return f'checks.read_tensor({wire}, "{field.type}", {field.shape!r}, sizes, {path}, bad{options})'
+    return f'checks.read_array({wire}, "{field.type}", {field.shape!r}, {path}, bad{_array_options(field)})'
+
+
+def _presence(message: Message, field: Field) -> str | None:
+    """The condition under which the field was sent; None when the wire cannot tell."""
+    if packed(field):
+        return f"message.{field.name}"
+    scalar = field.scalar
+    is_message = field.dynamic or (scalar is not None and scalar.kind in _CONVERTED)
+    if message.implicit and field.oneof is None and not is_message and scalar is not None:
+        return None
+    return f'message.HasField("{field.name}")'
+
+
+def read(contract: Contract, message: Message, field: Field) -> Iterator[str]:
+    """The statements that check a field and, where its Python value is another, leave it in `NAME_`."""
+    name = field.name
+    path = f"{{at}}{name}"
+    if field.repeated or field.is_map:
+        yield from _read_many(contract, message, field, path)
+        return
+    wire = f"message.{name}"
+    converted = _read_array(field) if field.shape is not None else _convert(contract, field, wire, path)
+    present = _presence(message, field)
+    needed = field.required and field.oneof is None
+    if converted is None:
+        conditions = limits.conditions(contract, message, field, wire)
+        if present is None:
+            yield from _complaints(conditions, path)
+        elif needed:
+            yield f"if not {present}:"
+            yield f"    bad.missing({_fstring(path)})"
+            yield from _complaints(conditions, path, "elif")
+        elif len(conditions) == 1:
+            broken = conditions[0].broken
+            both = f"({broken})" if " or " in broken else broken
+            yield from _complaints([replace(conditions[0], broken=f"{present} and {both}")], path)
+        elif conditions:
+            yield f"if {present}:"
+            yield from (f"    {line}" for line in _complaints(conditions, path))
+    elif present is None:
+        yield f"{name}_ = {converted}"
+    else:
+        otherwise = "None" if field.default is None else literal(contract, field, field.default)
+        otherwise = f"bad.missing({_fstring(path)})" if needed else otherwise
+        yield f"{name}_ = {converted} if {present} else {otherwise}"
+
+
+def _read_many(contract: Contract, message: Message, field: Field, path: str) -> Iterator[str]:
+    name = field.name
+    if field.min_items or field.max_items is not None:
+        yield f"checks.count(len(message.{name}), {field.min_items or 0}, {field.max_items}, {_fstring(path)}, bad)"
+    key, item = f"{name}_key" if field.is_map else "index", f"{name}_item"
+    place = f"{path}[{{{key}{'!r' if field.is_map else ''}}}]"
+    items = f"message.{name}.items()" if field.is_map else f"enumerate(message.{name})"
+    converted = _convert(contract, field, item, place)
+    if converted is not None:
+        body = f"{{{key}: {converted}" if field.is_map else f"[{converted}"
+        yield f"{name}_ = {body} for {key}, {item} in {items}{'}' if field.is_map else ']'}"
+        return
+    conditions = limits.conditions(contract, message, field, item)
+    if conditions:
+        yield f"for {key}, {item} in {items}:"
+        yield from (f"    {line}" for line in _complaints(conditions, place))
+
+
+def value(contract: Contract, message: Message, field: Field) -> str:
+    """The expression for the field in the constructor of its message, after `read`."""
+    wire = f"message.{field.name}"
+    if field.shape is not None or _convert(contract, field, "", "") is not None:
+        return f"{field.name}_"
+    if field.is_map:
+        return f"dict({wire})"
+    if field.repeated:
+        return f"list({wire})"
+    present = _presence(message, field)
+    if present is None or (field.required and field.oneof is None):
+        return wire
+    otherwise = "None" if field.default is None else literal(contract, field, field.default)
+    return f"{wire} if {present} else {otherwise}"
+
+
+def write(contract: Contract, message: Message, field: Field) -> Iterator[str]:
+    """The statements that check `value.NAME` and put it into `message`."""
+    name = field.name
+    path = f"{{at}}{name}"
+    if field.repeated or field.is_map:
+        yield from _write_many(contract, message, field, path)
+        return
+    lines = list(_write_array(field, path) if field.shape is not None else _write_one(contract, message, field, path))
+    if field.required and field.oneof is None:
+        yield from lines
+        return
+    yield f"if value.{name} is not None:"
+    yield from (f"    {line}" for line in lines)
+
+
+def _write_one(contract: Contract, message: Message, field: Field, path: str) -> Iterator[str]:
+    expression = _wire(contract, message, field, f"value.{field.name}", path)
+    if _is_message(contract, field):
+        yield f"message.{field.name}.CopyFrom({expression})"
+    else:
+        yield f"message.{field.name} = {expression}"
+
+
+def _is_message(contract: Contract, field: Field) -> bool:
+    scalar = field.scalar
+    return contract.enum(field.type) is None if scalar is None else scalar.kind in _CONVERTED
+
+
+def _wire(contract: Contract, message: Message, field: Field, source: str, path: str) -> str:
+    scalar = field.scalar
+    place = _fstring(path)
+    if scalar is None:
+        if contract.enum(field.type) is not None:
+            return f"checks.write_enum({field.type}, {source}, {place})"
+        return f"write_{names.snake(field.type)}({source}, {_fstring(path + '.')})"
+    if scalar.kind is Kind.BOOL:
+        return f"checks.write_bool({source}, {place})"
+    if scalar.kind is Kind.INT:
+        least, most = limits.integer_bounds(field)
+        return f"checks.write_int({source}, {place}, {least}, {most})"
+    if scalar.kind is Kind.FLOAT:
+        low, high = limits.bounds(field)
+        allow = ", allow_nan=True" if field.allow_nan else ""
+        return f'checks.write_float({source}, {place}, "{scalar.name}", {low!r}, {high!r}{allow})'
+    if scalar.kind in (Kind.STRING, Kind.BYTES):
+        options = (
+            f", {field.min_length or 0}" if field.min_length or field.max_length is not None or field.pattern else ""
+        )
+        options += f", {field.max_length}" if field.max_length is not None or field.pattern else ""
+        options += f", {limits.pattern_name(message, field)}" if field.pattern else ""
+        return f"checks.write_{scalar.python}({source}, {place}{options})"
+    return f"checks.write_{_CONVERTED[scalar.kind]}({source}, {place})"
+
+
+def _write_array(field: Field, path: str) -> Iterator[str]:
+    low, high = limits.bounds(field) if field.type != "bool" else (None, None)
+    options = f", {low!r}, {high!r}" if low is not None or high is not None else ""
+    if field.dynamic:
+        options += ", sizes=sizes" + (
+            _count_options(field) if field.min_items is not None else ", least=1" + _count_options(field)
+        )
+    options += ", allow_nan=True" if field.allow_nan else ""
+    array = f'checks.write_array(value.{field.name}, {_fstring(path)}, "{field.type}", {field.shape!r}{options})'
+    if field.dynamic:
+        yield f"checks.pack_tensor(message.{field.name}, {array})"
+    elif packed(field):
+        yield f"checks.pack(message, {field.number}, message.{field.name}, {array})"
+    else:
+        yield f"message.{field.name} = {array}.tobytes()"
+
+
+def _write_many(contract: Contract, message: Message, field: Field, path: str) -> Iterator[str]:
+    name = field.name
+    bounded = f", {field.min_items or 0}, {field.max_items}" if field.min_items or field.max_items is not None else ""
+    is_message = _is_message(contract, field)
+    item = f"{name}_item"
+    if field.is_map:
+        key = f"{name}_key"
+        yield f"for {key}, {item} in checks.write_map(value.{name}, {_fstring(path)}{bounded}).items():"
+        expression = _wire(contract, message, field, item, f"{path}[{{{key}!r}}]")
+        place = f"message.{name}[{_map_key(field, key, path)}]"
+        yield f"    {place}.CopyFrom({expression})" if is_message else f"    {place} = {expression}"
+        return
+    yield f"for index, {item} in enumerate(checks.write_items(value.{name}, {_fstring(path)}{bounded})):"
+    yield f"    message.{name}.append({_wire(contract, message, field, item, f'{path}[{{index}}]')})"
+
+
+def _map_key(field: Field, key: str, path: str) -> str:
+    kind = SCALARS[field.key or "string"]
+    place = _fstring(f"{path} key")
+    if kind.kind is Kind.INT:
+        return f"checks.write_int({key}, {place}, {kind.low}, {kind.high})"
+    return f"checks.write_{kind.python}({key}, {place})"

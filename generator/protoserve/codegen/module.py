@@ -1,0 +1,220 @@
+"""The contract as a Python module: typed messages, read with checks, written with checks."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+from protoserve.codegen import fields, limits, names, samples, words
+from protoserve.codegen.formatting import LINE_LENGTH
+from protoserve.codegen.proto import HEADER
+from protoserve.contract.model import Contract, Enum, Message
+from protoserve.contract.types import Kind
+
+_SUPPORT = Path(__file__).with_name("support") / "checks.py"
+
+
+def support() -> str:
+    """The module that every contract module of a project shares."""
+    return _SUPPORT.read_text(encoding="utf-8")
+
+
+def package_init(contract: Contract) -> str:
+    """`PACKAGE/contract/__init__.py`: everything that the author and the server need, under one name."""
+    exported = {"METHODS", "SERVICE", "ModelInterface"}
+    exported |= {message.name for message in contract.all_messages()} | {enum.name for enum in contract.enums}
+    for message in _top_level(contract):
+        exported |= {f"{verb}_{names.snake(message.name)}" for verb in ("decode", "encode")}
+    shared = ("InvalidReply", "InvalidRequest", "Json", "Method", "Violation")
+    listed = sorted(exported | set(shared))
+    return "\n".join(
+        [
+            f'"""The contract of {contract.package}, typed.\n\n{HEADER}\n"""\n',
+            f"from .checks import {', '.join(shared)}",
+            f"from .{contract.version} import {', '.join(sorted(exported))}\n",
+            f"__all__ = [{', '.join(repr(name) for name in listed)}]\n",
+        ]
+    )
+
+
+def render(contract: Contract, package: str) -> str:
+    """`PACKAGE/contract/VERSION.py`; not yet formatted."""
+    return "\n".join(_module(contract, package)) + "\n"
+
+
+def _top_level(contract: Contract) -> list[Message]:
+    """The messages that methods take or give, once each."""
+    found = [message for method in contract.methods for message in (method.request, method.response)]
+    return list({message.name: message for message in found}.values())
+
+
+def _module(contract: Contract, package: str) -> Iterator[str]:
+    yield f'"""The messages of {contract.package} as Python sees them: typed, checked on the way in and on the way out.'
+    yield f'\n{HEADER}\n"""\n'
+    yield "from __future__ import annotations\n"
+    yield from _imports(contract, package)
+    yield ""
+    yield f'SERVICE = "{contract.package}.{contract.service}"\n'
+    for name, pattern in limits.patterns(contract).items():
+        yield f"{name} = re2.compile({pattern!r})"
+    for enum in contract.enums:
+        yield from _enum(enum)
+    for message in contract.all_messages():
+        yield from _dataclass(contract, message)
+    yield from _interface(contract)
+    for message in contract.all_messages():
+        yield from _reader(contract, message)
+        yield from _writer(contract, message)
+    for message in _top_level(contract):
+        yield from _codec(message)
+    yield from _methods(contract)
+
+
+def _imports(contract: Contract, package: str) -> Iterator[str]:
+    items = [field for message in contract.all_messages() for field in message.fields]
+    arrays = any(field.shape is not None for field in items)
+    yield "import math"  # what a contract does not need, the formatter takes out again
+    streams = "Iterator, " if any(method.streaming for method in contract.methods) else ""
+    unary = "Sequence" if not all(method.streaming for method in contract.methods) else ""
+    yield f"from collections.abc import {(streams + unary).strip(', ')}"
+    many = any(field.repeated or field.is_map for field in items)
+    yield "from dataclasses import dataclass" + (", field as _field" if many else "")
+    if contract.uses(Kind.TIMESTAMP) or contract.uses(Kind.DURATION):
+        yield "from datetime import UTC, datetime, timedelta"
+    if contract.enums:
+        yield "from enum import IntEnum"
+    yield "from typing import Any, Protocol\n" if arrays else "from typing import Protocol\n"
+    if arrays:
+        yield "import numpy as np"
+    if limits.patterns(contract):
+        yield "import re2"
+    if arrays:
+        yield "from numpy.typing import NDArray\n"
+    yield "from . import checks\n"
+    if contract.package.split(".")[0] == package:
+        yield f"from {contract.package} import prediction_pb2 as pb\n"
+        return
+    folders = contract.package.split(".")[:-1]
+    parents = [".".join(folders[: index + 1]) for index in range(len(folders))]
+    yield f"checks.join_packages({', '.join(repr(name) for name in parents)})"
+    yield f"from {contract.package} import prediction_pb2 as pb  # noqa: E402\n"
+
+
+def _enum(enum: Enum) -> Iterator[str]:
+    yield f"\nclass {enum.name}(IntEnum):"
+    yield f"    {_docstring(words.summary(enum.doc, f'The values of {enum.name}'))}\n"
+    for value in enum.values:
+        yield f"    {value.name.upper()} = {value.number}"
+        if value.doc:
+            yield f"    {_docstring(words.summary(value.doc, value.name))}"
+
+
+def _docstring(text: str) -> str:
+    """A docstring for a body that is indented once, on several lines where one does not hold it."""
+    body = text.replace("\\", "\\\\").replace('"', '\\"')
+    if len(body) <= LINE_LENGTH - 10 and "\n" not in body:
+        return f'"""{body}"""'
+    paragraphs = [textwrap.fill(line, LINE_LENGTH - 4, break_long_words=False) for line in body.splitlines()]
+    return f'"""{textwrap.indent(chr(10).join(paragraphs), "    ").strip()}\n    """'
+
+
+def _dataclass(contract: Contract, message: Message) -> Iterator[str]:
+    eq = "" if not _has_arrays(contract, message, set()) else ", eq=False"
+    yield f"\n@dataclass(slots=True, kw_only=True{eq})"
+    yield f"class {message.name}:"
+    yield f"    {_docstring(words.of_message(contract, message))}\n"
+    for field in message.fields:
+        default = fields.default(contract, field)
+        yield f"    {field.name}: {fields.annotation(contract, field)}{'' if default is None else f' = {default}'}"
+        yield f"    {_docstring(' '.join(words.paragraph(field)))}"
+
+
+def _has_arrays(contract: Contract, message: Message, seen: set[str]) -> bool:
+    """Arrays have no single truth of equality, so a message that holds one, however deep, gets no `==`."""
+    seen.add(message.name)
+    for field in message.fields:
+        if field.shape is not None:
+            return True
+        inner = contract.message(field.type)
+        if inner is not None and inner.name not in seen and _has_arrays(contract, inner, seen):
+            return True
+    return False
+
+
+def _interface(contract: Contract) -> Iterator[str]:
+    yield "\nclass ModelInterface(Protocol):"
+    yield '    """What the server calls: one method a method of the service."""\n'
+    for method in contract.methods:
+        request, response = method.request.name, method.response.name
+        if method.streaming:
+            yield f"    def {names.snake(method.name)}(self, request: {request}, /) -> Iterator[{response}]:"
+        else:
+            yield f"    def {names.snake(method.name)}(self, batch: Sequence[{request}], /) -> Sequence[{response}]:"
+        yield f"        {_docstring(words.summary(method.doc, f'{method.name} answers one request'))}"
+        yield "        ...\n"
+
+
+def _reader(contract: Contract, message: Message) -> Iterator[str]:
+    name = names.snake(message.name)
+    yield f"\ndef read_{name}(message: pb.{message.name}, at: str, bad: checks.Violations) -> {message.name}:"
+    if any(field.dynamic for field in message.fields):
+        yield "    sizes: dict[str, int] = {}"
+    for field in message.fields:
+        yield from (f"    {line}" for line in fields.read(contract, message, field))
+    for oneof, members in message.oneofs.items():
+        if members[0].required:
+            listed = ", ".join(member.name for member in members)
+            yield f'    checks.read_oneof(message, "{oneof}", "{listed}", at, bad)'
+    values = ", ".join(f"{field.name}={fields.value(contract, message, field)}" for field in message.fields)
+    yield f"    return {message.name}({values})"
+
+
+def _writer(contract: Contract, message: Message) -> Iterator[str]:
+    name = names.snake(message.name)
+    yield f"\ndef write_{name}(value: object, at: str) -> pb.{message.name}:"
+    yield f"    if not isinstance(value, {message.name}):"
+    yield f'        raise checks.InvalidReply(at.rstrip(".") or "reply", "{message.name}", checks.shown(value))'
+    if not message.fields:
+        yield f"    return pb.{message.name}()"
+        return
+    yield f"    message = pb.{message.name}()"
+    if any(field.dynamic for field in message.fields):
+        yield "    sizes: dict[str, int] = {}"
+    for oneof, members in message.oneofs.items():
+        given = ", ".join(f"{member.name}=value.{member.name}" for member in members)
+        yield f'    checks.write_oneof(f"{{at}}{oneof}", {members[0].required}, {given})'
+    for field in message.fields:
+        yield from (f"    {line}" for line in fields.write(contract, message, field))
+    yield "    return message"
+
+
+def _codec(message: Message) -> Iterator[str]:
+    name = names.snake(message.name)
+    yield f"\ndef decode_{name}(data: bytes) -> {message.name}:"
+    yield '    """Raises InvalidRequest with every violation, each under its path."""'
+    yield "    bad = checks.Violations()"
+    yield f'    value = read_{name}(checks.parse(pb.{message.name}, data), "", bad)'
+    yield "    bad.settle()"
+    yield "    return value\n"
+    yield f"\ndef encode_{name}(value: object) -> bytes:"
+    yield '    """Raises InvalidReply at the first field that does not fit."""'
+    yield f'    return write_{name}(value, "").SerializeToString()\n'
+
+
+def _methods(contract: Contract) -> Iterator[str]:
+    for method in {method.request.name: method for method in contract.methods}.values():
+        yield f"\ndef sample_{names.snake(method.request.name)}() -> bytes:"
+        yield '    """One valid request, as it goes over the wire."""'
+        expression = samples.python(contract, method.request)
+        yield f"    return encode_{names.snake(method.request.name)}({expression})\n"
+    yield "\nMETHODS = ("
+    for method in contract.methods:
+        request, response = names.snake(method.request.name), names.snake(method.response.name)
+        yield "checks.Method("
+        yield f'name="{method.name}", attribute="{names.snake(method.name)}",'
+        yield f'path="/{contract.package}.{contract.service}/{method.name}", streaming={method.streaming},'
+        yield f"decode=decode_{request}, encode=encode_{response}, sample=sample_{request},"
+        yield f"max_request_bytes={limits.largest(contract, method.request)},"
+        yield "),"
+    yield ")"

@@ -1,0 +1,38 @@
+"""What is wrong with a schema, and where: every problem of a file at once, each with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing wrong. `line` and `column` count from 1; `path` is the way of keys, empty for the file as a whole."""
+
+    line: int
+    column: int
+    path: str
+    message: str
+    remedy: str
+
+
+class SchemaError(ValueError):
+    """A schema that cannot be used. `problems` are sorted by place.
+
+    `source` is a text of one line (a signature) to which the columns point; it is shown with a caret.
+    """
+
+    def __init__(self, file: str, problems: Iterable[Problem], *, source: str | None = None) -> None:
+        self.file = file
+        self.problems = tuple(sorted(set(problems)))
+        self.source = source
+        super().__init__("\n".join(self._lines()))
+
+    def _lines(self) -> Iterable[str]:
+        for problem in self.problems:
+            path = f"{problem.path}: " if problem.path else ""
+            yield f"{self.file}:{problem.line}:{problem.column}: {path}{problem.message}; {problem.remedy}"
+            if self.source is not None:
+                yield f"    {self.source}"
+                yield f"    {' ' * (problem.column - 1)}^"

@@ -1,0 +1,18 @@
+"""The JSON Schema of a schema file, for completion and early errors in an editor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+# Where a project keeps it, and the line that tells an editor so:
+# https://github.com/redhat-developer/yaml-language-server#using-inlined-schema
+PATH = ".protoserve/schema.json"
+MODELINE = f"# yaml-language-server: $schema={PATH}"
+
+
+def json_schema() -> str:
+    """The text of the JSON Schema (draft 2020-12).
+
+    It judges the structure alone: names that exist, numbers that are free and limits that fit are `load`'s.
+    """
+    return Path(__file__).with_name("schema.schema.json").read_text(encoding="utf-8")

@@ -1,0 +1,205 @@
+"""The contract as plain data: what the loader builds and the code generators read.
+
+Everything here has been checked already: a `Contract` that exists is sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from protoserve.contract.types import SCALARS, Kind, ScalarType
+
+Dimension = int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A place in a schema: 1-based line and column, and the path of keys that leads there."""
+
+    line: int
+    column: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """Numbers (single ones, and inclusive ranges) and names that must not be used again."""
+
+    ranges: tuple[tuple[int, int], ...] = ()
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a message.
+
+    `type` names a scalar (a key of `SCALARS`), an enum or a message of the contract; for a map it is the type of
+    the values and `key` the type of the keys. `number` is 0 until the generator has given one (see
+    `protoserve.contract.numbers`). `shape` holds sizes and names of dimensions. Limits that were not given
+    are None. `default` and `example` are JSON-like values; for an enum they are a value's name.
+    """
+
+    name: str
+    type: str
+    number: int = 0
+    doc: str = ""
+    key: str | None = None
+    repeated: bool = False
+    shape: tuple[Dimension, ...] | None = None
+    required: bool = True
+    oneof: str | None = None
+    default: Any = None
+    example: Any = None
+    minimum: float | int | None = None
+    maximum: float | int | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    min_items: int | None = None
+    max_items: int | None = None
+    pattern: str | None = None
+    allow_nan: bool = False
+    media_type: str | None = None
+    unit: str | None = None
+    source: str | None = None
+    deprecated: bool = False
+    where: Where = Where(0, 0, "")
+
+    @property
+    def is_map(self) -> bool:
+        return self.key is not None
+
+    @property
+    def scalar(self) -> ScalarType | None:
+        """The scalar type of the field (of its elements or values), None for an enum or a message."""
+        return SCALARS.get(self.type)
+
+    @property
+    def dynamic(self) -> bool:
+        """True when the shape has a named dimension, so that the size travels with the values."""
+        return self.shape is not None and any(isinstance(size, str) for size in self.shape)
+
+    @property
+    def size(self) -> int | None:
+        """How many elements a static shape has; None without a shape or with a named dimension."""
+        if self.shape is None or self.dynamic:
+            return None
+        count = 1
+        for dimension in self.shape:
+            count *= int(dimension)
+        return count
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message: `implicit` is the presence that a foreign proto3 message without `optional` has."""
+
+    name: str
+    fields: tuple[Field, ...]
+    doc: str = ""
+    reserved: Reserved = Reserved()
+    implicit: bool = False
+    where: Where = Where(0, 0, "")
+
+    @property
+    def oneofs(self) -> dict[str, tuple[Field, ...]]:
+        """The members of each oneof, in the order of the fields."""
+        groups: dict[str, tuple[Field, ...]] = {}
+        for item in self.fields:
+            if item.oneof is not None:
+                groups[item.oneof] = (*groups.get(item.oneof, ()), item)
+        return groups
+
+
+@dataclass(frozen=True, slots=True)
+class EnumValue:
+    name: str
+    number: int = 0
+    doc: str = ""
+    where: Where = Where(0, 0, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Enum:
+    """An enum; 0 is UNSPECIFIED, is on the wire only, and is not among `values`."""
+
+    name: str
+    values: tuple[EnumValue, ...]
+    doc: str = ""
+    reserved: Reserved = Reserved()
+    where: Where = Where(0, 0, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One method; `streaming` is true when the reply is a stream of responses."""
+
+    name: str
+    request: Message
+    response: Message
+    doc: str = ""
+    streaming: bool = False
+    where: Where = Where(0, 0, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """A whole schema. `package` is the proto package; its last part is the API version."""
+
+    package: str
+    service: str
+    methods: tuple[Method, ...]
+    enums: tuple[Enum, ...] = ()
+    messages: tuple[Message, ...] = ()
+    status: str = "draft"
+    doc: str = ""
+    file: str = field(default="schema.yaml", compare=False)
+
+    @property
+    def version(self) -> str:
+        return self.package.rpartition(".")[2]
+
+    def all_messages(self) -> Iterator[Message]:
+        """Every message once: a method's own before the shared ones, as they stand in the .proto."""
+        owned = [message for method in self.methods for message in (method.request, method.response)]
+        yield from {message.name: message for message in (*owned, *self.messages)}.values()
+
+    def enum(self, name: str) -> Enum | None:
+        return next((item for item in self.enums if item.name == name), None)
+
+    def message(self, name: str) -> Message | None:
+        return next((item for item in self.all_messages() if item.name == name), None)
+
+    def uses(self, kind: Kind) -> bool:
+        """Whether any field is of a scalar type of this kind."""
+        return any(
+            item.scalar is not None and item.scalar.kind is kind
+            for message in self.all_messages()
+            for item in message.fields
+        )
+
+    def tensors(self) -> tuple[str, ...]:
+        """The element types that appear in shapes with a named dimension, in the order of `SCALARS`."""
+        used = {item.type for message in self.all_messages() for item in message.fields if item.dynamic}
+        return tuple(name for name in SCALARS if name in used)
+
+
+def without_places(contract: Contract) -> Contract:
+    """The same contract with every `where` blanked, to compare two that were read from different texts."""
+    nowhere = Where(0, 0, "")
+
+    def bare(message: Message) -> Message:
+        fields = tuple(replace(item, where=nowhere) for item in message.fields)
+        return replace(message, fields=fields, where=nowhere)
+
+    return replace(
+        contract,
+        methods=tuple(
+            replace(m, request=bare(m.request), response=bare(m.response), where=nowhere) for m in contract.methods
+        ),
+        enums=tuple(
+            replace(e, values=tuple(replace(v, where=nowhere) for v in e.values), where=nowhere) for e in contract.enums
+        ),
+        messages=tuple(bare(m) for m in contract.messages),
+    )

@@ -1,0 +1,188 @@
+"""Which names can be used: by protobuf, by `buf lint`, by Python and by the code that is generated.
+
+Each check gives None for a good name, else what is wrong with it and what to do. Names that protoc takes and
+Python cannot use were found by trying: keywords vanish from the stubs, a field named like a built-in type hides
+it from the fields below, a package named like an installed one is never found.
+"""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+import sys
+
+from protoserve.contract.types import SCALARS
+
+Complaint = tuple[str, str]
+
+_SNAKE = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
+_PASCAL = re.compile(r"[A-Z][A-Za-z0-9]*")
+_VALUE = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*")
+_VERSION = re.compile(r"v[1-9][0-9]*(?:(?:alpha|beta)[1-9][0-9]*)?")
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z0-9])(?=[A-Z][a-z])")
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# What the stubs and the generated dataclasses say inside a class: a field of that name would hide it.
+_IN_CLASS = _words("bool int float str bytes list dict datetime timedelta np checks self")
+# google.protobuf.message.Message's own; none is lower_snake_case, but the reason is worth telling.
+_MESSAGE_METHODS = _words(
+    "ByteSize Clear ClearExtension ClearField CopyFrom DESCRIPTOR DiscardUnknownFields Extensions"
+    " FindInitializationErrors FromString HasExtension HasField IsInitialized ListFields MergeFrom MergeFromString"
+    " ParseFromString RegisterExtension SerializePartialToString SerializeToString SetInParent UnknownFields"
+    " WhichOneof"
+)
+# Names at the top of the generated module, of the contract package, and of the author's model.py.
+_GENERATED = _words(
+    "Any Callable Enum Final IntEnum InvalidReply InvalidRequest Iterable Iterator Json Literal METHODS Mapping Method"
+    " Model ModelInterface NDArray Path Protocol SERVICE Sequence TypeVar UTC Violation"
+)
+# Added to the built-ins after Python 3.11, so that the answer does not depend on the interpreter.
+_BUILTINS = frozenset(dir(builtins)) | {"PythonFinalizationError"}
+# Standard-library modules that one supported Python has and another has not.
+_SOMETIMES_STANDARD = _words(
+    "aifc annotationlib asynchat asyncore audioop cgi cgitb chunk compression crypt distutils imghdr imp lib2to3"
+    " mailcap msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib test tests uu xdrlib"
+)
+_STANDARD = frozenset(sys.stdlib_module_names) | _SOMETIMES_STANDARD
+_INSTALLED = _words(
+    "catboost google grpc grpc_health grpc_reflection grpc_status grpc_tools joblib keras lightgbm mlflow numpy"
+    " onnx onnxruntime pandas pip pkg_resources protobuf protoserve re2 safetensors scipy setuptools sklearn skops"
+    " tensorflow torch transformers uvloop xgboost"
+)
+_DEVICES = frozenset(
+    ["con", "prn", "aux", "nul", *(f"{port}{index}" for port in ("com", "lpt") for index in range(1, 10))]
+)
+
+
+def snake(name: str) -> str:
+    """`HTTPStatus` as `http_status`, cut into words as buf cuts them for ENUM_VALUE_PREFIX."""
+    return _WORDS.sub("_", name).lower()
+
+
+def json_name(field: str) -> str:
+    """protoc's JSON name of a field: https://protobuf.dev/programming-guides/json/."""
+    first, *others = field.split("_")
+    return first + "".join(part[:1].upper() + part[1:] for part in others)
+
+
+def tensor(dtype: str) -> str:
+    """The message that carries an array whose shape has a named dimension."""
+    return f"{SCALARS[dtype].name.capitalize()}Tensor"
+
+
+def as_snake(name: str) -> str:
+    """The nearest lower_snake_case name."""
+    words = re.sub(r"[^A-Za-z0-9]+", "_", snake(name)).strip("_").lower()
+    found = re.sub(r"_+", "_", words)
+    return found if found and found[0].isalpha() else f"x_{found}".rstrip("_")
+
+
+def as_pascal(name: str) -> str:
+    """The nearest PascalCase name."""
+    parts = [part for part in re.split(r"[^A-Za-z0-9]+", name) if part]
+    found = "".join(part[0].upper() + part[1:] for part in parts)
+    return found if found and found[0].isalpha() else f"X{found}"
+
+
+def field(name: str, what: str = "field") -> Complaint | None:
+    """The name of a field or a oneof."""
+    if name in _MESSAGE_METHODS or (name.startswith("__") and name.endswith("__")):
+        return f"a {what} named {name!r} would hide the message's own attribute", f"rename it to {_other(name)!r}"
+    if keyword.iskeyword(name):
+        return f"{name!r} is a keyword of Python", f"rename it, to {_other(name)!r} for example"
+    if name in _IN_CLASS:
+        return f"{name!r} is a name that the generated code needs", f"rename it, to {name + '_value'!r} for example"
+    if not _SNAKE.fullmatch(name):
+        remedy = f"rename it to {_other(name)!r}"
+        if what == "field" and not name.isidentifier():
+            remedy += f" (with `source: {name!r}` if the model calls it so)"
+        return f"{name!r} is not lower_snake_case", remedy
+    return None
+
+
+def _other(name: str) -> str:
+    found = as_snake(name)
+    return f"{found}_value" if keyword.iskeyword(found) or found in _IN_CLASS else found
+
+
+def kind(name: str, what: str) -> Complaint | None:
+    """The name of a message or an enum."""
+    found = pascal(name, what)
+    if found is None and (name in _GENERATED or name in _BUILTINS):
+        owner = "Python's" if name in _BUILTINS else "the generated code's"
+        return f"{name!r} is {owner} own name", f"rename the {what}, to {name + 'Data'!r} for example"
+    return found
+
+
+def pascal(name: str, what: str) -> Complaint | None:
+    """The name of a service, or of anything else that is a class."""
+    if keyword.iskeyword(name):
+        return f"{name!r} is a keyword of Python", f"rename the {what}, to {as_pascal(name) + 'Data'!r} for example"
+    if not _PASCAL.fullmatch(name):
+        return f"{name!r} is not PascalCase", f"rename the {what} to {as_pascal(name)!r}"
+    return None
+
+
+def method(name: str) -> Complaint | None:
+    """A method is a class-like name in the .proto, a function in Python and a file name of its sample."""
+    found = pascal(name, "method")
+    if found is not None:
+        return found
+    if keyword.iskeyword(snake(name)):
+        return f"its Python name {snake(name)!r} is a keyword", f"rename the method, to {name + 'It'!r} for example"
+    if name.lower() in _DEVICES:
+        return f"{name!r} is a device on Windows and can name no file", f"rename the method, to {name + 'It'!r} say"
+    return None
+
+
+def value(name: str) -> Complaint | None:
+    """The name of an enum's value, in any case; the .proto and Python have it in capitals."""
+    if name.upper() == "UNSPECIFIED":
+        return f"{name!r} is the value 0, which every enum has", "leave it out"
+    if not _VALUE.fullmatch(name):
+        return f"{name!r} is no name", f"rename the value to {as_snake(name)!r}"
+    return None
+
+
+def dimension(name: str) -> Complaint | None:
+    if not name.isascii() or not name.isidentifier() or keyword.iskeyword(name):
+        return f"{name!r} is no name of a dimension", "write an integer of at least 1 or a word such as height"
+    return None
+
+
+def package(name: str) -> Complaint | None:
+    """A proto package: folders under `src/` and a Python module path."""
+    *parts, version = name.split(".")
+    for part in (*parts, version):
+        if not _SNAKE.fullmatch(part):
+            example = ".".join(as_snake(piece) for piece in name.split(".") if piece) or "iris.v1"
+            return f"the part {part!r} is not lower_snake_case", f"write {example!r} for example"
+        if keyword.iskeyword(part):
+            return f"the part {part!r} is a keyword of Python", f"rename it, to {part + '_api'!r} for example"
+        if part in _DEVICES:
+            return f"the part {part!r} is a device on Windows and can name no folder", "rename it"
+        if part in ("google", "grpc"):
+            return f"the part {part!r} hides the library of that name", f"rename it, to {part + '_api'!r} for example"
+    if not _VERSION.fullmatch(version):
+        return f"{name!r} does not end in a version", f"write '{name}.v1' (v2, v1alpha1 and v1beta1 are versions too)"
+    if not parts:
+        return f"{name!r} is a version only", "put a name before it: 'iris.v1'"
+    if parts[0] in _STANDARD:
+        return f"{parts[0]!r} is a module of Python's standard library", "begin with another name"
+    if parts[0] in _INSTALLED:
+        return f"{parts[0]!r} is the name of a library", "begin with another name"
+    return None
+
+
+def clash(package: str, python_package: str) -> Complaint | None:
+    """A proto package whose stubs would lie where the project's own modules do."""
+    first, _, rest = package.partition(".")
+    part = rest.partition(".")[0]
+    if first == python_package and part in ("contract", "model", "server"):
+        return f"{first}.{part} is a module of the project itself", f"rename the part {part!r}"
+    return None

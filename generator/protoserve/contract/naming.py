@@ -1,0 +1,135 @@
+"""Names of a draft: that each can be used, and that no two are the same where they meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from protoserve.contract import names
+from protoserve.contract.draft import Draft, EnumDraft, MessageDraft
+from protoserve.contract.names import Complaint
+from protoserve.contract.nodes import Place
+from protoserve.contract.section import Section
+
+
+def check(draft: Draft) -> None:
+    if draft.package:
+        _told(draft.section, "package", names.package(draft.package))
+    _told(draft.section, "service", names.pascal(draft.service, "service"))
+    for method in draft.methods:
+        _told(method.section, None, names.method(method.name))
+    _together([(m.name, m.section, "method") for m in draft.methods], names.snake, "in Python and in file names")
+    _kinds(draft)
+    for message in draft.all_messages():
+        _fields(message)
+    for enum in draft.enums:
+        _values(enum)
+    _value_scope(draft)
+
+
+def _told(section: Section, key: str | None, complaint: Complaint | None) -> None:
+    if complaint is not None:
+        section.wrong(key, *complaint)
+
+
+def _together(
+    items: Iterable[tuple[str, Section, str]], form: Callable[[str], str], where: str, remedy: str = "rename one"
+) -> None:
+    """Tells names that are equal, or become so in the form that they take `where`."""
+    first: dict[str, tuple[str, Section, str]] = {}
+    for name, section, what in items:
+        taken = first.setdefault(form(name).replace("_", "").lower(), (name, section, what))
+        if taken[1] is section:
+            continue
+        line = taken[1].place.line
+        if taken[0] == name:
+            message = f"the {what} {name!r} has the name of the {taken[2]} on line {line}"
+        else:
+            message = f"the {what} {name!r} and the {taken[2]} {taken[0]!r} (line {line}) are one name {where}"
+        section.wrong("message" if "message" in section else None, message, remedy)
+
+
+def _kinds(draft: Draft) -> None:
+    """Messages, enums and the service share one scope in the .proto, and one module in Python."""
+    items: list[tuple[str, Section, str]] = []
+    for enum in draft.enums:
+        _told(enum.section, None, names.kind(enum.name, "enum"))
+        items.append((enum.name, enum.section, "enum"))
+    for message in draft.messages:
+        _told(message.section, None, names.kind(message.name, "message"))
+        items.append((message.name, message.section, "message"))
+    shared = {id(message) for message in draft.messages}
+    for method in draft.methods:
+        for body in (method.request, method.response):
+            if id(body) not in shared and body.section is not method.section:
+                # A wrong name of the method is told there; here only one that the author wrote.
+                if "message" in body.section:
+                    _told(body.section, "message", names.kind(body.name, "message"))
+                items.append((body.name, body.section, "message"))
+    _together(items, names.snake, "in Python")
+    fields = [item.field for message in draft.all_messages() for item in message.fields]
+    tensors = {names.tensor(field.type): field for field in fields if field.dynamic and field.scalar}
+    for name, section, what in items:
+        if name == draft.service:
+            section.wrong(None, f"the {what} {name!r} has the name of the service", f"rename the {what}")
+        elif name in tensors:
+            reason = f"the message that is made for shapes with named dimensions, as {tensors[name].name!r} has"
+            section.wrong(None, f"{name!r} is {reason}", f"rename the {what}")
+
+
+def _fields(message: MessageDraft) -> None:
+    first: dict[str, Section] = {}
+    in_json: dict[str, str] = {}
+    for item in message.fields:
+        _told(item.section, "name", names.field(item.name))
+        taken = first.setdefault(item.name, item.section)
+        if taken is not item.section:
+            remedy = "rename one, or take it out if two branches added the same field"
+            item.section.wrong("name", f"the field {item.name!r} stands twice (first on line {_line(taken)})", remedy)
+            continue
+        other = in_json.setdefault(names.json_name(item.name), item.name)
+        if other != item.name:
+            item.section.wrong(
+                "name", f"{item.name!r} and {other!r} (line {_line(first[other])}) are one name in JSON", "rename one"
+            )
+    for oneof, members in message.oneofs().items():
+        section = members[0].section
+        _told(section, "oneof", names.field(oneof, "oneof"))
+        if oneof in first:
+            found = f"the oneof {oneof!r} has the name of the field on line {_line(first[oneof])}"
+            section.wrong("oneof", found, "rename one of them")
+
+
+def _line(section: Section) -> int:
+    return section.at("name").line
+
+
+def _values(enum: EnumDraft) -> None:
+    first: dict[str, tuple[str, Place]] = {}
+    for item in enum.values:
+        name, where = item.value.name, item.value.where
+        place = item.source.at("name") if isinstance(item.source, Section) else item.source.place
+        complaint = names.value(name)
+        if complaint is not None:
+            enum.section.problems.add(place, where.path, *complaint)
+        taken = first.setdefault(name.upper(), (name, place))
+        if taken[1] is place:
+            continue
+        same = "stands twice" if taken[0] == name else f"is {taken[0]!r} in other letters"
+        message = f"the value {name!r} {same} (first on line {taken[1].line})"
+        enum.section.problems.add(place, where.path, message, "rename one of them")
+
+
+def _value_scope(draft: Draft) -> None:
+    """In a .proto the values of all enums of a package share one scope."""
+    first: dict[str, tuple[EnumDraft, str]] = {}
+    for enum in draft.enums:
+        written = [("unspecified", enum.section.place, enum.section.path)]
+        for item in enum.values:
+            place = item.source.at("name") if isinstance(item.source, Section) else item.source.place
+            written.append((item.value.name, place, item.value.where.path))
+        for name, place, path in written:
+            full = f"{names.snake(enum.name)}_{name}".upper()
+            other, said = first.setdefault(full, (enum, name))
+            if other is not enum and names.snake(other.name) != names.snake(enum.name):
+                message = f"{enum.name}.{name} and {other.name}.{said} are both {full} in the .proto"
+                enum.section.problems.add(place, path, message, "rename a value or an enum")

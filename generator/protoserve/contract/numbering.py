@@ -1,0 +1,103 @@
+"""Numbers of fields and of enum values: in range, free, and none twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from protoserve.contract.build import MAX_ENUM_NUMBER, MAX_FIELD_NUMBER
+from protoserve.contract.draft import EnumDraft, MessageDraft
+from protoserve.contract.model import Reserved
+from protoserve.contract.nodes import Place
+from protoserve.contract.section import Section
+
+# protobuf keeps these for itself.
+OWN_FIRST, OWN_LAST = 19_000, 19_999
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A field or an enum value, `number` 0 while it has none."""
+
+    name: str
+    number: int
+    section: Section
+
+
+def fields_of(message: MessageDraft) -> list[Numbered]:
+    return [Numbered(item.name, item.field.number, item.section) for item in message.fields]
+
+
+def values_of(enum: EnumDraft) -> list[Numbered]:
+    """Values with a section; one in the short form has no number yet."""
+    return [
+        Numbered(item.value.name, item.value.number, item.source)
+        for item in enum.values
+        if isinstance(item.source, Section)
+    ]
+
+
+def check_message(message: MessageDraft) -> None:
+    """Tells what is wrong with the numbers of the fields and their reserved names."""
+    items = fields_of(message)
+    free = next_free((item.number for item in items), message.reserved, MAX_FIELD_NUMBER)
+    for item in items:
+        if OWN_FIRST <= item.number <= OWN_LAST:
+            found = f"{item.number} is one of {OWN_FIRST} to {OWN_LAST}, which protobuf keeps for itself"
+            item.section.wrong("number", found, _free(free))
+    _used(items, message.reserved, "field", free)
+    for item in items:
+        if item.name in message.reserved.names:
+            _reserved_name(item.section, item.section.at("name"), item.name)
+
+
+def check_enum(enum: EnumDraft) -> None:
+    """Tells what is wrong with the numbers of the values and their reserved names."""
+    items = values_of(enum)
+    free = next_free((item.number for item in items), enum.reserved, MAX_ENUM_NUMBER, own=False)
+    _used(items, enum.reserved, "value", free)
+    # The .proto has values in capitals, so a reserved name is the same in any letters.
+    kept = {name.upper() for name in enum.reserved.names}
+    for item in enum.values:
+        if item.value.name.upper() in kept:
+            section = item.source if isinstance(item.source, Section) else None
+            place = section.at("name") if section else item.source.place
+            _reserved_name(section or enum.section, place, item.value.name)
+
+
+def _reserved_name(section: Section, place: Place, name: str) -> None:
+    section.problems.add(place, section.path, f"the name {name!r} is reserved", "take another name")
+
+
+def _used(items: list[Numbered], reserved: Reserved, what: str, free: int | None) -> None:
+    first: dict[int, Numbered] = {}
+    for item in items:
+        if not item.number:
+            continue
+        taken = first.setdefault(item.number, item)
+        if taken is not item:
+            line = taken.section.at("number").line
+            found = f"number {item.number} is also that of {taken.name!r} (line {line})"
+            remedy = f"two branches may each have added a {what}: keep the released number, and {_free(free)}"
+            item.section.wrong("number", found, remedy)
+        span = next((span for span in reserved.ranges if span[0] <= item.number <= span[1]), None)
+        if span is not None:
+            found = f"number {item.number} is reserved: it belonged to a {what} that is gone"
+            item.section.wrong("number", found, _free(free))
+
+
+def _free(number: int | None) -> str:
+    return "give another number" if number is None else f"write {number}, the next free one"
+
+
+def next_free(used: Iterable[int], reserved: Reserved, top: int, *, own: bool = True) -> int | None:
+    """The number after every used and reserved one; None when there is none.
+
+    Numbers are never taken from a gap: a gap may be a deleted field that nobody reserved. `own` skips what
+    protobuf keeps for itself.
+    """
+    last = max((*used, *(high for _, high in reserved.ranges)), default=0)
+    number = last + 1
+    if own and OWN_FIRST <= number <= OWN_LAST:
+        number = OWN_LAST + 1
+    return number if number <= top else None

@@ -1,0 +1,83 @@
+"""The types a field can have: one row each. A new scalar type is one more row here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    """What family of checks and of Python values a type belongs to."""
+
+    BOOL = "bool"
+    INT = "int"
+    FLOAT = "float"
+    STRING = "string"
+    BYTES = "bytes"
+    TIMESTAMP = "timestamp"
+    DURATION = "duration"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarType:
+    """One scalar type: its name in a schema, on the wire and in Python.
+
+    `low` and `high` are the values that the type itself can hold (the largest finite one for floats);
+    `dtype` is numpy's name for elements of an array, None where the type takes no shape;
+    `element_bytes` is the size of an array element when arrays travel as little-endian `bytes`, 0 when they
+    travel as a packed repeated field.
+    """
+
+    name: str
+    kind: Kind
+    proto: str
+    python: str
+    dtype: str | None = None
+    low: float | int | None = None
+    high: float | int | None = None
+    element_bytes: int = 0
+
+    @property
+    def numeric(self) -> bool:
+        return self.kind in (Kind.INT, Kind.FLOAT)
+
+
+def _integer(name: str, proto: str, bits: int, *, signed: bool) -> ScalarType:
+    low = -(2 ** (bits - 1)) if signed else 0
+    high = 2 ** (bits - signed) - 1
+    return ScalarType(name, Kind.INT, proto, "int", name, low, high, bits // 8 if bits <= 16 else 0)
+
+
+FLOAT16_MAX = 65504.0
+FLOAT32_MAX = (2 - 2**-23) * 2.0**127
+
+SCALARS: dict[str, ScalarType] = {
+    row.name: row
+    for row in (
+        ScalarType("bool", Kind.BOOL, "bool", "bool", "bool"),
+        _integer("int8", "int32", 8, signed=True),
+        _integer("int16", "int32", 16, signed=True),
+        _integer("int32", "int32", 32, signed=True),
+        _integer("int64", "int64", 64, signed=True),
+        _integer("uint8", "uint32", 8, signed=False),
+        _integer("uint16", "uint32", 16, signed=False),
+        _integer("uint32", "uint32", 32, signed=False),
+        _integer("uint64", "uint64", 64, signed=False),
+        ScalarType("float16", Kind.FLOAT, "float", "float", "float16", -FLOAT16_MAX, FLOAT16_MAX, 2),
+        ScalarType("float32", Kind.FLOAT, "float", "float", "float32", -FLOAT32_MAX, FLOAT32_MAX),
+        ScalarType("float64", Kind.FLOAT, "double", "float", "float64", -math.inf, math.inf),
+        ScalarType("string", Kind.STRING, "string", "str"),
+        ScalarType("bytes", Kind.BYTES, "bytes", "bytes"),
+        ScalarType("timestamp", Kind.TIMESTAMP, "google.protobuf.Timestamp", "datetime"),
+        ScalarType("duration", Kind.DURATION, "google.protobuf.Duration", "timedelta"),
+        ScalarType("json", Kind.JSON, "google.protobuf.Value", "Json"),
+    )
+}
+
+# protobuf's own names for the two floats, accepted so that nobody has to look them up.
+ALIASES = {"float": "float32", "double": "float64"}
+
+# What a map's key may be (protobuf: any integral or string type, no enum, no float, no bytes).
+MAP_KEYS = ("string", "bool", "int32", "int64", "uint32", "uint64")

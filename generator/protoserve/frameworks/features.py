@@ -1,0 +1,127 @@
+"""Readable code that turns a request into a row of numbers: part of the seed of model.py."""
+
+from __future__ import annotations
+
+from protoserve.codegen import names
+from protoserve.contract.model import Contract, Field, Message
+from protoserve.contract.types import Kind
+
+# Small arrays become one feature an element; of larger ones the model sees these four.
+SMALL = 16
+_STATISTICS = ("mean", "std", "min", "max")
+
+
+class Features:
+    """Collects the functions that the features of a contract's requests need."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self.functions: dict[str, str] = {}
+        self.helpers: set[str] = set()
+
+    def add(self, message: Message, name: str) -> None:
+        """Adds the function `name`, which takes the request `message`."""
+        row, _ = self._row(message, "request", (message.name,))
+        self.functions[name] = (
+            f"def {name}(request: {message.name}) -> list[float]:\n"
+            f'    """One row of numbers for the model, of the same length for every request."""\n'
+            f"    return [{', '.join(row) or '0.0'}]\n"
+        )
+
+    def _row(self, message: Message, value: str, above: tuple[str, ...]) -> tuple[list[str], int]:
+        """Expressions (some starred) and how many numbers they give."""
+        expressions: list[str] = []
+        count = 0
+        for field in message.fields:
+            found, size = self._field(field, f"{value}.{field.name}", above)
+            expressions += found
+            count += size
+        return expressions, count
+
+    def _field(self, field: Field, value: str, above: tuple[str, ...]) -> tuple[list[str], int]:
+        if field.shape is not None:
+            return self._array(field, value)
+        if field.is_map:
+            return self._many(field, f"list({value}.values())", above)
+        if field.repeated:
+            return self._many(field, value, above)
+        absent = (not field.required or field.oneof is not None) and field.default is None
+        inner = self.contract.message(field.type) if field.scalar is None else None
+        if inner is None:
+            return [self._number(field, value, absent=absent)], 1
+        if inner.name in above:
+            return [], 0
+        name, size = self._message(inner, above)
+        call = f"{name}({value})"
+        return [f"*({call} if {value} is not None else [0.0] * {size})" if absent else f"*{call}"], size
+
+    def _message(self, message: Message, above: tuple[str, ...]) -> tuple[str, int]:
+        parameter = names.snake(message.name)
+        name = f"{parameter}_features"
+        row, size = self._row(message, parameter, (*above, message.name))
+        self.functions[name] = (
+            f"def {name}({parameter}: {message.name}) -> list[float]:\n    return [{', '.join(row) or '0.0'}]\n"
+        )
+        return name, max(size, 1)
+
+    def _many(self, field: Field, value: str, above: tuple[str, ...]) -> tuple[list[str], int]:
+        inner = self.contract.message(field.type) if field.scalar is None else None
+        length = f"float(len({value}))"
+        if inner is None:
+            self.helpers.add("mean")
+            one = self._number(field, "item", absent=False)
+            values = value if one == "item" else f"[{one} for item in {value}]"
+            return [length, f"mean({values})"], 2
+        if inner.name in above:
+            return [length], 1
+        name, size = self._message(inner, above)
+        self.helpers.add("mean_row")
+        return [length, f"*mean_row([{name}(item) for item in {value}], {size})"], size + 1
+
+    def _array(self, field: Field, value: str) -> tuple[list[str], int]:
+        absent = (not field.required or field.oneof is not None) and field.default is None
+        clean = f"np.nan_to_num({value})" if field.allow_nan else value
+        size = field.size
+        if size is not None and size <= SMALL:
+            row = f"*{clean}.ravel().astype(float).tolist()"
+            zeros = f"*({row[1:]} if {value} is not None else [0.0] * {size})"
+            return [zeros if absent else row], size
+        self.helpers.add("statistics")
+        return [f"*statistics({clean if not absent or not field.allow_nan else value})"], len(_STATISTICS)
+
+    def _number(self, field: Field, value: str, *, absent: bool) -> str:
+        scalar = field.scalar
+        if scalar is None:
+            return f"float({value} or 0)" if absent else f"float({value})"
+        if scalar.kind is Kind.FLOAT:
+            plain = f"({value} or 0.0)" if absent else value
+            return f"float(np.nan_to_num({plain}))" if field.allow_nan else plain
+        if scalar.kind in (Kind.INT, Kind.BOOL):
+            return f"float({value} or 0)" if absent else f"float({value})"
+        if scalar.kind is Kind.TIMESTAMP:
+            return f"({value}.timestamp() if {value} else 0.0)" if absent else f"{value}.timestamp()"
+        if scalar.kind is Kind.DURATION:
+            return f"({value}.total_seconds() if {value} else 0.0)" if absent else f"{value}.total_seconds()"
+        self.helpers.add("text")
+        return f"number({value})"
+
+
+HELPERS = {
+    "text": '''def number(value: object) -> float:
+    """A number from 0 to 1 that stands for a text, for bytes or for JSON. A real model would embed it."""
+    return zlib.crc32(repr(value).encode()) / 2**32
+''',
+    "mean": """def mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else 0.0
+""",
+    "mean_row": """def mean_row(rows: list[list[float]], size: int) -> list[float]:
+    return [float(value) for value in np.mean(rows, axis=0)] if rows else [0.0] * size
+""",
+    "statistics": '''def statistics(array: NDArray[Any] | None) -> list[float]:
+    """What the example model sees of a large array. A real model would take the array itself."""
+    if array is None or array.size == 0:
+        return [0.0] * 4
+    values = array.astype(float)
+    return [float(np.nan_to_num(value)) for value in (values.mean(), values.std(), values.min(), values.max())]
+''',
+}

@@ -1,0 +1,104 @@
+"""Readable code that draws random requests from a contract's types and limits: part of the seed of train.py."""
+
+from __future__ import annotations
+
+from protoserve.codegen import limits, names, samples
+from protoserve.contract.model import Contract, Field, Message
+from protoserve.contract.types import SCALARS, Kind
+
+_OPTIONAL_SHARE = 0.8
+
+
+class Synthetic:
+    """Collects the functions that draw random messages."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self.functions: dict[str, str] = {}
+
+    def add(self, message: Message, name: str, above: tuple[str, ...] = ()) -> None:
+        """Adds the function `name`, which draws one message."""
+        parts = [
+            f"{field.name}={self._field(field, (*above, message.name))}"
+            for field in samples.filled(self.contract, message, above)
+        ]
+        self.functions[name] = (
+            f"def {name}(rng: np.random.Generator) -> {message.name}:\n    return {message.name}({', '.join(parts)})\n"
+        )
+
+    def _field(self, field: Field, above: tuple[str, ...]) -> str:
+        one = self._array(field) if field.shape is not None else self._one(field, above)
+        if field.is_map:
+            return "{" + ", ".join(f"{key!r}: {one}" for key in samples.keys(field)) + "}"
+        if field.repeated:
+            least, most = field.min_items or 0, field.max_items
+            most = least + 3 if most is None else min(most, least + 3)
+            return f"[{one} for _ in range(rng.integers({least}, {most}, endpoint=True))]"
+        if field.required or field.default is not None or field.oneof is not None:
+            return one
+        return f"{one} if rng.random() < {_OPTIONAL_SHARE} else None"
+
+    def _one(self, field: Field, above: tuple[str, ...]) -> str:
+        scalar = field.scalar
+        if scalar is None:
+            enum = self.contract.enum(field.type)
+            if enum is not None:
+                return f"list({enum.name})[rng.integers({len(enum.values)})]"
+            inner = self.contract.message(field.type)
+            assert inner is not None  # the loader resolved every type
+            name = f"random_{names.snake(inner.name)}"
+            if name not in self.functions:
+                self.add(inner, name, above)
+            return f"{name}(rng)"
+        if scalar.kind is Kind.FLOAT:
+            return f"float({_uniform(field)})"
+        if scalar.kind is Kind.INT:
+            low, high = _whole(field)
+            return f"int(rng.integers({low}, {high}, endpoint=True))"
+        plain = {
+            Kind.BOOL: "bool(rng.random() < 0.5)",
+            Kind.TIMESTAMP: "datetime.fromtimestamp(1_767_225_600 + int(rng.integers(86_400)), UTC)",
+            Kind.DURATION: "timedelta(seconds=float(rng.random()))",
+            Kind.JSON: '{"value": float(rng.random())}',
+        }
+        return plain.get(scalar.kind) or self._text(field, scalar.kind)
+
+    def _text(self, field: Field, kind: Kind) -> str:
+        low, high = field.min_length or 0, field.max_length
+        if field.pattern is None and low <= 8 and (high is None or high >= 8):
+            text = 'f"{rng.integers(100_000_000):08d}"'
+            return text if kind is Kind.STRING else f"{text}.encode()"
+        value = samples.scalar(self.contract, field)
+        return repr(value) if kind is Kind.STRING else repr(samples.raw_bytes(field, value))
+
+    def _array(self, field: Field) -> str:
+        shape = samples.dimensions(field)
+        if field.type == "bool":
+            return f"rng.random({shape!r}) < 0.5"
+        if SCALARS[field.type].kind is Kind.INT:
+            low, high = _whole(field)
+            return f"rng.integers({low}, {high}, {shape!r}, endpoint=True).astype(np.{field.type})"
+        return f"({_uniform(field, shape)}).astype(np.{field.type})"
+
+
+def _whole(field: Field) -> tuple[int, int]:
+    """The integers to draw from: the limits, as far as a random generator of int64 can draw them."""
+    low, high = limits.integer_bounds(field)
+    if field.minimum is None:
+        low = max(low, 0) if field.maximum is None or high >= 0 else max(low, high - 100)
+    if field.maximum is None:
+        high = min(high, low + 100)
+    low = min(low, 2**62)
+    return low, min(high, 2**62)
+
+
+def _uniform(field: Field, shape: tuple[int, ...] | None = None) -> str:
+    low, high = limits.bounds(field)
+    size = "" if shape is None else f", {shape!r}"
+    if low is None and high is None:
+        return f"rng.normal(size={shape!r})" if shape is not None else "rng.normal()"
+    if low is None and high is not None:
+        low = high - 10
+    if high is None and low is not None:
+        high = low + 10
+    return f"rng.uniform({low!r}, {high!r}{size})"

@@ -1,0 +1,103 @@
+"""What generator/run.py does in a project: seed it, generate its files, look at it before an update."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from protoserve import answers
+from protoserve.codegen import project as codegen
+from protoserve.contract.errors import SchemaError
+from protoserve.contract.load import load, loads
+from protoserve.contract.presets import preset_data, presets
+from protoserve.contract.seed import seed
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 0, or 1 with the reason on standard error."""
+    parser = argparse.ArgumentParser(prog="run.py", description="The generator of this template.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    make = commands.add_parser("create", help="seed the project in this folder and generate its files")
+    make.add_argument("--package", required=True)
+    make.add_argument("--framework", required=True)
+    make.add_argument("--schema", required=True)
+    again = commands.add_parser("generate", help="write what schema.yaml gives")
+    again.add_argument("project", type=Path, nargs="?", default=Path())
+    again.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff where files differ")
+    before = commands.add_parser("before-update", help="refuse an update that could not end well")
+    before.add_argument("--package", default="")
+    before.add_argument("--framework", default="")
+    given = parser.parse_args(arguments)
+    try:
+        if given.command == "create":
+            return create(Path(), given.package, given.framework, given.schema)
+        if given.command == "before-update":
+            return before_update(Path(), package=given.package, framework=given.framework)
+        return generate(given.project, check=given.check)
+    except SchemaError as error:
+        print(error, file=sys.stderr)
+    except answers.AnswersError as error:
+        print(f"protoserve: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"protoserve: {error.filename}: {error.strerror}; nothing was changed", file=sys.stderr)
+    return 1
+
+
+def create(project: Path, package: str, framework: str, schema: str) -> int:
+    """Seeds what is the author's and is not there yet, then generates the rest."""
+    from protoserve import frameworks  # imports Jinja, which `generate` does without
+
+    path = project / codegen.SCHEMA
+    chosen = frameworks.load(framework)
+    if path.exists():
+        contract, data = load(path, default_package=f"{package}.v1"), None
+    else:
+        text = seed(schema, package, Path(os.environ.get("PWD", ".")))
+        contract, data = loads(text), preset_data(schema) if schema in presets() else None
+        path.write_text(text, encoding="utf-8", newline="")
+    made = codegen.plan(project, package)
+    for name, content in frameworks.seeds(contract, package, chosen, data).items():
+        target = project / name
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content, encoding="utf-8")
+    codegen.apply(made)
+    return 0
+
+
+def generate(project: Path, *, check: bool) -> int:
+    """Writes the generated files, or says how they differ from what they should be."""
+    made = codegen.plan(project, answers.read(project)["package"])
+    if check:
+        found = codegen.differences(made)
+        if found:
+            sys.stdout.write(found)
+            print("protoserve: generated files are not what schema.yaml gives: `make generate`", file=sys.stderr)
+        return 1 if found else 0
+    changed = codegen.apply(made)
+    for name in changed:
+        print(f"{'removed' if name in made.stale else 'wrote'} {name}")
+    if not changed:
+        print("everything is as schema.yaml says")
+    return 0
+
+
+def before_update(project: Path, *, package: str, framework: str) -> int:
+    """Before Copier changes anything: the two answers that cannot change, and a schema that must be sound."""
+    recorded = answers.read(project)
+    for name, wanted in (("package", package), ("framework", framework)):
+        if wanted and wanted != recorded[name]:
+            print(
+                f"protoserve: {name} cannot change after creation: it stays {recorded[name]} (to have {wanted}, create "
+                "a new project and move model.py and schema.yaml over)",
+                file=sys.stderr,
+            )
+            return 1
+    load(project / codegen.SCHEMA, default_package=f"{recorded['package']}.v1")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""Runs the image as a strict platform would, asks it, stops it, and fails where a platform would refuse it.
+
+The container gets a read-only root file system, no capabilities and no way to more privileges. It must be somebody
+else than root, become SERVING, pass its own HEALTHCHECK, answer every sample request, and end with exit code 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_client import METHODS, NotServing, call, connect, explain, parse_request, wait_until_serving
+
+REQUESTS = Path(__file__).resolve().parent.parent / "tests" / "requests"
+RESTRICTIONS = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
+
+
+class Refused(Exception):
+    """What the image or its container does not do."""
+
+
+class Docker:
+    """The commands of docker (or podman) that are needed here."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __call__(self, *arguments: str) -> str:
+        """Standard output of `docker ARGUMENTS`; raises Refused with what it says when it fails."""
+        try:
+            done = subprocess.run([self.command, *arguments], capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise Refused(f"{self.command} cannot be run: {error.strerror}") from error
+        if done.returncode != 0:
+            raise Refused(f"`{self.command} {' '.join(arguments)}` failed: {(done.stderr or done.stdout).strip()}")
+        return done.stdout.strip()
+
+    def inspect(self, kind: str, name: str) -> dict[str, Any]:
+        found: list[dict[str, Any]] = json.loads(self("inspect", "--type", kind, name))
+        return found[0]
+
+    def running(self, container: str) -> bool:
+        return bool(self.inspect("container", container)["State"]["Running"])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Run the image locked down, ask it, stop it.")
+    parser.add_argument("image")
+    parser.add_argument("--docker", default="docker", metavar="COMMAND", help="default: %(default)s")
+    options = parser.parse_args()
+    docker = Docker(options.docker)
+    container = ""
+    try:
+        config = docker.inspect("image", options.image)["Config"]
+        port = _check(config)
+        container = docker("run", "--detach", *RESTRICTIONS, f"--publish=127.0.0.1::{port}", options.image)
+        _ask(docker, container, _address(docker, container, port))
+        docker("exec", container, *config["Healthcheck"]["Test"][1:])
+        docker("stop", "--time=60", container)
+        code = docker.inspect("container", container)["State"]["ExitCode"]
+        if code != 0:
+            raise Refused(f"the container ended with {code} after SIGTERM, not with 0")
+    except (Refused, NotServing) as error:
+        print(f"{options.image}: {error}", file=sys.stderr)
+        if container:
+            subprocess.run([options.docker, "logs", "--tail=50", container], stdout=sys.stderr, check=False)
+        return 1
+    finally:
+        if container:
+            subprocess.run([options.docker, "rm", "--force", "--volumes", container], capture_output=True, check=False)
+    print(f"{options.image}: not root, read-only, SERVING, healthy, answers, stops with 0")
+    return 0
+
+
+def _check(config: dict[str, Any]) -> str:
+    """The port that the image exposes, such as "8080/tcp"; raises Refused for what its configuration lacks."""
+    user = config.get("User", "").partition(":")[0]
+    if not user.isdecimal() or int(user) == 0:
+        raise Refused(f"its user is {user or 'root'!r}: a platform wants a number that is not 0")
+    if (config.get("Healthcheck") or {}).get("Test", [""])[0] != "CMD":
+        raise Refused("it has no HEALTHCHECK in exec form")
+    ports = list(config.get("ExposedPorts") or ())
+    if not ports:
+        raise Refused("it exposes no port")
+    return str(ports[0])
+
+
+def _address(docker: Docker, container: str, port: str) -> str:
+    """Where this machine reaches the container's port; raises NotServing for a container that has ended already."""
+    try:
+        return docker("port", container, port).splitlines()[0]
+    except Refused as error:
+        if docker.running(container):
+            raise
+        raise NotServing("the server ended before it was SERVING") from error
+
+
+def _ask(docker: Docker, container: str, target: str) -> None:
+    """Waits for the server at `target` and sends it every sample request; raises NotServing and Refused."""
+    with connect(target) as channel:
+        wait_until_serving(channel, alive=lambda: docker.running(container))
+        for method in METHODS.values():
+            request = parse_request(method, (REQUESTS / f"{method.name}.json").read_text(encoding="utf-8"))
+            try:
+                next(call(channel, method, request), None)
+            except grpc.RpcError as error:
+                raise Refused(f"{method.name} failed: " + "\n".join(explain(error))) from error
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

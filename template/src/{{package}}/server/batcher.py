@@ -1,0 +1,153 @@
+"""The model's thread: it loads the model, then computes what is queued, in batches where the method is unary.
+
+It takes all that is queued, up to the maximum, and no timer exists: a lone request is computed at once, and batches
+grow with the load. How a reply travels back is the job's own business, so nothing here knows gRPC's server.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any
+
+from .. import contract
+from ..contract.checks import Method, shown
+from .errors import Failure, dropped, failure
+
+RUN_AHEAD = 16  # replies of a stream that may wait for a slow client
+END = object()
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One request on its way to the model; `deadline` is `time.monotonic`'s. Who gives up on it sets `cancelled`.
+
+    `answer` is called from the model's thread, exactly once, with the reply's bytes or a Failure. That of a stream gets
+    the bytes of every reply (who sends one on counts it in `sent`), then, once, a Failure or None.
+    """
+
+    method: Method
+    request: Any
+    request_id: str
+    deadline: float
+    answer: Callable[[bytes | Failure | None], object] = field(init=False)
+    cancelled: bool = False
+    replies: Iterator[object] | None = None
+    made: int = 0
+    sent: int = 0
+
+    def unwanted(self) -> bool:
+        return self.cancelled or time.monotonic() > self.deadline
+
+    def failure(self, error: BaseException) -> Failure:
+        return failure(error, self.method.name, self.request_id)
+
+
+class Batcher:
+    """Computes jobs in a thread of its own, at most `sizes` of a method at once, with the methods that `load` returns.
+
+    That thread calls `tell` with None when the model is loaded, and with the exception that ended it if there is one.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Mapping[str, Callable[[Any], Any]]],
+        tell: Callable[[BaseException | None], object],
+        sizes: Mapping[str, int],
+    ) -> None:
+        self._load, self._tell, self._sizes = load, tell, sizes
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._waiting: dict[str, deque[Job]] = {name: deque() for name in sizes}
+        self._streams: list[Job] = []
+        self._stopping = False
+        # A daemon, since a model that hangs must not keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+        self.start = self._thread.start
+        self.put = self._queue.put  # None makes the thread look at its streams: one was sent on, or is unwanted
+
+    def stop(self, timeout: float) -> bool:
+        """Ends the thread after the step it is at; False if that takes longer than `timeout` seconds."""
+        self._stopping = True
+        self.put(None)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._model = self._load()
+            self._tell(None)
+            busy = False
+            while not self._stopping:
+                while not busy or not self._queue.empty():  # waits only when there is nothing else to do
+                    job, busy = self._queue.get(), True
+                    if job is not None:
+                        (self._streams if job.method.streaming else self._waiting[job.method.name]).append(job)
+                busy = self._turn()
+        except BaseException as error:  # SystemExit too, or nobody would hear of it
+            self._tell(error)
+
+    def _turn(self) -> bool:
+        """One batch of every method and one reply of every stream; False when there was nothing to do."""
+        busy = False
+        for name, waiting in self._waiting.items():
+            if waiting:
+                self._compute([waiting.popleft() for _ in range(min(self._sizes[name], len(waiting)))])
+                busy = True
+        for stream in tuple(self._streams):
+            if stream.unwanted():
+                self._end(stream, dropped())
+            elif stream.made - stream.sent < RUN_AHEAD:
+                self._advance(stream)
+                busy = True
+        return busy
+
+    def _compute(self, jobs: list[Job]) -> None:
+        """Answers `jobs`, all of one method. A batch that fails is halved until the request at fault fails alone."""
+        for job in [job for job in jobs if job.unwanted()]:
+            jobs.remove(job)
+            job.answer(dropped())
+        if not jobs:
+            return
+        try:
+            replies = self._model[jobs[0].method.name]([job.request for job in jobs])
+        except BaseException as error:  # SystemExit too: whatever a model raises concerns its requests alone
+            if len(jobs) == 1:
+                jobs[0].answer(jobs[0].failure(error))
+            else:
+                self._compute(jobs[: len(jobs) // 2])
+                self._compute(jobs[len(jobs) // 2 :])
+            return
+        fits = isinstance(replies, Sequence) and len(replies) == len(jobs)
+        for index, job in enumerate(jobs):
+            try:
+                if not fits:
+                    raise contract.InvalidReply("reply", f"a sequence of {len(jobs)}, one a request", shown(replies))
+                outcome: bytes | Failure = job.method.encode(replies[index])
+            except Exception as error:
+                outcome = job.failure(error)
+            job.answer(outcome)
+
+    def _advance(self, stream: Job) -> None:
+        """Answers with the next reply of `stream`, or ends it."""
+        outcome = None
+        try:
+            if stream.replies is None:
+                stream.replies = iter(self._model[stream.method.name](stream.request))
+            if (reply := next(stream.replies, END)) is not END:
+                stream.answer(stream.method.encode(reply))
+                stream.made += 1
+                return
+        except BaseException as error:
+            outcome = stream.failure(error)
+        self._end(stream, outcome)
+
+    def _end(self, stream: Job, outcome: Failure | None) -> None:
+        self._streams.remove(stream)
+        try:
+            if isinstance(stream.replies, Generator):
+                stream.replies.close()  # its `finally` blocks run now, not some day
+        except BaseException as error:
+            outcome = stream.failure(error)
+        stream.answer(outcome)

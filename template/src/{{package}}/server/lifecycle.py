@@ -1,0 +1,154 @@
+"""The server's life: bind, load, warm up, serve, drain. The exit code says how it ended.
+
+0: a signal ended it, and every request that was taken has its answer. 1: it could not start, or answers were lost.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+import time
+from functools import partial
+from typing import NoReturn
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from .. import contract
+from .artifact import LoadError, load
+from .batcher import Batcher
+from .errors import Failure
+from .health import Health
+from .logs import configure, logger
+from .servicer import Servicer
+from .settings import Settings
+
+SETTLE_SECONDS = 0.2  # what gRPC was given to send may not have left yet
+
+
+def main() -> int:
+    """Runs the server until a signal ends it; returns the exit code."""
+    configure("INFO", "auto")
+    try:
+        settings = Settings.read(os.environ, contract.METHODS)
+    except ValueError as error:
+        logger.critical("%s", error)
+        return 1
+    configure(settings.log_level, settings.log_format)
+    logger.info("%s", settings)
+    try:
+        from uvloop import new_event_loop
+    except ImportError:  # Windows has none
+        new_event_loop = asyncio.new_event_loop  # type: ignore[assignment]
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(_run(settings))
+
+
+async def _run(settings: Settings) -> int:
+    loop = asyncio.get_running_loop()
+    loaded: asyncio.Future[BaseException | None] = loop.create_future()
+
+    def tell(error: BaseException | None) -> None:
+        if loaded.done():
+            _exit(1, f"the model's thread broke: {error!r}")  # a server that cannot answer must not look alive
+        loaded.set_result(error)
+
+    sizes = {method.name: settings.max_batch_size for method in contract.METHODS}
+    sizes |= dict.fromkeys(settings.unbatched_methods, 1)
+    load_model = partial(load, settings.model_path, settings.model_sha256)
+    batcher = Batcher(load_model, lambda error: loop.call_soon_threadsafe(tell, error), sizes)
+    servicer, health = Servicer(batcher, settings.max_in_flight, settings.log_requests), Health(contract.SERVICE)
+    server, stop = _server(servicer, health, settings.max_request_bytes), _stop_event(servicer)
+    try:
+        port = server.add_insecure_port(f"{settings.host}:{settings.port}")
+    except RuntimeError:
+        logger.critical("cannot listen on %s, port %d: another process does", settings.host, settings.port)
+        return 1
+    await server.start()
+    logger.info("listening on %s, port %d", settings.host, port)
+    batcher.start()
+    code = 1
+    if await _is_ready(await loaded, servicer):
+        gc.collect()
+        gc.freeze()  # what is loaded stays for good: the collector need not go through it again and again
+        sys.setswitchinterval(0.001)  # a model that holds the GIL then delays the loop less
+        servicer.refusal = None
+        health.set(serving=True)
+        logger.info("serving %s", contract.SERVICE)
+        await stop.wait()
+        code = await _drain(servicer, health, settings)
+    health.set(serving=False, closed=True)
+    await server.stop(SETTLE_SECONDS)
+    if not batcher.stop(SETTLE_SECONDS):
+        _exit(code, "the model is still computing; the process ends without it")
+    return code
+
+
+def _server(servicer: Servicer, health: Health, max_request_bytes: int) -> grpc.aio.Server:
+    sizes = [("grpc.max_receive_message_length", max_request_bytes), ("grpc.max_send_message_length", -1)]
+    server = grpc.aio.server(options=[*sizes, ("grpc.so_reuseport", 0)])  # no second server on the same port
+    server.add_generic_rpc_handlers((servicer.handler(),))
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+    reflection.enable_server_reflection((contract.SERVICE, health_name, reflection.SERVICE_NAME), server)
+    return server
+
+
+async def _is_ready(error: BaseException | None, servicer: Servicer) -> bool:
+    """Whether the model is loaded and answers a request of every method; if not, the log says why."""
+    step = "loading the model"
+    try:
+        if error is not None:
+            raise error
+        for method in contract.METHODS:
+            step = f"the warm-up request of {method.name}"
+            await servicer.warm_up(method)
+    except BaseException as reason:
+        logger.critical("%s failed: %s", step, reason, exc_info=not isinstance(reason, LoadError | Failure))
+        return False
+    return True
+
+
+async def _drain(servicer: Servicer, health: Health, settings: Settings) -> int:
+    """Answers all that was taken, in the order that loses nothing; returns the exit code."""
+    end = time.monotonic() + settings.drain_seconds - SETTLE_SECONDS
+    logger.info("stopping, with %d requests in flight", servicer.calls)
+    health.set(serving=False)
+    # Until probes and balancers have seen that, new requests arrive and are still answered.
+    await asyncio.sleep(min(settings.lame_duck_seconds, settings.drain_seconds))
+    servicer.refusal = "the server is stopping"
+    while servicer.calls and time.monotonic() < end:
+        await asyncio.sleep(0.01)
+    if servicer.calls:
+        logger.error("%d requests have no answer after DRAIN_SECONDS", servicer.calls)
+        return 1
+    await asyncio.sleep(SETTLE_SECONDS)
+    return 0
+
+
+def _stop_event(servicer: Servicer) -> asyncio.Event:
+    """What the first SIGTERM or SIGINT sets. A second one ends the process at once, as one before it serves does."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def received() -> None:
+        if servicer.refusal or stop.is_set():
+            _exit(1 if servicer.calls else 0, f"a signal ends the process, with {servicer.calls} requests in flight")
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, received)
+        except NotImplementedError:
+            logger.info("this system's event loop takes no signal handlers; Python's are used")
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(received))
+    return stop
+
+
+def _exit(code: int, message: str) -> NoReturn:
+    """Ends the process whatever the model's thread is doing: a normal exit might wait for it, or crash in it."""
+    logger.warning(message)
+    logging.shutdown()
+    os._exit(code)

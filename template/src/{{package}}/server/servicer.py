@@ -1,0 +1,109 @@
+"""The service's methods: bytes in, bytes out. Limits and checks are done here, the rest in the model's thread."""
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
+from typing import Any
+
+import grpc
+
+from .. import contract
+from ..contract.checks import Method
+from .batcher import Batcher, Job
+from .errors import Failure, failure
+from .logs import logger
+
+NEVER = float("inf")
+
+
+class Servicer:
+    """Answers the contract's methods, on the running event loop.
+
+    `refusal` says why no requests are taken, None while they are; `calls` counts those taken and not yet answered.
+    """
+
+    def __init__(self, batcher: Batcher, max_in_flight: int, log_requests: bool) -> None:
+        self.refusal: str | None = "the model is still loading"
+        self.calls = 0
+        self._in_flight = 0  # jobs that the model's thread has: also those that nobody waits for any more
+        self._batcher, self._max_in_flight, self._log_requests = batcher, max_in_flight, log_requests
+        self._loop = asyncio.get_running_loop()
+        self._new_ids = map(f"{os.urandom(4).hex()}-{{}}".format, itertools.count(1))
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """The methods, without (de)serializers: for bytes that are no message gRPC would answer UNKNOWN."""
+        handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
+        for method in contract.METHODS:
+            make = grpc.unary_stream_rpc_method_handler if method.streaming else grpc.unary_unary_rpc_method_handler
+            handlers[method.name] = make(partial(self._call, method))
+        return grpc.method_handlers_generic_handler(contract.SERVICE, handlers)
+
+    async def warm_up(self, method: Method) -> None:
+        """Takes a sample request through the whole path (of a stream, three replies); raises Failure if that fails."""
+        job = Job(method, method.decode(method.sample()), "warm-up", NEVER)
+        async with aclosing(self._replies(job)) as replies:
+            for _ in range(3 if method.streaming else 1):
+                await anext(replies, None)
+
+    async def _call(self, method: Method, data: bytes, context: Any) -> bytes | None:
+        """A call from its bytes to its end: returns the reply's bytes (a stream writes them), or aborts."""
+        started = time.perf_counter()
+        given = (str(value)[:128] for key, value in context.invocation_metadata() if key == "x-request-id")
+        request_id = next(given, "") or next(self._new_ids)
+        code = grpc.StatusCode.OK
+        try:
+            job = self._admit(method, data, request_id, context.time_remaining())
+            async with aclosing(self._replies(job)) as replies:
+                async for reply in replies:
+                    if not method.streaming:
+                        return reply
+                    await context.write(reply)
+        except asyncio.CancelledError:
+            code = grpc.StatusCode.CANCELLED
+            raise
+        except Exception as error:
+            why = failure(error, method.name, request_id)
+            code = why.code
+            await context.abort(code, why.details, why.metadata)
+        finally:
+            if self._log_requests:
+                ms = (time.perf_counter() - started) * 1000
+                extra = {"method": method.name, "code": code.name, "ms": round(ms, 2), "request_id": request_id}
+                logger.info("%s (request %s): %s, %.2f ms", method.name, request_id, code.name, ms, extra=extra)
+        return None
+
+    def _admit(self, method: Method, data: bytes, request_id: str, seconds: float | None) -> Job:
+        if self.refusal is not None:
+            raise Failure(grpc.StatusCode.UNAVAILABLE, self.refusal)
+        if self._in_flight >= self._max_in_flight:
+            raise Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{self._in_flight} requests are in flight already")
+        return Job(method, method.decode(data), request_id, NEVER if seconds is None else time.monotonic() + seconds)
+
+    async def _replies(self, job: Job) -> AsyncGenerator[bytes, None]:
+        """Has `job` computed; raises Failure. Who stops asking for replies makes the model stop, too."""
+        outcomes: asyncio.Queue[Any] = asyncio.Queue()
+
+        def settle(outcome: Any) -> None:
+            self._in_flight -= not (job.method.streaming and isinstance(outcome, bytes))
+            outcomes.put_nowait(outcome)
+
+        job.answer = partial(self._loop.call_soon_threadsafe, settle)  # type: ignore[arg-type]
+        self._in_flight += 1
+        self.calls += 1
+        self._batcher.put(job)
+        try:
+            while isinstance(outcome := await outcomes.get(), bytes):
+                yield outcome
+                job.sent += 1
+                self._batcher.put(None)
+            if outcome is not None:
+                raise outcome
+        finally:
+            self.calls -= 1
+            job.cancelled = True
+            if job.method.streaming:
+                self._batcher.put(None)

@@ -1,0 +1,86 @@
+"""The server's settings: a field each, read from the environment variable of its name in capitals."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from .default_port import DEFAULT_PORT
+
+if TYPE_CHECKING:
+    from ..contract.checks import Method
+
+MIB = 2**20
+LARGEST_MESSAGE = 2**31 - 1  # gRPC counts bytes in an int32
+
+# How a setting is made from text, and what it may be then.
+Rule = tuple[Callable[[str], Any], Callable[[Any], Any]]
+PORT: Rule = (int, range(65536).__contains__)
+COUNT: Rule = (int, range(1, MIB + 1).__contains__)
+BYTES: Rule = (int, range(1, LARGEST_MESSAGE + 1).__contains__)
+SECONDS: Rule = (float, lambda value: 0 <= value <= 86400)
+HOST: Rule = (str, re.compile(r"\[[0-9a-fA-F:.%]+\]|[^\s/:\[\]]+").fullmatch)
+PATH: Rule = (Path, bool)
+SHA256: Rule = (str.lower, re.compile("[0-9a-f]{64}").fullmatch)
+NAMES: Rule = (lambda text: tuple(name.strip() for name in text.split(",")), bool)
+LEVEL: Rule = (str.upper, ("DEBUG", "INFO", "WARNING", "ERROR").__contains__)
+FORMAT: Rule = (str.lower, ("auto", "json", "text").__contains__)
+SWITCH: Rule = ({"true": True, "1": True, "false": False, "0": False}.get, lambda value: value is not None)
+
+
+def _setting(default: Any, rule: Rule, meaning: str, shown: str = "") -> Any:
+    return field(default=default, metadata={"rule": rule, "meaning": meaning, "default": shown or f"`{default}`"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the environment can change; an empty variable counts as one that is not set."""
+
+    port: int = _setting(DEFAULT_PORT, PORT, "Port to listen on, 0 to 65535; 0 takes any free one.")
+    host: str = _setting("[::]", HOST, "Address to listen on, IPv6 in brackets; `[::]` is every interface, IPv4 too.")
+    model_path: Path | None = _setting(None, PATH, "Path of the artifact to load.", "`ARTIFACT` in `model.py`")
+    model_sha256: str | None = _setting(None, SHA256, "SHA-256 of the artifact, 64 hex digits.", "its `.sha256` file's")
+    max_batch_size: int = _setting(32, COUNT, "Requests that the model gets at once, at most; 1 turns batching off.")
+    unbatched_methods: tuple[str, ...] = _setting((), NAMES, "Methods, by comma, that get one request a time.", "none")
+    max_in_flight: int = _setting(256, COUNT, "Requests in work, at most; more get RESOURCE_EXHAUSTED.")
+    max_request_bytes: int = _setting(
+        0, BYTES, "Bytes of one request, at most.", "what the contract needs, 4 MiB or more"
+    )
+    drain_seconds: float = _setting(25, SECONDS, "Seconds from SIGTERM to answer what is in flight, 0 to 86400.")
+    lame_duck_seconds: float = _setting(1, SECONDS, "Seconds from SIGTERM in which new requests are still taken.")
+    log_level: str = _setting("INFO", LEVEL, "Least level that is logged: DEBUG, INFO, WARNING or ERROR.")
+    log_format: str = _setting("auto", FORMAT, "`json`, `text`, or `auto`: text on a terminal, else JSON.")
+    log_requests: bool = _setting(False, SWITCH, "`true`: a line in the log for every request.", "`false`")
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str], methods: Sequence["Method"]) -> Self:
+        """The settings in `environ`; raises ValueError, which says all that is wrong with them."""
+        values: dict[str, Any] = {"max_request_bytes": _largest_request(methods)}
+        problems = []
+        for item in fields(cls):
+            if text := environ.get(item.name.upper(), "").strip():
+                make, valid = item.metadata["rule"]
+                try:
+                    if not valid(value := make(text)):
+                        raise ValueError
+                    values[item.name] = value
+                except ValueError:
+                    problems.append(f"{item.name.upper()} cannot be {text!r}. It is: {item.metadata['meaning']}")
+        known = [method.name for method in methods]
+        if unknown := sorted(set(values.get("unbatched_methods", ())).difference(known)):
+            problems.append(f"UNBATCHED_METHODS cannot have {', '.join(unknown)}. There are: {', '.join(known)}")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return cls(**values)
+
+    @classmethod
+    def table(cls) -> list[tuple[str, str, str]]:
+        """Name, default and meaning of every setting: the rows of the README's table."""
+        return [(item.name.upper(), item.metadata["default"], item.metadata["meaning"]) for item in fields(cls)]
+
+
+def _largest_request(methods: Sequence["Method"]) -> int:
+    """32 MiB where the contract sets no bound; a sixteenth more where it does, for longer encodings of the same."""
+    bounds = (32 * MIB if (most := method.max_request_bytes) is None else most + most // 16 for method in methods)
+    return min(max(4 * MIB, *bounds), LARGEST_MESSAGE)

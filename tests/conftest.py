@@ -1,0 +1,87 @@
+"""Projects that many tests look at; each is made once, and none of these tests writes into it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support import Project, copy_template, create
+
+FRAUD = """\
+package: acme.fraud.v1
+service: FraudService
+enums:
+  Channel: {values: [{name: online, number: 1}, {name: in_store, number: 2}]}
+messages:
+  Merchant:
+    fields:
+      - {name: merchant_id, number: 1, type: string, pattern: '^m_[0-9]{4}$', example: m_0042}
+      - {name: country, number: 2, type: string, min_length: 2, max_length: 2, example: NL}
+  Payment:
+    fields:
+      - {name: at, number: 1, type: timestamp}
+      - {name: amount, number: 2, type: float64, minimum: 0, maximum: 10000}
+methods:
+  Score:
+    doc: Say how likely a payment is a fraud.
+    request:
+      fields:
+        - {name: merchant, number: 1, type: Merchant}
+        - {name: amount, number: 2, type: float64, minimum: 0, maximum: 10000}
+        - {name: channel, number: 3, type: Channel}
+        - {name: history, number: 4, type: Payment, repeated: true, max_items: 50}
+        - {name: counters, number: 5, key: string, value: int64}
+        - {name: card, number: 6, type: string, oneof: means}
+        - {name: account, number: 7, type: string, oneof: means}
+        - {name: retries, number: 8, type: int32, default: 0, minimum: 0, maximum: 9}
+        - {name: note, number: 9, type: string, required: false}
+    response:
+      fields:
+        - {name: score, number: 1, type: float64, minimum: 0, maximum: 1}
+        - {name: reasons, number: 2, type: string, repeated: true}
+  Explain:
+    doc: Stream what speaks for and against.
+    streaming: server
+    request:
+      fields:
+        - {name: embedding, number: 1, type: float32, shape: [items, 4]}
+        - {name: pixels, number: 2, type: uint8, shape: [2, 2, 3], required: false}
+        - {name: context, number: 3, type: json, required: false}
+        - {name: window, number: 4, type: duration}
+    response:
+      fields:
+        - {name: text, number: 1, type: string}
+        - {name: weight, number: 2, type: float32}
+"""
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template of this checkout, as a folder without git."""
+    return copy_template(tmp_path_factory.mktemp("source") / "protoserve")
+
+
+@pytest.fixture(scope="session")
+def iris(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The default answers, with a trained artifact."""
+    project = create(template, tmp_path_factory.mktemp("projects") / "iris")
+    project.python("train.py")
+    return project
+
+
+@pytest.fixture(scope="session")
+def fraud(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A schema that no preset resembles: every kind of field, two methods, a foreign proto package; trained."""
+    folder = tmp_path_factory.mktemp("projects")
+    (folder / "fraud.yaml").write_text(FRAUD, encoding="utf-8")
+    project = create(
+        template,
+        folder / "fraud",
+        project_name="Fraud",
+        package="fraud",
+        framework="python",
+        schema=str(folder / "fraud.yaml"),
+    )
+    project.python("train.py")
+    return project

@@ -1,0 +1,85 @@
+"""What the tests share: making projects from the template of this checkout, and running things in them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import copier
+
+ROOT = Path(__file__).resolve().parents[1]
+TEMPLATE_PARTS = ("copier.yml", "template", "generator", "pyproject.toml", "README.md", "LICENSE")
+
+
+def copy_template(dest: Path) -> Path:
+    """The template as it is in this checkout, without git: the fastest source that Copier takes."""
+    dest.mkdir(parents=True)
+    for name in TEMPLATE_PARTS:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, dest / name, ignore=shutil.ignore_patterns("__pycache__", ".*_cache", "*.egg-info"))
+        elif source.exists():
+            shutil.copy2(source, dest / name)
+    return dest
+
+
+@dataclass(frozen=True)
+class Project:
+    """A generated project that runs in the environment of the tests, from its sources."""
+
+    path: Path
+    package: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The tests' environment with this project's sources, and none of the server's settings."""
+        return {**os.environ, "PYTHONPATH": str(self.path / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def python(
+        self, *arguments: str, env: Mapping[str, str] | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs the interpreter of the tests in the project."""
+        return run([sys.executable, *arguments], cwd=self.path, env={**self.environment, **(env or {})}, check=check)
+
+
+def run(
+    command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | None = None, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command; one that fails shows all that it printed."""
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=900
+    )
+    assert not check or done.returncode == 0, f"{command} exited {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def create(template: Path, dest: Path, **answers: Any) -> Project:
+    """A new project, by Copier and the generator, with defaults for what is not answered."""
+    copier.run_copy(str(template), dest, data=answers, defaults=True, unsafe=True, quiet=True)
+    return Project(dest, str(answers.get("package", "iris")))
+
+
+def scrubbed(*folders: Path, home: Path) -> dict[str, str]:
+    """An environment whose PATH has only these folders and the system's own, and whose home is empty."""
+    kept = {name: value for name, value in os.environ.items() if name.endswith(("CA_BUNDLE", "CERT_FILE", "_CERT"))}
+    path = os.pathsep.join([*map(str, folders), "/usr/bin", "/bin"])
+    identity = {
+        "GIT_AUTHOR_NAME": "T",
+        "GIT_AUTHOR_EMAIL": "t@e",
+        "GIT_COMMITTER_NAME": "T",
+        "GIT_COMMITTER_EMAIL": "t@e",
+    }
+    return {**kept, **identity, "PATH": path, "HOME": str(home), "LANG": "C.UTF-8"}
+
+
+def tool(name: str) -> str:
+    """The path of a command that is installed beside the interpreter of the tests."""
+    found = shutil.which(name, path=str(Path(sys.executable).parent))
+    assert found is not None, f"{name} is not installed: pip install -e '.[dev]'"
+    return found
