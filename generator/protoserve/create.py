@@ -18,14 +18,12 @@ def new(dest: Path, data: dict[str, Any], *, defaults: bool, template: str | Non
     if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
         print(f"protoserve: {dest} exists and is not empty: choose another folder", file=sys.stderr)
         return 1
-    source = origin.Template(template, ref) if template else origin.template()
+    source = origin.given(template, ref) if template else origin.template()
     schema = data.get("schema")
     if isinstance(schema, str) and Path(schema).is_file():
         data = {**data, "schema": os.path.abspath(schema)}
     try:
-        copier.run_copy(
-            source.source, dest, data=_typed(data), defaults=defaults, unsafe=True, vcs_ref=ref or source.ref
-        )
+        copier.run_copy(source.source, dest, data=data, defaults=defaults, unsafe=True, vcs_ref=ref or source.ref)
     except (UserMessageError, CopierError, ValueError) as error:
         # Copier has no type of its own for an answer that a validator refuses: it is a ValueError.
         print(f"protoserve: {error}", file=sys.stderr)
@@ -34,9 +32,3 @@ def new(dest: Path, data: dict[str, Any], *, defaults: bool, template: str | Non
         print("protoserve: stopped; nothing was created", file=sys.stderr)
         return 1
     return 0
-
-
-def _typed(data: dict[str, Any]) -> dict[str, Any]:
-    """Options are text; Copier wants the port as the integer that its question declares, and says so of other text."""
-    port = data.get("port")
-    return {**data, "port": int(port)} if isinstance(port, str) and port.strip().isdecimal() else data

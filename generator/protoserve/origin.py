@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -20,6 +21,13 @@ class Template:
 
     source: str
     ref: str | None
+
+
+def given(source: str, ref: str | None) -> Template:
+    """The template that somebody names: a folder, a URL, or one of Copier's short forms; raises OriginError."""
+    if not re.match(r"[a-z+]{2,}:|[\w.-]+@", source) and not Path(source).expanduser().is_dir():
+        raise OriginError(f"{source} is no folder, no URL, and no short form such as gh:owner/name")
+    return Template(source, ref)
 
 
 def template() -> Template:

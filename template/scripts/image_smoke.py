@@ -61,7 +61,7 @@ def main() -> int:
         container = docker("run", "--detach", *RESTRICTIONS, f"--publish=127.0.0.1::{port}", options.image)
         _ask(docker, container, _address(docker, container, port))
         docker("exec", container, *config["Healthcheck"]["Test"][1:])
-        docker("stop", "--time=60", container)
+        docker("stop", "-t", "60", container)
         code = docker.inspect("container", container)["State"]["ExitCode"]
         if code != 0:
             raise Refused(f"the container ended with {code} after SIGTERM, not with 0")

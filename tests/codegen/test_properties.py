@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import random_schemas
 from protoserve.codegen import project
+from protoserve.contract import names
 from protoserve.contract.load import loads
 from support import ROOT, run, tool
 
@@ -70,7 +71,7 @@ def test_any_schema(tmp_path_factory: pytest.TempPathFactory, schema: dict[str, 
     module = imported(folder, package)
     for message in contract.all_messages():
         value = data.draw(random_schemas.values(contract, message, module))
-        name = project.module.names.snake(message.name)
+        name = names.snake(message.name)
         wire = getattr(module, f"write_{name}")(value, "").SerializeToString()
         bad = module.checks.Violations()
         parsed = module.checks.parse(getattr(module.pb, message.name), wire)

@@ -23,7 +23,8 @@ class Case:
 def schema(*fields: str, request: str = "", top: str = "", messages: str = "", method: str = "Predict") -> str:
     """A schema whose request has these fields, the first of them on line 6 where there is no `top`."""
     lines = "".join(f"        - {field}\n" for field in fields)
-    return f"package: iris.v1\n{top}methods:\n  {method}:\n    request:\n      fields:\n{lines}{request}{RESPONSE}{messages}"
+    head = f"package: iris.v1\n{top}methods:\n  {method}:\n    request:\n      fields:\n"
+    return f"{head}{lines}{request}{RESPONSE}{messages}"
 
 
 def one(field: str) -> str:
@@ -175,6 +176,13 @@ METHODS = [
 
 MESSAGES = [
     Case(
+        "message named like a method",
+        schema().replace("response: {", "response: {message: Predict, "),
+        6,
+        "methods.Predict.response.message",
+        "is a method too",
+    ),
+    Case(
         "message in snake case",
         schema(messages="messages:\n  my_point: {}\n"),
         8,
@@ -250,10 +258,10 @@ MESSAGES = [
     Case(
         "list that needs itself",
         schema(
-            messages="messages:\n  Node: {fields: [{name: next, number: 1, type: Node, repeated: true, min_items: 1}]}\n"
+            messages="messages:\n  Node: {fields: [{name: it, number: 1, type: Node, repeated: true, min_items: 1}]}\n"
         ),
         8,
-        "messages.Node.fields.next.type",
+        "messages.Node.fields.it.type",
         "never ends",
     ),
     Case(

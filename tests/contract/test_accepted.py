@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 
 import pytest
-from contract.bad_inputs import schema
 
+from contract.bad_inputs import schema
 from protoserve.contract.errors import SchemaError
 from protoserve.contract.load import load, loads, read_text
 from protoserve.contract.model import Contract, Field
@@ -55,7 +55,7 @@ methods:
         - {name: ratio, number: 17, type: float32, default: 1}
         - {name: type, number: 18, type: string, min_length: 1, max_length: 2}
     response:
-      message: Score
+      message: ScoreReply
       fields: [{name: score, number: 1, type: float64}]
   Watch:
     streaming: server
@@ -81,7 +81,13 @@ def test_contract(full: Contract) -> None:
         "Fraud",
     )
     assert full.doc == "Scores payments."
-    assert [message.name for message in full.all_messages()] == ["ScoreRequest", "Score", "Merchant", "Unused", "Old"]
+    assert [message.name for message in full.all_messages()] == [
+        "ScoreRequest",
+        "ScoreReply",
+        "Merchant",
+        "Unused",
+        "Old",
+    ]
 
 
 def test_methods(full: Contract) -> None:

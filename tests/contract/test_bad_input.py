@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from contract.bad_inputs import CASES, Case, schema
 
+from contract.bad_inputs import CASES, Case, schema
 from protoserve.contract.errors import SchemaError
 from protoserve.contract.load import MAX_BYTES, load, loads
 

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from contract.bad_inputs import CASES, Case
-from contract.test_accepted import FULL
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
+from contract.bad_inputs import CASES, Case
+from contract.test_accepted import FULL
 from protoserve.contract import build
 from protoserve.contract.jsonschema import json_schema
 from protoserve.contract.presets import preset_text, presets

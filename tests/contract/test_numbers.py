@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from contract.bad_inputs import schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contract.bad_inputs import schema
 from protoserve.contract.errors import SchemaError
 from protoserve.contract.load import loads
 from protoserve.contract.numbers import complete, numbered
@@ -134,7 +134,7 @@ def test_missing_package_is_not_looked_at() -> None:
 names = st.lists(st.from_regex(r"[a-c][0-9]?", fullmatch=True), unique=True, max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     names, st.lists(st.sampled_from([None, None, 3, 11, 20_001]), min_size=8, max_size=8), st.booleans(), st.booleans()
 )

@@ -7,9 +7,9 @@ import io
 from pathlib import Path
 
 import pytest
-from contract.bad_inputs import schema
 from sklearn.datasets import load_iris
 
+from contract.bad_inputs import schema
 from protoserve.contract.errors import SchemaError
 from protoserve.contract.jsonschema import MODELINE
 from protoserve.contract.load import loads

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from protoserve.codegen import limits, names
+from protoserve.codegen import limits
 from protoserve.codegen.proto import packed
+from protoserve.contract import names
 from protoserve.contract.model import Contract, Field, Message
 from protoserve.contract.types import SCALARS, Kind
 

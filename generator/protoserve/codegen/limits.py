@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from protoserve.codegen import names, words
+from protoserve.codegen import words
 from protoserve.contract.model import Contract, Field, Message
 from protoserve.contract.types import FLOAT16_MAX, SCALARS, Kind, ScalarType
 
@@ -102,7 +102,7 @@ def _length(message: Message, field: Field, scalar: ScalarType, value: str) -> l
 
 def pattern_name(message: Message, field: Field) -> str:
     """The constant that holds a field's compiled pattern."""
-    return f"_{names.upper_snake(message.name)}_{field.name.upper()}"
+    return f"_{message.name}_{field.name}"
 
 
 def patterns(contract: Contract) -> dict[str, str]:

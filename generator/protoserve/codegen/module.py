@@ -6,9 +6,10 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from protoserve.codegen import fields, limits, names, samples, words
+from protoserve.codegen import fields, limits, samples, words
 from protoserve.codegen.formatting import LINE_LENGTH
 from protoserve.codegen.proto import HEADER
+from protoserve.contract import names
 from protoserve.contract.model import Contract, Enum, Message
 from protoserve.contract.types import Kind
 

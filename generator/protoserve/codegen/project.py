@@ -12,6 +12,8 @@ from pathlib import Path
 
 from protoserve.codegen import module, proto, samples, stubs
 from protoserve.codegen.formatting import format_python
+from protoserve.contract import names
+from protoserve.contract.errors import Problem, SchemaError
 from protoserve.contract.jsonschema import json_schema
 from protoserve.contract.load import loads, read_text
 from protoserve.contract.model import Contract
@@ -38,6 +40,9 @@ def plan(project: Path, package: str) -> Plan:
     """
     schema = numbered(read_text(project / SCHEMA), file=SCHEMA)
     contract = loads(schema, file=SCHEMA, default_package=f"{package}.v1")
+    clash = names.clash(contract.package, package)
+    if clash is not None:
+        raise SchemaError(SCHEMA, [Problem(1, 1, "package", *clash)])
     files = {name: content.encode() for name, content in _texts(contract, package)}
     files |= _compiled(contract, package, files)
     listed = {*files, MANIFEST}

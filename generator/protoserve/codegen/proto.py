@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from protoserve.codegen import names, words
+from protoserve.codegen import words
+from protoserve.contract import names
 from protoserve.contract.model import Contract, Enum, Field, Message, Method, Reserved
 from protoserve.contract.types import SCALARS, Kind
 

@@ -13,8 +13,9 @@ from typing import Any
 import re2
 import rstr
 
-from protoserve.codegen import fields, names
+from protoserve.codegen import fields
 from protoserve.codegen.limits import cast
+from protoserve.contract import names
 from protoserve.contract.errors import Problem, SchemaError
 from protoserve.contract.model import Contract, Enum, Field, Message
 from protoserve.contract.types import SCALARS, Kind, ScalarType

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from protoserve.contract.model import Contract, Field, Message
 
 
@@ -66,7 +68,7 @@ def facts(field: Field) -> list[str]:
     if field.source:
         said.append(f"Source: {field.source}.")
     if field.default is not None:
-        said.append(f"Default: {field.default}.")
+        said.append(f"Default: {json.dumps(field.default, ensure_ascii=False)}.")
     elif field.oneof is None and not field.required and not field.repeated and not field.is_map:
         said.append("Optional.")
     return said
@@ -75,5 +77,5 @@ def facts(field: Field) -> list[str]:
 def paragraph(field: Field) -> list[str]:
     """Summary and facts as lines, for a comment."""
     head = summary(field.doc, field.name).splitlines()
-    tail = " ".join(facts(field))
+    tail = " ".join(" ".join(facts(field)).split())
     return [*(line.strip() for line in head), *([tail] if tail else [])]

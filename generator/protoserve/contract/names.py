@@ -64,6 +64,11 @@ def snake(name: str) -> str:
     return _WORDS.sub("_", name).lower()
 
 
+def enum_value(enum: str, value: str) -> str:
+    """The name of an enum's value in the .proto, where all values of a package share one scope."""
+    return f"{snake(enum)}_{value}".upper()
+
+
 def json_name(field: str) -> str:
     """protoc's JSON name of a field: https://protobuf.dev/programming-guides/json/."""
     first, *others = field.split("_")

@@ -66,6 +66,7 @@ def _kinds(draft: Draft) -> None:
                     _told(body.section, "message", names.kind(body.name, "message"))
                 items.append((body.name, body.section, "message"))
     _together(items, names.snake, "in Python")
+    _hidden(draft)
     fields = [item.field for message in draft.all_messages() for item in message.fields]
     tensors = {names.tensor(field.type): field for field in fields if field.dynamic and field.scalar}
     for name, section, what in items:
@@ -74,6 +75,18 @@ def _kinds(draft: Draft) -> None:
         elif name in tensors:
             reason = f"the message that is made for shapes with named dimensions, as {tensors[name].name!r} has"
             section.wrong(None, f"{name!r} is {reason}", f"rename the {what}")
+
+
+def _hidden(draft: Draft) -> None:
+    """Inside a service protoc takes a method's name for the method, also where a message is meant."""
+    methods = {method.name for method in draft.methods}
+    for method in draft.methods:
+        for kind, body in (("request", method.request), ("response", method.response)):
+            inner = method.section.section(kind)
+            if body.name in methods and inner is not None:
+                inner.wrong(
+                    "message", f"{body.name!r} is a method too, and the .proto means that", "rename the message"
+                )
 
 
 def _fields(message: MessageDraft) -> None:
@@ -128,7 +141,7 @@ def _value_scope(draft: Draft) -> None:
             place = item.source.at("name") if isinstance(item.source, Section) else item.source.place
             written.append((item.value.name, place, item.value.where.path))
         for name, place, path in written:
-            full = f"{names.snake(enum.name)}_{name}".upper()
+            full = names.enum_value(enum.name, name)
             other, said = first.setdefault(full, (enum, name))
             if other is not enum and names.snake(other.name) != names.snake(enum.name):
                 message = f"{enum.name}.{name} and {other.name}.{said} are both {full} in the .proto"

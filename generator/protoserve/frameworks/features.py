@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protoserve.codegen import names
+from protoserve.contract import names
 from protoserve.contract.model import Contract, Field, Message
 from protoserve.contract.types import Kind
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protoserve.codegen import names
+from protoserve.contract import names
 from protoserve.contract.model import Contract, Enum, Field, Method
 
 

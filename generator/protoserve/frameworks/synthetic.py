@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from protoserve.codegen import limits, names, samples
+from protoserve.codegen import limits, samples
+from protoserve.contract import names
 from protoserve.contract.model import Contract, Field, Message
 from protoserve.contract.types import SCALARS, Kind
 

@@ -7,7 +7,6 @@ import hashlib
 import importlib
 import os
 import re
-from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -29,10 +28,7 @@ def seal(path: Path, distribution: str) -> None:
 
 
 def check(path: Path, expected: str | None) -> None:
-    """Raises LoadError unless the artifact has the digest `expected`, or else the one beside it.
-
-    No digest at all, and another version of the framework than wrote the artifact, are warnings.
-    """
+    """Raises LoadError unless the artifact's digest is `expected`, or the one beside it; warns where neither is."""
     if not path.exists():
         raise LoadError(f"the artifact {path} does not exist: `make model` writes one, MODEL_PATH names another")
     beside = path.with_name(f"{path.name}.sha256")
@@ -42,34 +38,25 @@ def check(path: Path, expected: str | None) -> None:
     if wanted is None and not text:
         logger.warning("the artifact %s is not verified: it has no .sha256 file and MODEL_SHA256 is not set", path)
     elif (found := _sha256(path)) != wanted:
-        raise LoadError(
-            f"the artifact {path} is damaged or another one: its SHA-256 is {found}, {source} says {wanted}"
-        )
+        raise LoadError(f"the artifact {path} is damaged or another one: SHA-256 {found}, {source} says {wanted}")
     for distribution, version in re.findall(r"^# written with (\S+) (\S+)$", text, re.MULTILINE):
         installed = next((found.version for found in metadata.distributions(name=distribution)), "none")
         if installed != version:
             logger.warning("%s was written with %s %s; installed is %s", path, distribution, version, installed)
 
 
-def load(path: Path | None, sha256: str | None) -> Mapping[str, Callable[[Any], Any]]:
-    """The model's methods by their names in the contract; `path` None means ARTIFACT in its module."""
+def load(model_path: str | None, sha256: str | None) -> dict[str, Any]:
+    """The model's methods by their names in the contract; without a path it is loaded from ARTIFACT in its module."""
     module = importlib.import_module("..model", __package__)
-    if missing := [m.attribute for m in contract.METHODS if not _has(getattr(module, "Model", None), m.attribute)]:
-        raise LoadError(
-            f"write {', '.join(missing)} in class Model of {module.__file__}, as contract.ModelInterface has it"
-        )
-    path = path or Path(module.ARTIFACT)
+    own, empty = getattr(module, "Model", None), contract.ModelInterface  # whose methods, when inherited, return None
+    names = [method.attribute for method in contract.METHODS]
+    if missing := [name for name in names if getattr(own, name, None) in (None, getattr(empty, name))]:
+        raise LoadError(f"write {', '.join(missing)} in class Model of {module.__file__}: see contract.ModelInterface")
+    path = Path(model_path or module.ARTIFACT)
     check(path, sha256)
     logger.info("loading %s", path)
     model = module.Model(path)
     return {method.name: getattr(model, method.attribute) for method in contract.METHODS}
-
-
-def _has(model: object, name: str) -> bool:
-    """Whether the author wrote the method: one that is inherited from the protocol would return None."""
-    found = getattr(model, name, None)
-    inherited = found is getattr(contract.ModelInterface, name) or getattr(found, "__isabstractmethod__", False)
-    return callable(found) and not inherited
 
 
 def _sha256(path: Path) -> str:

@@ -7,7 +7,7 @@ grow with the load. How a reply travels back is the job's own business, so nothi
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
@@ -45,36 +45,28 @@ class Job:
         return failure(error, self.method.name, self.request_id)
 
 
-class Batcher:
-    """Computes jobs in a thread of its own, at most `sizes` of a method at once, with the methods that `load` returns.
-
-    That thread calls `tell` with None when the model is loaded, and with the exception that ended it if there is one.
-    """
+class Batcher(threading.Thread):
+    """Computes jobs, at most `sizes` of a method at once; tells None when the model is loaded, or what went wrong."""
 
     def __init__(
-        self,
-        load: Callable[[], Mapping[str, Callable[[Any], Any]]],
-        tell: Callable[[BaseException | None], object],
-        sizes: Mapping[str, int],
+        self, load: Callable[[], dict[str, Any]], tell: Callable[[Any], object], sizes: dict[str, int]
     ) -> None:
+        super().__init__(name="model", daemon=True)  # a model that hangs must not keep the process from ending
         self._load, self._tell, self._sizes = load, tell, sizes
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._waiting: dict[str, deque[Job]] = {name: deque() for name in sizes}
         self._streams: list[Job] = []
         self._stopping = False
-        # A daemon, since a model that hangs must not keep the process from ending.
-        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
-        self.start = self._thread.start
         self.put = self._queue.put  # None makes the thread look at its streams: one was sent on, or is unwanted
 
     def stop(self, timeout: float) -> bool:
         """Ends the thread after the step it is at; False if that takes longer than `timeout` seconds."""
         self._stopping = True
         self.put(None)
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        self.join(timeout)
+        return not self.is_alive()
 
-    def _run(self) -> None:
+    def run(self) -> None:
         try:
             self._model = self._load()
             self._tell(None)
@@ -90,18 +82,14 @@ class Batcher:
 
     def _turn(self) -> bool:
         """One batch of every method and one reply of every stream; False when there was nothing to do."""
-        busy = False
-        for name, waiting in self._waiting.items():
-            if waiting:
-                self._compute([waiting.popleft() for _ in range(min(self._sizes[name], len(waiting)))])
-                busy = True
-        for stream in tuple(self._streams):
-            if stream.unwanted():
-                self._end(stream, dropped())
-            elif stream.made - stream.sent < RUN_AHEAD:
-                self._advance(stream)
-                busy = True
-        return busy
+        batches = [waiting for waiting in self._waiting.values() if waiting]
+        for jobs in batches:
+            size = min(self._sizes[jobs[0].method.name], len(jobs))
+            self._compute([jobs.popleft() for _ in range(size)])
+        streams = [job for job in self._streams if job.made - job.sent < RUN_AHEAD or job.unwanted()]
+        for job in streams:
+            self._advance(job)
+        return bool(batches or streams)
 
     def _compute(self, jobs: list[Job]) -> None:
         """Answers `jobs`, all of one method. A batch that fails is halved until the request at fault fails alone."""
@@ -130,9 +118,11 @@ class Batcher:
             job.answer(outcome)
 
     def _advance(self, stream: Job) -> None:
-        """Answers with the next reply of `stream`, or ends it."""
+        """Answers with the next reply of `stream`; ends it after the last one, and when it fails or is unwanted."""
         outcome = None
         try:
+            if stream.unwanted():
+                raise dropped()
             if stream.replies is None:
                 stream.replies = iter(self._model[stream.method.name](stream.request))
             if (reply := next(stream.replies, END)) is not END:
@@ -141,9 +131,6 @@ class Batcher:
                 return
         except BaseException as error:
             outcome = stream.failure(error)
-        self._end(stream, outcome)
-
-    def _end(self, stream: Job, outcome: Failure | None) -> None:
         self._streams.remove(stream)
         try:
             if isinstance(stream.replies, Generator):

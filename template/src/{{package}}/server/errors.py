@@ -8,9 +8,6 @@ from grpc_status import rpc_status
 from .. import contract
 from .logs import logger
 
-# Peers accept 8 KiB of headers by default. There text can take three times its bytes, and details a third more.
-TEXT_BYTES, DETAILS_BYTES, FIELD_BYTES, DESCRIPTION_BYTES = 512, 3072, 256, 512
-
 
 class Failure(Exception):
     """How a request ends that gets no reply: a gRPC status, which says nothing of the server's insides."""
@@ -39,17 +36,20 @@ def failure(error: BaseException, method: str, request_id: str) -> Failure:
 
 
 def _invalid(error: contract.InvalidRequest) -> Failure:
-    """INVALID_ARGUMENT with all violations as `google.rpc.BadRequest`, as far as they fit into the headers."""
-    bad, room = BadRequest(), DETAILS_BYTES
+    """INVALID_ARGUMENT with all violations as `google.rpc.BadRequest`, as far as they fit into 8 KiB of headers.
+
+    There the text can take three times its bytes, and the details a third more.
+    """
+    bad = BadRequest()
     for number, violation in enumerate(error.violations):
-        field, description = _cut(violation.field, FIELD_BYTES), _cut(violation.description, DESCRIPTION_BYTES)
-        room -= len(field) + len(description) + 8
-        if room < 0:
+        field, description = _cut(violation.field, 256), _cut(violation.description, 512)
+        bad.field_violations.add(field=field, description=description)
+        if bad.ByteSize() > 3072:
+            bad.field_violations.pop()
             bad.field_violations.add(description=f"and {len(error.violations) - number} more")
             break
-        bad.field_violations.add(field=field, description=description)
     lines = [f"{item.field}: {item.description}".removeprefix(": ") for item in bad.field_violations]
-    status = Status(code=grpc.StatusCode.INVALID_ARGUMENT.value[0], message=_cut("; ".join(lines), TEXT_BYTES))
+    status = Status(code=grpc.StatusCode.INVALID_ARGUMENT.value[0], message=_cut("; ".join(lines), 512))
     status.details.add().Pack(bad)
     return Failure(grpc.StatusCode.INVALID_ARGUMENT, status.message, rpc_status.to_status(status).trailing_metadata)
 

@@ -9,18 +9,19 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from .default_port import DEFAULT_PORT
 
 
-def main(service: str = "") -> int:
+def main(service: str = "") -> str | None:
+    """What is wrong, None when the service is SERVING."""
     host, port = os.environ.get("HOST", ""), os.environ.get("PORT") or DEFAULT_PORT
     target = f"{'localhost' if host in ('', '[::]', '0.0.0.0') else host}:{port}"
+    types = (HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString)
     channel = grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)])
-    path, parse = "/grpc.health.v1.Health/Check", HealthCheckResponse.FromString
-    check = channel.unary_unary(path, HealthCheckRequest.SerializeToString, parse)
+    check = channel.unary_unary("/grpc.health.v1.Health/Check", *types)
     try:
-        status = check(HealthCheckRequest(service=service), timeout=5).status
+        reply = check(HealthCheckRequest(service=service), timeout=5)
     except grpc.RpcError as error:
-        sys.exit(f"{target}: {error.code().name}: {error.details()}")
-    print(HealthCheckResponse.ServingStatus.Name(status))
-    return 0 if status == HealthCheckResponse.SERVING else 1
+        return f"{target}: {error.code().name}: {error.details()}"
+    name = HealthCheckResponse.ServingStatus.Name(reply.status)
+    return None if name == "SERVING" else f"{target}: {name}"
 
 
 if __name__ == "__main__":

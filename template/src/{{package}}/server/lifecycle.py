@@ -1,20 +1,17 @@
-"""The server's life: bind, load, warm up, serve, drain. The exit code says how it ended.
-
-0: a signal ended it, and every request that was taken has its answer. 1: it could not start, or answers were lost.
-"""
+"""The server's life: bind, load, warm up, serve, drain, end."""
 
 import asyncio
 import gc
-import logging
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import NoReturn
+from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from .. import contract
@@ -30,7 +27,7 @@ SETTLE_SECONDS = 0.2  # what gRPC was given to send may not have left yet
 
 
 def main() -> int:
-    """Runs the server until a signal ends it; returns the exit code."""
+    """Runs the server; returns 0 when a signal ended it and no answer was lost, 1 when that or its start failed."""
     configure("INFO", "auto")
     try:
         settings = Settings.read(os.environ, contract.METHODS)
@@ -48,20 +45,13 @@ def main() -> int:
 
 
 async def _run(settings: Settings) -> int:
-    loop = asyncio.get_running_loop()
-    loaded: asyncio.Future[BaseException | None] = loop.create_future()
-
-    def tell(error: BaseException | None) -> None:
-        if loaded.done():
-            _exit(1, f"the model's thread broke: {error!r}")  # a server that cannot answer must not look alive
-        loaded.set_result(error)
-
+    loop, events = asyncio.get_running_loop(), asyncio.Queue[BaseException | None]()
+    tell: Any = partial(loop.call_soon_threadsafe, events.put_nowait)
     sizes = {method.name: settings.max_batch_size for method in contract.METHODS}
     sizes |= dict.fromkeys(settings.unbatched_methods, 1)
-    load_model = partial(load, settings.model_path, settings.model_sha256)
-    batcher = Batcher(load_model, lambda error: loop.call_soon_threadsafe(tell, error), sizes)
+    batcher = Batcher(partial(load, settings.model_path, settings.model_sha256), tell, sizes)
     servicer, health = Servicer(batcher, settings.max_in_flight, settings.log_requests), Health(contract.SERVICE)
-    server, stop = _server(servicer, health, settings.max_request_bytes), _stop_event(servicer)
+    server = _server(servicer, health, settings.max_request_bytes)
     try:
         port = server.add_insecure_port(f"{settings.host}:{settings.port}")
     except RuntimeError:
@@ -71,14 +61,17 @@ async def _run(settings: Settings) -> int:
     logger.info("listening on %s, port %d", settings.host, port)
     batcher.start()
     code = 1
-    if await _is_ready(await loaded, servicer):
+    if await _is_ready(await events.get(), servicer):
         gc.collect()
         gc.freeze()  # what is loaded stays for good: the collector need not go through it again and again
         sys.setswitchinterval(0.001)  # a model that holds the GIL then delays the loop less
+        _on_signal(lambda: tell(None))
         servicer.refusal = None
         health.set(serving=True)
         logger.info("serving %s", contract.SERVICE)
-        await stop.wait()
+        if error := await events.get():
+            _exit(1, f"the model's thread broke: {error!r}")  # a server that cannot answer must not look alive
+        _on_signal(lambda: _exit(1 if servicer.calls else 0, f"a second signal; requests in flight: {servicer.calls}"))
         code = await _drain(servicer, health, settings)
     health.set(serving=False, closed=True)
     await server.stop(SETTLE_SECONDS)
@@ -92,8 +85,8 @@ def _server(servicer: Servicer, health: Health, max_request_bytes: int) -> grpc.
     server = grpc.aio.server(options=[*sizes, ("grpc.so_reuseport", 0)])  # no second server on the same port
     server.add_generic_rpc_handlers((servicer.handler(),))
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-    reflection.enable_server_reflection((contract.SERVICE, health_name, reflection.SERVICE_NAME), server)
+    names = (contract.SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
     return server
 
 
@@ -129,26 +122,13 @@ async def _drain(servicer: Servicer, health: Health, settings: Settings) -> int:
     return 0
 
 
-def _stop_event(servicer: Servicer) -> asyncio.Event:
-    """What the first SIGTERM or SIGINT sets. A second one ends the process at once, as one before it serves does."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-
-    def received() -> None:
-        if servicer.refusal or stop.is_set():
-            _exit(1 if servicer.calls else 0, f"a signal ends the process, with {servicer.calls} requests in flight")
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(number, received)
-        except NotImplementedError:
-            logger.info("this system's event loop takes no signal handlers; Python's are used")
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(received))
-    return stop
+def _on_signal(action: Callable[[], object]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):  # not by the loop, which cannot on Windows
+        signal.signal(number, lambda *_: action())
 
 
-def _exit(code: int, message: str) -> NoReturn:
+def _exit(code: int, message: str) -> None:
     """Ends the process whatever the model's thread is doing: a normal exit might wait for it, or crash in it."""
     logger.warning(message)
-    logging.shutdown()
+    sys.stdout.flush()
     os._exit(code)

@@ -22,8 +22,8 @@ class JsonFormatter(logging.Formatter):
 
 def configure(level: str, style: str) -> None:
     """Sends to stderr what is logged, here and by other libraries, and Python's warnings."""
+    text = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
     handler = logging.StreamHandler()
-    as_text = style == "text" or (style == "auto" and sys.stderr.isatty())
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s") if as_text else JsonFormatter())
+    handler.setFormatter(text if style == "text" or (style == "auto" and sys.stderr.isatty()) else JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 import os
 import time
 from collections.abc import AsyncGenerator
@@ -17,18 +18,13 @@ from .batcher import Batcher, Job
 from .errors import Failure, failure
 from .logs import logger
 
-NEVER = float("inf")
-
 
 class Servicer:
-    """Answers the contract's methods, on the running event loop.
-
-    `refusal` says why no requests are taken, None while they are; `calls` counts those taken and not yet answered.
-    """
+    """Answers the contract's methods on the running event loop, unless `refusal` says why not."""
 
     def __init__(self, batcher: Batcher, max_in_flight: int, log_requests: bool) -> None:
         self.refusal: str | None = "the model is still loading"
-        self.calls = 0
+        self.calls = 0  # taken and not yet answered
         self._in_flight = 0  # jobs that the model's thread has: also those that nobody waits for any more
         self._batcher, self._max_in_flight, self._log_requests = batcher, max_in_flight, log_requests
         self._loop = asyncio.get_running_loop()
@@ -36,15 +32,13 @@ class Servicer:
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The methods, without (de)serializers: for bytes that are no message gRPC would answer UNKNOWN."""
-        handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
-        for method in contract.METHODS:
-            make = grpc.unary_stream_rpc_method_handler if method.streaming else grpc.unary_unary_rpc_method_handler
-            handlers[method.name] = make(partial(self._call, method))
+        make = {True: grpc.unary_stream_rpc_method_handler, False: grpc.unary_unary_rpc_method_handler}
+        handlers: Any = {m.name: make[m.streaming](partial(self._call, m)) for m in contract.METHODS}
         return grpc.method_handlers_generic_handler(contract.SERVICE, handlers)
 
     async def warm_up(self, method: Method) -> None:
         """Takes a sample request through the whole path (of a stream, three replies); raises Failure if that fails."""
-        job = Job(method, method.decode(method.sample()), "warm-up", NEVER)
+        job = Job(method, method.decode(method.sample()), "warm-up", math.inf)
         async with aclosing(self._replies(job)) as replies:
             for _ in range(3 if method.streaming else 1):
                 await anext(replies, None)
@@ -81,7 +75,7 @@ class Servicer:
             raise Failure(grpc.StatusCode.UNAVAILABLE, self.refusal)
         if self._in_flight >= self._max_in_flight:
             raise Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{self._in_flight} requests are in flight already")
-        return Job(method, method.decode(data), request_id, NEVER if seconds is None else time.monotonic() + seconds)
+        return Job(method, method.decode(data), request_id, math.inf if seconds is None else time.monotonic() + seconds)
 
     async def _replies(self, job: Job) -> AsyncGenerator[bytes, None]:
         """Has `job` computed; raises Failure. Who stops asking for replies makes the model stop, too."""

@@ -3,13 +3,10 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+from ..contract.checks import Method
 from .default_port import DEFAULT_PORT
-
-if TYPE_CHECKING:
-    from ..contract.checks import Method
 
 MIB = 2**20
 LARGEST_MESSAGE = 2**31 - 1  # gRPC counts bytes in an int32
@@ -20,8 +17,8 @@ PORT: Rule = (int, range(65536).__contains__)
 COUNT: Rule = (int, range(1, MIB + 1).__contains__)
 BYTES: Rule = (int, range(1, LARGEST_MESSAGE + 1).__contains__)
 SECONDS: Rule = (float, lambda value: 0 <= value <= 86400)
+TEXT: Rule = (str, bool)
 HOST: Rule = (str, re.compile(r"\[[0-9a-fA-F:.%]+\]|[^\s/:\[\]]+").fullmatch)
-PATH: Rule = (Path, bool)
 SHA256: Rule = (str.lower, re.compile("[0-9a-f]{64}").fullmatch)
 NAMES: Rule = (lambda text: tuple(name.strip() for name in text.split(",")), bool)
 LEVEL: Rule = (str.upper, ("DEBUG", "INFO", "WARNING", "ERROR").__contains__)
@@ -39,7 +36,7 @@ class Settings:
 
     port: int = _setting(DEFAULT_PORT, PORT, "Port to listen on, 0 to 65535; 0 takes any free one.")
     host: str = _setting("[::]", HOST, "Address to listen on, IPv6 in brackets; `[::]` is every interface, IPv4 too.")
-    model_path: Path | None = _setting(None, PATH, "Path of the artifact to load.", "`ARTIFACT` in `model.py`")
+    model_path: str | None = _setting(None, TEXT, "Path of the artifact to load.", "`ARTIFACT` in `model.py`")
     model_sha256: str | None = _setting(None, SHA256, "SHA-256 of the artifact, 64 hex digits.", "its `.sha256` file's")
     max_batch_size: int = _setting(32, COUNT, "Requests that the model gets at once, at most; 1 turns batching off.")
     unbatched_methods: tuple[str, ...] = _setting((), NAMES, "Methods, by comma, that get one request a time.", "none")
@@ -54,9 +51,11 @@ class Settings:
     log_requests: bool = _setting(False, SWITCH, "`true`: a line in the log for every request.", "`false`")
 
     @classmethod
-    def read(cls, environ: Mapping[str, str], methods: Sequence["Method"]) -> Self:
+    def read(cls, environ: Mapping[str, str], methods: Sequence[Method]) -> Self:
         """The settings in `environ`; raises ValueError, which says all that is wrong with them."""
-        values: dict[str, Any] = {"max_request_bytes": _largest_request(methods)}
+        # Without a bound by the contract 32 MiB; with one a sixteenth more, for longer encodings of the same values.
+        bounds = [32 * MIB if (most := method.max_request_bytes) is None else most + most // 16 for method in methods]
+        values: dict[str, Any] = {"max_request_bytes": min(max(4 * MIB, *bounds), LARGEST_MESSAGE)}
         problems = []
         for item in fields(cls):
             if text := environ.get(item.name.upper(), "").strip():
@@ -78,9 +77,3 @@ class Settings:
     def table(cls) -> list[tuple[str, str, str]]:
         """Name, default and meaning of every setting: the rows of the README's table."""
         return [(item.name.upper(), item.metadata["default"], item.metadata["meaning"]) for item in fields(cls)]
-
-
-def _largest_request(methods: Sequence["Method"]) -> int:
-    """32 MiB where the contract sets no bound; a sixteenth more where it does, for longer encodings of the same."""
-    bounds = (32 * MIB if (most := method.max_request_bytes) is None else most + most // 16 for method in methods)
-    return min(max(4 * MIB, *bounds), LARGEST_MESSAGE)

@@ -1,0 +1,145 @@
+"""`generate` and `generate --check` in a project: what they write, refuse, repair, and never touch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import Project, run
+
+
+@pytest.fixture
+def project(iris: Project, tmp_path: Path) -> Project:
+    """A copy of the default project to write into."""
+    shutil.copytree(iris.path, tmp_path / "iris")
+    return Project(tmp_path / "iris", "iris")
+
+
+def generate(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return project.python("scripts/generate.py", *arguments, check=False)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def edit(project: Project, old: str, new: str) -> None:
+    path = project.path / "schema.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_a_fresh_project_has_nothing_to_generate(project: Project) -> None:
+    before = content(project.path)
+    assert generate(project, "--check").returncode == 0
+    done = generate(project)
+    assert (done.returncode, done.stdout) == (0, "everything is as schema.yaml says\n")
+    assert content(project.path) == before
+
+
+def test_output_says_nothing_of_date_version_or_machine(project: Project) -> None:
+    for name, data in content(project.path).items():
+        text = data.decode(errors="replace")
+        assert str(project.path) not in text, name
+        if name.startswith(("src/iris/contract", "src/iris/v1", "proto")):
+            assert "Do not edit" in text, name
+            assert "Protobuf Python Version" not in text, name
+
+
+def test_check_prints_a_diff_and_writes_nothing(project: Project) -> None:
+    edit(project, "maximum: 30", "maximum: 25")
+    before = content(project.path)
+    done = generate(project, "--check")
+    assert done.returncode == 1
+    assert "--- a/src/iris/contract/v1.py\n+++ b/src/iris/contract/v1.py\n" in done.stdout
+    assert "+  // Unit: cm. From 0 to 25. " in done.stdout
+    assert content(project.path) == before
+
+
+def test_a_new_field_gets_a_number_and_the_comment_stays(project: Project) -> None:
+    edit(
+        project,
+        "        - name: sepal_width\n",
+        "        - name: mood  # how it feels\n          type: string\n        - name: sepal_width\n",
+    )
+    done = generate(project)
+    assert done.returncode == 0, done.stderr
+    assert "wrote schema.yaml" in done.stdout
+    text = (project.path / "schema.yaml").read_text(encoding="utf-8")
+    assert "        - name: mood  # how it feels\n          number: 5\n          type: string\n" in text
+    assert "optional string mood = 5;" in (project.path / "proto/iris/v1/prediction.proto").read_text(encoding="utf-8")
+    assert generate(project, "--check").returncode == 0
+
+
+def test_a_wrong_schema_writes_nothing(project: Project) -> None:
+    edit(project, "number: 2", "number: 1")
+    before = content(project.path)
+    done = generate(project)
+    assert done.returncode == 1
+    assert "schema.yaml:" in done.stderr
+    assert "number" in done.stderr
+    assert content(project.path) == before
+
+
+def test_hand_edits_of_generated_files_are_undone_and_others_kept(project: Project) -> None:
+    proto = project.path / "proto/iris/v1/prediction.proto"
+    original = proto.read_bytes()
+    proto.write_bytes(original.replace(b"double", b"float"))
+    (project.path / "tests/requests/mine.json").write_text("{}", encoding="utf-8")
+    model = project.path / "src/iris/model.py"
+    model.write_text("# mine\n", encoding="utf-8")
+    assert generate(project).returncode == 0
+    assert proto.read_bytes() == original
+    assert model.read_text(encoding="utf-8") == "# mine\n"
+    assert (project.path / "tests/requests/mine.json").exists()
+
+
+def test_what_the_schema_no_longer_gives_is_removed(project: Project) -> None:
+    edit(project, "package: iris.v1", "package: acme.flowers.v2")
+    done = generate(project)
+    assert done.returncode == 0, done.stderr
+    assert "removed src/iris/v1/prediction_pb2.py" in done.stdout
+    assert not (project.path / "src/iris/v1").exists()
+    assert not (project.path / "proto/iris").exists()
+    assert not (project.path / "src/iris/contract/v1.py").exists()
+    assert (project.path / "src/acme/flowers/v2/prediction_pb2.py").is_file()
+    assert not (project.path / "src/acme/__init__.py").exists()
+    assert generate(project, "--check").returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders are not read-only on Windows")
+@pytest.mark.parametrize("failing", ["src/iris/contract", "tests/requests"])
+def test_writing_is_all_or_nothing(project: Project, failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk says no at one file, wherever that one stands in the order."""
+    from protoserve.codegen import project as codegen
+
+    edit(project, "maximum: 30", "maximum: 25")
+    edit(project, "example: 5.1", "example: 6.1")
+    before = content(project.path)
+    real = os.replace
+
+    def replace(source: str | Path, target: str | Path) -> None:
+        if failing in str(target):
+            raise OSError(28, "No space left on device", str(target))
+        real(source, target)
+
+    monkeypatch.setattr("os.replace", replace)
+    with pytest.raises(OSError, match="No space"):
+        codegen.apply(codegen.plan(project.path, "iris"))
+    assert content(project.path) == before
+
+
+def test_the_command_line_uses_the_recorded_generator(project: Project) -> None:
+    command = [sys.executable, "-m", "protoserve", "generate", str(project.path), "--check"]
+    done = run(command, cwd=project.path.parent)
+    assert "using the generator of the project's template" in done.stderr
+    done = run([sys.executable, "-m", "protoserve", "generate"], cwd=project.path.parent, check=False)
+    assert done.returncode == 1
+    assert "is no protoserve project" in done.stderr

@@ -1,0 +1,136 @@
+"""The whole life of one project, from nothing to a served prediction of an unseen schema, told in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from support import Project, create, run, tool
+
+SIGNATURE = "age: int32, income: float64, segment: Segment(retail|business) -> limit: float64, approved: bool"
+
+
+@contextmanager
+def serving(project: Project, **settings: str) -> Iterator[str]:
+    """The project's server in a process of its own, once it says SERVING; its address."""
+    environment = {**project.environment, "PORT": "0", "LAME_DUCK_SECONDS": "0", "LOG_FORMAT": "json", **settings}
+    command = [sys.executable, "-m", f"{project.package}.server"]
+    server = subprocess.Popen(command, cwd=project.path, env=environment, stderr=subprocess.PIPE, text=True)
+    assert server.stderr is not None
+    try:
+        port = next(
+            int(line["message"].rpartition(" ")[2])
+            for line in map(json.loads, server.stderr)
+            if "listening" in line["message"]
+        )
+        address = f"127.0.0.1:{port}"
+        with grpc.insecure_channel(address) as channel:
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+            assert any(reply.status == health_pb2.HealthCheckResponse.SERVING for reply in watch)
+        yield address
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.stderr.read()
+        assert server.wait(30) == 0
+
+
+def predict(project: Project, address: str, *arguments: str) -> dict[str, object]:
+    done = project.python("scripts/predict.py", "--target", address, *arguments)
+    reply = json.loads(done.stdout)
+    assert isinstance(reply, dict)
+    return reply
+
+
+def test_the_life_of_a_project(template: Path, tmp_path: Path) -> None:
+    # It is created from a signature, and its author writes no line before the first prediction.
+    project = create(template, tmp_path / "credit", project_name="Credit", schema=SIGNATURE)
+    project = Project(project.path, "credit")
+    schema = project.path / "schema.yaml"
+    assert "package: credit.v1" in schema.read_text(encoding="utf-8")
+    assert "wrote artifacts/model.skops" in project.python("train.py").stdout
+    with serving(project) as address:
+        first = predict(project, address)
+    assert first.keys() == {"limit", "approved"}
+
+    # It passes its own tests and linters.
+    project.python("-m", "pytest", "--quiet")
+    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["buf", "lint"]):
+        run([tool(command[0]), *command[1:]], cwd=project.path)
+
+    # It lives in git from now on. The contract grows: a field with limits, without a number.
+    run(["git", "init", "--quiet"], cwd=project.path)
+    text = schema.read_text(encoding="utf-8")
+    anchor = "        - {name: income, "
+    assert anchor in text, text
+    schema.write_text(
+        text.replace(anchor, f"        - {{name: debts, type: float64, minimum: 0, required: false}}\n{anchor}"),
+        encoding="utf-8",
+    )
+    assert project.python("scripts/generate.py", "--check", check=False).returncode == 1
+    project.python("scripts/generate.py")
+    assert "{name: debts, number: 4, " in schema.read_text(encoding="utf-8")
+
+    # The author puts a model of their own in: one class.
+    (project.path / "src/credit/model.py").write_text(
+        '''"""A rule of thumb."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from credit.contract import InvalidRequest, PredictRequest, PredictResponse, Segment
+
+ARTIFACT = Path("artifacts/model.skops")
+
+
+class Model:
+    def __init__(self, artifact: Path) -> None:
+        self.artifact = artifact
+
+    def predict(self, batch: Sequence[PredictRequest]) -> Sequence[PredictResponse]:
+        return [self.one(request) for request in batch]
+
+    def one(self, request: PredictRequest) -> PredictResponse:
+        if request.age > 150:
+            raise InvalidRequest("nobody is that old", field="age")
+        limit = request.income * (2 if request.segment is Segment.BUSINESS else 1) - (request.debts or 0.0)
+        return PredictResponse(limit=limit, approved=limit > 0)
+''',
+        encoding="utf-8",
+    )
+    asked = {"age": 40, "income": 100.0, "segment": "SEGMENT_BUSINESS"}
+    with serving(project, LOG_REQUESTS="true") as address:
+        assert predict(project, address, "--data", json.dumps(asked)) == {"limit": 200.0, "approved": True}
+        assert predict(project, address, "--data", json.dumps({**asked, "debts": 250.0})) == {
+            "limit": -50.0,
+            "approved": False,
+        }
+        for wrong, said in (({"debts": -1}, "debts: must be at least 0"), ({"age": 200}, "age: nobody is that old")):
+            done = project.python(
+                "scripts/predict.py", "--target", address, "--data", json.dumps({**asked, **wrong}), check=False
+            )
+            assert done.returncode == 1
+            assert said in done.stderr
+
+
+def test_a_foreign_package_lives_beside_the_companys_own_library(fraud: Project, tmp_path: Path) -> None:
+    """`acme` with an __init__.py somewhere else on the path neither hides the stubs nor is hidden by them."""
+    company = tmp_path / "site" / "acme"
+    (company / "fraud").mkdir(parents=True)
+    (company / "__init__.py").write_text("NAME = 'the company'\n", encoding="utf-8")
+    (company / "tools.py").write_text("ANSWER = 42\n", encoding="utf-8")
+    source = "import acme, acme.tools; from fraud import contract; from acme.fraud.v1 import prediction_pb2 as pb;"
+    source += "import acme.tools; print(acme.NAME, acme.tools.ANSWER, pb.ScoreRequest.DESCRIPTOR.full_name)"
+    for before in (True, False):
+        folders = [str(company.parent), str(fraud.path / "src")]
+        path = os.pathsep.join(folders if before else reversed(folders))
+        done = fraud.python("-c", source, env={"PYTHONPATH": path})
+        assert done.stdout.split() == ["the", "company", "42", "acme.fraud.v1.ScoreRequest"]

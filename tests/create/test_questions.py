@@ -1,0 +1,119 @@
+"""The questions: what they accept, what they say of the rest, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import copier
+import pytest
+import yaml
+
+from protoserve.cli import QUESTIONS
+from protoserve.contract.presets import presets
+from protoserve.frameworks import frameworks
+from support import ROOT, create
+
+COPIER_YML = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"port": 80}, "integer from 1024 to 65535"),
+    ({"port": 65536}, "integer from 1024 to 65535"),
+    ({"port": "http"}, "integer from 1024 to 65535"),
+    ({"port": True}, "integer from 1024 to 65535"),
+    ({"port": 9000.5}, "integer from 1024 to 65535"),
+    ({"package": "Iris"}, "lower-case"),
+    ({"package": "2fast"}, "start with a letter"),
+    ({"package": "my-model"}, "underscores"),
+    ({"package": "_private"}, "start with a letter"),
+    ({"package": "class"}, "keyword"),
+    ({"package": "match"}, "keyword"),
+    ({"package": "json"}, "Python's own"),
+    ({"package": "grpc"}, "library"),
+    ({"package": "sklearn"}, "library"),
+    ({"package": "numpy"}, "library"),
+    ({"package": "tests"}, "library or folder"),
+    ({"package": "con"}, "Windows"),
+    ({"package": "lpt1"}, "Windows"),
+    ({"framework": "fortran"}, "framework"),
+    ({"python_version": "3.8"}, "python_version"),
+    ({"project_name": " "}, "name"),
+    ({"description": "two\nlines"}, "one line"),
+    ({"schema": ""}, "preset"),
+    ({"schema": "tabuler"}, "no preset"),
+    ({"schema": "x: float64 ->"}, "a signature is"),
+    ({"schema": "x float64 -> y: float64"}, "a signature is"),
+]
+
+
+@pytest.mark.parametrize(("answers", "said"), REFUSED, ids=lambda value: str(value)[:40])
+def test_a_wrong_answer_is_refused_and_leaves_nothing(
+    template: Path, tmp_path: Path, answers: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(Exception, match=re.escape(said)):
+        create(template, tmp_path / "new", **answers)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "x: float64 -> y: float64",
+        "a:int32,b?:string[]->stream token:string",
+        "image?: uint8[height, width, 3], tags: map<string, float64> -> label: Kind(a|b), p: float32[2]",
+        "./some/folder/fraud.yaml",
+        "fraud.yml",
+        "tabular",
+    ],
+)
+def test_the_question_for_a_schema_takes_every_form(schema: str) -> None:
+    """The validator alone: what it lets through is judged by the generator."""
+    environment = copier._jinja_ext.SandboxedEnvironment(
+        extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension"]
+    )
+    assert environment.from_string(COPIER_YML["schema"]["validator"]).render(schema=schema).strip() == ""
+
+
+def test_a_signature_that_only_the_generator_can_judge_leaves_nothing(
+    template: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(copier.errors.TaskError):
+        create(template, tmp_path / "new", schema="x: flaot64 -> y: float64")
+    assert "did you mean" in capfd.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_schema_file_that_is_wrong_is_told_by_line_and_leaves_nothing(
+    template: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    schema = tmp_path / "wrong.yaml"
+    schema.write_text("methods:\n  Predict:\n    requst: {}\n", encoding="utf-8")
+    with pytest.raises(copier.errors.TaskError):
+        create(template, tmp_path / "new", schema=str(schema))
+    assert f"{schema}:3:5: methods.Predict" in capfd.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_package_comes_from_the_name(template: Path, tmp_path: Path) -> None:
+    project = create(template, tmp_path / "new", project_name="Fraud scores, v2!", framework="python")
+    assert (project.path / "src" / "fraud_scores_v2" / "model.py").is_file()
+
+
+def test_every_question_is_an_option_has_help_and_no_framework_is_forgotten() -> None:
+    questions = {name: said for name, said in COPIER_YML.items() if not name.startswith("_")}
+    assert tuple(questions) == QUESTIONS
+    assert all(said["help"] for said in questions.values())
+    assert set(COPIER_YML["framework"]["choices"].values()) == set(frameworks())
+    for name in presets():
+        assert name in COPIER_YML["schema"]["validator"]
+
+
+def test_reserved_packages_are_those_of_this_python() -> None:
+    text = (ROOT / "generator" / "reserved.jinja").read_text(encoding="utf-8")
+    reserved = set(re.findall(r"python = '([^']*)'", text)[0].split())
+    modules = {name.lower() for name in sys.stdlib_module_names if not name.startswith("_")}
+    assert {name.lower() for name in (*keyword.kwlist, *keyword.softkwlist)} - {"_"} | modules <= reserved
