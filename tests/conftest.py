@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -54,6 +57,23 @@ methods:
         - {name: text, number: 1, type: string}
         - {name: weight, number: 2, type: float32}
 """
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Docker tests are skipped where there is no engine, and fail there in CI, which starts one."""
+    if item.get_closest_marker("docker") and not _engine() and os.environ.get("PROTOSERVE_DOCKER") != "required":
+        pytest.skip("no Docker engine answers")
+
+
+@cache
+def _engine() -> bool:
+    try:
+        return (
+            subprocess.run([os.environ.get("DOCKER", "docker"), "info"], capture_output=True, check=False).returncode
+            == 0
+        )
+    except OSError:
+        return False
 
 
 @pytest.fixture(scope="session")

@@ -48,9 +48,7 @@ class Job:
 class Batcher(threading.Thread):
     """Computes jobs, at most `sizes` of a method at once; tells None when the model is loaded, or what went wrong."""
 
-    def __init__(
-        self, load: Callable[[], dict[str, Any]], tell: Callable[[Any], object], sizes: dict[str, int]
-    ) -> None:
+    def __init__(self, load: Callable[[], Any], tell: Callable[[Any], object], sizes: dict[str, int]) -> None:
         super().__init__(name="model", daemon=True)  # a model that hangs must not keep the process from ending
         self._load, self._tell, self._sizes = load, tell, sizes
         self._queue: SimpleQueue[Job | None] = SimpleQueue()

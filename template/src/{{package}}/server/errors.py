@@ -36,10 +36,7 @@ def failure(error: BaseException, method: str, request_id: str) -> Failure:
 
 
 def _invalid(error: contract.InvalidRequest) -> Failure:
-    """INVALID_ARGUMENT with all violations as `google.rpc.BadRequest`, as far as they fit into 8 KiB of headers.
-
-    There the text can take three times its bytes, and the details a third more.
-    """
+    """INVALID_ARGUMENT with a `google.rpc.BadRequest` of all violations that fit into 8 KiB of headers, encoded."""
     bad = BadRequest()
     for number, violation in enumerate(error.violations):
         field, description = _cut(violation.field, 256), _cut(violation.description, 512)

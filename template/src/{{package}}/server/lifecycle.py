@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -46,10 +45,10 @@ def main() -> int:
 
 async def _run(settings: Settings) -> int:
     loop, events = asyncio.get_running_loop(), asyncio.Queue[BaseException | None]()
-    tell: Any = partial(loop.call_soon_threadsafe, events.put_nowait)
     sizes = {method.name: settings.max_batch_size for method in contract.METHODS}
     sizes |= dict.fromkeys(settings.unbatched_methods, 1)
-    batcher = Batcher(partial(load, settings.model_path, settings.model_sha256), tell, sizes)
+    load_model = partial(load, settings.model_path, settings.model_sha256)
+    batcher = Batcher(load_model, lambda error: loop.call_soon_threadsafe(events.put_nowait, error), sizes)
     servicer, health = Servicer(batcher, settings.max_in_flight, settings.log_requests), Health(contract.SERVICE)
     server = _server(servicer, health, settings.max_request_bytes)
     try:
@@ -65,7 +64,7 @@ async def _run(settings: Settings) -> int:
         gc.collect()
         gc.freeze()  # what is loaded stays for good: the collector need not go through it again and again
         sys.setswitchinterval(0.001)  # a model that holds the GIL then delays the loop less
-        _on_signal(lambda: tell(None))
+        _on_signal(lambda: loop.call_soon_threadsafe(events.put_nowait, None))
         servicer.refusal = None
         health.set(serving=True)
         logger.info("serving %s", contract.SERVICE)
