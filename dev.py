@@ -46,7 +46,7 @@ def demo(dest: Path) -> int:
         print(f"dev.py: {dest} is there already; remove it or name another folder", file=sys.stderr)
         return 1
     tools = environment(HERE / ".venv", "--editable", f"{HERE}[dev]")
-    show([str(tools / "protoserve"), "new", str(dest), "--defaults"], HERE)
+    show([str(tools / "protoserve"), "new", str(dest), "--project-name", "iris", "--defaults"], HERE)
     project = environment(dest / ".venv", "--editable", str(dest))
     python = str(project / "python")
     show([python, "train.py"], dest)
@@ -54,7 +54,7 @@ def demo(dest: Path) -> int:
     print(f"$ PORT={port} {python} -m iris.server &", flush=True)
     server = subprocess.Popen([python, "-m", "iris.server"], cwd=dest, env={**os.environ, "PORT": str(port)})
     try:
-        show([python, "scripts/predict.py", "--target", f"127.0.0.1:{port}", "--wait", "60"], dest)
+        show([python, "scripts/predict.py", "--wait", "60", "--target", f"127.0.0.1:{port}"], dest)
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait(60)

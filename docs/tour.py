@@ -40,7 +40,7 @@ def main() -> int:
         show(console, "make model")
         told(console, [python, "train.py"], project)
         show(console, "make serve &")
-        environment = {**os.environ, "PORT": "9000", "LOG_FORMAT": "text"}
+        environment = {**os.environ, "PORT": "9000"}
         server = subprocess.Popen(
             [python, "-m", "credit.server"], cwd=project, env=environment, stderr=subprocess.DEVNULL
         )
@@ -48,7 +48,7 @@ def main() -> int:
             show(console, "make predict")
             told(console, [python, "scripts/predict.py", "--wait", "60"], project)
             show(console, f"make predict ARGS=\"--data '{WRONG}'\"")
-            told(console, [python, "scripts/predict.py", "--data", WRONG], project)
+            told(console, [python, "scripts/predict.py", "--data", WRONG], project, code=1)
         finally:
             server.send_signal(signal.SIGTERM)
             code = server.wait(60)
@@ -62,8 +62,10 @@ def show(console: Console, command: str) -> None:
     console.print(Text("$ ", style="green").append(command, style="bold"))
 
 
-def told(console: Console, command: list[str], folder: Path) -> None:
+def told(console: Console, command: list[str], folder: Path, code: int = 0) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != code:
+        raise SystemExit(f"{command} exited {done.returncode}, not {code}:\n{done.stdout}{done.stderr}")
     console.print(Text((done.stdout + done.stderr).rstrip()))
 
 

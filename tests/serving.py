@@ -54,6 +54,7 @@ methods:
     response:
       fields:
         - {name: index, number: 1, type: int64, minimum: 0}
+        - {name: ballast, number: 2, type: bytes, required: false}
   Echo:
     request:
       fields:
@@ -79,7 +80,7 @@ from pathlib import Path
 import numpy as np
 
 from .contract import (
-    CountRequest, CountResponse, EchoRequest, EchoResponse, InvalidRequest, PredictRequest, PredictResponse
+    CountRequest, CountResponse, EchoRequest, EchoResponse, InvalidRequest, PredictRequest, PredictResponse, Violation
 )
 
 ARTIFACT = Path("artifacts/model.txt")
@@ -118,6 +119,9 @@ class Model:
             spin()
         if "refuse" in modes:
             raise InvalidRequest("is not sold here", field="mode")
+        if "refuse much" in modes:
+            others = [Violation(f"points[{index}].x", "é must be smaller " * 20) for index in range(999)]
+            raise InvalidRequest("is not sold here", field="mode", others=others)
         if "raise" in modes or self.how == "raising":
             raise RuntimeError("secret of the house")
         if "leave" in modes:
@@ -153,7 +157,8 @@ class Model:
                 if request.mode == "refuse" and index == 3:
                     raise InvalidRequest("is not sold here", field="mode")
                 tell(stream=request.mode, index=index)
-                yield CountResponse(index=-1 if request.mode == "unfit" and index == 3 else index)
+                ballast = bytes(100_000) if request.mode == "heavy" else None
+                yield CountResponse(index=-1 if request.mode == "unfit" and index == 3 else index, ballast=ballast)
         finally:
             tell(closed=request.mode)
 
@@ -327,6 +332,14 @@ class Server:
         self.process.stdin.write("go on\n")
         self.process.stdin.flush()
 
+    def refused(self, call: Any) -> bool:
+        """Whether a call ended because the server takes no more; False while it is not answered."""
+        try:
+            error = call.exception(timeout=0.5)
+        except grpc.FutureTimeoutError:
+            return False
+        return error is not None and error.code() is grpc.StatusCode.UNAVAILABLE
+
     def health(self, service: str = "") -> int:
         check = self.channel.unary_unary(
             "/grpc.health.v1.Health/Check", HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString
@@ -362,6 +375,8 @@ class Server:
             self._channel.close()
         self.process.kill()
         self.process.wait()
+        self.told.ended()
+        self.log.ended()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             assert pipe
             pipe.close()

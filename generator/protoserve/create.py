@@ -23,7 +23,15 @@ def new(dest: Path, data: dict[str, Any], *, defaults: bool, template: str | Non
     if isinstance(schema, str) and Path(schema).is_file():
         data = {**data, "schema": os.path.abspath(schema)}
     try:
-        copier.run_copy(source.source, dest, data=data, defaults=defaults, unsafe=True, vcs_ref=ref or source.ref)
+        copier.run_copy(
+            source.source,
+            dest,
+            data=data,
+            user_defaults={"project_name": dest.resolve().name},
+            defaults=defaults,
+            unsafe=True,
+            vcs_ref=ref or source.ref,
+        )
     except (UserMessageError, CopierError, ValueError) as error:
         # Copier has no type of its own for an answer that a validator refuses: it is a ValueError.
         print(f"protoserve: {error}", file=sys.stderr)

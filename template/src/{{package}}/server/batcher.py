@@ -106,10 +106,11 @@ class Batcher(threading.Thread):
                 self._compute(jobs[len(jobs) // 2 :])
             return
         fits = isinstance(replies, Sequence) and len(replies) == len(jobs)
+        wanted = f"a sequence of {len(jobs)}, one for each request"
         for index, job in enumerate(jobs):
             try:
                 if not fits:
-                    raise contract.InvalidReply("reply", f"a sequence of {len(jobs)}, one a request", shown(replies))
+                    raise contract.InvalidReply("reply", wanted, shown(replies))
                 outcome: bytes | Failure = job.method.encode(replies[index])
             except Exception as error:
                 outcome = job.failure(error)

@@ -23,7 +23,7 @@ SHA256: Rule = (str.lower, re.compile("[0-9a-f]{64}").fullmatch)
 NAMES: Rule = (lambda text: tuple(name.strip() for name in text.split(",")), bool)
 LEVEL: Rule = (str.upper, ("DEBUG", "INFO", "WARNING", "ERROR").__contains__)
 FORMAT: Rule = (str.lower, ("auto", "json", "text").__contains__)
-SWITCH: Rule = ({"true": True, "1": True, "false": False, "0": False}.get, lambda value: value is not None)
+SWITCH: Rule = (lambda text: ("false", "0", "true", "1").index(text.lower()) > 1, lambda _: True)
 
 
 def _setting(default: Any, rule: Rule, meaning: str, shown: str = "") -> Any:

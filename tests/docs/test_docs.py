@@ -1,0 +1,175 @@
+"""The documentation says what the code does: settings, keys, types, every schema with what becomes of it, and links."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from protoserve.codegen import module, proto
+from protoserve.contract import build
+from protoserve.contract.errors import SchemaError
+from protoserve.contract.load import loads
+from protoserve.contract.signature import signature_to_yaml
+from protoserve.contract.types import ALIASES, MAP_KEYS, SCALARS
+from support import ROOT, Project
+
+DOCS = ROOT / "docs"
+SCHEMA = (DOCS / "schema.md").read_text(encoding="utf-8")
+PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
+
+# What a fragment of fields stands in, and what a fragment without methods is completed with.
+RESPONSE = "    response: {fields: [{name: ok, number: 1, type: bool}]}\n"
+KINDS = """\
+enums: {Channel: {values: [{name: online, number: 1}, {name: in_store, number: 2}]}}
+messages: {Point: {fields: [{name: x, number: 1, type: float64}, {name: y, number: 2, type: float64}]}}
+"""
+_FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass
+class Example:
+    """A `yaml` block and the blocks below it, which say what it becomes; `before` is the block above it."""
+
+    text: str
+    line: int
+    before: tuple[str, str]
+    results: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def schema(self) -> str:
+        """The block as a whole schema: fields in a request, and a method where there is none."""
+        if self.text.startswith("- "):
+            fields = textwrap.indent(self.text, " " * 8)
+            return f"{KINDS}methods:\n  Predict:\n    request:\n      fields:\n{fields}{RESPONSE}"
+        if re.search(r"^methods:", self.text, re.MULTILINE):
+            return self.text
+        return f"{self.text}methods:\n  Predict:\n    request: {{fields: []}}\n{RESPONSE}"
+
+    @property
+    def errors(self) -> str:
+        """What the page says is wrong with the schema; empty for a sound one."""
+        return "".join(text for language, text in self.results if language == "text" and text.startswith("schema.yaml:"))
+
+
+def examples() -> list[Example]:
+    found: list[Example] = []
+    before = ("", "")
+    for match in _FENCE.finditer(SCHEMA):
+        language, text = match[1], match[2]
+        if language == "yaml":
+            found.append(Example(text, SCHEMA.count("\n", 0, match.start()) + 1, before))
+        elif found:
+            found[-1].results.append((language, text))
+        before = (language, text)
+    return found
+
+
+EXAMPLES = examples()
+
+
+def lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def contains(whole: list[str], part: list[str]) -> bool:
+    """Whether the lines of `part` stand in `whole`, one below the other."""
+    return any(whole[at : at + len(part)] == part for at in range(len(whole) - len(part) + 1))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"line {example.line}")
+def test_every_schema_becomes_what_stands_below_it(example: Example) -> None:
+    if example.errors:
+        with pytest.raises(SchemaError) as caught:
+            loads(example.schema, default_package="demo.v1")
+        assert f"{caught.value}\n" == example.errors
+        return
+    contract = loads(example.schema, default_package="demo.v1")
+    if example.before[0] == "text" and "->" in example.before[1]:
+        assert signature_to_yaml(example.before[1].strip(), contract.package) == example.text
+    made = {"proto": proto.render(contract), "python": module.render(contract, contract.package.partition(".")[0])}
+    for language, text in example.results:
+        if language == "proto":
+            assert contains(lines(made["proto"]), lines(text)), made["proto"]
+        elif language == "python":
+            assert [line for line in lines(text) if line not in lines(made["python"])] == [], made["python"]
+
+
+def test_the_examples_are_found() -> None:
+    languages = [language for example in EXAMPLES for language, _ in example.results]
+    assert len(EXAMPLES) > 15
+    assert min(languages.count("proto"), languages.count("python")) > 10
+    assert sum(bool(example.errors) for example in EXAMPLES) >= 2
+
+
+def test_the_error_of_the_one_line_form_is_told_as_shown() -> None:
+    (line,) = re.findall(r"^```text\n(.*->.*)\n```\n\n```text\nsignature:", SCHEMA, re.MULTILINE)
+    with pytest.raises(SchemaError) as caught:
+        signature_to_yaml(line, "demo.v1")
+    assert f"```text\n{caught.value}\n```" in SCHEMA
+
+
+def test_every_key_is_in_the_reference() -> None:
+    keys = {*build.ROOT_KEYS, *build.ENUM_KEYS, *build.VALUE_KEYS, *build.METHOD_KEYS, *build.BODY_KEYS, *build.FIELD_KEYS}
+    assert [key for key in sorted(keys) if f"`{key}`" not in SCHEMA] == []
+    of_a_field = SCHEMA.partition("### Of a field")[2].partition("\n## ")[0]
+    assert [key for key in build.FIELD_KEYS if f"`{key}`" not in of_a_field] == []
+
+
+def test_every_type_is_in_the_table() -> None:
+    table = SCHEMA.partition("## Types")[2].partition("\n## ")[0]
+    rows = {row[1]: row[0] for row in re.finditer(r"^\| `(\w+)` \|.*$", table, re.MULTILINE)}
+    assert list(rows) == list(SCALARS)
+    for name, scalar in SCALARS.items():
+        assert rows[name].startswith(f"| `{name}` | `{scalar.proto}` | `"), name
+        assert (f"`np.{name}" in rows[name]) == (scalar.dtype is not None), name
+    assert all(f"`{name}`" in table for name in (*ALIASES, *MAP_KEYS))
+
+
+def test_the_table_of_settings_is_the_servers(iris: Project) -> None:
+    source = "import json; from iris.server.settings import Settings; print(json.dumps(Settings.table()))"
+    wanted = [f"| `{name}` | {default} | {meaning} |" for name, default, meaning in json.loads(iris.python("-c", source).stdout)]
+    section = (DOCS / "server.md").read_text(encoding="utf-8").partition("## Settings")[2].partition("\n## ")[0]
+    assert [line for line in section.splitlines() if line.startswith("| `")] == wanted
+
+
+def test_every_question_is_in_the_table() -> None:
+    table = (DOCS / "start.md").read_text(encoding="utf-8").partition("## The questions")[2].partition("\n## ")[0]
+    asked = re.findall(r"^([a-z]\w*):$", (ROOT / "copier.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == asked
+
+
+def links(page: Path) -> Iterator[str]:
+    """The targets of a page's links and images that are no URLs; code is left out."""
+    text = re.sub(r"^```.*?^```$|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not re.match(r"[a-z]+:", target):
+            yield target
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub and most renderers give to a page's headings."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in links(page):
+        path, _, anchor = unquote(target).partition("#")
+        there = page.parent / path if path else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+def test_the_index_has_every_page() -> None:
+    index = set(links(DOCS / "README.md"))
+    pages = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")} - {"README.md"}
+    assert pages <= index

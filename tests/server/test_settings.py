@@ -1,0 +1,114 @@
+"""Settings by environment, the log, and the size of the server."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from serving import Probe, error_of, serving, starting
+
+
+def test_all_wrong_settings_are_told_at_once_and_nothing_starts(probe: Probe) -> None:
+    wrong = {
+        "PORT": "70000",
+        "HOST": "not a host",
+        "MODEL_SHA256": "abc",
+        "MAX_BATCH_SIZE": "0",
+        "UNBATCHED_METHODS": "Predict, Guess",
+        "MAX_IN_FLIGHT": "many",
+        "MAX_REQUEST_BYTES": "4MB",
+        "DRAIN_SECONDS": "-1",
+        "LAME_DUCK_SECONDS": "nan",
+        "LOG_LEVEL": "LOUD",
+        "LOG_FORMAT": "xml",
+        "LOG_REQUESTS": "perhaps",
+    }
+    with starting(probe, **wrong) as server:
+        assert server.ended() == 1
+        (line,) = server.log.ended()
+        assert line["level"] == "CRITICAL"
+        for name, value in wrong.items():
+            assert f"{name} cannot " in line["message"]
+            assert ("Guess. There are: Predict, Count, Echo" if name == "UNBATCHED_METHODS" else repr(value)) in line[
+                "message"
+            ]
+
+
+def test_settings_in_force_are_logged_once(probe: Probe) -> None:
+    with serving(probe, MAX_BATCH_SIZE="7", LOG_REQUESTS="TRUE", MAX_IN_FLIGHT=" ", DRAIN_SECONDS="2.5") as server:
+        (line,) = [line for line in server.log.json() if line["message"].startswith("Settings(")]
+        for text in ("max_batch_size=7", "log_requests=True", "max_in_flight=256", "drain_seconds=2.5", "port=0"):
+            assert text in line["message"]
+
+
+def test_the_table_for_the_readme_has_every_setting(probe: Probe) -> None:
+    shown = probe.python("-c", "from probe.server.settings import Settings; print(*Settings.table(), sep='\\n')").stdout
+    rows = [eval(line) for line in shown.splitlines()]
+    assert [row[0] for row in rows][:3] == ["PORT", "HOST", "MODEL_PATH"]
+    assert len(rows) == 13
+    assert all(default and meaning.endswith(".") for _, default, meaning in rows)
+
+
+def test_a_contract_that_bounds_its_requests_bounds_what_is_received(probe: Probe) -> None:
+    code = (
+        "from dataclasses import replace\n"
+        "from probe import contract\n"
+        "from probe.server.settings import Settings\n"
+        "m = contract.METHODS[0]\n"
+        "for bound in (None, 10, 16_000_000, 2**40):\n"
+        "    print(Settings.read({}, [replace(m, max_request_bytes=bound)]).max_request_bytes)\n"
+    )
+    assert probe.python("-c", code).stdout.split() == ["33554432", "4194304", "17000000", "2147483647"]
+
+
+def test_every_line_of_the_log_is_json(probe: Probe) -> None:
+    with serving(probe, LOG_REQUESTS="true") as server:
+        server.predict(1, metadata=[("x-request-id", "from-the-caller")])
+        server.predict(2)
+        error_of(lambda: server.predict(-1))
+        error_of(lambda: server.predict(1, "raise"))
+        list(server.count(3))
+        server.terminate()
+        assert server.ended() == 0
+        lines = server.log.ended()
+        assert len(lines) == len(server.log.all)
+        assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", line["time"]) for line in lines)
+        requests = [line for line in lines if "ms" in line]
+        assert [(line["method"], line["code"]) for line in requests] == [
+            ("Predict", "OK"),
+            ("Predict", "OK"),
+            ("Predict", "INVALID_ARGUMENT"),
+            ("Predict", "INTERNAL"),
+            ("Count", "OK"),
+        ]
+        assert requests[0]["request_id"] == "from-the-caller"
+        made = [line["request_id"] for line in requests[1:]]
+        assert len(set(made)) == 4
+        assert all(0 < line["ms"] < 30_000 for line in requests)
+        (failed,) = [line for line in lines if "error" in line]
+        assert failed["request_id"] == requests[3]["request_id"]
+
+
+def test_requests_are_not_logged_unless_asked_for(probe: Probe) -> None:
+    with serving(probe) as server:
+        server.predict(1)
+        server.terminate()
+        assert server.ended() == 0
+        assert not [line for line in server.log.ended() if "ms" in line]
+
+
+@pytest.mark.parametrize(("level", "loud"), [("warning", False), ("INFO", True)])
+def test_the_level_and_the_form_of_the_log_can_be_set(probe: Probe, level: str, loud: bool) -> None:
+    with starting(probe, LOG_LEVEL=level, LOG_FORMAT="text", MODEL_PATH="nothing") as server:
+        assert server.ended() == 1
+        server.log.ended()
+        assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ ", line) for line in server.log.all)
+        assert ("listening on" in "\n".join(server.log.all)) is loud
+        assert "CRITICAL loading the model failed" in server.log.all[-1]
+
+
+def test_the_server_can_be_read_in_one_sitting(probe: Probe) -> None:
+    files = list((probe.path / "src" / "probe" / "server").glob("*.py"))
+    assert sum(len(Path(file).read_text(encoding="utf-8").splitlines()) for file in files) <= 700
