@@ -47,7 +47,7 @@ def main() -> int:
         try:
             show(console, "make predict")
             told(console, [python, "scripts/predict.py", "--wait", "60"], project)
-            show(console, f"make predict ARGS=\"--data '{WRONG}'\"")
+            show(console, f".venv/bin/python scripts/predict.py --data '{WRONG}'")
             told(console, [python, "scripts/predict.py", "--data", WRONG], project, code=1)
         finally:
             server.send_signal(signal.SIGTERM)

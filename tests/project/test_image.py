@@ -6,13 +6,14 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support import run
+from support import Project, run
 from workplace import Workplace
 
 pytestmark = [pytest.mark.slow, pytest.mark.docker]
@@ -136,3 +137,15 @@ def test_an_image_that_is_no_server_is_refused(image: str, workplace: Workplace,
 def _context(workplace: Workplace, tmp_path: Path) -> Path:
     ignored = shutil.ignore_patterns(".venv", "__pycache__", ".*_cache")
     return Path(shutil.copytree(workplace.path, tmp_path / "context", ignore=ignored))
+
+
+def test_an_unseen_schema_goes_the_same_way(fraud: Project, tmp_path: Path) -> None:
+    """Two methods, one of them streamed, a foreign proto package, no framework: built, run, asked, stopped."""
+    shutil.copytree(fraud.path, tmp_path / "fraud", ignore=shutil.ignore_patterns("__pycache__"))
+    work = Workplace(tmp_path / "fraud")
+    work.make("setup", f"PYTHON={sys.executable}")
+    try:
+        done = work.make("image-smoke", f"DOCKER={DOCKER}", "IMAGE=protoserve-test:fraud")
+    finally:
+        docker("image", "rm", "--force", "protoserve-test:fraud", check=False)
+    assert "answers, stops with 0" in done.stdout
