@@ -53,6 +53,20 @@ def test_output_says_nothing_of_date_version_or_machine(project: Project) -> Non
             assert "Protobuf Python Version" not in text, name
 
 
+def test_output_does_not_depend_on_the_run(fraud: Project, tmp_path: Path) -> None:
+    """Nothing follows from the order of a set, the clock or the folder."""
+    made = []
+    for seed in ("1", "2"):
+        folder = tmp_path / seed
+        shutil.copytree(fraud.path, folder)
+        for name in ("proto", "src/acme", "src/fraud/contract", ".protoserve"):
+            shutil.rmtree(folder / name)
+        done = Project(folder, "fraud").python("scripts/generate.py", env={"PYTHONHASHSEED": seed})
+        assert "wrote proto/acme/fraud/v1/prediction.proto" in done.stdout
+        made.append(content(folder))
+    assert made[0] == made[1] == content(fraud.path)
+
+
 def test_check_prints_a_diff_and_writes_nothing(project: Project) -> None:
     edit(project, "maximum: 30", "maximum: 25")
     before = content(project.path)

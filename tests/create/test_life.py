@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -119,18 +118,3 @@ class Model:
             )
             assert done.returncode == 1
             assert said in done.stderr
-
-
-def test_a_foreign_package_lives_beside_the_companys_own_library(fraud: Project, tmp_path: Path) -> None:
-    """`acme` with an __init__.py somewhere else on the path neither hides the stubs nor is hidden by them."""
-    company = tmp_path / "site" / "acme"
-    (company / "fraud").mkdir(parents=True)
-    (company / "__init__.py").write_text("NAME = 'the company'\n", encoding="utf-8")
-    (company / "tools.py").write_text("ANSWER = 42\n", encoding="utf-8")
-    source = "import acme, acme.tools; from fraud import contract; from acme.fraud.v1 import prediction_pb2 as pb;"
-    source += "import acme.tools; print(acme.NAME, acme.tools.ANSWER, pb.ScoreRequest.DESCRIPTOR.full_name)"
-    for before in (True, False):
-        folders = [str(company.parent), str(fraud.path / "src")]
-        path = os.pathsep.join(folders if before else reversed(folders))
-        done = fraud.python("-c", source, env={"PYTHONPATH": path})
-        assert done.stdout.split() == ["the", "company", "42", "acme.fraud.v1.ScoreRequest"]

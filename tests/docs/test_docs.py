@@ -55,7 +55,9 @@ class Example:
     @property
     def errors(self) -> str:
         """What the page says is wrong with the schema; empty for a sound one."""
-        return "".join(text for language, text in self.results if language == "text" and text.startswith("schema.yaml:"))
+        return "".join(
+            text for language, text in self.results if language == "text" and text.startswith("schema.yaml:")
+        )
 
 
 def examples() -> list[Example]:
@@ -116,7 +118,14 @@ def test_the_error_of_the_one_line_form_is_told_as_shown() -> None:
 
 
 def test_every_key_is_in_the_reference() -> None:
-    keys = {*build.ROOT_KEYS, *build.ENUM_KEYS, *build.VALUE_KEYS, *build.METHOD_KEYS, *build.BODY_KEYS, *build.FIELD_KEYS}
+    keys = {
+        *build.ROOT_KEYS,
+        *build.ENUM_KEYS,
+        *build.VALUE_KEYS,
+        *build.METHOD_KEYS,
+        *build.BODY_KEYS,
+        *build.FIELD_KEYS,
+    }
     assert [key for key in sorted(keys) if f"`{key}`" not in SCHEMA] == []
     of_a_field = SCHEMA.partition("### Of a field")[2].partition("\n## ")[0]
     assert [key for key in build.FIELD_KEYS if f"`{key}`" not in of_a_field] == []
@@ -134,7 +143,10 @@ def test_every_type_is_in_the_table() -> None:
 
 def test_the_table_of_settings_is_the_servers(iris: Project) -> None:
     source = "import json; from iris.server.settings import Settings; print(json.dumps(Settings.table()))"
-    wanted = [f"| `{name}` | {default} | {meaning} |" for name, default, meaning in json.loads(iris.python("-c", source).stdout)]
+    wanted = [
+        f"| `{name}` | {default} | {meaning} |"
+        for name, default, meaning in json.loads(iris.python("-c", source).stdout)
+    ]
     section = (DOCS / "server.md").read_text(encoding="utf-8").partition("## Settings")[2].partition("\n## ")[0]
     assert [line for line in section.splitlines() if line.startswith("| `")] == wanted
 

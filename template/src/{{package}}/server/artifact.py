@@ -3,6 +3,7 @@
 `model.skops.sha256`, beside the artifact, is what `sha256sum -c` reads, below a line that says what wrote the artifact.
 """
 
+import gc
 import hashlib
 import importlib
 import os
@@ -47,7 +48,10 @@ def check(path: Path, expected: str | None) -> None:
 
 def load(model_path: str | None, sha256: str | None) -> dict[str, Any]:
     """The model's methods by their names in the contract; without a path it is loaded from ARTIFACT in its module."""
+    gc.disable()  # imports make a hundred thousand objects and next to no garbage
     module = importlib.import_module("..model", __package__)
+    gc.freeze()
+    gc.enable()
     own, empty = getattr(module, "Model", None), contract.ModelInterface  # whose methods, when inherited, return None
     names = [method.attribute for method in contract.METHODS]
     if missing := [name for name in names if getattr(own, name, None) in (None, getattr(empty, name))]:
