@@ -58,7 +58,7 @@ def seconds(project: Project, command: list[str]) -> float:
     )
     try:
         assert process.stderr
-        assert any('serving' in line for line in process.stderr)
+        assert any("serving" in line for line in process.stderr)
         return time.perf_counter() - start
     finally:
         process.kill()
