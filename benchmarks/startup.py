@@ -2,8 +2,8 @@
 
     python benchmarks/startup.py [ROUNDS]
 
-The least is a script that imports grpc and the framework and loads the same artifact. Runs alternate. Prints the medians
-and their ratio, wanted at most 1.2.
+The least is a script that imports grpc and the framework and loads the same artifact. Runs alternate. Prints the
+medians and their ratio, wanted at most 1.2.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ def test_a_taken_port_is_refused_in_one_line(probe: Probe) -> None:
         assert code == 1
         *_, last = second.log.all
         assert [line for line in second.log.all if not line.startswith("{")] == []
-        assert f"cannot listen on 127.0.0.1, port {first.port}: another process does" in last
+        assert f"cannot listen on 127.0.0.1, port {first.port}: taken, or no address here" in last
         assert second.told.ended() == []  # nothing was loaded for nothing
         assert first.predict(1).result == 2
 
@@ -215,7 +215,7 @@ def test_after_the_pause_new_requests_are_refused_and_old_ones_answered(probe: P
 
 @pytest.mark.parametrize("run", range(3))
 def test_a_stop_under_load_loses_no_reply(probe: Probe, run: int) -> None:
-    """Callers go on until they are refused: every answer is a reply, or UNAVAILABLE before the model had the request."""
+    """Callers go on until they are refused: each call has its reply, or UNAVAILABLE before the model had the request."""
     with serving(probe, LAME_DUCK_SECONDS="0.2") as server:
         ends: list[grpc.RpcError] = []
         replies: list[float] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -50,8 +52,14 @@ def literal(contract: Contract, field: Field, value: object) -> str:
         return f"{enum.name}.{str(value).upper()}"
     scalar = SCALARS[field.type]
     if scalar.kind is Kind.FLOAT:
-        number = float(str(value))
-        return repr(number) if number - number == 0 else f'float("{number}")'
+        number = limits.cast(scalar, float(str(value)))
+        return repr(number) if math.isfinite(number) else f'float("{number}")'
+    if scalar.kind is Kind.TIMESTAMP:
+        return f'datetime.fromisoformat("{value}")'
+    if scalar.kind is Kind.DURATION:
+        return f"timedelta(seconds={float(str(value).removesuffix('s'))!r})"
+    if scalar.kind is Kind.BYTES:
+        return repr(base64.b64decode(str(value)))
     return repr(value)
 
 
@@ -103,14 +111,13 @@ def _read_array(field: Field) -> str:
     return f'checks.read_array({wire}, "{field.type}", {field.shape!r}, {path}, bad{_array_options(field)})'
 
 
-def _presence(message: Message, field: Field) -> str | None:
+def _presence(contract: Contract, message: Message, field: Field) -> str | None:
     """The condition under which the field was sent; None when the wire cannot tell."""
     if packed(field):
         return f"message.{field.name}"
-    scalar = field.scalar
-    is_message = field.dynamic or (scalar is not None and scalar.kind in _CONVERTED)
-    if message.implicit and field.oneof is None and not is_message and scalar is not None:
-        return None
+    if message.implicit and field.oneof is None and not field.dynamic and not _is_message(contract, field):
+        # Empty bytes are what an array that was not sent looks like.
+        return None if field.shape is None else f"message.{field.name}"
     return f'message.HasField("{field.name}")'
 
 
@@ -123,7 +130,7 @@ def read(contract: Contract, message: Message, field: Field) -> Iterator[str]:
         return
     wire = f"message.{name}"
     converted = _read_array(field) if field.shape is not None else _convert(contract, field, wire, path)
-    present = _presence(message, field)
+    present = _presence(contract, message, field)
     needed = field.required and field.oneof is None
     if converted is None:
         conditions = limits.conditions(contract, message, field, wire)
@@ -175,7 +182,7 @@ def value(contract: Contract, message: Message, field: Field) -> str:
         return f"dict({wire})"
     if field.repeated:
         return f"list({wire})"
-    present = _presence(message, field)
+    present = _presence(contract, message, field)
     if present is None or (field.required and field.oneof is None):
         return wire
     otherwise = "None" if field.default is None else literal(contract, field, field.default)

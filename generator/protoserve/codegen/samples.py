@@ -187,10 +187,6 @@ def _python_one(contract: Contract, field: Field, above: tuple[str, ...]) -> str
         return f"{inner.name}({', '.join(parts)})"
     value = scalar(contract, field)
     kind = SCALARS[field.type].kind if field.scalar else None
-    if kind is Kind.TIMESTAMP:
-        return f'datetime.fromisoformat("{value}")'
-    if kind is Kind.DURATION:
-        return f"timedelta(seconds={float(str(value).removesuffix('s'))!r})"
     if kind is Kind.BYTES:
         return repr(raw_bytes(field, value))
     return repr(value) if kind is Kind.JSON else fields.literal(contract, field, value)

@@ -37,7 +37,7 @@ def of_message(contract: Contract, message: Message) -> str:
             return summary(message.doc, f"What {method.name} takes")
         if message.name == method.response.name:
             return summary(message.doc, f"What {method.name} answers with")
-    return summary(message.doc, f"A {message.name}, part of other messages")
+    return summary(message.doc, f"{message.name}, a part of other messages")
 
 
 def facts(field: Field) -> list[str]:
@@ -62,7 +62,7 @@ def facts(field: Field) -> list[str]:
     if items:
         said.append(f"{'Elements in all' if field.dynamic else 'Items'}: {items}.")
     if field.pattern is not None:
-        said.append(f"Pattern: {field.pattern}")
+        said.append(f"Pattern: `{field.pattern}`.")
     if field.scalar and field.scalar.kind.value == "float" and field.allow_nan:
         said.append("NaN and infinities are allowed.")
     if field.source:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+from protoserve.contract.types import ALIASES, SCALARS
 
 # Where a project keeps it, and the line that tells an editor so:
 # https://github.com/redhat-developer/yaml-language-server#using-inlined-schema
@@ -15,4 +18,6 @@ def json_schema() -> str:
 
     It judges the structure alone: names that exist, numbers that are free and limits that fit are `load`'s.
     """
-    return Path(__file__).with_name("schema.schema.json").read_text(encoding="utf-8")
+    schema = json.loads(Path(__file__).with_name("schema.schema.json").read_text(encoding="utf-8"))
+    schema["$defs"]["type"]["anyOf"][0]["enum"] = [*SCALARS, *ALIASES]
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

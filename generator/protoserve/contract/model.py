@@ -185,12 +185,20 @@ class Contract:
         return tuple(name for name in SCALARS if name in used)
 
 
+def _equal(value: Any) -> Any:
+    """The value, or for NaN something that equals itself."""
+    return "NaN" if value != value else value
+
+
 def without_places(contract: Contract) -> Contract:
-    """The same contract with every `where` blanked, to compare two that were read from different texts."""
+    """The same contract with every `where` blanked and NaN spelled out, to compare two that were read apart."""
     nowhere = Where(0, 0, "")
 
     def bare(message: Message) -> Message:
-        fields = tuple(replace(item, where=nowhere) for item in message.fields)
+        fields = tuple(
+            replace(item, where=nowhere, default=_equal(item.default), example=_equal(item.example))
+            for item in message.fields
+        )
         return replace(message, fields=fields, where=nowhere)
 
     return replace(

@@ -80,41 +80,40 @@ class Batcher(threading.Thread):
 
     def _turn(self) -> bool:
         """One batch of every method and one reply of every stream; False when there was nothing to do."""
-        batches = [waiting for waiting in self._waiting.values() if waiting]
-        for jobs in batches:
-            size = min(self._sizes[jobs[0].method.name], len(jobs))
-            self._compute([jobs.popleft() for _ in range(size)])
+        batches = {name: jobs for name, jobs in self._waiting.items() if jobs}
+        for name, jobs in batches.items():
+            self._compute(name, [jobs.popleft() for _ in range(min(self._sizes[name], len(jobs)))])
         streams = [job for job in self._streams if job.made - job.sent < RUN_AHEAD or job.unwanted()]
         for job in streams:
             self._advance(job)
         return bool(batches or streams)
 
-    def _compute(self, jobs: list[Job]) -> None:
-        """Answers `jobs`, all of one method. A batch that fails is halved until the request at fault fails alone."""
-        for job in [job for job in jobs if job.unwanted()]:
-            jobs.remove(job)
-            job.answer(dropped())
-        if not jobs:
-            return
-        try:
-            replies = self._model[jobs[0].method.name]([job.request for job in jobs])
-        except BaseException as error:  # SystemExit too: whatever a model raises concerns its requests alone
-            if len(jobs) == 1:
-                jobs[0].answer(jobs[0].failure(error))
-            else:
-                self._compute(jobs[: len(jobs) // 2])
-                self._compute(jobs[len(jobs) // 2 :])
-            return
-        fits = isinstance(replies, Sequence) and len(replies) == len(jobs)
-        wanted = f"a sequence of {len(jobs)}, one for each request"
-        for index, job in enumerate(jobs):
+    def _compute(self, name: str, jobs: list[Job]) -> None:
+        """Answers `jobs` of one method. A batch that fails is halved, until the request at fault fails alone."""
+        batches = [jobs]
+        while batches:
+            jobs = batches.pop()
+            for job in [job for job in jobs if job.unwanted()]:
+                jobs.remove(job)
+                job.answer(dropped())
             try:
-                if not fits:
-                    raise contract.InvalidReply("reply", wanted, shown(replies))
-                outcome: bytes | Failure = job.method.encode(replies[index])
-            except Exception as error:
-                outcome = job.failure(error)
-            job.answer(outcome)
+                replies = self._model[name]([job.request for job in jobs]) if jobs else []
+            except BaseException as error:  # SystemExit too: whatever a model raises concerns its requests alone
+                if half := len(jobs) // 2:
+                    batches += [jobs[half:], jobs[:half]]
+                else:
+                    jobs[0].answer(jobs[0].failure(error))
+                continue
+            fits = isinstance(replies, Sequence) and len(replies) == len(jobs)
+            wanted = f"a sequence of {len(jobs)}, one for each request"
+            for index, job in enumerate(jobs):
+                try:
+                    if not fits:
+                        raise contract.InvalidReply("reply", wanted, shown(replies))
+                    outcome: bytes | Failure = job.method.encode(replies[index])
+                except Exception as error:
+                    outcome = job.failure(error)
+                job.answer(outcome)
 
     def _advance(self, stream: Job) -> None:
         """Answers with the next reply of `stream`; ends it after the last one, and when it fails or is unwanted."""

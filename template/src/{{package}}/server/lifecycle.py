@@ -45,8 +45,7 @@ def main() -> int:
 
 async def _run(settings: Settings) -> int:
     loop, events = asyncio.get_running_loop(), asyncio.Queue[BaseException | None]()
-    sizes = {method.name: settings.max_batch_size for method in contract.METHODS}
-    sizes |= dict.fromkeys(settings.unbatched_methods, 1)
+    sizes = {m.name: settings.max_batch_size for m in contract.METHODS} | dict.fromkeys(settings.unbatched_methods, 1)
     load_model = partial(load, settings.model_path, settings.model_sha256)
     batcher = Batcher(load_model, lambda error: loop.call_soon_threadsafe(events.put_nowait, error), sizes)
     servicer, health = Servicer(batcher, settings.max_in_flight, settings.log_requests), Health(contract.SERVICE)
@@ -54,7 +53,7 @@ async def _run(settings: Settings) -> int:
     try:
         port = server.add_insecure_port(f"{settings.host}:{settings.port}")
     except RuntimeError:
-        logger.critical("cannot listen on %s, port %d: another process does", settings.host, settings.port)
+        logger.critical("cannot listen on %s, port %d: taken, or no address here", settings.host, settings.port)
         return 1
     await server.start()
     logger.info("listening on %s, port %d", settings.host, port)
@@ -84,8 +83,7 @@ def _server(servicer: Servicer, health: Health, max_request_bytes: int) -> grpc.
     server = grpc.aio.server(options=[*sizes, ("grpc.so_reuseport", 0)])  # no second server on the same port
     server.add_generic_rpc_handlers((servicer.handler(),))
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    names = (contract.SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server)
+    reflection.enable_server_reflection((contract.SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
     return server
 
 

@@ -20,10 +20,12 @@ SECONDS: Rule = (float, lambda value: 0 <= value <= 86400)
 TEXT: Rule = (str, bool)
 HOST: Rule = (str, re.compile(r"\[[0-9a-fA-F:.%]+\]|[^\s/:\[\]]+").fullmatch)
 SHA256: Rule = (str.lower, re.compile("[0-9a-f]{64}").fullmatch)
-NAMES: Rule = (lambda text: tuple(name.strip() for name in text.split(",")), bool)
+NAMES: Rule = (lambda text: tuple(re.findall(r"[^,\s]+", text)), bool)
 LEVEL: Rule = (str.upper, ("DEBUG", "INFO", "WARNING", "ERROR").__contains__)
 FORMAT: Rule = (str.lower, ("auto", "json", "text").__contains__)
 SWITCH: Rule = (lambda text: ("false", "0", "true", "1").index(text.lower()) > 1, lambda _: True)
+
+ROOM = "what the contract's largest request needs, 4 MiB or more; 32 MiB where the contract has no bound"
 
 
 def _setting(default: Any, rule: Rule, meaning: str, shown: str = "") -> Any:
@@ -41,9 +43,7 @@ class Settings:
     max_batch_size: int = _setting(32, COUNT, "Requests that the model gets at once, at most; 1 turns batching off.")
     unbatched_methods: tuple[str, ...] = _setting((), NAMES, "Methods, by comma, that get one request a time.", "none")
     max_in_flight: int = _setting(256, COUNT, "Requests in work, at most; more get RESOURCE_EXHAUSTED.")
-    max_request_bytes: int = _setting(
-        0, BYTES, "Bytes of one request, at most.", "what the contract needs, 4 MiB or more"
-    )
+    max_request_bytes: int = _setting(0, BYTES, "Bytes of one request, at most.", ROOM)
     drain_seconds: float = _setting(25, SECONDS, "Seconds from SIGTERM to answer what is in flight, 0 to 86400.")
     lame_duck_seconds: float = _setting(1, SECONDS, "Seconds from SIGTERM in which new requests are still taken.")
     log_level: str = _setting("INFO", LEVEL, "Least level that is logged: DEBUG, INFO, WARNING or ERROR.")
