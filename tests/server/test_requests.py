@@ -151,6 +151,7 @@ def test_a_bad_request_in_a_batch_fails_alone(server: Server) -> None:
     assert all(result == value * 2 for value, result in results.items() if value not in codes)
     raised = [line for line in server.log.json() if "secret" in line.get("error", "")]
     assert len({line["request_id"] for line in raised}) == len(raised)  # once a request, not once a half
+    assert not any("During handling" in line["error"] for line in raised)
 
 
 def test_too_few_replies_fail_the_batch_whose_rows_they_could_mix_up(server: Server) -> None:

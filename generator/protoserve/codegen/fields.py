@@ -157,20 +157,24 @@ def read(contract: Contract, message: Message, field: Field) -> Iterator[str]:
 
 def _read_many(contract: Contract, message: Message, field: Field, path: str) -> Iterator[str]:
     name = field.name
+    count = ""
     if field.min_items or field.max_items is not None:
-        yield f"checks.count(len(message.{name}), {field.min_items or 0}, {field.max_items}, {_fstring(path)}, bad)"
+        count = f"checks.count(len(message.{name}), {field.min_items or 0}, {field.max_items}, {_fstring(path)}, bad)"
     key, item = f"{name}_key" if field.is_map else "index", f"{name}_item"
     place = f"{path}[{{{key}{'!r' if field.is_map else ''}}}]"
     items = f"message.{name}.items()" if field.is_map else f"enumerate(message.{name})"
     converted = _convert(contract, field, item, place)
-    if converted is not None:
-        body = f"{{{key}: {converted}" if field.is_map else f"[{converted}"
-        yield f"{name}_ = {body} for {key}, {item} in {items}{'}' if field.is_map else ']'}"
-        return
     conditions = limits.conditions(contract, message, field, item)
-    if conditions:
-        yield f"for {key}, {item} in {items}:"
-        yield from (f"    {line}" for line in _complaints(conditions, place))
+    if converted is not None:
+        # A list that is far too long is not read at all.
+        body, empty = (f"{{{key}: {converted}", "{}") if field.is_map else (f"[{converted}", "[]")
+        read = f"{body} for {key}, {item} in {items}{empty[1]}"
+        yield f"{name}_ = {read} if {count} else {empty}" if count else f"{name}_ = {read}"
+    elif conditions:
+        loop = [f"for {key}, {item} in {items}:", *(f"    {line}" for line in _complaints(conditions, place))]
+        yield from [f"if {count}:", *(f"    {line}" for line in loop)] if count else loop
+    elif count:
+        yield count
 
 
 def value(contract: Contract, message: Message, field: Field) -> str:

@@ -89,7 +89,9 @@ def _length(message: Message, field: Field, scalar: ScalarType, value: str) -> l
     low, high = field.min_length or None, field.max_length
     if low is not None or high is not None:
         broken = f"not {low} <= len({value}) <= {high}"
-        if low is None:
+        if low == high:
+            broken = f"len({value}) != {low}"
+        elif low is None:
             broken = f"len({value}) > {high}"
         elif high is None:
             broken = f"len({value}) < {low}"

@@ -216,9 +216,12 @@ def read_tensor(
     return _limited(array.reshape(got), field, bad, low, high, allow_nan)
 
 
-def count(length: int, low: int, high: int | None, field: str, bad: Violations, unit: str = "items") -> None:
-    if length < low or (high is not None and length > high):
-        bad.add(field, f"must have {_span(low, high)} {unit}; got {length}")
+def count(length: int, low: int, high: int | None, field: str, bad: Violations, unit: str = "items") -> bool:
+    """Whether the length is allowed."""
+    if low <= length and (high is None or length <= high):
+        return True
+    bad.add(field, f"must have {_span(low or None, high)} {unit}; got {length}")
+    return False
 
 
 def read_oneof(message: Message, oneof: str, members: str, at: str, bad: Violations) -> None:

@@ -25,7 +25,7 @@ LEVEL: Rule = (str.upper, ("DEBUG", "INFO", "WARNING", "ERROR").__contains__)
 FORMAT: Rule = (str.lower, ("auto", "json", "text").__contains__)
 SWITCH: Rule = (lambda text: ("false", "0", "true", "1").index(text.lower()) > 1, lambda _: True)
 
-ROOM = "what the contract's largest request needs, 4 MiB or more; 32 MiB where the contract has no bound"
+ROOM = "what the contract needs, 4 MiB or more"
 
 
 def _setting(default: Any, rule: Rule, meaning: str, shown: str = "") -> Any:
