@@ -21,11 +21,11 @@ from pathlib import Path
 
 import grpc
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from support import Project, copy_template, create
 
+BY_HAND = Path(__file__).resolve().parent / "by_hand.py"
 METHOD = "/iris.v1.PredictionService/Predict"
 WARM_UP_SECONDS, TURN_SECONDS = 1.0, 0.5
 
@@ -37,7 +37,7 @@ def main() -> int:
         project.python("train.py")
         request = eval(project.python("-c", "from iris import contract; print(contract.METHODS[0].sample())").stdout)
         servers = {
-            "by hand": stack.enter_context(running(project, [str(HERE / "by_hand.py")])),
+            "by hand": stack.enter_context(running(project, [str(BY_HAND)])),
             "generated": stack.enter_context(running(project, ["-m", "iris.server"])),
         }
         rates: dict[str, list[float]] = {name: [] for name in servers}

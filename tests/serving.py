@@ -74,6 +74,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -104,6 +105,8 @@ class Model:
         tell(loading=how)
         if how == "slow":
             sys.stdin.readline()
+        if how == "warning":
+            warnings.warn("the model is old", stacklevel=1)
         if how == "failing":
             raise RuntimeError("the weights are torn")
         if how == "leaving":
@@ -124,6 +127,8 @@ class Model:
             raise InvalidRequest("is not sold here", field="mode", others=others)
         if "raise" in modes or self.how == "raising":
             raise RuntimeError("secret of the house")
+        if "break" in modes:
+            threading.current_thread()._turn = None
         if "leave" in modes:
             raise SystemExit(3)
         if self.how == "unfit":
@@ -137,6 +142,8 @@ class Model:
                     return replies[:-1]
                 case "many":
                     return [*replies, replies[0]]
+                case "odd":
+                    return Odd()
                 case "generator":
                     return (reply for reply in replies)
         return replies
@@ -164,6 +171,11 @@ class Model:
 
     def echo(self, batch: Sequence[EchoRequest]) -> Sequence[EchoResponse]:
         return [EchoResponse(text=request.text) for request in batch]
+
+
+class Odd(list):
+    def __len__(self) -> int:
+        raise SystemExit("no length")
 
 
 def reply(request: PredictRequest) -> PredictResponse:
@@ -325,6 +337,12 @@ class Server:
     def until_computing(self, value: float) -> None:
         """Returns when the model has a batch with this value."""
         self.told.wait(lambda line: value in line.get("batch", ()))
+
+    def until_full(self) -> None:
+        """Returns when MAX_IN_FLIGHT requests are in flight: only then is one refused before it is looked at."""
+        send = self.channel.unary_unary(f"/{SERVICE}/Predict")
+        while error_of(lambda: send(b"\xff", timeout=PATIENCE)).code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+            pass
 
     def release(self) -> None:
         """Lets a model that waits go on."""

@@ -215,7 +215,7 @@ def test_after_the_pause_new_requests_are_refused_and_old_ones_answered(probe: P
 
 @pytest.mark.parametrize("run", range(3))
 def test_a_stop_under_load_loses_no_reply(probe: Probe, run: int) -> None:
-    """Callers go on until they are refused: each call has its reply, or UNAVAILABLE before the model had the request."""
+    """Callers go on until they are refused: a call has its reply, or UNAVAILABLE before the model had the request."""
     with serving(probe, LAME_DUCK_SECONDS="0.2") as server:
         ends: list[grpc.RpcError] = []
         replies: list[float] = []
@@ -277,3 +277,29 @@ def test_a_model_that_hangs_for_nobody_loses_nothing(probe: Probe) -> None:
         server.terminate()
         assert server.ended() == 0
         assert "the model is still computing" in server.messages("WARNING")
+
+
+def test_a_server_whose_model_thread_broke_does_not_look_alive(probe: Probe) -> None:
+    with serving(probe) as server:
+        assert server.predict(1, "break").result == 2
+        assert server.ended() == 1
+        assert "the model's thread broke: TypeError" in server.messages("WARNING")
+
+
+def test_it_serves_and_stops_without_uvloop(probe: Probe, tmp_path: Path) -> None:
+    """As on Windows, which has none."""
+    project = probe.with_model(MODEL, tmp_path / "project")
+    (project.path / "src" / "uvloop.py").write_text("raise ImportError\n", encoding="utf-8")
+    with serving(project, LAME_DUCK_SECONDS="0.5") as server:
+        stream, held = server.count(5, "wait"), server.predict_soon(1)
+        assert next(stream).index == 0
+        server.terminate()
+        server.log.wait(lambda line: line["message"].startswith("stopping"))
+        server.release()
+        assert [reply.index for reply in stream] == [1, 2, 3, 4]
+        assert held.result().result == 2
+        assert server.ended() == 0
+    with starting(project, MODEL_PATH=str(probe.artifact("slow", tmp_path))) as server:
+        server.told.wait(lambda line: line == {"loading": "slow"})
+        server.terminate()
+        assert server.ended() == 0

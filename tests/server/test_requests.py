@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
 
 import grpc
 import pytest
 
-from serving import PATIENCE, SERVICE, Probe, Server, error_of, serving, violations
+from serving import PATIENCE, SERVICE, SERVING, Probe, Server, error_of, serving, violations
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 INTERNAL = grpc.StatusCode.INTERNAL
@@ -96,7 +99,12 @@ def test_the_model_can_refuse_a_request(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "raised"), [("raise", "RuntimeError('secret of the house')"), ("leave", "SystemExit(3)")]
+    ("mode", "raised"),
+    [
+        ("raise", "RuntimeError('secret of the house')"),
+        ("leave", "SystemExit(3)"),
+        ("odd", "SystemExit('no length')"),
+    ],
 )
 def test_what_the_model_raises_is_for_the_log_only(server: Server, mode: str, raised: str) -> None:
     error = error_of(lambda: server.predict(mode=mode, metadata=[("x-request-id", f"the-{mode}-one")]))
@@ -129,49 +137,46 @@ def test_an_unfit_reply_is_told_to_the_author_and_not_to_the_caller(server: Serv
     assert "error" not in line
 
 
-def batch(server: Server, modes: dict[float, str]) -> dict[float, grpc.RpcError | float]:
-    """Has the model compute these in one batch (another request holds it until they are queued)."""
-    first = server.predict_soon(900, "wait")
-    server.until_computing(900)
-    calls = {value: server.predict_soon(value, mode) for value, mode in modes.items()}
-    # They were sent one after the other on one connection: when a later call is refused, the earlier ones are queued.
-    send_later = error_of(lambda: send(server, b"\xff"))
-    assert send_later.code() is INVALID
-    server.release()
-    assert first.result().result == 1800
-    return {value: call.exception() or call.result().result for value, call in calls.items()}
+@contextmanager
+def batched(probe: Probe, modes: dict[float, str], **settings: str) -> Iterator[tuple[Server, dict[float, Any]]]:
+    """A server that got these requests while its model was busy with another one, and their results or errors."""
+    with serving(probe, MAX_IN_FLIGHT=str(1 + len(modes)), **settings) as server:
+        held = server.predict_soon(900, "wait")
+        server.until_computing(900)
+        calls = {value: server.predict_soon(value, mode) for value, mode in modes.items()}
+        server.until_full()
+        server.release()
+        assert held.result().result == 1800
+        yield server, {value: call.exception() or call.result().result for value, call in calls.items()}
 
 
-def test_a_bad_request_in_a_batch_fails_alone(server: Server) -> None:
-    modes = {float(value): "plain" for value in range(500, 516)} | {505.0: "raise", 511.0: "refuse", 513.0: "shape"}
-    results = batch(server, modes)
-    assert list(modes) in server.batches()
-    codes = {value: error.code() for value, error in results.items() if isinstance(error, grpc.RpcError)}
-    assert codes == {505.0: INTERNAL, 511.0: INVALID, 513.0: INTERNAL}
-    assert all(result == value * 2 for value, result in results.items() if value not in codes)
-    raised = [line for line in server.log.json() if "secret" in line.get("error", "")]
-    assert len({line["request_id"] for line in raised}) == len(raised)  # once a request, not once a half
-    assert not any("During handling" in line["error"] for line in raised)
+def test_a_bad_request_in_a_batch_fails_alone(probe: Probe) -> None:
+    modes = {float(value): "plain" for value in range(16)} | {5.0: "raise", 11.0: "refuse", 13.0: "shape"}
+    with batched(probe, modes) as (server, results):
+        assert set(modes) in map(set, server.batches())
+        codes = {value: error.code() for value, error in results.items() if isinstance(error, grpc.RpcError)}
+        assert codes == {5.0: INTERNAL, 11.0: INVALID, 13.0: INTERNAL}
+        assert all(result == value * 2 for value, result in results.items() if value not in codes)
+        raised = [line["error"] for line in server.log.json() if "error" in line]
+        assert len(raised) == 1  # once a request, not once a half
+        assert "During handling" not in raised[0]
 
 
-def test_too_few_replies_fail_the_batch_whose_rows_they_could_mix_up(server: Server) -> None:
-    results = batch(server, {601.0: "plain", 602.0: "few", 603.0: "plain"})
-    assert [601.0, 602.0, 603.0] in server.batches()
-    assert all(isinstance(error, grpc.RpcError) and error.code() is INTERNAL for error in results.values())
-    server.log.wait(lambda line: "wanted a sequence of 3, one for each request, got list of 2" in line["message"])
+def test_too_few_replies_fail_the_batch_whose_rows_they_could_mix_up(probe: Probe) -> None:
+    with batched(probe, {1.0: "plain", 2.0: "few", 3.0: "plain"}) as (server, results):
+        assert {1.0, 2.0, 3.0} in map(set, server.batches())
+        assert {error.code() for error in results.values()} == {INTERNAL}
+        server.log.wait(lambda line: "wanted a sequence of 3, one for each request, got list of 2" in line["message"])
 
 
-@pytest.mark.parametrize("setting", [{"MAX_BATCH_SIZE": "1"}, {"UNBATCHED_METHODS": "Echo, Predict"}])
-def test_batching_can_be_turned_off(probe: Probe, setting: dict[str, str]) -> None:
-    with serving(probe, **setting) as server:
-        batch(server, {1.0: "plain", 2.0: "plain", 3.0: "plain"})
-        assert all(len(values) == 1 for values in server.batches())
-
-
-def test_a_batch_has_at_most_its_maximum(probe: Probe) -> None:
-    with serving(probe, MAX_BATCH_SIZE="2") as server:
-        batch(server, {1.0: "plain", 2.0: "plain", 3.0: "plain"})
-        assert server.batches()[-2:] == [[1.0, 2.0], [3.0]]
+@pytest.mark.parametrize(
+    ("setting", "most"),
+    [({"MAX_BATCH_SIZE": "1"}, 1), ({"UNBATCHED_METHODS": "Echo, Predict"}, 1), ({"MAX_BATCH_SIZE": "2"}, 2)],
+)
+def test_batches_can_be_limited_and_turned_off(probe: Probe, setting: dict[str, str], most: int) -> None:
+    with batched(probe, {1.0: "plain", 2.0: "plain", 3.0: "plain"}, **setting) as (server, results):
+        assert max(map(len, server.batches())) == most
+        assert results == {1.0: 2.0, 2.0: 4.0, 3.0: 6.0}
 
 
 def test_more_than_the_limit_in_flight_is_refused_while_health_answers(probe: Probe) -> None:
@@ -179,14 +184,12 @@ def test_more_than_the_limit_in_flight_is_refused_while_health_answers(probe: Pr
         held = server.predict_soon(1, "spin")
         server.until_computing(1)
         waiting = [server.predict_soon(value) for value in (2, 3)]
-        error_of(lambda: send(server, b"\xff"))  # is answered after both have come
+        server.until_full()
         for _ in range(20):
-            assert server.health() == server.health(SERVICE) == 1
+            assert server.health() == server.health(SERVICE) == SERVING
             error = error_of(lambda: server.predict(4))
-            assert (error.code(), error.details()) == (
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                "3 requests are in flight already",
-            )
+            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert error.details() == "3 requests are in flight already"
         server.release()
         assert [call.result().result for call in (held, *waiting)] == [2, 4, 6]
         assert server.predict(5).result == 10
@@ -205,20 +208,18 @@ def test_who_hangs_up_keeps_a_place_until_the_model_is_done(probe: Probe) -> Non
         assert call.result().result == 4
 
 
-def test_cancelled_and_expired_requests_are_not_computed(server: Server) -> None:
-    held = server.predict_soon(800, "wait")
-    server.until_computing(800)
-    cancelled, expired = server.predict_soon(801), server.predict_soon(802, timeout=0.2)
-    kept = server.predict_soon(803)
-    error = expired.exception()
-    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    cancelled.cancel()
-    error_of(lambda: send(server, b"\xff"))
-    server.release()
-    assert (held.result().result, kept.result().result) == (1600, 1606)
-    computed = [value for values in server.batches() for value in values]
-    assert 803 in computed
-    assert not {801, 802} & set(computed)
+def test_cancelled_and_expired_requests_are_not_computed(probe: Probe) -> None:
+    with serving(probe, MAX_IN_FLIGHT="4", LOG_REQUESTS="true") as server:
+        held = server.predict_soon(1, "wait")
+        server.until_computing(1)
+        cancelled, expired, kept = server.predict_soon(2), server.predict_soon(3, timeout=2), server.predict_soon(4)
+        server.until_full()
+        cancelled.cancel()
+        assert expired.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        server.log.wait(lambda line: line.get("code") == "CANCELLED", count=2)
+        server.release()
+        assert (held.result().result, kept.result().result) == (2, 8)
+        assert server.batches()[-2:] == [[1.0], [4.0]]
 
 
 def test_five_megabytes_are_welcome_where_the_contract_sets_no_bound(server: Server) -> None:

@@ -91,6 +91,12 @@ def test_every_line_of_the_log_is_json(probe: Probe) -> None:
         assert failed["request_id"] == requests[3]["request_id"]
 
 
+def test_pythons_warnings_are_lines_of_the_log_too(probe: Probe, tmp_path: Path) -> None:
+    with serving(probe, MODEL_PATH=str(probe.artifact("warning", tmp_path))) as server:
+        assert "UserWarning: the model is old" in server.messages("WARNING")
+        assert len(server.log.json()) == len(server.log.all)
+
+
 def test_requests_are_not_logged_unless_asked_for(probe: Probe) -> None:
     with serving(probe) as server:
         server.predict(1)

@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import contract
 from ..contract.checks import Method, shown
-from .errors import Failure, dropped, failure
+from .errors import DROPPED, Failure, failure
 
 RUN_AHEAD = 16  # replies of a stream that may wait for a slow client
 END = object()
@@ -95,23 +95,23 @@ class Batcher(threading.Thread):
             jobs = batches.pop()
             for job in [job for job in jobs if job.unwanted()]:
                 jobs.remove(job)
-                job.answer(dropped())
+                job.answer(Failure(*DROPPED))
             try:
                 replies = self._model[name]([job.request for job in jobs]) if jobs else []
+                fits = isinstance(replies, Sequence) and len(replies) == len(jobs)
             except BaseException as error:  # SystemExit too: whatever a model raises concerns its requests alone
                 if half := len(jobs) // 2:
                     batches += [jobs[half:], jobs[:half]]
                 else:
                     jobs[0].answer(jobs[0].failure(error))
                 continue
-            fits = isinstance(replies, Sequence) and len(replies) == len(jobs)
             wanted = f"a sequence of {len(jobs)}, one for each request"
             for index, job in enumerate(jobs):
                 try:
                     if not fits:
                         raise contract.InvalidReply("reply", wanted, shown(replies))
                     outcome: bytes | Failure = job.method.encode(replies[index])
-                except Exception as error:
+                except BaseException as error:
                     outcome = job.failure(error)
                 job.answer(outcome)
 
@@ -120,7 +120,7 @@ class Batcher(threading.Thread):
         outcome = None
         try:
             if stream.unwanted():
-                raise dropped()
+                raise Failure(*DROPPED)
             if stream.replies is None:
                 stream.replies = iter(self._model[stream.method.name](stream.request))
             if (reply := next(stream.replies, END)) is not END:

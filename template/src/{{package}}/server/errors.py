@@ -8,6 +8,8 @@ from grpc_status import rpc_status
 from .. import contract
 from .logs import logger
 
+DROPPED = (grpc.StatusCode.DEADLINE_EXCEEDED, "nobody waits for the reply any more")
+
 
 class Failure(Exception):
     """How a request ends that gets no reply: a gRPC status, which says nothing of the server's insides."""
@@ -15,10 +17,6 @@ class Failure(Exception):
     def __init__(self, code: grpc.StatusCode, details: str, metadata: tuple[tuple[str, str | bytes], ...] = ()) -> None:
         super().__init__(details)
         self.code, self.details, self.metadata = code, details, metadata
-
-
-def dropped() -> Failure:
-    return Failure(grpc.StatusCode.DEADLINE_EXCEEDED, "nobody waits for the reply any more")
 
 
 def failure(error: BaseException, method: str, request_id: str) -> Failure:

@@ -42,6 +42,8 @@ class Servicer:
         async with aclosing(self._replies(job)) as replies:
             for _ in range(3 if method.streaming else 1):
                 await anext(replies, None)
+        while self._in_flight:  # until the model's thread has closed the stream, if it goes on
+            await asyncio.sleep(0.001)
 
     async def _call(self, method: Method, data: bytes, context: Any) -> bytes | None:
         """A call from its bytes to its end: returns the reply's bytes (a stream writes them), or aborts."""
