@@ -164,6 +164,8 @@ class Model:
                 if request.mode == "refuse" and index == 3:
                     raise InvalidRequest("is not sold here", field="mode")
                 tell(stream=request.mode, index=index)
+                if request.mode == "endless":
+                    sum(range(300_000))  # slower than the network, so that it always has room for one reply more
                 ballast = bytes(100_000) if request.mode == "heavy" else None
                 yield CountResponse(index=-1 if request.mode == "unfit" and index == 3 else index, ballast=ballast)
         finally:
@@ -376,8 +378,8 @@ class Server:
         assert SERVING in self.watch(), self.log.all
         return self
 
-    def terminate(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
+    def terminate(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
 
     def ended(self) -> int:
         """The exit code, when it ends by itself."""

@@ -245,16 +245,30 @@ def test_a_stop_under_load_loses_no_reply(probe: Probe, run: int) -> None:
         assert len(computed) == len(replies) + 1  # and the one of the warm-up
 
 
-def test_a_second_signal_ends_the_process_at_once(probe: Probe) -> None:
+def test_an_impatient_interrupt_ends_the_process_at_once(probe: Probe) -> None:
     with serving(probe) as server:
         lost = server.predict_soon(1, "wait")
         server.until_computing(1)
         server.terminate()
         server.log.wait(lambda line: line["message"] == "stopping, with 1 requests in flight")
-        server.terminate()
+        server.terminate(signal.SIGINT)
         assert server.ended() == 1
         assert lost.exception().code() is grpc.StatusCode.UNAVAILABLE
-        assert "a second signal; requests in flight: 1" in server.messages("WARNING")
+        assert "interrupted while stopping" in server.messages("WARNING")
+
+
+def test_sigterm_may_come_twice(probe: Probe) -> None:
+    """timeout(1) signals its child and then the group, which the child is in: nothing may be lost by that."""
+    with serving(probe, LAME_DUCK_SECONDS="0.2") as server:
+        kept = server.predict_soon(1, "wait")
+        server.until_computing(1)
+        server.terminate()
+        server.terminate()
+        server.log.wait(lambda line: line["message"] == "stopping, with 1 requests in flight")
+        server.terminate()
+        server.release()
+        assert server.ended() == 0
+        assert kept.result()
 
 
 def test_a_model_that_hangs_does_not_keep_the_process(probe: Probe) -> None:

@@ -65,7 +65,7 @@ def test_streams_and_requests_take_turns(server: Server) -> None:
     endless = server.count(10**9, "endless")
     reader = threading.Thread(target=taken, args=(endless,))
     reader.start()
-    server.told.wait(lambda line: line.get("stream") == "endless", count=100)
+    server.told.wait(lambda line: line.get("stream") == "endless", count=20)
     assert taken(server.count(100, "short")) == (list(range(100)), None)
     assert server.predict(5).result == 10
     steps = [line["stream"] for line in server.told.json() if line.get("stream") in ("endless", "short")]

@@ -36,7 +36,7 @@ def check(path: Path, expected: str | None) -> None:
     text = beside.read_text(encoding="utf-8") if beside.exists() else ""
     sealed = re.search(r"^\\?([0-9a-f]{64}) ", text, re.MULTILINE | re.IGNORECASE)
     wanted, source = (expected, "MODEL_SHA256") if expected else (sealed and sealed[1].lower(), beside.name)
-    if wanted is None and not text:
+    if wanted is None and not beside.exists():
         logger.warning("the artifact %s is not verified: it has no .sha256 file and MODEL_SHA256 is not set", path)
     elif (found := _sha256(path)) != wanted:
         raise LoadError(f"the artifact {path} is damaged or another one: SHA-256 {found}, {source} says {wanted}")

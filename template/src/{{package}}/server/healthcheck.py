@@ -5,6 +5,7 @@ import sys
 
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from .default_port import DEFAULT_PORT
 
@@ -13,15 +14,12 @@ def main(service: str = "") -> str | None:
     """What is wrong, None when the service is SERVING."""
     host, port = os.environ.get("HOST", ""), os.environ.get("PORT") or DEFAULT_PORT
     target = f"{'localhost' if host in ('', '[::]', '0.0.0.0') else host}:{port}"
-    types = (HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString)
     channel = grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)])
-    check = channel.unary_unary("/grpc.health.v1.Health/Check", *types)
     try:
-        reply = check(HealthCheckRequest(service=service), timeout=5)
+        reply = HealthStub(channel).Check(HealthCheckRequest(service=service), timeout=5)  # type: ignore[attr-defined]
     except grpc.RpcError as error:
         return f"{target}: {error.code().name}: {error.details()}"
-    name = HealthCheckResponse.ServingStatus.Name(reply.status)
-    return None if name == "SERVING" else f"{target}: {name}"
+    return None if reply.status == HealthCheckResponse.SERVING else f"{target}: NOT_SERVING"
 
 
 if __name__ == "__main__":

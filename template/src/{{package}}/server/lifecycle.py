@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 
 import grpc
@@ -63,13 +62,15 @@ async def _run(settings: Settings) -> int:
         gc.collect()
         gc.freeze()  # what is loaded stays for good: the collector need not go through it again and again
         sys.setswitchinterval(0.001)  # a model that holds the GIL then delays the loop less
-        _on_signal(lambda: loop.call_soon_threadsafe(events.put_nowait, None))
+        for number in (signal.SIGTERM, signal.SIGINT):  # not by the loop, which cannot on Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(events.put_nowait, None))
         servicer.refusal = None
         health.set(serving=True)
         logger.info("serving %s", contract.SERVICE)
         if error := await events.get():
             _exit(1, f"the model's thread broke: {error!r}")  # a server that cannot answer must not look alive
-        _on_signal(lambda: _exit(1 if servicer.calls else 0, f"a second signal; requests in flight: {servicer.calls}"))
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # timeout(1) and some supervisors send it twice
+        signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(_exit, 1, "interrupted while stopping"))
         code = await _drain(servicer, health, settings)
     health.set(serving=False, closed=True)
     await server.stop(SETTLE_SECONDS)
@@ -117,11 +118,6 @@ async def _drain(servicer: Servicer, health: Health, settings: Settings) -> int:
         return 1
     await asyncio.sleep(SETTLE_SECONDS)
     return 0
-
-
-def _on_signal(action: Callable[[], object]) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):  # not by the loop, which cannot on Windows
-        signal.signal(number, lambda *_: action())
 
 
 def _exit(code: int, message: str) -> None:

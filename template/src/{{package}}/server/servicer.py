@@ -52,7 +52,13 @@ class Servicer:
         request_id = next(given, "") or next(self._new_ids)
         code = grpc.StatusCode.OK
         try:
-            job = self._admit(method, data, request_id, context.time_remaining())
+            if self.refusal is not None:
+                raise Failure(grpc.StatusCode.UNAVAILABLE, self.refusal)
+            if (in_flight := max(self._in_flight, self.calls)) >= self._max_in_flight:
+                raise Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{in_flight} requests are in flight already")
+            request = method.decode(data) if len(data) < 2**16 else await self._decode_large(method, data)
+            left = context.time_remaining()
+            job = Job(method, request, request_id, math.inf if left is None else time.monotonic() + left)
             async with aclosing(self._replies(job)) as replies:
                 async for reply in replies:
                     if not method.streaming:
@@ -72,12 +78,12 @@ class Servicer:
                 logger.info("%s (request %s): %s, %.2f ms", method.name, request_id, code.name, ms, extra=extra)
         return None
 
-    def _admit(self, method: Method, data: bytes, request_id: str, seconds: float | None) -> Job:
-        if self.refusal is not None:
-            raise Failure(grpc.StatusCode.UNAVAILABLE, self.refusal)
-        if self._in_flight >= self._max_in_flight:
-            raise Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{self._in_flight} requests are in flight already")
-        return Job(method, method.decode(data), request_id, math.inf if seconds is None else time.monotonic() + seconds)
+    async def _decode_large(self, method: Method, data: bytes) -> Any:
+        self.calls += 1
+        try:
+            return await asyncio.to_thread(method.decode, data)  # or health would have to wait
+        finally:
+            self.calls -= 1
 
     async def _replies(self, job: Job) -> AsyncGenerator[bytes, None]:
         """Has `job` computed; raises Failure. Who stops asking for replies makes the model stop, too."""
