@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import copier
-from copier.errors import CopierError, UserMessageError
+from copier.errors import CopierError, TaskError, UserMessageError
 
 from protoserve import origin
 
@@ -32,6 +32,8 @@ def new(dest: Path, data: dict[str, Any], *, defaults: bool, template: str | Non
             unsafe=True,
             vcs_ref=ref or source.ref,
         )
+    except TaskError:
+        return 1  # the generator has said why
     except (UserMessageError, CopierError, ValueError) as error:
         # Copier has no type of its own for an answer that a validator refuses: it is a ValueError.
         print(f"protoserve: {error}", file=sys.stderr)
@@ -39,4 +41,10 @@ def new(dest: Path, data: dict[str, Any], *, defaults: bool, template: str | Non
     except KeyboardInterrupt:
         print("protoserve: stopped; nothing was created", file=sys.stderr)
         return 1
+    if Path(source.source).is_dir():
+        print(
+            f"note: the project records {source.source} as its template, a folder of this machine. For a project that "
+            "others work on, give the template's URL: --template",
+            file=sys.stderr,
+        )
     return 0

@@ -107,20 +107,20 @@ def filled(contract: Contract, message: Message, above: tuple[str, ...]) -> Iter
     """The fields that a sample sets: all, but one of each oneof, and none that would go on for ever."""
     chosen = {
         oneof: next(
-            (item for item in members if not _recurses(contract, item, (*above, message.name))), members[0]
+            (item for item in members if not recurses(contract, item, (*above, message.name))), members[0]
         ).name
         for oneof, members in message.oneofs.items()
     }
     for field in message.fields:
         if field.oneof is not None and chosen[field.oneof] != field.name:
             continue
-        again = _recurses(contract, field, (*above, message.name))
+        again = recurses(contract, field, (*above, message.name))
         if again and (not field.required or field.oneof is not None) and not field.min_items:
             continue
         yield field
 
 
-def _recurses(contract: Contract, field: Field, above: tuple[str, ...]) -> bool:
+def recurses(contract: Contract, field: Field, above: tuple[str, ...]) -> bool:
     """Whether setting the field means to set a message that is being set already."""
     inner = contract.message(field.type) if field.scalar is None else None
     if inner is None:
@@ -128,7 +128,7 @@ def _recurses(contract: Contract, field: Field, above: tuple[str, ...]) -> bool:
     if inner.name in above:
         return True
     return any(
-        _recurses(contract, item, (*above, inner.name)) for item in inner.fields if item.required and item.oneof is None
+        recurses(contract, item, (*above, inner.name)) for item in inner.fields if item.required and item.oneof is None
     )
 
 
