@@ -106,9 +106,7 @@ def _text(contract: Contract, field: Field, kind: ScalarType) -> str:
 def filled(contract: Contract, message: Message, above: tuple[str, ...]) -> Iterable[Field]:
     """The fields that a sample sets: all, but one of each oneof, and none that would go on for ever."""
     chosen = {
-        oneof: next(
-            (item for item in members if not recurses(contract, item, (*above, message.name))), members[0]
-        ).name
+        oneof: next((item for item in members if not recurses(contract, item, (*above, message.name))), members[0]).name
         for oneof, members in message.oneofs.items()
     }
     for field in message.fields:
