@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from conftest import FRAUD
-from protoserve.frameworks import frameworks
-from support import create
+from protoserve.contract.load import loads
+from protoserve.contract.presets import presets
+from protoserve.contract.seed import seed
+from protoserve.frameworks import frameworks, load
+from protoserve.frameworks.naming import seeded
+from support import create, run, tool
 
 SCHEMAS = {
     "one-number": "x: float64 -> y: float64",
+    "few-inputs": "a: bool -> label: Label(low|mid|high), scores: float64[3]",
     "classes": "a: float32, b: int16 -> label: Label(low|mid|high), scores: float64[3]",
-    "tensors": "left: float32[n, 4], right?: uint8[2, 3], mask: bool[n] -> out: float32[n, 2], total: uint64",
+    "two-tensors": "left: float32[n, 4], right?: uint8[2, 3], mask: bool[n] -> out: float32[n, 2], total: uint64",
     "texts": "texts: string[], weights: map<string, float64> -> best: string, ranks: int32[]",
     "stream": "prompt: string, temperature?: float32 -> stream token: string, probability: float32",
     "fraud": FRAUD,
@@ -56,20 +66,146 @@ for method in METHODS:
 """
 
 
-@pytest.mark.parametrize("framework", frameworks())
-@pytest.mark.parametrize("schema", SCHEMAS)
-def test_the_seed_trains_serves_and_listens(template: Path, tmp_path: Path, framework: str, schema: str) -> None:
-    answer = SCHEMAS[schema]
-    if "->" not in answer:
+# What a schema asks of the seeds in common is tried with two frameworks; what it asks of each, with all.
+EVERY_SCHEMA = ("python", "sklearn")
+SOME_SCHEMAS = ("one-number", "classes", "fraud")
+SLOW = ("pytorch",)
+
+
+def cases() -> Iterator[Any]:
+    for framework in frameworks():
+        marks = [pytest.mark.slow] if framework in SLOW else []
+        for schema in SCHEMAS if framework in EVERY_SCHEMA else SOME_SCHEMAS:
+            yield pytest.param(framework, schema, marks=marks, id=f"{framework}-{schema}")
+        for preset in presets():
+            quick = framework == "python"
+            yield pytest.param(framework, preset, marks=[] if quick else [pytest.mark.slow], id=f"{framework}-{preset}")
+
+
+def need(framework: str) -> None:
+    """Skips the test where a library of the framework is not installed; PROTOSERVE_FRAMEWORKS=required lets it fail."""
+    made = load(framework)
+    for line in (*made.requirements, *made.train_requirements):
+        if line.startswith("#"):
+            continue
+        wanted = Requirement(line)
+        if wanted.marker is not None and not wanted.marker.evaluate():
+            continue
+        try:
+            metadata.version(wanted.name)
+        except metadata.PackageNotFoundError:
+            if os.environ.get("PROTOSERVE_FRAMEWORKS") == "required":
+                raise
+            pytest.skip(f"{wanted.name} is not installed: pip install '{wanted.name}{wanted.specifier}'")
+
+
+@pytest.fixture(scope="session")
+def types(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What mypy found out about the libraries, for all projects."""
+    return tmp_path_factory.mktemp("mypy")
+
+
+@pytest.mark.parametrize(("framework", "schema"), list(cases()))
+def test_the_seed_trains_serves_and_listens(
+    template: Path, tmp_path: Path, types: Path, framework: str, schema: str
+) -> None:
+    need(framework)
+    answer = SCHEMAS.get(schema, schema)
+    if answer not in presets() and "->" not in answer:
         (tmp_path / "given.yaml").write_text(answer, encoding="utf-8")
         answer = str(tmp_path / "given.yaml")
     project = create(
         template, tmp_path / "made", project_name="Thing", package="thing", framework=framework, schema=answer
     )
+    run([tool("ruff"), "check", "--no-cache", "train.py", "src/thing/model.py"], cwd=project.path)
+    project.python("-m", "mypy", f"--cache-dir={types}")
     project.python("train.py")
     project.python("-m", "pytest", "--quiet", "tests")
     done = project.python("-c", PROBE.format(package="thing"))
     assert done.stdout
+
+
+def test_equal_models_are_equal_artifacts(template: Path, tmp_path: Path) -> None:
+    """Of several models too: their digest then says whether anything has changed."""
+    need("xgboost")
+    (tmp_path / "given.yaml").write_text(FRAUD, encoding="utf-8")
+    answers = {"package": "thing", "framework": "xgboost", "schema": str(tmp_path / "given.yaml")}
+    project = create(template, tmp_path / "made", project_name="Thing", **answers)
+    digest = project.path / "artifacts" / "models.zip.sha256"
+    project.python("train.py")
+    before = digest.read_text(encoding="utf-8")
+    digest.unlink()
+    project.python("train.py")
+    assert digest.read_text(encoding="utf-8") == before
+
+
+def test_what_only_training_needs_is_not_needed_to_serve(template: Path, tmp_path: Path) -> None:
+    need("onnx")
+    project = create(template, tmp_path / "made", project_name="Thing", package="thing", framework="onnx")
+    assert "skl2onnx" in (project.path / "requirements" / "train.txt").read_text(encoding="utf-8")
+    project.python("train.py")
+    blocked = "import sys; sys.modules |= dict.fromkeys(('sklearn', 'skl2onnx', 'onnx', 'scipy'))"
+    project.python("-c", f"{blocked}; from thing.model import ARTIFACT, Model; Model(ARTIFACT)")
+    for name in ("Dockerfile", "requirements/server.txt", "requirements/model.txt"):
+        text = (project.path / name).read_text(encoding="utf-8")
+        assert not {"skl2onnx", "requirements/train.txt"} & set(text.split()), name
+
+
+# Replaces the tensors of the example inputs in a .pt2 file by a pickle that makes a folder.
+DOCTOR = """
+import io, os, zipfile
+import torch
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("ran",)
+
+evil = io.BytesIO()
+torch.save({"inputs": Evil()}, evil)
+with zipfile.ZipFile("artifacts/model.pt2") as given, zipfile.ZipFile("artifacts/evil.pt2", "w") as made:
+    for name in given.namelist():
+        made.writestr(name, evil.getvalue() if "/sample_inputs/" in name else given.read(name))
+"""
+
+
+@pytest.mark.slow
+def test_a_pickle_in_a_pytorch_artifact_is_not_run(template: Path, tmp_path: Path) -> None:
+    need("pytorch")
+    project = create(template, tmp_path / "made", project_name="Thing", package="thing", framework="pytorch")
+    project.python("train.py")
+    project.python("-c", DOCTOR)
+    load_it = "from pathlib import Path; from thing.model import Model; Model(Path('artifacts/evil.pt2'))"
+    done = project.python("-c", load_it, check=False)
+    assert done.returncode == 1
+    assert "UnpicklingError: Weights only load failed" in done.stderr
+    assert not (project.path / "ran").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.docker
+@pytest.mark.parametrize("framework", ["lightgbm", "onnx", "xgboost"])
+def test_the_image_has_what_the_framework_needs(template: Path, tmp_path: Path, framework: str) -> None:
+    """Slim images lack libraries that wheels may take for granted, and have nothing that only training needs."""
+    need(framework)
+    project = create(template, tmp_path / "made", project_name="Thing", package="thing", framework=framework)
+    project.python("train.py")
+    image, docker = f"protoserve-test:{framework}", os.environ.get("DOCKER", "docker")
+    lock = ["pip", "compile", "--quiet", "--universal", "--generate-hashes", "--python-version", "3.12"]
+    files = ["requirements/server.txt", "requirements/model.txt", "--output-file", "requirements.lock"]
+    run([tool("uv"), *lock, "--no-python-downloads", *files], cwd=project.path)
+    run([tool("hadolint"), "Dockerfile"], cwd=project.path)
+    environment = os.environ | {"DOCKER_BUILDKIT": "1"}
+    try:
+        run([docker, "build", "--tag", image, "."], cwd=project.path, env=environment)
+        done = project.python("scripts/image_smoke.py", "--docker", docker, image)
+    finally:
+        run([docker, "image", "rm", "--force", image], cwd=project.path, env=environment, check=False)
+    assert "answers, stops with 0" in done.stdout
+
+
+def test_an_enum_of_one_value_leaves_nothing_to_classify() -> None:
+    contract = loads(seed("x: float64 -> label: Label(only), scores: float64[1]", "thing", Path()))
+    assert not seeded(contract)[0].classify
 
 
 def test_the_default_is_the_real_iris(iris: object) -> None:

@@ -116,8 +116,9 @@ def _docstring(text: str) -> str:
     body = text.replace("\\", "\\\\").replace('"', '\\"')
     if len(body) <= LINE_LENGTH - 10 and "\n" not in body:
         return f'"""{body}"""'
-    paragraphs = [textwrap.fill(line, LINE_LENGTH - 4, break_long_words=False) for line in body.splitlines()]
-    return f'"""{textwrap.indent(chr(10).join(paragraphs), "    ").strip()}\n    """'
+    lines = f'"""{body}'.splitlines()
+    paragraphs = [textwrap.fill(line, LINE_LENGTH - 4, break_long_words=False) for line in lines]
+    return f'{textwrap.indent(chr(10).join(paragraphs), "    ").strip()}\n    """'
 
 
 def _dataclass(contract: Contract, message: Message) -> Iterator[str]:

@@ -52,7 +52,7 @@ _STANDARD = frozenset(sys.stdlib_module_names) | _SOMETIMES_STANDARD
 _INSTALLED = _words(
     "catboost google grpc grpc_health grpc_reflection grpc_status grpc_tools joblib keras lightgbm mlflow numpy"
     " onnx onnxruntime pandas pip pkg_resources protobuf protoserve re2 safetensors scipy setuptools sklearn skops"
-    " tensorflow torch transformers uvloop xgboost"
+    " skl2onnx tensorflow torch transformers uvloop xgboost"
 )
 _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{index}" for port in ("com", "lpt") for index in range(1, 10))]

@@ -34,21 +34,25 @@ def _parsed(field: Field) -> str:
     return f"int({value})" if field.scalar is not None and field.scalar.kind is Kind.INT else value
 
 
-def drawn(contract: Contract, item: Seeded, outputs: int) -> str:
+def drawn(item: Seeded) -> str:
     """A function that draws requests and makes up targets that depend on every feature."""
     head = f'''def {item.dataset}(rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
     """Rows of features, and for each {_targets(item)} that depends on all of them."""
-    rows = np.array([{item.features}({item.random}(rng)) for _ in range(ROWS)])
-    scale = rows.std(axis=0)
-    scale[scale == 0] = 1.0
-    weights = rng.uniform(0.5, 1.5, (rows.shape[1], {1 if item.classify else outputs})) / np.sqrt(rows.shape[1])
-    scores = (rows - rows.mean(axis=0)) / scale @ weights
+    rows = np.array([{_draw(item)}])
+    mean, scale = rows.mean(axis=0), rows.std(axis=0)
+    scale[scale <= 1e-12 * np.abs(mean)] = 1.0  # a feature that is always the same
+    weights = rng.uniform(0.5, 1.5, (rows.shape[1], {1 if item.classify else item.outputs})) / np.sqrt(rows.shape[1])
+    scores = (rows - mean) / scale @ weights
 '''
     if item.classify:
-        count = len(item.enum.values) if item.enum is not None else 1
-        edges = "[]" if count == 1 else f"np.quantile(scores, np.linspace(0, 1, {count + 1})[1:-1])"
-        return f"{head}    return rows, np.digitize(scores[:, 0], {edges})\n"
+        return f"{head}    return rows, scores[:, 0].argsort().argsort() * {item.outputs} // ROWS  # equal shares\n"
     return f"{head}    return rows, 1.0 / (1.0 + np.exp(-scores))\n"
+
+
+def _draw(item: Seeded) -> str:
+    if item.rows:
+        return f"row for _ in range(ROWS) for row in {item.features}({item.random}(rng))"
+    return f"{item.features}({item.random}(rng)) for _ in range(ROWS)"
 
 
 def _targets(item: Seeded) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from protoserve.codegen import limits, samples
 from protoserve.contract.model import Contract, Field, Message
 from protoserve.contract.types import FLOAT16_MAX, FLOAT32_MAX, Kind
-from protoserve.frameworks.features import SMALL
-from protoserve.frameworks.naming import Seeded
+from protoserve.frameworks.naming import SMALL, Seeded, ends
+
+# A row of a reply that is wider than this repeats the outputs that it has.
+ROW_OUTPUTS = 16
 
 
 class Responses:
@@ -30,23 +34,57 @@ class Responses:
                 f" {seeded.scores.name}=outputs)\n"
             )
             self.outputs[seeded.attribute] = len(seeded.enum.values)
+        elif seeded.rows:
+            self.functions[seeded.response] = self._rows(seeded)
+            return
         else:
             self._next = 0
-            expression = self._message(message, ())
-            body = f'    """The reply from the model\'s outputs, numbers from 0 to 1."""\n    return {expression}\n'
+            expression = self._message(message, (), last=seeded.ends)
+            body = '    """The reply from the example model\'s outputs, which mean numbers from 0 to 1."""\n'
+            if self._next:
+                body += "    outputs = np.clip(outputs, 0.0, 1.0)\n"
+            body += f"    return {expression}\n"
             self.outputs[seeded.attribute] = max(self._next, 1)
-        self.functions[seeded.response] = f"def {seeded.response}(outputs: NDArray[Any]) -> {message.name}:\n{body}"
+        last = ", *, last: bool" if seeded.ends else ""
+        self.functions[seeded.response] = (
+            f"def {seeded.response}(outputs: NDArray[Any]{last}) -> {message.name}:\n{body}"
+        )
+
+    def _rows(self, seeded: Seeded) -> str:
+        """The function for a reply of rows: `outputs` has one row for each, every column a number from 0 to 1."""
+        self._next = 0
+        parts = []
+        for field in seeded.method.response.fields:
+            rest = tuple(int(size) for size in (field.shape or ())[1:])
+            width = math.prod(rest)
+            first, self._next = self._next, self._next + min(width, ROW_OUTPUTS)
+            values = f"outputs[:, {first}:{self._next}]"
+            if width > ROW_OUTPUTS:
+                values = f"np.resize({values}.T, ({width}, len(outputs))).T"
+            low, high = _span(field)
+            if (low, high) != (0, 1):
+                self.helpers.add("scale")
+                values = f"scale({values}, {low!r}, {high!r})"
+            parts.append(f"{field.name}={values}.reshape({', '.join(map(str, (-1, *rest)))})")
+        self.outputs[seeded.attribute] = self._next
+        name = seeded.method.response.name
+        return (
+            f"def {seeded.response}(outputs: NDArray[Any]) -> {name}:\n"
+            f'    """The reply from the example model\'s outputs, a row for each of {seeded.rows}, from 0 to 1."""\n'
+            f"    outputs = np.clip(outputs, 0.0, 1.0)\n    return {name}({', '.join(parts)})\n"
+        )
 
     def _take(self, count: int = 1) -> str:
         first = self._next
         self._next += count
         return f"outputs[{first}]" if count == 1 else f"outputs[{first}:{self._next}]"
 
-    def _message(self, message: Message, above: tuple[str, ...]) -> str:
-        parts = [
-            f"{field.name}={self._field(field, (*above, message.name))}"
-            for field in samples.filled(self.contract, message, above)
-        ]
+    def _message(self, message: Message, above: tuple[str, ...], *, last: bool = False) -> str:
+        """`last` is true for a streamed response: what says something of the whole stands in the last one only."""
+        parts = []
+        for field in samples.filled(self.contract, message, above):
+            only = " if last else None" if last and ends(field) else ""
+            parts.append(f"{field.name}={self._field(field, (*above, message.name))}{only}")
         return f"{message.name}({', '.join(parts)})"
 
     def _field(self, field: Field, above: tuple[str, ...]) -> str:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from protoserve.codegen import limits, samples
 from protoserve.contract import names
 from protoserve.contract.model import Contract, Field, Message
 from protoserve.contract.types import SCALARS, Kind
+from protoserve.frameworks.features import is_image
 
 _OPTIONAL_SHARE = 0.8
+
+RANDOM_IMAGE = '''def random_image(rng: np.random.Generator) -> bytes:
+    """A PNG file of eight by eight pixels in shades around one colour."""
+    pixels = np.clip(rng.normal(rng.uniform(0, 255, 3), 40, (8, 8, 3)), 0, 255).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()
+'''
 
 
 class Synthetic:
@@ -19,13 +30,30 @@ class Synthetic:
 
     def add(self, message: Message, name: str, above: tuple[str, ...] = ()) -> None:
         """Adds the function `name`, which draws one message."""
+        filled = samples.filled(self.contract, message, above)
         parts = [
-            f"{field.name}={self._field(field, (*above, message.name))}"
-            for field in samples.filled(self.contract, message, above)
+            f"{field.name}={self._field(field, (*above, message.name))}" for field in filled if field.oneof is None
         ]
-        self.functions[name] = (
-            f"def {name}(rng: np.random.Generator) -> {message.name}:\n    return {message.name}({', '.join(parts)})\n"
-        )
+        drawn = f"{message.name}({', '.join(parts)})"
+        head = f"def {name}(rng: np.random.Generator) -> {message.name}:\n"
+        if not message.oneofs:
+            self.functions[name] = f"{head}    return {drawn}\n"
+            return
+        inside = (*above, message.name)
+        choices = [line for members in message.oneofs.values() for line in self._choice(members, inside)]
+        body = "\n".join(f"    {line}" for line in (f"drawn = {drawn}", *choices, "return drawn"))
+        self.functions[name] = f"{head}{body}\n"
+
+    def _choice(self, members: tuple[Field, ...], above: tuple[str, ...]) -> Iterator[str]:
+        """Statements that set one member of a oneof, each as often as the others."""
+        able = [field for field in members if not samples.recurses(self.contract, field, above)] or list(members[:1])
+        if len(able) == 1:
+            yield f"drawn.{able[0].name} = {self._field(able[0], above)}"
+            return
+        yield f"match rng.integers({len(able)}):"
+        for index, field in enumerate(able):
+            yield f"    case {index if index < len(able) - 1 else '_'}:"
+            yield f"        drawn.{field.name} = {self._field(field, above)}"
 
     def _field(self, field: Field, above: tuple[str, ...]) -> str:
         one = self._array(field) if field.shape is not None else self._one(field, above)
@@ -65,9 +93,12 @@ class Synthetic:
         return plain.get(scalar.kind) or self._text(field, scalar.kind)
 
     def _text(self, field: Field, kind: Kind) -> str:
+        if is_image(field):
+            self.functions["random_image"] = RANDOM_IMAGE
+            return "random_image(rng)"
         low, high = field.min_length or 0, field.max_length
         if field.pattern is None and low <= 8 and (high is None or high >= 8):
-            text = 'f"{rng.integers(100_000_000):08d}"'
+            text = 'f"{rng.integers(100):03d} {rng.integers(100):04d}"'
             return text if kind is Kind.STRING else f"{text}.encode()"
         value = samples.scalar(self.contract, field)
         return repr(value) if kind is Kind.STRING else repr(samples.raw_bytes(field, value))
@@ -85,6 +116,8 @@ class Synthetic:
 def _whole(field: Field) -> tuple[int, int]:
     """The integers to draw from: the limits, as far as a random generator of int64 can draw them."""
     low, high = limits.integer_bounds(field)
+    if field.scalar is not None and field.scalar.element_bytes:
+        return low, high
     if field.minimum is None:
         low = max(low, 0) if field.maximum is None or high >= 0 else max(low, high - 100)
     if field.maximum is None:
