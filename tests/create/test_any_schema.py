@@ -47,11 +47,12 @@ def changes(value):
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, int) and not hasattr(value, "name"):
-        return [value + 1, value - 1, value + 3, value + 7]
+        return [value + step for step in (1, -1, 3, 7, 20, 50, 90)]
     if isinstance(value, float):
-        return [value + 0.5, value - 0.5, value * 0.9 + 0.01, value * 2 + 3]
+        return [value * 0.9 + 0.01, *(value + step for step in (0.5, -0.5, 2.0, -2.0, 10.0, -10.0, 1000.0))]
     if isinstance(value, np.ndarray) and value.dtype != bool:
-        return [(value + 1).astype(value.dtype), (value * 0.5).astype(value.dtype)]
+        wide = value.astype(float)
+        return [array.astype(value.dtype) for array in (wide * 0.5, wide + 1, wide + 20, wide + 90)]
     return []
 
 for method in METHODS:

@@ -41,7 +41,8 @@ def drawn(item: Seeded) -> str:
     rows = np.array([{_draw(item)}])
     mean, scale = rows.mean(axis=0), rows.std(axis=0)
     scale[scale <= 1e-12 * np.abs(mean)] = 1.0  # a feature that is always the same
-    weights = rng.uniform(0.5, 1.5, (rows.shape[1], {1 if item.classify else item.outputs})) / np.sqrt(rows.shape[1])
+    size = (rows.shape[1], {1 if item.classify else item.outputs})
+    weights = rng.uniform(0.5, 1.5, size) * rng.choice([-1.0, 1.0], size) / np.sqrt(rows.shape[1])
     scores = (rows - mean) / scale @ weights
 '''
     if item.classify:

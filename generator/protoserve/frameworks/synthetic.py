@@ -116,7 +116,7 @@ class Synthetic:
 def _whole(field: Field) -> tuple[int, int]:
     """The integers to draw from: the limits, as far as a random generator of int64 can draw them."""
     low, high = limits.integer_bounds(field)
-    if field.scalar is not None and field.scalar.element_bytes:
+    if field.type == "uint8" and field.shape is not None:
         return low, high
     if field.minimum is None:
         low = max(low, 0) if field.maximum is None or high >= 0 else max(low, high - 100)
