@@ -35,12 +35,23 @@ def main(arguments: list[str]) -> int:
     uv = find_uv()
     if uv is not None:
         return subprocess.run([*with_uv(uv), *arguments], env=environment(), check=False).returncode
-    print(
-        f"protoserve: the generator cannot run here, for want of {', '.join(lacking)}: install uv (`pip install uv`), "
-        f"or `pip install {HERE.parent}` into the environment that copier runs in, and try again",
-        file=sys.stderr,
-    )
+    wanting = ", ".join(lacking)
+    print(f"protoserve: the generator cannot run here, for want of {wanting}: {remedy(lacking)}", file=sys.stderr)
     return 1
+
+
+def remedy(lacking: list[str]) -> str:
+    """What to do, by names: Copier removes its clone of the template, so a path to that would be of no use."""
+    if sys.version_info < OLDEST:
+        return "install uv (`pip install uv`), which finds a newer Python, and try again"
+    requirements = " ".join(f"'{requirement}'" for requirement in lacking)
+    environment = Path(sys.prefix)
+    if "pipx" not in environment.parts:
+        into = "into the environment that copier runs in"
+        return f"install uv (`pip install uv`), or `pip install {requirements}` {into}, and try again"
+    if "venvs" in environment.parts:  # of `pipx install`; that of `pipx run` is nobody's to fill
+        return f"`pipx install uv`, or `pipx inject {environment.name} {requirements}`, and try again"
+    return "take uv along (`pipx run --with uv copier ...`), or `pipx install uv` and try again"
 
 
 def missing(create: bool) -> list[str]:
@@ -70,13 +81,28 @@ def with_uv(uv: str) -> list[str]:
     """uv with the locked requirements; a file without URLs, so that the index of the user's settings is honoured."""
     python = sys.executable if sys.version_info >= OLDEST else ">=3.11"
     options = ["--quiet", "--no-project", "--python", python, "--with-requirements", str(LOCKED)]
+    if without_index():
+        options.append("--no-index")
     return [uv, "run", *options, "python", "-m", "protoserve.tasks"]
 
 
 def environment() -> dict[str, str]:
-    """The environment with this generator on the path, and without the interpreter's own settings for its packages."""
+    """The environment with this generator on the path, and without the interpreter's own settings for its packages.
+
+    uv reads none of pip's variables: where pip was told of an index or a folder of wheels and uv was not, it is told.
+    """
     inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "VIRTUAL_ENV")}
-    return {**inherited, "PYTHONPATH": str(HERE)}
+    told = {}
+    if os.environ.get("PIP_INDEX_URL") and not (os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL")):
+        told["UV_DEFAULT_INDEX"] = os.environ["PIP_INDEX_URL"]
+    if without_index() and not os.environ.get("UV_FIND_LINKS"):
+        told["UV_FIND_LINKS"] = ",".join(os.environ.get("PIP_FIND_LINKS", "").split())
+    return {**inherited, **told, "PYTHONPATH": str(HERE)}
+
+
+def without_index() -> bool:
+    """Whether pip was told to take packages from PIP_FIND_LINKS alone."""
+    return os.environ.get("PIP_NO_INDEX", "0").lower() not in ("", "0", "false", "no", "off")
 
 
 if __name__ == "__main__":
