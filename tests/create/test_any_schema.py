@@ -47,7 +47,7 @@ def changes(value):
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, int) and not hasattr(value, "name"):
-        return [value + step for step in (1, -1, 3, 7, 20, 50, 90)]
+        return [value + step for step in (1, -1, 7, 20, 90, 1000, 5000)]
     if isinstance(value, float):
         return [value * 0.9 + 0.01, *(value + step for step in (0.5, -0.5, 2.0, -2.0, 10.0, -10.0, 1000.0))]
     if isinstance(value, np.ndarray) and value.dtype != bool:
