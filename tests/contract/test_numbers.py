@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from contract.bad_inputs import schema
 from protoserve.contract.errors import SchemaError
 from protoserve.contract.load import loads
-from protoserve.contract.numbers import complete, numbered
+from protoserve.contract.model import Contract
+from protoserve.contract.numbers import numbered
 
 BEFORE = """\
 # The contract.
@@ -78,6 +79,12 @@ methods:
         - type: bool
           name: z
           number: 10"""
+
+
+def complete(contract: Contract) -> bool:
+    """Whether every field and every enum value has its number."""
+    fields = all(item.number for message in contract.all_messages() for item in message.fields)
+    return fields and all(value.number for enum in contract.enums for value in enum.values)
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])

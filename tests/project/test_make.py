@@ -91,9 +91,9 @@ def test_make_passes_credentials_as_secrets_only(fresh: Workplace) -> None:
     (fresh.path / ".venv" / "bin").mkdir(parents=True)
     (fresh.path / ".venv" / "bin" / "python").touch()
     (fresh.path / "requirements.lock").touch()
-    given = ["PIP_CONF=/etc/my pip.conf", "NETRC=/root/netrc", "PIP_INDEX_URL=https://index.example", "DOCKER=echo"]
+    given = ["PIP_CONF=/etc/my pip.conf", "NETRC=/etc/netrc", "PIP_INDEX_URL=https://index.example", "DOCKER=echo"]
     done = run(["make", "image", *given], cwd=fresh.path)
     (called,) = [line for line in done.stdout.splitlines() if line.startswith("build ")]
     assert "--secret id=pip_conf,src=/etc/my pip.conf" in called
-    assert "--secret id=netrc,src=/root/netrc" in called
+    assert "--secret id=netrc,src=/etc/netrc" in called
     assert "--build-arg PIP_INDEX_URL=https://index.example" in called

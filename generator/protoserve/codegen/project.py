@@ -12,15 +12,13 @@ from pathlib import Path
 
 from protoserve.codegen import module, proto, samples, stubs
 from protoserve.codegen.formatting import format_python
-from protoserve.contract import names
+from protoserve.contract import jsonschema, names
 from protoserve.contract.errors import Problem, SchemaError
-from protoserve.contract.jsonschema import json_schema
 from protoserve.contract.load import loads, read_text
 from protoserve.contract.model import Contract
 from protoserve.contract.numbers import numbered
 
 SCHEMA = "schema.yaml"
-EDITOR_SCHEMA = ".protoserve/schema.json"
 MANIFEST = ".protoserve/generated.txt"
 
 
@@ -94,7 +92,7 @@ def _texts(contract: Contract, package: str) -> Iterator[tuple[str, str]]:
     yield f"src/{package}/contract/{contract.version}.py", module.render(contract, package)
     for method in contract.methods:
         yield f"tests/requests/{method.name}.json", samples.as_json(contract, method.request)
-    yield EDITOR_SCHEMA, json_schema()
+    yield jsonschema.PATH, jsonschema.json_schema()
 
 
 def _compiled(contract: Contract, package: str, files: dict[str, bytes]) -> dict[str, bytes]:

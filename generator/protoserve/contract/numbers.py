@@ -13,7 +13,7 @@ from protoserve.contract.build import MAX_ENUM_NUMBER, MAX_FIELD_NUMBER
 from protoserve.contract.draft import EnumDraft, FieldDraft, MessageDraft
 from protoserve.contract.errors import Problem, SchemaError
 from protoserve.contract.load import draft_of, loads
-from protoserve.contract.model import Contract, Reserved, without_places
+from protoserve.contract.model import Reserved, without_places
 from protoserve.contract.nodes import Place, Scalar
 from protoserve.contract.numbering import next_free
 from protoserve.contract.section import Section
@@ -56,12 +56,6 @@ def numbered(text: str, file: str = "schema.yaml") -> str:
         found = "the missing numbers could not be written into this text"
         raise SchemaError(file, [Problem(line, 1, "", found, "write each field as `{name: ..., number: ...}`")])
     return result
-
-
-def complete(contract: Contract) -> bool:
-    """Whether every field and every enum value has its number."""
-    fields = all(item.number for message in contract.all_messages() for item in message.fields)
-    return fields and all(value.number for enum in contract.enums for value in enum.values)
 
 
 def _of_message(text: str, file: str, message: MessageDraft) -> Iterator[_Edit]:
