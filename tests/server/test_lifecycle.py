@@ -300,11 +300,13 @@ def test_a_server_whose_model_thread_broke_does_not_look_alive(probe: Probe) -> 
         assert "the model's thread broke: TypeError" in server.messages("WARNING")
 
 
-def test_it_serves_and_stops_without_uvloop(probe: Probe, tmp_path: Path) -> None:
-    """As on Windows, which has none."""
-    project = probe.with_model(MODEL, tmp_path / "project")
-    (project.path / "src" / "uvloop.py").write_text("raise ImportError\n", encoding="utf-8")
+@pytest.mark.slow
+def test_it_serves_and_stops_on_uvloop_where_that_is_installed(probe: Probe, tmp_path: Path) -> None:
+    source = f"{MODEL}\n\nimport sys\n\ntell(uvloop='uvloop' in sys.modules)\n"
+    project = probe.with_model(source, tmp_path / "project")
+    project.python("-m", "pip", "install", "--quiet", "--no-deps", "--target", "src", "uvloop>=0.22")
     with serving(project, LAME_DUCK_SECONDS="0.5") as server:
+        server.told.wait(lambda line: line == {"uvloop": True})
         stream, held = server.count(5, "wait"), server.predict_soon(1)
         assert next(stream).index == 0
         server.terminate()

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from functools import partial
+from importlib import import_module, util
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -34,11 +35,8 @@ def main() -> int:
         return 1
     configure(settings.log_level, settings.log_format)
     logger.info("%s", settings)
-    try:
-        from uvloop import new_event_loop
-    except ImportError:  # Windows has none
-        new_event_loop = asyncio.new_event_loop  # type: ignore[assignment]
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    loops = "uvloop" if util.find_spec("uvloop") else "asyncio"  # faster under load, and the project's choice
+    with asyncio.Runner(loop_factory=import_module(loops).new_event_loop) as runner:
         return runner.run(_run(settings))
 
 
