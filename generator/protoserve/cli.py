@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from protoserve import answers, origin
+from protoserve.verify import options
 
 # The questions of copier.yml, each an option of `protoserve new`.
 QUESTIONS = ("project_name", "package", "description", "framework", "port", "schema", "python_version")
@@ -49,7 +50,23 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("project", metavar="PROJECT", nargs="?", type=Path, default=Path(), help="default: here")
     generate.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff where files differ")
     generate.set_defaults(run=_generate)
+
+    verify = commands.add_parser(
+        "verify",
+        help="say why a platform refuses a model server",
+        description="Does to a gRPC model server what a serving platform does, and says what fails, why, and what to "
+        "change. Exit code 0: no check failed; 1: one did; 2: it could not run.",
+    )
+    options.add_arguments(verify)
+    verify.set_defaults(run=_verify)
     return parser
+
+
+def _verify(given: argparse.Namespace) -> int:
+    # gRPC, too, takes its time to import.
+    from protoserve.verify.command import main
+
+    return main(given)
 
 
 def _new(given: argparse.Namespace) -> int:

@@ -1,0 +1,128 @@
+"""A gRPC client that sends and receives bytes, and tells everything that came back instead of raising it."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from protoserve.verify.address import Address, UsageError
+
+_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.enable_retries", 0),  # what a server refuses is what we want to see
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),  # each client has a connection of its own
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+]
+# Of a stream that has no end, this many messages are enough to judge it.
+MOST_MESSAGES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How a call ended: its status, the messages that came before (bytes), and after how many seconds."""
+
+    code: grpc.StatusCode
+    details: str
+    messages: tuple[bytes, ...]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        return self.code is grpc.StatusCode.OK
+
+    def __str__(self) -> str:
+        said = f' "{clipped(self.details)}"' if self.details else ""
+        size = f", {sum(map(len, self.messages))} bytes" if self.messages else ""
+        return f"{self.code.name}{said}{size} after {self.seconds:.2f} s"
+
+
+class Call:
+    """A call under way. `reply()` waits for its end, which the call's own deadline bounds."""
+
+    def __init__(self, started: float, call: Any, many: bool) -> None:
+        self._started, self._call, self._many = started, call, many
+
+    def reply(self) -> Reply:
+        messages: list[bytes] = []
+        try:
+            messages += itertools.islice(self._call, MOST_MESSAGES) if self._many else [self._call.result()]
+        except grpc.RpcError as error:
+            return self._ended(error.code(), error.details() or "", messages)
+        except grpc.FutureCancelledError:
+            return self._ended(grpc.StatusCode.CANCELLED, "cancelled here", messages)
+        if self._many and len(messages) == MOST_MESSAGES:
+            self._call.cancel()  # enough of it
+        return self._ended(grpc.StatusCode.OK, "", messages)
+
+    def messages(self) -> Iterator[bytes]:
+        """The messages of a stream as they come; ends with it, whatever its status."""
+        try:
+            yield from self._call
+        except grpc.RpcError:
+            return
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+    def done(self) -> bool:
+        return bool(self._call.done())
+
+    def _ended(self, code: grpc.StatusCode, details: str, messages: Iterable[bytes]) -> Reply:
+        return Reply(code, details, tuple(messages), time.monotonic() - self._started)
+
+
+class Client:
+    """One connection to a server. Every call has a timeout and is counted; `left` gives the seconds the run has got."""
+
+    def __init__(self, address: Address, left: Callable[[], float]) -> None:
+        self.requests = 0
+        self._left = left
+        options: list[tuple[str, Any]] = list(_OPTIONS)
+        if address.tls is None:
+            self._channel: Any = grpc.insecure_channel(str(address), options)
+            return
+        try:
+            roots = None if address.tls.ca is None else address.tls.ca.read_bytes()
+        except OSError as error:
+            raise UsageError(f"{address.tls.ca}: cannot be read: {error.strerror}") from None
+        if address.tls.name:
+            options.append(("grpc.ssl_target_name_override", address.tls.name))
+        self._channel = grpc.secure_channel(str(address), grpc.ssl_channel_credentials(roots), options)
+
+    def start(self, path: str, request: bytes, timeout: float, *, stream: bool = False, many: bool = False) -> Call:
+        """Begins a call of the method at `path` (`/package.Service/Method`): of one request, in a stream where the
+        method takes one; `many` where it answers with a stream. `timeout` is in seconds, and never past the run's end.
+        """
+        self.requests += 1
+        timeout = max(0.001, min(timeout, self._left()))
+        started = time.monotonic()
+        call: Any
+        if many:
+            kind = self._channel.stream_stream if stream else self._channel.unary_stream
+            call = kind(path)(iter([request]) if stream else request, timeout=timeout)
+        elif stream:
+            call = self._channel.stream_unary(path).future(iter([request]), timeout=timeout)
+        else:
+            call = self._channel.unary_unary(path).future(request, timeout=timeout)
+        return Call(started, call, many)
+
+    def call(self, path: str, request: bytes, timeout: float, *, stream: bool = False, many: bool = False) -> Reply:
+        """Like `start`, and waits for the end."""
+        return self.start(path, request, timeout, stream=stream, many=many).reply()
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+def clipped(text: str, most: int = 300) -> str:
+    """The text on one line, cut where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[:most]}..."

@@ -1,0 +1,77 @@
+"""Runs checks in their order: one fault gives one verdict, and the time is bounded whatever the server does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from protoserve.verify.checks.base import Check
+from protoserve.verify.report import Finding, Outcome, Verdict, skipped, warned
+
+Progress = Callable[[str, Outcome | None], None]  # a check begins (None), and ends
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A check that is bound to what it looks at."""
+
+    check: Check
+    find: Callable[[], Finding]
+
+
+def run(steps: Iterable[Step], left: Callable[[], float], progress: Progress, skip: Collection[str]) -> None:
+    """Tells every outcome to `progress` as it comes, so that an interrupted run has told what it had.
+
+    `left` gives the seconds that the run has still got, `skip` names checks to leave out.
+    """
+    outcomes: dict[str, Outcome] = {}
+    for step in steps:
+        check = step.check
+        progress(check.id, None)
+        started = time.monotonic()
+        if check.id in skip:
+            finding = skipped("left out by --skip")
+        elif (blocked := _blocked(check, outcomes)) is not None:
+            finding = skipped(blocked)
+        elif not left():
+            finding = skipped("the time of this run is over; --only runs single checks")
+        else:
+            finding = _found(step)
+        outcomes[check.id] = Outcome(check.id, finding, time.monotonic() - started)
+        progress(check.id, outcomes[check.id])
+
+
+def needed(checks: Sequence[Check], only: Collection[str]) -> set[str]:
+    """These checks and, through all steps, those that must not have failed before them."""
+    after = {check.id: check.after for check in checks}
+    found: set[str] = set()
+    for name in only:
+        step: str | None = name
+        while step is not None:
+            found.add(step)
+            step = after.get(step)
+    return found
+
+
+def _found(step: Step) -> Finding:
+    try:
+        return step.find()
+    except Exception as error:  # a defect of one check must not cost the others' verdicts
+        return warned(
+            f"this check broke: {type(error).__name__}: {error}",
+            "A defect of protoserve verify, not of the server.",
+            "Please report it, with the command and this line.",
+        )
+
+
+def _blocked(check: Check, outcomes: dict[str, Outcome]) -> str | None:
+    """Why the check cannot be judged: what it builds upon failed, or could itself not be judged for such a reason."""
+    before = outcomes.get(check.after) if check.after is not None else None
+    if before is None:
+        return None
+    if before.finding.verdict is Verdict.FAIL:
+        return f"{before.id} failed"
+    if before.finding.verdict is Verdict.SKIP and before.finding.seen.endswith(" failed"):
+        return before.finding.seen
+    return None

@@ -1,0 +1,89 @@
+"""The server of a protoserve project, started as its Dockerfile starts it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from protoserve import answers
+from protoserve.verify.address import Address, UsageError
+
+_LOG_LINES = 12
+
+
+class ProjectServer:
+    """`python -m PACKAGE.server` in the project's own environment (`.venv`), else in this one."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            package = str(answers.read(folder)["package"])
+        except (answers.AnswersError, KeyError) as error:
+            raise UsageError(f"{folder} is no project of protoserve: {error}") from None
+        if not any((folder / "artifacts").glob("*.sha256")):
+            raise UsageError(f"{folder}: there is no artifact yet; run `make model` (or `python train.py`) first")
+        own = folder / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        python = own if own.exists() else Path(sys.executable)
+        self.address = Address("127.0.0.1", free_port())
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(folder.resolve() / "src"),
+            "PORT": str(self.address.port),
+            "LOG_FORMAT": "text",
+        }
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        self._process = subprocess.Popen(
+            [str(python), "-m", f"{package}.server"],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+        )
+
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def told(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()[-_LOG_LINES:]
+        code = self._process.poll()
+        return ("still running" if code is None else f"exit code {_unix(code)}") + "".join(
+            f"\n{line}" for line in lines
+        )
+
+    def listens(self) -> str | None:
+        return None  # what reaches it here is the loopback itself
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def wait(self, seconds: float) -> int | None:
+        try:
+            return _unix(self._process.wait(seconds))
+        except subprocess.TimeoutExpired:
+            return None
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+            if self.wait(5) is None:
+                self._process.kill()
+                self._process.wait()
+        self._log.close()
+
+
+def free_port() -> int:
+    """A port of the loopback that nothing listens on now."""
+    with contextlib.closing(socket.socket()) as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def _unix(code: int) -> int:
+    """Popen's code of a signal, -15, as a shell and a platform show it: 143."""
+    return code if code >= 0 else 128 - code

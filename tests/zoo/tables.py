@@ -1,0 +1,16 @@
+"""All rows of the zoo, and by import all of its servers."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+from zoo import Row
+from zoo.proto import stubs
+
+if importlib.util.find_spec("zoo_pb") is None:
+    sys.path.append(str(stubs()))
+
+from zoo import calls
+
+ROWS: tuple[Row, ...] = tuple(row for module in (calls,) for row in module.ROWS)
