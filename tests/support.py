@@ -8,10 +8,15 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import copier
+import pytest
+from packaging.requirements import Requirement
+
+from protoserve.frameworks import load
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE_PARTS = ("copier.yml", "template", "generator", "pyproject.toml", "README.md", "LICENSE")
@@ -83,3 +88,20 @@ def tool(name: str) -> str:
     found = shutil.which(name, path=str(Path(sys.executable).parent))
     assert found is not None, f"{name} is not installed: pip install -e '.[dev]'"
     return found
+
+
+def need(framework: str) -> None:
+    """Skips the test where a library of the framework is not installed; PROTOSERVE_FRAMEWORKS=required lets it fail."""
+    made = load(framework)
+    for line in (*made.requirements, *made.train_requirements):
+        if line.startswith("#"):
+            continue
+        wanted = Requirement(line)
+        if wanted.marker is not None and not wanted.marker.evaluate():
+            continue
+        try:
+            metadata.version(wanted.name)
+        except metadata.PackageNotFoundError:
+            if os.environ.get("PROTOSERVE_FRAMEWORKS") == "required":
+                raise
+            pytest.skip(f"{wanted.name} is not installed: pip install '{wanted.name}{wanted.specifier}'")

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
-from packaging.requirements import Requirement
 
 from conftest import FRAUD
 from protoserve.contract.load import loads
 from protoserve.contract.presets import presets
 from protoserve.contract.seed import seed
-from protoserve.frameworks import frameworks, load
+from protoserve.frameworks import frameworks
 from protoserve.frameworks.naming import seeded
-from support import create, run, tool
+from support import create, need, run, tool
 
 SCHEMAS = {
     "one-number": "x: float64 -> y: float64",
@@ -81,23 +79,6 @@ def cases() -> Iterator[Any]:
         for preset in presets():
             quick = framework == "python"
             yield pytest.param(framework, preset, marks=[] if quick else [pytest.mark.slow], id=f"{framework}-{preset}")
-
-
-def need(framework: str) -> None:
-    """Skips the test where a library of the framework is not installed; PROTOSERVE_FRAMEWORKS=required lets it fail."""
-    made = load(framework)
-    for line in (*made.requirements, *made.train_requirements):
-        if line.startswith("#"):
-            continue
-        wanted = Requirement(line)
-        if wanted.marker is not None and not wanted.marker.evaluate():
-            continue
-        try:
-            metadata.version(wanted.name)
-        except metadata.PackageNotFoundError:
-            if os.environ.get("PROTOSERVE_FRAMEWORKS") == "required":
-                raise
-            pytest.skip(f"{wanted.name} is not installed: pip install '{wanted.name}{wanted.specifier}'")
 
 
 @pytest.fixture(scope="session")
