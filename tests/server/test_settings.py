@@ -43,14 +43,6 @@ def test_settings_in_force_are_logged_once(probe: Probe) -> None:
             assert text in line["message"]
 
 
-def test_the_table_for_the_readme_has_every_setting(probe: Probe) -> None:
-    shown = probe.python("-c", "from probe.server.settings import Settings; print(*Settings.table(), sep='\\n')").stdout
-    rows = [eval(line) for line in shown.splitlines()]
-    assert [row[0] for row in rows][:3] == ["PORT", "HOST", "MODEL_PATH"]
-    assert len(rows) == 13
-    assert all(default and meaning.endswith(".") for _, default, meaning in rows)
-
-
 def test_a_contract_that_bounds_its_requests_bounds_what_is_received(probe: Probe) -> None:
     code = (
         "from dataclasses import replace\n"

@@ -1,7 +1,4 @@
-"""The model's artifact: `train.py` seals it with a digest, which is checked before the author's class loads it.
-
-`model.skops.sha256`, beside the artifact, is what `sha256sum -c` reads, below a line that says what wrote the artifact.
-"""
+"""The model's artifact: sealed with a digest, for `sha256sum -c` too, that is checked before the model loads it."""
 
 import gc
 import hashlib

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module, util
 
@@ -41,6 +42,7 @@ def main() -> int:
 
 
 async def _run(settings: Settings) -> int:
+    _on(partial(os._exit, 0), signal.SIGTERM, signal.SIGINT)  # until there is something to lose
     loop, events = asyncio.get_running_loop(), asyncio.Queue[BaseException | None]()
     sizes = {m.name: settings.max_batch_size for m in contract.METHODS} | dict.fromkeys(settings.unbatched_methods, 1)
     load_model = partial(load, settings.model_path, settings.model_sha256)
@@ -60,15 +62,14 @@ async def _run(settings: Settings) -> int:
         gc.collect()
         gc.freeze()  # what is loaded stays for good: the collector need not go through it again and again
         sys.setswitchinterval(0.001)  # a model that holds the GIL then delays the loop less
-        for number in (signal.SIGTERM, signal.SIGINT):  # not by the loop, which cannot on Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(events.put_nowait, None))
+        _on(partial(events.put_nowait, None), signal.SIGTERM, signal.SIGINT)
         servicer.refusal = None
         health.set(serving=True)
         logger.info("serving %s", contract.SERVICE)
         if error := await events.get():
             _exit(1, f"the model's thread broke: {error!r}")  # a server that cannot answer must not look alive
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # timeout(1) and some supervisors send it twice
-        signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(_exit, 1, "interrupted while stopping"))
+        _on(lambda: None, signal.SIGTERM)  # timeout(1) and some supervisors send it twice
+        _on(partial(_exit, 1, "interrupted while stopping"), signal.SIGINT)
         code = await _drain(servicer, health, settings)
     health.set(serving=False, closed=True)
     await server.stop(SETTLE_SECONDS)
@@ -116,6 +117,16 @@ async def _drain(servicer: Servicer, health: Health, settings: Settings) -> int:
         return 1
     await asyncio.sleep(SETTLE_SECONDS)
     return 0
+
+
+def _on(call: Callable[[], object], *numbers: int) -> None:
+    """Has the running loop make `call` at these signals: another kind of handler may not wake a loop that waits."""
+    loop = asyncio.get_running_loop()
+    for number in numbers:
+        if os.name == "nt":  # has no such handlers, and there every one wakes the loop
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(call))
+        else:
+            loop.add_signal_handler(number, call)
 
 
 def _exit(code: int, message: str) -> None:

@@ -25,8 +25,6 @@ LEVEL: Rule = (str.upper, ("DEBUG", "INFO", "WARNING", "ERROR").__contains__)
 FORMAT: Rule = (str.lower, ("auto", "json", "text").__contains__)
 SWITCH: Rule = (lambda text: ("false", "0", "true", "1").index(text.lower()) > 1, lambda _: True)
 
-ROOM = "what the contract needs, 4 MiB or more"
-
 
 def _setting(default: Any, rule: Rule, meaning: str, shown: str = "") -> Any:
     return field(default=default, metadata={"rule": rule, "meaning": meaning, "default": shown or f"`{default}`"})
@@ -43,7 +41,7 @@ class Settings:
     max_batch_size: int = _setting(32, COUNT, "Requests that the model gets at once, at most; 1 turns batching off.")
     unbatched_methods: tuple[str, ...] = _setting((), NAMES, "Methods, by comma, that get one request a time.", "none")
     max_in_flight: int = _setting(256, COUNT, "Requests in work, at most; more get RESOURCE_EXHAUSTED.")
-    max_request_bytes: int = _setting(0, BYTES, "Bytes of one request, at most.", ROOM)
+    max_request_bytes: int = _setting(0, BYTES, "Bytes of one request, at most.", "the contract's, 4 MiB or more")
     drain_seconds: float = _setting(25, SECONDS, "Seconds from SIGTERM to answer what is in flight, 0 to 86400.")
     lame_duck_seconds: float = _setting(1, SECONDS, "Seconds from SIGTERM in which new requests are still taken.")
     log_level: str = _setting("INFO", LEVEL, "Least level that is logged: DEBUG, INFO, WARNING or ERROR.")
@@ -72,8 +70,3 @@ class Settings:
         if problems:
             raise ValueError("; ".join(problems))
         return cls(**values)
-
-    @classmethod
-    def table(cls) -> list[tuple[str, str, str]]:
-        """Name, default and meaning of every setting: the rows of the README's table."""
-        return [(item.name.upper(), item.metadata["default"], item.metadata["meaning"]) for item in fields(cls)]
