@@ -28,9 +28,12 @@ def server(name: str) -> Callable[[Callable[[int], None]], Callable[[int], None]
 class Row:
     """One line of the table: what `verify` finds in the server `name`.
 
-    `fails` is the one check that fails, None for a healthy server; its cause (or what was seen) has all of `words`.
-    `warns` are the checks that may warn. `reflects` is whether the server has reflection: it is then verified by that
-    and by --proto, else by --proto only. `options` are further arguments of the command.
+    `fails` is the one check that fails, None for a healthy server; its cause (or what was seen) has all of `words`, or
+    where none fails, what the checks in `warns` say, which may warn. `reflects` is whether the server has reflection:
+    it is then verified by that and by --proto, else by --proto only. `options` are further arguments of the command,
+    in which `{zoo}` and `{certificates}` stand for folders. `proto` lies in this folder, `host` is under what name the
+    server is asked, `listens` whether it ever opens its port, `slow` marks what needs more than this environment.
+    `started` servers are a project's, which the run starts and stops itself.
     """
 
     name: str
@@ -39,3 +42,8 @@ class Row:
     warns: frozenset[str] = frozenset()
     reflects: bool = True
     options: tuple[str, ...] = field(default=())
+    proto: str = "zoo.proto"
+    host: str = "127.0.0.1"
+    listens: bool = True
+    slow: bool = False
+    started: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from zoo import SERVERS, tables
+from zoo import SERVERS, http, tables
 
-__all__ = ["tables"]  # which brings in every server
+__all__ = ["http", "tables"]  # which bring in every server
 SERVERS[sys.argv[1]](int(sys.argv[2]))

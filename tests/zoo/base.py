@@ -64,13 +64,14 @@ def serve(
     reflects: tuple[str, ...] | None = (SERVICE,),
     host: str = "0.0.0.0",
     workers: int = 10,
+    credentials: grpc.ServerCredentials | None = None,
     after_start: Callable[[Any, Any], None] | None = None,
     **options: Any,
 ) -> None:
     """Runs a sync server until SIGTERM, and stops it well.
 
     `with_health` is False, or a health servicer other than the stock one; `reflects` the services that reflection
-    lists, None for no reflection. `after_start` gets the server and the health servicer.
+    lists, None for no reflection; `credentials` those of TLS. `after_start` gets the server and the health servicer.
     """
     server = grpc.server(ThreadPoolExecutor(max_workers=workers), **options)
     register(servicer or Servicer(), server)
@@ -82,7 +83,10 @@ def serve(
     if reflects is not None:
         names = (*reflects, reflection.SERVICE_NAME) + ((health.SERVICE_NAME,) if checks else ())
         reflection.enable_server_reflection(names, server)
-    server.add_insecure_port(f"{host}:{port}")
+    if credentials is None:
+        server.add_insecure_port(f"{host}:{port}")
+    else:
+        server.add_secure_port(f"{host}:{port}", credentials)
 
     def stop(*_: Any) -> None:
         if with_health is True:

@@ -13,7 +13,9 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from support import ROOT, tool
+from zoo.js import node_modules
 from zoo.proto import stubs
+from zoo.tls import certificates
 
 
 def free_port() -> int:
@@ -23,15 +25,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(name: str) -> Iterator[int]:
-    """The server `name` in a process of its own; gives its port once that is open."""
+def running(name: str, listens: bool = True) -> Iterator[int]:
+    """The server `name` in a process of its own; gives its port once that is open, or at once where it stays shut."""
     port = free_port()
     path = os.pathsep.join([str(ROOT / "tests"), str(stubs())])
-    environment = {**os.environ, "PYTHONPATH": path}
+    environment = {**os.environ, "PYTHONPATH": path, "ZOO_CERTIFICATES": str(certificates())}
+    if name.startswith("js-"):
+        environment["NODE_PATH"] = str(node_modules())
     process = subprocess.Popen([sys.executable, "-m", "zoo", name, str(port)], env=environment)
     try:
         until = time.monotonic() + 30
-        while time.monotonic() < until and process.poll() is None:
+        while listens and time.monotonic() < until and process.poll() is None:
             with closing(socket.socket()) as attempt:
                 if attempt.connect_ex(("127.0.0.1", port)) == 0:
                     break

@@ -1,4 +1,4 @@
-"""The zoo's .proto, and its stubs as the package `zoo_pb`."""
+"""The zoo's .proto, and its stubs as the package `zoo_pb`; and those of the contracts in foreign/."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 PROTO = Path(__file__).with_name("zoo.proto")
+FOREIGN = Path(__file__).with_name("foreign")
 
 
 @functools.cache
@@ -23,4 +24,7 @@ def stubs() -> Path:
     (source / PROTO.name).write_bytes(PROTO.read_bytes())
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{source.parent}", f"--python_out={folder}"]
     subprocess.run([*command, f"--grpc_python_out={folder}", f"zoo_pb/{PROTO.name}"], cwd=source.parent, check=True)
+    names = [str(file.relative_to(FOREIGN)) for file in sorted(FOREIGN.rglob("*.proto"))]
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{FOREIGN}", f"--python_out={folder}"]
+    subprocess.run([*command, f"--grpc_python_out={folder}", *names], cwd=FOREIGN, check=True)
     return folder

@@ -29,6 +29,21 @@ class Tls:
         made.set_alpn_protocols(["h2"])
         return made
 
+    def roots(self) -> bytes | None:
+        """The authorities as PEM: the same that `context` trusts, None where gRPC's own must do.
+
+        Raises UsageError for a file that cannot be read, or is no PEM.
+        """
+        file = self.ca or ssl.get_default_verify_paths().cafile
+        try:
+            if self.ca is not None:
+                self.context()
+            return None if file is None else Path(file).read_bytes()
+        except ssl.SSLError:
+            raise UsageError(f"{file}: there is no certificate in PEM form in it") from None
+        except OSError as error:
+            raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
+
 
 @dataclass(frozen=True, slots=True)
 class Address:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 
-from protoserve.verify.address import Address, UsageError
+from protoserve.verify.address import Address
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
@@ -21,18 +21,24 @@ _OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
 ]
-# Of a stream that has no end, this many messages are enough to judge it.
+# Of a stream that has no end, so many messages are enough to judge it, and so many seconds after the first of them.
 MOST_MESSAGES = 16
+STREAM_SECONDS = 1.0
+_CLOSING_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """How a call ended: its status, the messages that came before (bytes), and after how many seconds."""
+    """How a call ended: its status, the messages that came before (bytes), and after how many seconds.
+
+    `cut` is whether it is we who ended a stream, which would have gone on: its status is OK then.
+    """
 
     code: grpc.StatusCode
     details: str
     messages: tuple[bytes, ...]
     seconds: float
+    cut: bool = False
 
     @property
     def ok(self) -> bool:
@@ -50,17 +56,41 @@ class Call:
     def __init__(self, started: float, call: Any, many: bool) -> None:
         self._started, self._call, self._many = started, call, many
 
-    def reply(self) -> Reply:
-        messages: list[bytes] = []
+    def reply(self, seconds: float = STREAM_SECONDS) -> Reply:
+        """Waits for the end. A stream is ended here after MOST_MESSAGES, or `seconds` after its first message."""
+        if self._many:
+            return self._stream(seconds)
         try:
-            messages += itertools.islice(self._call, MOST_MESSAGES) if self._many else [self._call.result()]
+            return self._ended(grpc.StatusCode.OK, "", [self._call.result()])
         except grpc.RpcError as error:
-            return self._ended(error.code(), error.details() or "", messages)
+            return self._ended(error.code(), error.details() or "", [])
         except grpc.FutureCancelledError:
-            return self._ended(grpc.StatusCode.CANCELLED, "cancelled here", messages)
-        if self._many and len(messages) == MOST_MESSAGES:
-            self._call.cancel()  # enough of it
-        return self._ended(grpc.StatusCode.OK, "", messages)
+            return self._ended(grpc.StatusCode.CANCELLED, "cancelled here", [])
+
+    def _stream(self, seconds: float) -> Reply:
+        messages: list[bytes] = []
+        enough = threading.Event()
+
+        def end() -> None:
+            enough.set()
+            self._call.cancel()
+
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        try:
+            for message in self._call:
+                messages.append(message)
+                if len(messages) == 1:
+                    timer.start()
+                if len(messages) == MOST_MESSAGES:
+                    end()
+                    break
+        except grpc.RpcError as error:
+            if not enough.is_set():
+                return self._ended(error.code(), error.details() or "", messages)
+        finally:
+            timer.cancel()
+        return self._ended(grpc.StatusCode.OK, "", messages, cut=enough.is_set())
 
     def messages(self) -> Iterator[bytes]:
         """The messages of a stream as they come; ends with it, whatever its status."""
@@ -75,8 +105,8 @@ class Call:
     def done(self) -> bool:
         return bool(self._call.done())
 
-    def _ended(self, code: grpc.StatusCode, details: str, messages: Iterable[bytes]) -> Reply:
-        return Reply(code, details, tuple(messages), time.monotonic() - self._started)
+    def _ended(self, code: grpc.StatusCode, details: str, messages: Iterable[bytes], cut: bool = False) -> Reply:
+        return Reply(code, details, tuple(messages), time.monotonic() - self._started, cut)
 
 
 class Client:
@@ -89,13 +119,10 @@ class Client:
         if address.tls is None:
             self._channel: Any = grpc.insecure_channel(str(address), options)
             return
-        try:
-            roots = None if address.tls.ca is None else address.tls.ca.read_bytes()
-        except OSError as error:
-            raise UsageError(f"{address.tls.ca}: cannot be read: {error.strerror}") from None
         if address.tls.name:
             options.append(("grpc.ssl_target_name_override", address.tls.name))
-        self._channel = grpc.secure_channel(str(address), grpc.ssl_channel_credentials(roots), options)
+        credentials = grpc.ssl_channel_credentials(address.tls.roots())
+        self._channel = grpc.secure_channel(str(address), credentials, options)
 
     def start(self, path: str, request: bytes, timeout: float, *, stream: bool = False, many: bool = False) -> Call:
         """Begins a call of the method at `path` (`/package.Service/Method`): of one request, in a stream where the
@@ -119,7 +146,10 @@ class Client:
         return self.start(path, request, timeout, stream=stream, many=many).reply()
 
     def close(self) -> None:
-        self._channel.close()
+        """Closes the connection. Ctrl-C may have left a lock of gRPC's taken: that is not waited for for ever."""
+        closing = threading.Thread(target=self._channel.close, daemon=True)
+        closing.start()
+        closing.join(_CLOSING_SECONDS)
 
 
 def clipped(text: str, most: int = 300) -> str:

@@ -1,12 +1,265 @@
-"""Whether a message keeps what a project's schema promises: required fields, limits, shapes."""
+"""Whether a message keeps what a project's schema promises: required fields, limits, shapes.
+
+It judges as the generated server does, which reads the same limits from the same schema (`codegen/limits.py`), and in
+the same words; tests/verify/test_conform.py holds the two against each other. numpy is not needed here.
+"""
 
 from __future__ import annotations
 
-from google.protobuf.message import Message
+import itertools
+import json
+import math
+import struct
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from types import CodeType, SimpleNamespace
+from typing import Any
 
-from protoserve.contract.model import Contract
+from google.protobuf import json_format, struct_pb2
+from google.protobuf.message import DecodeError
+from google.protobuf.message import Message as Wire
+
+from protoserve.codegen import limits
+from protoserve.codegen.proto import packed
+from protoserve.contract.model import Contract, Enum, Field, Message
+from protoserve.contract.types import SCALARS, Kind
+
+# As many as the server tells.
+MOST = 100
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CODES = {"int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "float16": "e"}
+_OWN_MESSAGES = (Kind.TIMESTAMP, Kind.DURATION, Kind.JSON)
 
 
-def violations(contract: Contract, method: str, message: Message) -> list[str]:
+def violations(contract: Contract, method: str, message: Wire) -> list[str]:
     """What the response of `method` breaks, each as `field.path: must ...; got ...`."""
-    return []
+    return _judged(contract, [m.response for m in contract.methods if m.name == method], message)
+
+
+def request_violations(contract: Contract, method: str, message: Wire) -> list[str]:
+    """The same for a request."""
+    return _judged(contract, [m.request for m in contract.methods if m.name == method], message)
+
+
+def _judged(contract: Contract, schemas: Sequence[Message], message: Wire) -> list[str]:
+    found = itertools.chain.from_iterable(_Judge(contract).message(schema, message, "") for schema in schemas)
+    return list(itertools.islice(found, MOST))
+
+
+class _Judge:
+    """Looks at messages of one contract; the conditions of its fields are compiled once."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        self._names: dict[str, Any] = {"math": math, "checks": SimpleNamespace(shown=_shown)}
+        if patterns := limits.patterns(contract):
+            import re2
+
+            self._names |= {name: re2.compile(pattern) for name, pattern in patterns.items()}
+        self._conditions: dict[tuple[str, str], list[tuple[CodeType, str, CodeType]]] = {}
+
+    def message(self, schema: Message, message: Any, at: str) -> Iterator[str]:
+        sizes: dict[str, int] = {}  # of the named dimensions, as far as they are known in this message
+        known = message.DESCRIPTOR.fields_by_name
+        for field in schema.fields:
+            if field.name in known:  # else the .proto is not of this schema; unknown fields are told elsewhere
+                yield from self._field(schema, field, message, at, sizes)
+        for oneof, members in schema.oneofs.items():
+            if members[0].required and message.WhichOneof(oneof) is None:
+                yield f"{at}{oneof}: one of {', '.join(member.name for member in members)} is required"
+
+    def _field(self, schema: Message, field: Field, message: Any, at: str, sizes: dict[str, int]) -> Iterator[str]:
+        path, wire = f"{at}{field.name}", getattr(message, field.name)
+        if field.repeated or field.is_map:
+            yield from self._many(schema, field, wire, path)
+        elif not self._present(schema, field, message):
+            if field.required and field.oneof is None:
+                yield f"{path}: is required"
+        elif field.dynamic:
+            yield from _tensor(field, wire, path, sizes)
+        elif field.shape is not None:
+            yield from _array(field, wire, path)
+        else:
+            yield from self._value(schema, field, wire, path)
+
+    def _present(self, schema: Message, field: Field, message: Any) -> bool:
+        """Whether the field was sent; where the wire cannot tell, it counts as sent."""
+        if packed(field) or (schema.implicit and field.oneof is None and field.shape is not None and not field.dynamic):
+            return len(getattr(message, field.name)) > 0
+        if schema.implicit and field.oneof is None and not field.dynamic and not self._is_message(field):
+            return True
+        return bool(message.HasField(field.name))
+
+    def _is_message(self, field: Field) -> bool:
+        scalar = field.scalar
+        return self._contract.enum(field.type) is None if scalar is None else scalar.kind in _OWN_MESSAGES
+
+    def _many(self, schema: Message, field: Field, wire: Any, path: str) -> Iterator[str]:
+        if field.min_items or field.max_items is not None:
+            wrong = list(_count(len(wire), field.min_items or 0, field.max_items, path, "items"))
+            if wrong:  # a list that is far too long is not looked at
+                yield from wrong
+                return
+        items: Iterable[tuple[Any, Any]] = wire.items() if field.is_map else enumerate(wire)
+        for key, item in items:
+            yield from self._value(schema, field, item, f"{path}[{key!r}]")
+
+    def _value(self, schema: Message, field: Field, value: Any, path: str) -> Iterator[str]:
+        scalar = field.scalar
+        if scalar is None:
+            if (enum := self._contract.enum(field.type)) is not None:
+                yield from _enum(enum, value, path)
+            elif (inner := self._contract.message(field.type)) is not None:
+                yield from self.message(inner, value, f"{path}.")
+        elif scalar.kind is Kind.TIMESTAMP:
+            yield from _timestamp(value, path)
+        elif scalar.kind is Kind.DURATION:
+            yield from _duration(value, path)
+        elif scalar.kind is Kind.JSON:
+            yield from _json(value, path)
+        else:
+            yield from self._limited(schema, field, value, path)
+
+    def _limited(self, schema: Message, field: Field, value: Any, path: str) -> Iterator[str]:
+        key = (schema.name, field.name)
+        if key not in self._conditions:
+            self._conditions[key] = [
+                (compile(each.broken, path, "eval"), each.wanted, compile(each.got, path, "eval"))
+                for each in limits.conditions(self._contract, schema, field, "value")
+            ]
+        for broken, wanted, got in self._conditions[key]:
+            if eval(broken, self._names, {"value": value}):
+                yield f"{path}: {wanted}; got {eval(got, self._names, {'value': value})}"
+                return
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+
+
+def _enum(enum: Enum, number: int, path: str) -> Iterator[str]:
+    if number not in {value.number for value in enum.values}:
+        names = ", ".join(value.name.upper() for value in enum.values)
+        yield f"{path}: must be one of {names}; got {number or 'UNSPECIFIED'}"
+
+
+def _timestamp(message: Any, path: str) -> Iterator[str]:
+    try:
+        if not 0 <= message.nanos < 1_000_000_000:
+            raise OverflowError
+        _EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
+    except OverflowError:
+        yield f"{path}: must be a timestamp from year 1 to 9999"
+
+
+def _duration(message: Any, path: str) -> Iterator[str]:
+    seconds, nanos = message.seconds, message.nanos
+    if abs(seconds) > 315_576_000_000 or abs(nanos) >= 1_000_000_000 or seconds * nanos < 0:
+        yield f"{path}: must be a duration of at most 10,000 years"
+
+
+def _json(message: Wire, path: str) -> Iterator[str]:
+    try:  # as a Value of protobuf's own, whatever pool this one is from
+        json_format.MessageToDict(struct_pb2.Value.FromString(message.SerializeToString()))
+    except (json_format.ParseError, DecodeError, ValueError, TypeError, RecursionError):
+        yield f"{path}: must be JSON: no NaN, no infinities, no unset values"
+
+
+def _array(field: Field, wire: Any, path: str) -> Iterator[str]:
+    """A fixed shape: the number of values, and each within its limits."""
+    shape = tuple(int(size) for size in field.shape or ())
+    values = _elements(field, wire)
+    if values is None or len(values) != math.prod(shape):
+        yield f"{path}: must have {_amount(field, wire, shape)} for shape {list(shape)}; got {len(wire)}"
+    else:
+        yield from _within(field, values, shape, path)
+
+
+def _tensor(field: Field, wire: Any, path: str, sizes: dict[str, int]) -> Iterator[str]:
+    """A shape with a named dimension: the message has shape and values."""
+    got = tuple(wire.shape)
+    values = _elements(field, wire.values)
+    problem = _misfit(got, field.shape or (), sizes)
+    if problem is None and (values is None or len(values) != math.prod(got)):
+        problem = f"must have {_amount(field, wire.values, got)} for shape {list(got)}; got {len(wire.values)}"
+    if problem is not None or values is None:
+        yield f"{path}: {problem}"
+        return
+    least = 1 if field.min_items is None else field.min_items
+    yield from _count(len(values), least, field.max_items, path, "elements")
+    yield from _within(field, values, got, path)
+
+
+def _elements(field: Field, wire: Any) -> Sequence[Any] | None:
+    """The elements in row-major order; None for bytes that hold no whole number of them."""
+    if not isinstance(wire, bytes):
+        return list(wire)
+    width = SCALARS[field.type].element_bytes
+    if len(wire) % width:
+        return None
+    return wire if field.type == "uint8" else struct.unpack(f"<{len(wire) // width}{_CODES[field.type]}", wire)
+
+
+def _amount(field: Field, wire: Any, shape: tuple[int, ...]) -> str:
+    size = math.prod(shape)
+    return f"{size * SCALARS[field.type].element_bytes} bytes" if isinstance(wire, bytes) else f"{size} elements"
+
+
+def _misfit(got: tuple[int, ...], shape: tuple[int | str, ...], sizes: dict[str, int]) -> str | None:
+    form = f"[{', '.join(map(str, shape))}]"
+    fits = len(got) == len(shape) and all(
+        size >= 0 if isinstance(wanted, str) else size == wanted for size, wanted in zip(got, shape, strict=True)
+    )
+    if not fits:
+        return f"must have shape {form}; got {list(got[:8])}"
+    for size, wanted in zip(got, shape, strict=True):
+        if isinstance(wanted, str) and sizes.setdefault(wanted, size) != size:
+            return f"must have shape {form} with {wanted} = {sizes[wanted]} as before; got {list(got)}"
+    return None
+
+
+def _within(field: Field, values: Sequence[Any], shape: tuple[int, ...], path: str) -> Iterator[str]:
+    """The first element that is not allowed, by its index."""
+    if field.type == "bool":
+        return
+    low, high = limits.bounds(field)
+    if (found := _outside(values, low, high, field.allow_nan)) is None:
+        return
+    index: list[int] = []
+    rest = found
+    for size in reversed(shape):
+        rest, place = divmod(rest, size)
+        index.insert(0, place)
+    yield f"{path}{index}: must be {_allowed(low, high, field.allow_nan)}; got {values[found]}"
+
+
+def _outside(values: Sequence[Any], low: float | None, high: float | None, allow_nan: bool) -> int | None:
+    if allow_nan:
+        least, most = -math.inf if low is None else low, math.inf if high is None else high
+        return next((i for i, value in enumerate(values) if value < least or value > most), None)
+    # The largest finite float leaves out NaN and infinities, and no integer of 64 bits.
+    least, most = -sys.float_info.max if low is None else low, sys.float_info.max if high is None else high
+    return next((i for i, value in enumerate(values) if not least <= value <= most), None)
+
+
+def _count(length: int, low: int, high: int | None, path: str, unit: str) -> Iterator[str]:
+    if length < low or (high is not None and length > high):
+        yield f"{path}: must have {_span(low or None, high)} {unit}; got {length}"
+
+
+def _span(low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f"from {_number(low)} to {_number(high)}" if low != high else f"exactly {_number(low)}"
+    return f"at least {_number(low or 0)}" if high is None else f"at most {_number(high)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value)
+
+
+def _allowed(low: float | None, high: float | None, allow_nan: bool) -> str:
+    if low is None and high is None:
+        return "a number" if allow_nan else "a finite number"
+    return _span(low, high)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import subprocess
 import sys
 import tempfile
@@ -109,16 +111,32 @@ def from_project(folder: Path) -> Interface:
     return from_proto(file, [folder / "proto"], contract)
 
 
+def well_known(name: str) -> descriptor_pb2.FileDescriptorProto | None:
+    """Protobuf's own file of this name (`google/protobuf/timestamp.proto`), None for any other."""
+    if not name.startswith("google/protobuf/"):
+        return None
+    with contextlib.suppress(ImportError):
+        module = importlib.import_module(name.removesuffix(".proto").replace("/", ".") + "_pb2")
+        return descriptor_pb2.FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb)
+    return None
+
+
 def _compile(file: Path, includes: Sequence[Path]) -> list[descriptor_pb2.FileDescriptorProto]:
     from grpc_tools import __file__ as tools
 
-    # Where no root is named it is the file's own folder, or the one above it that its package stands for.
-    roots = [*(includes or _roots(file)), Path(tools).parent / "_proto"]
+    file = file.resolve()
+    roots = [folder.resolve() for folder in includes]
+    if not any(file.is_relative_to(root) for root in roots):
+        roots.append(_root(file))
+    roots.append(Path(tools).parent / "_proto")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "set.binpb"
         command = [sys.executable, "-m", "grpc_tools.protoc", *(f"-I{root}" for root in roots)]
         command += ["--include_imports", f"--descriptor_set_out={out}", str(file)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        except subprocess.TimeoutExpired:
+            raise UsageError(f"{file}: protoc did not end within 30 seconds") from None
         if done.returncode:
             hint = "" if includes else "\nname the folder that its imports start from: -I FOLDER"
             raise UsageError(f"{file}: protoc refuses it:\n{done.stderr.strip()}{hint}")
@@ -126,15 +144,16 @@ def _compile(file: Path, includes: Sequence[Path]) -> list[descriptor_pb2.FileDe
     return list(found.file)
 
 
-def _roots(file: Path) -> list[Path]:
-    own = file.resolve().parent
+def _root(file: Path) -> Path:
+    """Where its imports start if nobody says so: its own folder, or the one above it that its package stands for."""
+    own = file.parent
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         words = line.replace(";", " ").split()
         if words[:1] == ["package"] and len(words) > 1:
             parts = words[1].split(".")
             if list(own.parts[-len(parts) :]) == parts:
-                return [own.parents[len(parts) - 1]]
-    return [own]
+                return own.parents[len(parts) - 1]
+    return own
 
 
 def _imports_first(

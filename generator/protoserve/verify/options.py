@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 from pathlib import Path
 
 PLATFORMS = ("generic", "kubernetes", "vertex")
@@ -14,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds target and options."""
     add = parser.add_argument
     add("target", metavar="TARGET", nargs="?", help="HOST:PORT of a server, or the folder of a project")
+    add("--image", metavar="IMAGE", help="a container image, in place of TARGET: it is run as a platform runs it")
     add("--platform", choices=PLATFORMS, default="generic", help="whose demands to check; default: %(default)s")
     waits = "how long to wait for the server to be ready, in seconds; default: %(default)g"
     add("--timeout", type=_seconds, default=TIMEOUT, metavar="SECONDS", help=waits)
@@ -33,6 +36,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tls", action="store_true", help="speak TLS")
     add("--ca", type=Path, metavar="FILE", help="PEM file of the authorities to trust; means --tls")
     add("--tls-name", metavar="NAME", help="the name that the certificate is made for; means --tls")
+
+    about = "For Vertex AI (a Model, ModelUploadOp, a compiled pipeline) or Kubernetes; read alone without TARGET."
+    add = parser.add_argument_group("a specification", about).add_argument
+    add("--spec", type=Path, metavar="FILE", help="YAML or JSON that tells a platform how to run the container")
+    add("--region", default="", metavar="REGION", help="where the model goes, such as us-central1")
+
+    add = parser.add_argument_group("an image").add_argument
+    engine = "the command of the container engine; default: $DOCKER, else docker"
+    add("--docker", default=os.environ.get("DOCKER") or "docker", metavar="COMMAND", help=engine)
+    add("--port", type=_port, metavar="N", help="the container's port that speaks gRPC; default: it is looked for")
+    add("--memory", type=_memory, default="2g", metavar="SIZE", help="what it may use; default: %(default)s")
+    add("--writable", action="store_true", help="let it write to its root file system, and not to /tmp alone")
+
+    about = "Vertex AI's, at the routes of AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE, else /health and /predict."
+    add = parser.add_argument_group("the HTTP side", about).add_argument
+    add("--http", metavar="HOST:PORT", help="where a server that runs speaks HTTP; without TARGET it has no gRPC")
+    add("--instance", type=Path, metavar="FILE", help="an instance that the model can answer, as JSON")
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError("must be a port from 1 to 65535")
+    return int(text)
+
+
+def _memory(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*[bkmg]?", text, re.ASCII | re.IGNORECASE):
+        raise argparse.ArgumentTypeError("must be a size such as 512m or 4g")
+    return text
 
 
 def _seconds(text: str) -> float:

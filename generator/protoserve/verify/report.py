@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from textwrap import dedent
 
+# How a check ends that is about gRPC where a platform needs none: what builds upon it is then not judged either.
+HTTP_ONLY = "speaks HTTP only"
+
 
 class Verdict(StrEnum):
     """`warn` is what deserves a look and breaks nothing; `skip` was not judged, and says why."""
@@ -40,7 +43,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A whole run against `target`; `requests` is how many calls were sent, `stopped` why a run ended early."""
+    """A whole run against `target`; `requests` is how many calls were sent, `stopped` why a run ended early.
+
+    `source` is the file that the server was held to, as far as there is one: a specification, a .proto, a schema.
+    """
 
     target: str
     platform: str
@@ -48,6 +54,7 @@ class Report:
     requests: int = 0
     seconds: float = 0.0
     stopped: str = ""
+    source: str = ""
 
     @property
     def verdict(self) -> Verdict:

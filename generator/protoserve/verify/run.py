@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from protoserve.verify.address import UsageError
 from protoserve.verify.checks.base import Check
-from protoserve.verify.report import Finding, Outcome, Verdict, skipped, warned
+from protoserve.verify.report import HTTP_ONLY, Finding, Outcome, Verdict, skipped, warned
 
 Progress = Callable[[str, Outcome | None], None]  # a check begins (None), and ends
+
+_LEFT_OUT = "left out by --skip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,26 +23,29 @@ class Step:
     find: Callable[[], Finding]
 
 
-def run(steps: Iterable[Step], left: Callable[[], float], progress: Progress, skip: Collection[str]) -> None:
+def run(steps: Sequence[Step], left: Callable[[], float], progress: Progress, skip: Collection[str]) -> None:
     """Tells every outcome to `progress` as it comes, so that an interrupted run has told what it had.
 
-    `left` gives the seconds that the run has still got, `skip` names checks to leave out.
+    `left` gives the seconds that the run has still got, `skip` names checks to leave out. One that others build upon
+    runs all the same, and only its verdict is left out: they need what it finds, and one fault stays one verdict.
     """
-    outcomes: dict[str, Outcome] = {}
+    found: dict[str, Finding] = {}
+    awaited = needed([step.check for step in steps], [step.check.id for step in steps if step.check.id not in skip])
     for step in steps:
         check = step.check
         progress(check.id, None)
         started = time.monotonic()
-        if check.id in skip:
-            finding = skipped("left out by --skip")
-        elif (blocked := _blocked(check, outcomes)) is not None:
+        if check.id in skip and check.id not in awaited:
+            finding = skipped(_LEFT_OUT)
+        elif (blocked := _blocked(check, found)) is not None:
             finding = skipped(blocked)
         elif not left():
             finding = skipped("the time of this run is over; --only runs single checks")
         else:
             finding = _found(step)
-        outcomes[check.id] = Outcome(check.id, finding, time.monotonic() - started)
-        progress(check.id, outcomes[check.id])
+        found[check.id] = finding
+        told = skipped(_LEFT_OUT) if check.id in skip else finding
+        progress(check.id, Outcome(check.id, told, time.monotonic() - started))
 
 
 def needed(checks: Sequence[Check], only: Collection[str]) -> set[str]:
@@ -57,6 +63,8 @@ def needed(checks: Sequence[Check], only: Collection[str]) -> set[str]:
 def _found(step: Step) -> Finding:
     try:
         return step.find()
+    except UsageError:
+        raise
     except Exception as error:  # a defect of one check must not cost the others' verdicts
         return warned(
             f"this check broke: {type(error).__name__}: {error}",
@@ -65,13 +73,13 @@ def _found(step: Step) -> Finding:
         )
 
 
-def _blocked(check: Check, outcomes: dict[str, Outcome]) -> str | None:
+def _blocked(check: Check, found: Mapping[str, Finding]) -> str | None:
     """Why the check cannot be judged: what it builds upon failed, or could itself not be judged for such a reason."""
-    before = outcomes.get(check.after) if check.after is not None else None
+    before = found.get(check.after) if check.after is not None else None
     if before is None:
         return None
-    if before.finding.verdict is Verdict.FAIL:
-        return f"{before.id} failed"
-    if before.finding.verdict is Verdict.SKIP and before.finding.seen.endswith(" failed"):
-        return before.finding.seen
+    if before.verdict is Verdict.FAIL:
+        return f"{check.after} failed"
+    if before.verdict is Verdict.SKIP and before.seen.endswith((" failed", HTTP_ONLY)):
+        return before.seen
     return None

@@ -17,13 +17,14 @@ from protoserve.verify.interface import Interface, Method
 from protoserve.verify.reflection import Reflection
 from protoserve.verify.requests import Request, Requests, read
 from protoserve.verify.targets import Started
+from protoserve.verify.web import Web
 
 CHECK = "/grpc.health.v1.Health/Check"
 WATCH = "/grpc.health.v1.Health/Watch"
 HEALTH_TIMEOUT = 2.0
 # An error of a method while health says SERVING may be the model still loading: it is asked again for so long.
 SETTLING_SECONDS = 2.0
-_POLL = 0.1
+_POLL = 0.05  # seconds: a server that says SERVING a second too early is caught in the act
 _BROKEN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL)
 _LOST = re.compile(r"failed to connect|socket closed|connection reset|goaway|connection refused|broken pipe", re.I)
 
@@ -48,14 +49,17 @@ class Health:
 class Readiness:
     """How the server became ready.
 
-    `serving` tells after how many seconds health said SERVING under each name, `last` what it said last. `answer` is
-    that of the first method once it had settled, None without methods. `lied` is what the first method answered while
-    health said SERVING, where that was not yet, or never, a real answer.
+    `serving` tells after how many seconds health said SERVING under each name, `last` what it said last. `early` is
+    what the first method answered to a call that was sent as soon as health said SERVING, None where it never did;
+    `answer` is its answer once that had settled, after `answered` seconds; None without methods. `lied` is what the
+    first method answered while health said SERVING, where that was not yet, or never, a real answer.
     """
 
     serving: dict[str, float] = field(default_factory=dict)
     last: dict[str, Health] = field(default_factory=dict)
+    early: Reply | None = None
     answer: Reply | None = None
+    answered: float = 0.0
     lied: Reply | None = None
 
     @property
@@ -78,6 +82,7 @@ class Session:
     project: Path | None = None  # a project with sample requests
     requests: Requests | None = None
     reflection: Reflection | None = None  # None until the server was asked
+    web: Web | None = None  # the HTTP side, where there is one to look at
     replies: dict[str, Reply] = field(default_factory=dict)  # by method's path: the answer to its settled request
     started: float = field(default_factory=time.monotonic)
     _readiness: Readiness | None = None
@@ -122,42 +127,62 @@ class Session:
             self._readiness = self._wait()
         return self._readiness
 
+    def wait_while_starting(self) -> None:
+        """Waits while health says that the server still loads: one that this run started may yet end by itself."""
+        until = self.started + self.timeout
+        while time.monotonic() < until and self.left() and not self._has_ended():
+            if not self.health("").waits:
+                return
+            time.sleep(min(_POLL, self.left()))
+
     def _wait(self) -> Readiness:
         found, until = Readiness(), self.started + self.timeout
         names = ("", *(self.interface.services if self.interface else ()))
-        early = None
         while True:
             for name in [name for name in names if name not in found.serving]:
                 found.last[name] = self.health(name)
                 if found.last[name].status == "SERVING":
                     found.serving[name] = time.monotonic() - self.started
-            if found.serving and early is None and self.methods:
-                early = self._first_answer()  # at once: this is what a platform's first caller meets
-            waits = [health for health in found.last.values() if health.waits]
-            if not waits or time.monotonic() >= until or not self.left():
+            if found.serving and found.early is None and self.methods:
+                found.early = self._first_answer()  # at once: this is what a platform's first caller meets
+            waits = any(health.waits for health in found.last.values())
+            if not waits or time.monotonic() >= until or not self.left() or self._has_ended():
                 break
             time.sleep(min(_POLL, self.left()))
         if self.methods:
-            found.answer = self._settled(until, bool(found.serving))
-            if early is not None and early.code in _BROKEN and found.answer.code not in _BROKEN:
-                found.lied = early
-            elif found.serving and found.answer.code is grpc.StatusCode.UNAVAILABLE and not lost(found.answer):
-                found.lied = found.answer
+            found.answer = self._settled(found.early, until)
+            found.answered = time.monotonic() - self.started
+            found.lied = _lie(found)
         return found
 
     def _first_answer(self) -> Reply:
         return self.ask(self.methods[0], self.request(self.methods[0]).data)
 
-    def _settled(self, until: float, serving: bool) -> Reply:
+    def _settled(self, early: Reply | None, until: float) -> Reply:
         """The first method's answer, asked for again while it may still be loading."""
         settled = min(until, time.monotonic() + SETTLING_SECONDS)
-        while True:
-            reply = self._first_answer()
+        reply = self._first_answer() if early is None else early
+        while reply.code in _BROKEN and not lost(reply) and self.left() and not self._has_ended():
             now = time.monotonic()
-            waits = now < until if reply.code is grpc.StatusCode.UNAVAILABLE else serving and now < settled
-            if reply.code not in _BROKEN or lost(reply) or not waits or not self.left():
-                return reply
+            loading = reply.code is grpc.StatusCode.UNAVAILABLE
+            if now >= (until if loading else settled) or (early is None and not loading):
+                break  # where health never said SERVING, an error that is not UNAVAILABLE is the answer
             time.sleep(min(_POLL, self.left()))
+            reply = self._first_answer()
+        return reply
+
+    def _has_ended(self) -> bool:
+        return self.process is not None and self.process.ended()
+
+
+def _lie(found: Readiness) -> Reply | None:
+    """What the method answered while health said SERVING and it could not answer yet, or never could."""
+    early, answer = found.early, found.answer
+    if early is None or answer is None or lost(early) or lost(answer):
+        return None
+    if early.code in _BROKEN and answer.code not in _BROKEN:
+        return early
+    return answer if answer.code is grpc.StatusCode.UNAVAILABLE else None
 
 
 def lost(reply: Reply) -> bool:

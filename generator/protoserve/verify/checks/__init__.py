@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
-from protoserve.verify.checks import implemented, reachable, serialization
+from protoserve.verify.checks import (
+    bad_input,
+    concurrency,
+    deadline,
+    health,
+    health_honest,
+    http,
+    image,
+    implemented,
+    message_size,
+    reachable,
+    serialization,
+    shutdown,
+    spec,
+)
 from protoserve.verify.checks.base import Check
 
 CHECKS: tuple[Check, ...] = (
+    spec.SHAPE,
+    spec.PROBES,
+    spec.IMAGE,
+    image.ARCHITECTURE,
+    image.USER,
+    image.SIZE,
     reachable.CHECK,
     implemented.CHECK,
     serialization.CHECK,
+    bad_input.CHECK,
+    deadline.CHECK,
+    message_size.CHECK,
+    concurrency.CHECK,
+    health.SERVICE,
+    health.SERVING,
+    spec.ROUTES,
+    health_honest.CHECK,
+    http.HEALTH,
+    http.PREDICT,
+    shutdown.CHECK,  # the last one: there is no server after it
 )

@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 import difflib
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 
 import grpc
 
 from protoserve.verify.checks.base import Check
 from protoserve.verify.client import Reply
 from protoserve.verify.interface import Method, own
-from protoserve.verify.report import Finding, failed, passed, skipped
+from protoserve.verify.report import Finding, failed, passed, skipped, warned
+from protoserve.verify.requests import lengths_in
 from protoserve.verify.session import Session, lost
 
-_NO_CONTRACT = "no contract to hold it to: the server has no reflection; give --proto FILE or --project FOLDER"
+_NO_CONTRACT = "no contract to hold it to: the server has {why}; give --proto FILE or --project FOLDER"
+# Made-up requests are varied for so long, and while what the server says of them varies too.
+_GUESSING_SECONDS = 5.0
+_SAME_ERRORS = 4
+_GUESSABLE = (
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.OUT_OF_RANGE,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.INTERNAL,
+)
+_STREAM_SECONDS = 3.0
+_PROBE_SECONDS = 2.0
+_MOST_PROBES = 5
+# How servers word UNIMPLEMENTED, where the words tell more than the code: tests/verify/test_texts.py has them all.
+_NO_SERVICE = re.compile(r"^unknown service|^service is unimplemented", re.I)
+_NO_METHOD = re.compile(
+    r"^unknown method|not implemented|^method\b.* is unimplemented|does not implement the method [^/]*$", re.I
+)
 
 
 def run(session: Session) -> Finding:
@@ -25,14 +48,17 @@ def run(session: Session) -> Finding:
         if method.path not in session.replies:
             session.replies[method.path] = _answer(session, method)
     missing = [m for m in session.methods if session.replies[m.path].code is grpc.StatusCode.UNIMPLEMENTED]
-    if missing:
+    elsewhere = _served_elsewhere(session, missing)
+    if missing and not elsewhere:
         return _missing(session, missing)
     for method in session.methods:
         reply = session.replies[method.path]
         if lost(reply):
             return _died(session, method, reply)
-        if reply.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        if _hung(session, reply):
             return _hangs(method, reply)
+    if elsewhere:
+        return _part(session, missing, elsewhere)
     count = len(session.methods)
     return passed(f"{count} method{'s' * (count > 1)}: " + "; ".join(_said(session, m) for m in session.methods))
 
@@ -41,28 +67,48 @@ def _answer(session: Session, method: Method) -> Reply:
     """The answer to the first candidate that the method takes; where it takes none, to the first."""
     assert session.requests is not None
     first: Reply | None = None
-    for request in session.requests.candidates(method):
+    told: list[int] = []
+    errors: list[str] = []
+    until = time.monotonic() + _GUESSING_SECONDS
+    for request in session.requests.candidates(method, told):
         reply = session.ask(method, request.data)
-        first = first or reply
+        if not method.gives_stream and _hung(session, reply):
+            reply = _as_stream(session, method, request.data) or reply
         if reply.ok:
             session.requests.settle(method, request)
             return reply
-        if reply.code not in (
-            grpc.StatusCode.INVALID_ARGUMENT,
-            grpc.StatusCode.OUT_OF_RANGE,
-            grpc.StatusCode.FAILED_PRECONDITION,
-            grpc.StatusCode.UNKNOWN,
-            grpc.StatusCode.INTERNAL,
-        ):
+        if reply.code not in _GUESSABLE:
             return reply
+        first = first or reply
+        errors.append(f"{reply.code} {reply.details}")
+        told[:] = [*lengths_in(reply.details), *told]
+        raises = reply.code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL)
+        if time.monotonic() > until or (raises and errors[-_SAME_ERRORS:] == errors[-1:] * _SAME_ERRORS):
+            break
     assert first is not None
     return first
 
 
+def _hung(session: Session, reply: Reply) -> bool:
+    """Whether no answer came in time; a server that says DEADLINE_EXCEEDED at once did answer."""
+    over = reply.code is grpc.StatusCode.DEADLINE_EXCEEDED and not reply.messages
+    return over and (reply.seconds > session.timeout / 2 or not session.left())
+
+
+def _as_stream(session: Session, method: Method, data: bytes) -> Reply | None:
+    """Several messages in answer to one call: a caller that expects one waits for ever."""
+    timeout = min(_STREAM_SECONDS, session.timeout)
+    reply = session.client.call(method.path, data, timeout, stream=method.takes_stream, many=True)
+    late = grpc.StatusCode.DEADLINE_EXCEEDED  # which is how the call that was asked for ended
+    return replace(reply, code=late) if len(reply.messages) > 1 else None
+
+
 def _without_methods(session: Session) -> Finding:
-    shown = None if session.reflection is None else session.reflection.services
-    if shown is None:
-        return skipped(_NO_CONTRACT)
+    reflection = session.reflection
+    if reflection is None or reflection.services is None:
+        hangs = reflection is not None and reflection.hangs
+        return skipped(_NO_CONTRACT.format(why="reflection that does not answer" if hangs else "no reflection"))
+    shown = reflection.services
     if found := own(shown):
         return skipped(
             f"reflection lists {', '.join(found)} and does not describe it; give --proto FILE or --project FOLDER"
@@ -79,62 +125,126 @@ def _without_methods(session: Session) -> Finding:
     )
 
 
+def _served_elsewhere(session: Session, missing: list[Method]) -> list[str]:
+    """Services of a .proto of which the server has none of the methods, where it has all those of another.
+
+    A .proto may well define services for several servers. One that is known here and only lacks its methods is not
+    among them.
+    """
+    partly = {method.service for method in session.methods if method not in missing}
+    services = list(dict.fromkeys(method.service for method in missing))
+    shown = (session.reflection and session.reflection.services) or ()
+    if not partly or session.project is not None or any(s in partly or s in shown for s in services):
+        return []
+    if any(_NO_METHOD.search(session.replies[method.path].details) for method in missing):
+        return []
+    return services
+
+
+def _part(session: Session, missing: list[Method], services: list[str]) -> Finding:
+    there = [name for name in dict.fromkeys(m.service for m in session.methods) if name not in services]
+    return warned(
+        "; ".join(f"{m.path}: {session.replies[m.path]}" for m in missing) + f"; {', '.join(there)} is served",
+        f"The contract has several services, and this server knows nothing of {', '.join(services)}. That is right if "
+        "another server has it; else its servicer was never added.",
+        _ADD.format(service=services[0].rpartition(".")[2]),
+    )
+
+
 def _missing(session: Session, missing: list[Method]) -> Finding:
     method = missing[0]
     reply = session.replies[method.path]
     seen = "; ".join(f"{m.path}: {session.replies[m.path]}" for m in missing)
     service = method.service.rpartition(".")[2]
-    add = f"""
-        Add the servicer before server.start():
-            prediction_pb2_grpc.add_{service}Servicer_to_server({service}(), server)
-        """
     if "http2 header with status" in reply.details:
         return failed(
             seen,
-            "This is an HTTP/2 server that knows nothing of gRPC (a REST API, or a proxy that sends nothing on).",
-            "Give the port of the gRPC server; behind a proxy, route the paths /package.Service/Method to it.",
+            "A proxy (or a web framework) answers in place of the gRPC server: it does not know this path.",
+            f"Route the path /{method.service}/ to the gRPC server, over HTTP/2; or verify the server by its own port.",
         )
     shown = None if session.reflection is None else session.reflection.services
     if shown is not None and method.service not in shown:
-        seen += f"; reflection lists {', '.join(shown) or 'nothing'}"
-        if close := _alike(method.service, own(shown)):
-            return failed(
-                seen,
-                f"The server has the service {close}, and callers ask for {method.service}: package and service name "
-                "are part of the path on the wire.",
-                f"""
-                Serve stubs that were made from the contract's own .proto, in which stands
-                    package {method.service.rpartition(".")[0]};
-                    service {service} {{ ... }}
-                or give callers the .proto of {close}.
-                """,
-            )
-        return failed(seen, f"The service {method.service} is not registered with the server.", add)
-    siblings = [m for m in session.methods if m.service == method.service and m not in missing]
-    if "not implemented" in reply.details.lower() or siblings:
-        names = ", ".join(m.name for m in missing)
+        return _not_shown(method, f"{seen}; reflection lists {', '.join(shown) or 'nothing'}", shown)
+    if served := _served_names(session, method):
+        seen += f"; the server's own contract has {', '.join(served)}"
+        near = next((name for name in served if name.lower() == method.name.lower()), None)
+        near = near or next(iter(difflib.get_close_matches(method.name, served, 1, 0.6)), None)
         return failed(
             seen,
-            f"The service is registered, and its servicer has no {names}: the generated base class answers "
-            "UNIMPLEMENTED for a method that is not overridden. A name in another case (predict) is another method.",
+            f"The server's {service} has no {method.name}"
+            + (f", and has {near}: names are part of the path on the wire, and their case counts." if near else "."),
             f"""
-            Define it in the servicer class, by exactly this name:
-                class {service}(prediction_pb2_grpc.{service}Servicer):
-                    def {method.name}(self, request, context):
-                        return prediction_pb2.{method.output.name}(...)
+            Give server and callers one .proto, in which stands
+                rpc {method.name}({method.input.name}) returns ({method.output.name});
+            and make the stubs of both from it.
             """,
         )
-    if near := _without_package(session, method):
+    siblings = [m for m in session.methods if m.service == method.service and m not in missing]
+    if _NO_METHOD.search(reply.details) or siblings:
+        return _not_overridden(seen, method, ", ".join(m.name for m in missing if m.service == method.service))
+    if near := _near(session, method):
+        return _elsewhere(f"{seen}; {near} is answered", near, method)
+    return failed(
+        seen,
+        f"The service {method.service} is not registered with the server: the servicer was never added."
+        if shown is not None
+        else f"The server knows no {method.service}: the servicer was never added to the server, or its .proto has "
+        "another package or service name.",
+        _ADD.format(service=service),
+    )
+
+
+def _not_shown(method: Method, seen: str, shown: tuple[str, ...]) -> Finding:
+    service = method.service.rpartition(".")[2]
+    if close := _alike(method.service, own(shown)):
         return failed(
-            f"{seen}; {near} is answered",
-            f"The server serves {near}: its .proto has another package than the contract.",
-            f"Put `package {method.service.rpartition('.')[0]};` into the .proto, and make the stubs again.",
+            seen,
+            f"The server has the service {close}, and callers ask for {method.service}: package and service name are "
+            "part of the path on the wire.",
+            f"""
+            Serve stubs that were made from the contract's own .proto, in which stands
+                package {method.service.rpartition(".")[0]};
+                service {service} {{ ... }}
+            or give callers the .proto of {close}.
+            """,
         )
     return failed(
         seen,
-        f"The server knows no {method.service}: the servicer was never added to the server, or its .proto has another "
-        "package or service name.",
-        add,
+        f"The service {method.service} is not registered with the server: the servicer was never added.",
+        _ADD.format(service=service),
+    )
+
+
+def _not_overridden(seen: str, method: Method, names: str) -> Finding:
+    service = method.service.rpartition(".")[2]
+    return failed(
+        seen,
+        f"The service is registered, and its servicer has no {names}: the generated base class answers UNIMPLEMENTED "
+        "for a method that is not overridden. A name in another case (predict) is another method.",
+        f"""
+        Define it in the servicer class, by exactly this name:
+            class {service}(prediction_pb2_grpc.{service}Servicer):
+                def {method.name}(self, request, context):
+                    return prediction_pb2.{method.output.name}(...)
+        """,
+    )
+
+
+def _elsewhere(seen: str, path: str, method: Method) -> Finding:
+    """The method is answered at another path."""
+    service, _, name = path.lstrip("/").rpartition("/")
+    if name != method.name:
+        return failed(
+            seen,
+            f"The server has the method as {name}, and callers ask for {method.name}: names are part of the path on "
+            "the wire, and their case counts.",
+            f"Register it by the name that the .proto gives it: {method.name}.",
+        )
+    package = method.service.rpartition(".")[0]
+    return failed(
+        seen,
+        f"The server serves {service}: its .proto has another package than the contract.",
+        f"Put `package {package};` into the server's .proto, and make its stubs again; or take it out of the callers'.",
     )
 
 
@@ -145,11 +255,38 @@ def _alike(wanted: str, shown: list[str]) -> str | None:
     return next(iter(same or difflib.get_close_matches(wanted, shown, 1, 0.6)), None)
 
 
-def _without_package(session: Session, method: Method) -> str | None:
-    """The path without a package, where that is served."""
-    path = f"/{method.service.rpartition('.')[2]}/{method.name}"
-    reply = session.client.call(path, session.request(method).data, session.timeout, many=method.gives_stream)
-    return None if path == method.path or reply.code is grpc.StatusCode.UNIMPLEMENTED else path
+def _served_names(session: Session, method: Method) -> list[str]:
+    """The methods that the server itself says the service has, where the asked one is not among them."""
+    if session.reflection is None or session.interface is None or session.interface.source == "reflection":
+        return []
+    own_interface = session.reflection.interface()
+    methods = own_interface.methods if own_interface is not None else ()
+    names = [other.name for other in methods if other.service == method.service]
+    return [] if method.name in names else names
+
+
+def _near(session: Session, method: Method) -> str | None:
+    """A path that differs in package or case, and is answered."""
+    for path in [path for path in dict.fromkeys(_paths(method)) if path != method.path][:_MOST_PROBES]:
+        data = session.request(method).data
+        reply = session.client.call(path, data, _PROBE_SECONDS, stream=method.takes_stream, many=method.gives_stream)
+        if reply.code is not grpc.StatusCode.UNIMPLEMENTED and not lost(reply):
+            return path
+    return None
+
+
+def _paths(method: Method) -> Iterator[str]:
+    package, _, service = method.service.rpartition(".")
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", method.name).lower()
+    for name in (method.name[:1].lower() + method.name[1:], snake):
+        if name != method.name:
+            yield f"/{method.service}/{name}"
+    if package:
+        yield f"/{service}/{method.name}"
+        without_version = re.sub(r"\.v\d+\w*$", "", package)
+        yield f"/{without_version}.{service}/{method.name}"
+        if without_version == package:
+            yield f"/{package}.v1.{service}/{method.name}"
 
 
 def _died(session: Session, method: Method, reply: Reply) -> Finding:
@@ -174,5 +311,10 @@ def _hangs(method: Method, reply: Reply) -> Finding:
 def _said(session: Session, method: Method) -> str:
     return f"{method.name} answers {session.replies[method.path].code.name}"
 
+
+_ADD = """
+    Add the servicer before server.start():
+        prediction_pb2_grpc.add_{service}Servicer_to_server({service}(), server)
+    """
 
 CHECK = Check("implemented", "every method is implemented", run, after="reachable")

@@ -1,9 +1,10 @@
-"""`reachable`: something resolves, accepts a connection and speaks HTTP/2, in plain text or TLS as it was said."""
+"""`reachable`: something resolves, connects and speaks gRPC over HTTP/2, in plain text or TLS as it was said."""
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
 import socket
 import ssl
 import time
@@ -12,8 +13,10 @@ from dataclasses import dataclass, replace
 from protoserve.verify.address import Address
 from protoserve.verify.checks.base import Check
 from protoserve.verify.client import clipped
-from protoserve.verify.report import Finding, failed, passed
-from protoserve.verify.session import Session
+from protoserve.verify.report import HTTP_ONLY, Finding, failed, passed, skipped
+from protoserve.verify.session import CHECK as HEALTH
+from protoserve.verify.session import HEALTH_TIMEOUT, Session
+from protoserve.verify.targets.ends import why
 
 # RFC 9113, section 3.4: the client's preface, then its SETTINGS (empty); a server's first frame is its SETTINGS.
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
@@ -21,6 +24,11 @@ _FRAME_BYTES = 9
 _SETTINGS = 4
 _PATIENCE = 3.0
 _AGAIN = 0.2
+# What may still be starting is asked again; what speaks another protocol will go on doing so.
+_MAY_CHANGE = ("refused", "closed", "silent", "unreachable", "gateway")
+# How gRPC's client tells of an answer that came over HTTP/2 and was none of gRPC's.
+_NO_GRPC = re.compile(r"http2 header with status: (\d+)|Data frame with END_STREAM flag received")
+_REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +40,45 @@ class _Answer:
 
 
 def run(session: Session) -> Finding:
+    if session.web is not None and session.web.alone:
+        return skipped(f"{session.web.address} {HTTP_ONLY}")
     address = session.address
     started = time.monotonic()
     until = session.started + session.timeout
     while True:
         answer = probe(address, min(_PATIENCE, session.left()))
+        if answer.kind == "http2":
+            answer = _speaks_grpc(session)
         ended = session.process is not None and session.process.ended()
-        # What may still be starting is asked again; what speaks another protocol will go on doing so.
-        if answer.kind not in ("refused", "closed", "silent", "unreachable") or ended:
-            break
-        if time.monotonic() >= until or not session.left():
+        if answer.kind not in _MAY_CHANGE or ended or time.monotonic() >= until or not session.left():
             break
         time.sleep(_AGAIN)
-    if answer.kind == "http2":
+    if answer.kind == "grpc" and session.process is not None:
+        session.wait_while_starting()  # it may listen, load its model, and end because that fails
+    if answer.kind == "grpc" and not (session.process is not None and session.process.ended()):
         how = "TLS" if address.tls else "plain text"
-        return passed(f"{address} speaks HTTP/2 in {how}, after {time.monotonic() - started:.2f} s")
+        return passed(f"{address} speaks gRPC over HTTP/2 in {how}, after {time.monotonic() - started:.2f} s")
     if session.process is not None and session.process.ended():
-        return failed(
-            f"the server ended by itself: {session.process.told()}",
-            "It crashed while it started, so nothing listens. Its log, above, has the reason.",
-            "Run the same command by hand, and mend what its log says.",
-        )
+        told = session.process.told()
+        return failed(f"the server ended by itself: {told}", *why(told))
     return _explained(session, answer)
+
+
+def _speaks_grpc(session: Session) -> _Answer:
+    """Whether any of the paths that a gRPC server may have is answered as gRPC does, if only with UNIMPLEMENTED."""
+    seen: list[str] = []
+    gateway = False
+    for path in dict.fromkeys((HEALTH, _REFLECTION, *(method.path for method in session.methods[:1]))):
+        reply = session.client.call(path, b"", HEALTH_TIMEOUT, many=path != HEALTH)
+        if "failed to connect" in reply.details:
+            kind = "certificate" if "handshake failed" in reply.details.lower() else "closed"
+            return _Answer(kind, f"gRPC's client cannot connect: {clipped(reply.details)}")
+        found = _NO_GRPC.search(reply.details)
+        if reply.ok or found is None:
+            return _Answer("grpc", "")
+        gateway = gateway or found[1] in ("502", "503", "504")
+        seen.append(f"{path} with " + (f"HTTP status {found[1]}" if found[1] else "a page that is none of gRPC's"))
+    return _Answer("gateway" if gateway else "not-grpc", "it speaks HTTP/2, and answers " + ", ".join(seen))
 
 
 def probe(address: Address, timeout: float) -> _Answer:
@@ -99,14 +124,19 @@ def _attempt(address: Address, name: str, timeout: float) -> _Answer:
 
 
 def _spoken(connection: socket.socket, address: Address, timeout: float) -> _Answer:
-    data = b""
+    data, ended = b"", False
     try:
         connection.sendall(_PREFACE)
-        while len(data) < _FRAME_BYTES and (part := connection.recv(4096)):
+        while len(data) < _FRAME_BYTES:
+            if not (part := connection.recv(4096)):
+                ended = True
+                break
             data += part
     except TimeoutError:
         pass
     except OSError as error:
+        if isinstance(error, ssl.SSLError):  # with TLS 1.3 a server refuses after the handshake
+            return _Answer("client-certificate", f"TLS works, and the server then refuses us: {error.reason or error}")
         if not data and address.tls is None and _speaks_tls(address, timeout):
             return _Answer("tls", "it closes a plain connection, and answers a TLS handshake")
         return _Answer("closed", f"connected, and the connection broke: {error.strerror or error}")
@@ -116,8 +146,12 @@ def _spoken(connection: socket.socket, address: Address, timeout: float) -> _Ans
         return _Answer("http1", f"it answers the HTTP/2 preface with {_first_line(data)!r}")
     if data[:2] in (b"\x15\x03", b"\x16\x03") or (address.tls is None and _speaks_tls(address, timeout)):
         return _Answer("tls", "it answers a TLS handshake, and no plain HTTP/2")
+    if ended and not data and address.tls is not None:
+        return _Answer("client-certificate", "TLS works, and the server then closes the connection")
     if (first := _http1(address, timeout)) is not None:
         return first
+    if ended and not data:
+        return _Answer("closed", "it takes the connection, and closes it")
     if data:
         return _Answer("other", f"its first bytes are {data[:24]!r}, which is no HTTP/2")
     return _Answer("silent", f"it accepts the connection and says nothing within {timeout:.0f} s")
@@ -155,35 +189,31 @@ def _explained(session: Session, answer: _Answer) -> Finding:
     port = address.port
     if answer.kind == "unresolved":
         return failed(seen, "The host name is wrong, or this machine's DNS does not know it.", "Check the name.")
-    if answer.kind in ("refused", "closed") and session.process is not None and (inside := session.process.listens()):
-        return failed(f"{seen}; inside, it listens on {inside}", _LOOPBACK, _BIND.format(port=port))
-    if (
-        answer.kind == "refused"
-        and _own_address(address)
-        and probe(replace(address, host="127.0.0.1"), 1.0).kind
-        in (
-            "http2",
-            "http1",
-            "tls",
-            "silent",
-        )
-    ):
-        return failed(f"{seen}, while 127.0.0.1:{port} is open", _LOOPBACK, _BIND.format(port=port))
+    if answer.kind in _MAY_CHANGE and session.process is not None:
+        if inside := session.process.listens():
+            cause, remedy = (_LOOPBACK, _BIND) if inside.startswith(("127.", "[::1]")) else _ELSEWHERE
+            number = inside.partition(",")[0].rpartition(":")[2]
+            return failed(f"{seen}; inside, it listens on {inside}", cause, remedy.format(port=number))
+        seen += f"; {session.process.told()}"
+    if answer.kind == "refused" and (loopback := _own_loopback(address)):
+        return failed(f"{seen}, while {loopback} is open", _LOOPBACK, _BIND.format(port=port))
     cause, remedy = _CAUSES[answer.kind]
     return failed(seen, cause, remedy.format(address=address, port=port))
 
 
-def _own_address(address: Address) -> bool:
-    """Whether the host is this machine, under another address than the loopback's."""
+def _own_loopback(address: Address) -> Address | None:
+    """The same port of the loopback, if that is open and the host is this machine under another address."""
     try:
-        host = socket.getaddrinfo(address.host, None, type=socket.SOCK_STREAM)[0][4][0]
-        if ipaddress.ip_address(host).is_loopback:
-            return False
-        with socket.socket(socket.AF_INET6 if ":" in str(host) else socket.AF_INET, socket.SOCK_DGRAM) as ours:
+        host = str(socket.getaddrinfo(address.host, None, type=socket.SOCK_STREAM)[0][4][0])
+        family, loopback = (socket.AF_INET6, "::1") if ":" in host else (socket.AF_INET, "127.0.0.1")
+        if ipaddress.ip_address(host) == ipaddress.ip_address(loopback):
+            return None
+        with socket.socket(family, socket.SOCK_DGRAM) as ours:
             ours.bind((host, 0))  # only an address of one's own can be bound
-            return True
+        with socket.create_connection((loopback, address.port), 1.0):
+            return replace(address, host=loopback)
     except (OSError, ValueError):
-        return False
+        return None
 
 
 _LOOPBACK = (
@@ -194,6 +224,16 @@ _BIND = """
     Bind to all addresses:
         server.add_insecure_port("0.0.0.0:{port}")   # or "[::]:{port}", which takes IPv4 too
     """
+_ELSEWHERE = (
+    "The server listens on another port than the one that the platform told it to (PORT, or AIP_HTTP_PORT on Vertex "
+    "AI), and that the image EXPOSEs.",
+    """
+    Read the port from the environment, or EXPOSE the fixed one:
+        server.add_insecure_port(f"[::]:{{os.environ['PORT']}}")
+        EXPOSE {port}
+    With a fixed port, name it in the platform's spec, and here: --port {port}
+    """,
+)
 _CAUSES = {
     "refused": (
         "No server listens on this port: it has not started, it ended, or it uses another port.",
@@ -247,6 +287,26 @@ _CAUSES = {
         "The certificate is not one that this machine trusts for this name.",
         "Give its authority with --ca FILE, and the name that it is made for with --tls-name NAME.",
     ),
+    "client-certificate": (
+        "The server most likely asks its callers for a certificate of their own (mutual TLS); this command has none.",
+        """
+        Platforms have none either. Let the server not ask for it:
+            grpc.ssl_server_credentials([(key, chain)], require_client_auth=False)
+        and leave who may call to the network or a proxy. To verify the rest, start it once without.
+        """,
+    ),
+    "not-grpc": (
+        "This is an HTTP/2 server that knows nothing of gRPC (a REST API or a web page), or a proxy that sends nothing "
+        "on to the gRPC server.",
+        "Give the port of the gRPC server; behind a proxy, route the paths /package.Service/Method to it.",
+    ),
+    "gateway": (
+        "A proxy answers in place of the server: it reaches no server behind it.",
+        """
+        Look whether the server behind the proxy runs, and whether the proxy speaks HTTP/2 in plain text (h2c) to it:
+        to a gRPC server HTTP/1 is no use. Or verify the server itself, by its own port.
+        """,
+    ),
     "no-alpn": (
         "The TLS server does not offer h2 (HTTP/2) by ALPN, and gRPC needs it.",
         "Let the server or the proxy in front of it offer h2; in nginx: listen 443 ssl; http2 on;",
@@ -257,4 +317,4 @@ _CAUSES = {
     ),
 }
 
-CHECK = Check("reachable", "resolves, connects, speaks HTTP/2", run)
+CHECK = Check("reachable", "resolves, connects, speaks HTTP/2", run, after="image-architecture")

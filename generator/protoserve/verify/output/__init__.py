@@ -1,14 +1,17 @@
-"""The forms in which a report is printed."""
+"""The forms in which a report is printed on standard output."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from protoserve.verify.checks.base import Check
-from protoserve.verify.output import machine, terminal
+from protoserve.verify.output import as_json, junit, markdown, sarif, terminal
 from protoserve.verify.report import Report
 
 FORMATS: dict[str, Callable[[Report, Sequence[Check]], None]] = {
     "terminal": terminal.show,
-    "json": machine.as_json,
+    "json": as_json.show,
+    "junit": junit.show,
+    "sarif": sarif.show,
+    "markdown": markdown.show,
 }

@@ -1,33 +1,144 @@
-"""A report for people: a table that fills while the checks run, and below it the story of each failure."""
+"""A report for people: a table that fills while the checks run, and below it the story of each fail and warn.
+
+On a terminal it has colours and says which check is running; elsewhere, or with NO_COLOR, each check is a line.
+"""
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from protoserve.verify.checks.base import Check
+from protoserve.verify.output.pages import page
+from protoserve.verify.output.text import blocks, line, safe, silence, summary, verdict
 from protoserve.verify.report import Outcome, Report, Verdict
 from protoserve.verify.run import Progress
+
+_STYLES = {Verdict.PASS: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red", Verdict.SKIP: "dim"}
+_SEEN = 200  # characters of what was seen in the table; the stories have all of it
+_INDENT = 4
+
+
+class _Console(Console):
+    """One whose reader may go away: the run goes on then, since its exit code still says what was found."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        silence()
 
 
 @contextmanager
 def progress(checks: Sequence[Check]) -> Iterator[Progress]:
     """Shows each check as it begins and ends."""
-    console = Console(highlight=False)
+    console = _console()
+    asks = {check.id: check.asks for check in checks}
+    width = max(map(len, asks))
+    if not console.is_terminal:
 
-    def show(name: str, outcome: Outcome | None) -> None:
-        if outcome is not None:
-            console.print(f"{outcome.finding.verdict:5} {name}: {outcome.finding.seen}", markup=False)
+        def tell(name: str, outcome: Outcome | None) -> None:
+            if outcome is not None:
+                console.print(_line(outcome, width), soft_wrap=True)
 
-    yield show
+        yield tell
+        return
+    console.print(_row(width, Text("", "bold"), Text("check", "bold"), Text("what was seen", "bold"), Text("time")))
+    with console.status("starting", spinner="line") as status:
+
+        def show(name: str, outcome: Outcome | None) -> None:
+            if outcome is None:
+                status.update(Text(f"{name}: {asks[name]}"))
+            else:
+                console.print(_filled(outcome, width))
+
+        yield show
 
 
 def show(report: Report, checks: Sequence[Check]) -> None:
-    """Prints what failed, with cause and remedy."""
-    console = Console(highlight=False)
+    """Prints what failed and what deserves a look, with cause and remedy, and the run in one line."""
+    console = _console()
+    asks = {check.id: check.asks for check in checks}
     for outcome in report.outcomes:
         if outcome.finding.verdict in (Verdict.FAIL, Verdict.WARN):
-            console.print(f"\n{outcome.id}\n{outcome.finding.cause}\n{outcome.finding.remedy}", markup=False)
-    console.print(f"\n{report.verdict} in {report.seconds:.1f} s, {report.requests} requests")
+            _story(console, outcome, asks[outcome.id])
+    console.print()
+    if report.stopped:
+        _prose(console, f"{safe(report.stopped)}: only the checks above were run to their end", 0, "yellow")
+    found = verdict(report)
+    overall = "interrupted" if report.stopped and found is not Verdict.FAIL else found
+    _prose(console, f"{overall}: {summary(report)}", 0, _STYLES[found])
+
+
+def _console() -> Console:
+    """A console on standard output."""
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper):
+        out.reconfigure(errors="backslashreplace")  # a locale without a letter must not end the run
+    tty = out is not None and out.isatty()
+    live = tty and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    system = "auto" if live else None
+    return _Console(force_terminal=live, color_system=system, highlight=False, markup=False, emoji=False)  # type: ignore[arg-type]
+
+
+def _line(outcome: Outcome, width: int) -> Text:
+    seen = line(outcome.finding.seen, _SEEN)
+    return Text(f"{outcome.finding.verdict:4}  {outcome.id:{width}}  {outcome.seconds:5.2f} s  {seen}")
+
+
+def _filled(outcome: Outcome, width: int) -> Table:
+    style = _STYLES[outcome.finding.verdict]
+    seen = Text(line(outcome.finding.seen, _SEEN), "dim" if outcome.finding.verdict is Verdict.SKIP else "")
+    time = Text(f"{outcome.seconds:.2f} s")
+    return _row(width, Text(outcome.finding.verdict, style), Text(outcome.id), seen, time)
+
+
+def _row(width: int, *cells: Text) -> Table:
+    """One row of the table; every row is printed by itself, and so the widths are fixed."""
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    table.add_column(width=4)
+    table.add_column(width=width)
+    table.add_column(ratio=1)
+    table.add_column(width=7, justify="right")
+    table.add_row(*cells)
+    return table
+
+
+def _story(console: Console, outcome: Outcome, asks: str) -> None:
+    finding = outcome.finding
+    console.print()
+    title = Text.assemble((finding.verdict, _STYLES[finding.verdict]), " ", (outcome.id, "bold"), f": {asks}")
+    console.print(title, soft_wrap=True)
+    _heading(console, "What was seen")
+    for words in safe(finding.seen).split("\n"):
+        _prose(console, words, _INDENT)
+    _heading(console, "Likely cause")
+    _text(console, finding.cause)
+    _heading(console, "What to change")
+    _text(console, finding.remedy)
+    _heading(console, "More", f" {page(outcome.id)}")
+
+
+def _heading(console: Console, name: str, rest: str = "") -> None:
+    console.print(Text.assemble("  ", (f"{name}:", "bold"), rest), soft_wrap=True)
+
+
+def _text(console: Console, text: str) -> None:
+    """Prose wrapped at the terminal's width, code as it stands."""
+    for code, block in blocks(text):
+        if not code:
+            _prose(console, block, _INDENT)
+            continue
+        for words in block.split("\n"):
+            console.print(Text(f"{' ' * _INDENT}{words}", "cyan"), soft_wrap=True)
+
+
+def _prose(console: Console, words: str, indent: int, style: str = "") -> None:
+    for part in Text(words).wrap(console, max(20, console.width - indent)):
+        part.rstrip()
+        console.print(Text.assemble(" " * indent, (part.plain, style)), soft_wrap=True)

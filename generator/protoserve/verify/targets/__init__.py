@@ -10,7 +10,9 @@ from protoserve.verify.address import Address
 class Started(Protocol):
     """A server process or container of this run."""
 
-    address: Address
+    @property
+    def address(self) -> Address:
+        """Where this machine reaches it."""
 
     def ended(self) -> bool:
         """Whether it has ended by itself."""
@@ -19,7 +21,9 @@ class Started(Protocol):
         """Its exit code, where it ended, and the last lines of its log."""
 
     def listens(self) -> str | None:
-        """`127.0.0.1:PORT` where it is bound to the loopback only, so that nobody outside reaches it."""
+        """Where it listens instead of where it is asked: `127.0.0.1:PORT` for the loopback only, `0.0.0.0:N, and not on
+        port PORT` for other ports. None where that is not so, or not known.
+        """
 
     def terminate(self) -> None:
         """Sends SIGTERM, as a platform does to stop it."""

@@ -14,6 +14,7 @@ from protoserve import answers
 from protoserve.verify.address import Address, UsageError
 
 _LOG_LINES = 12
+_PATIENCE = 5.0  # seconds that a server has to end by itself when the run is over
 
 
 class ProjectServer:
@@ -35,6 +36,7 @@ class ProjectServer:
             "PORT": str(self.address.port),
             "LOG_FORMAT": "text",
         }
+        self._asked = False  # to end
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
             [str(python), "-m", f"{package}.server"],
@@ -60,6 +62,7 @@ class ProjectServer:
         return None  # what reaches it here is the loopback itself
 
     def terminate(self) -> None:
+        self._asked = True
         self._process.terminate()
 
     def wait(self, seconds: float) -> int | None:
@@ -71,7 +74,7 @@ class ProjectServer:
     def close(self) -> None:
         if self._process.poll() is None:
             self._process.terminate()
-            if self.wait(5) is None:
+            if self.wait(0 if self._asked else _PATIENCE) is None:
                 self._process.kill()
                 self._process.wait()
         self._log.close()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
+from typing import Any
 
 from protoserve.verify.checks.base import Check
+from protoserve.verify.output.text import verdict, write
 from protoserve.verify.report import Report
 
 
-def as_json(report: Report, checks: Sequence[Check]) -> None:
+def show(report: Report, checks: Sequence[Check]) -> None:
     """Prints `{"target", "verdict", "checks": [{"id", "verdict", "seen", "cause", "remedy"}]}`, and more."""
     found = [
         {
@@ -26,11 +27,16 @@ def as_json(report: Report, checks: Sequence[Check]) -> None:
     whole = {
         "target": report.target,
         "platform": report.platform,
-        "verdict": report.verdict,
+        "verdict": verdict(report),
         "requests": report.requests,
         "seconds": round(report.seconds, 3),
         "stopped": report.stopped,
         "checks": found,
     }
-    json.dump(whole, sys.stdout, indent=2, ensure_ascii=False)
-    print()
+    write(dumps(whole))
+
+
+def dumps(value: Any) -> str:
+    """JSON that people can read, without a character that they cannot see."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)

@@ -1,0 +1,86 @@
+"""Words that all forms of output share. What a server said is not trusted: it can neither move a terminal's cursor nor
+forge a line of the report."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from itertools import groupby
+from textwrap import dedent
+
+from protoserve.verify.report import Report, Verdict
+
+_COUNTED = {Verdict.FAIL: "failed", Verdict.WARN: "warned", Verdict.PASS: "passed", Verdict.SKIP: "skipped"}
+
+
+def safe(text: str) -> str:
+    """The text with every character that is no visible one (but line ends) written as its escape, such as `\\x1b`."""
+    lines = text.replace("\r\n", "\n").expandtabs(4)
+    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in lines)
+
+
+def line(text: str, most: int) -> str:
+    """The same on one line, of at most so many characters."""
+    words = " ".join(safe(text).split())
+    return words if len(words) <= most else f"{words[: most - 3]}..."
+
+
+def blocks(text: str) -> Iterator[tuple[bool, str]]:
+    """A cause or a remedy as prose, each paragraph on one line, and code (True), as it stands: what is indented."""
+    lines = safe(text).strip("\n").split("\n")
+    kinds = [bool(words[:1].isspace()) for words in lines]
+    for index, words in enumerate(lines):
+        if not words.strip():  # an empty line belongs to the code that it parts
+            kinds[index] = index > 0 and kinds[index - 1] and any(kinds[index + 1 : index + 2])
+    for code, group in groupby(zip(kinds, lines, strict=True), key=lambda pair: pair[0]):
+        found = [words.rstrip() for _, words in group]
+        if code:
+            yield True, "\n".join(found)
+            continue
+        for paragraph in "\n".join(found).split("\n\n"):
+            if words := " ".join(paragraph.split()):
+                yield False, words
+
+
+def code_of(block: str) -> str:
+    """A block of code without the indentation that it has as a whole."""
+    return dedent(block)
+
+
+def verdict(report: Report) -> Verdict:
+    """The verdict of a whole run: one that was stopped before anything failed has judged nothing."""
+    return Verdict.SKIP if report.stopped and report.verdict is not Verdict.FAIL else report.verdict
+
+
+def counts(report: Report) -> str:
+    """`1 failed, 3 passed`: how many checks have each verdict."""
+    found = [outcome.finding.verdict for outcome in report.outcomes]
+    told = [f"{found.count(kind)} {name}" for kind, name in _COUNTED.items() if kind in found]
+    return ", ".join(told) or "no check ended"
+
+
+def summary(report: Report) -> str:
+    """The run in a sentence, with its time and what it sent."""
+    how_many = f"{report.requests} request{'' if report.requests == 1 else 's'}"
+    return f"{counts(report)} in {report.seconds:.1f} s, with {how_many} sent to {line(report.target, 200)}"
+
+
+def write(text: str) -> None:
+    """Prints to standard output, as UTF-8 whatever the locale. A reader that has gone (`| head`) is no error."""
+    if sys.stdout is None:
+        return
+    data = f"{text.rstrip()}\n".encode("utf-8", "backslashreplace")
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        silence()
+
+
+def silence() -> None:
+    """From now on standard output goes nowhere: its reader has gone, and Python would say so when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

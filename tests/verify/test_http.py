@@ -1,0 +1,112 @@
+"""The HTTP side in one table, as tests/verify/test_zoo.py has it for gRPC; and what only the command line shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from protoserve import cli
+from zoo import Row, tables
+from zoo.http import LISTS, ROWS
+from zoo.process import found, free_port, running, verify
+from zoo.proto import PROTO
+
+__all__ = ["tables"]  # which brings in every server
+CHECKS = ["http-health", "http-predict"]
+
+
+@pytest.fixture
+def lists(tmp_path: Path) -> Path:
+    """An instance for --instance."""
+    file = tmp_path / "lists.json"
+    file.write_text(LISTS, encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_exactly_the_right_check_fails(row: Row, lists: Path) -> None:
+    options = [str(lists) if option == "lists" else option for option in row.options]
+    with running(row.name) as port:
+        code, report = verify("--http", f"127.0.0.1:{port}", "--platform", "vertex", "--proto", str(PROTO), *options)
+    fails, told = found(report, "fail"), report["checks"]
+    assert list(fails) == ([row.fails] if row.fails else []), told
+    assert code == (1 if row.fails else 0)
+    for words in row.words:
+        assert words.lower() in fails[str(row.fails)].lower(), told
+    assert found(report, "warn").keys() == row.warns, told
+    # What is about gRPC is no fault where the platform needs none.
+    assert "speaks HTTP only" in found(report, "skip")["reachable"]
+    assert report["requests"] < 450
+    assert report["seconds"] < 45
+
+
+def test_a_healthy_server_is_judged_quickly() -> None:
+    with running("http-healthy") as port:
+        _, report = verify("--http", f"127.0.0.1:{port}", "--platform", "vertex", "--proto", str(PROTO))
+    assert list(found(report, "pass")) == CHECKS
+    assert sum(check["seconds"] for check in report["checks"]) < 2
+
+
+def test_nothing_listens_there() -> None:
+    """As with a server that is bound to another port."""
+    with running("http-healthy"):
+        where = ("--http", f"127.0.0.1:{free_port()}", "--platform", "vertex", "--timeout", "1")
+        code, report = verify(*where, "--proto", str(PROTO))
+    assert code == 1
+    assert list(found(report, "fail")) == ["http-health"]
+    assert "nothing listens" in found(report, "fail")["http-health"]
+    assert found(report, "skip")["http-predict"].startswith("http-health failed")
+
+
+def test_beside_grpc_both_are_judged() -> None:
+    with running("sync") as port, running("http-healthy") as http:
+        code, report = verify(f"127.0.0.1:{port}", "--http", f"127.0.0.1:{http}")
+    assert code == 0, report
+    assert {"reachable", "serialization", *CHECKS} <= found(report, "pass").keys()
+
+
+def test_the_gap_where_no_http_is_named() -> None:
+    with running("sync") as port:
+        _, report = verify(f"127.0.0.1:{port}", "--platform", "vertex")
+        _, generic = verify(f"127.0.0.1:{port}")
+    assert all("--http HOST:PORT" in found(report, "skip")[check] for check in CHECKS)
+    assert not set(CHECKS) & {check["id"] for check in generic["checks"]}
+
+
+def test_routes_of_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running("http-health-elsewhere") as port:
+        monkeypatch.setenv("AIP_HEALTH_ROUTE", "/healthz")
+        code, report = verify("--http", f"127.0.0.1:{port}", "--platform", "vertex", "--proto", str(PROTO))
+    assert code == 0
+    assert "GET /healthz: 200" in found(report, "pass")["http-health"]
+
+
+def test_without_anything_to_send_health_is_still_judged() -> None:
+    with running("http-healthy") as port:
+        code, report = verify("--http", f"127.0.0.1:{port}", "--platform", "vertex")
+    assert code == 0
+    assert "http-health" in found(report, "pass")
+    assert "--instance FILE.json" in found(report, "skip")["http-predict"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--http", "nowhere"), "must be HOST:PORT"),
+        (("--http", "https://127.0.0.1:8443"), "plain HTTP"),
+        (("--http", "127.0.0.1:1", "--instance", "none.json"), "cannot be read"),
+        (("--image", "x", "--http", "127.0.0.1:1"), "target of its own"),
+        (("--image", "x", "--docker", "/no/docker"), "--docker"),
+    ],
+)
+def test_what_cannot_be_run(arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["verify", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_an_instance_that_is_no_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "instance.json"
+    file.write_text("{", encoding="utf-8")
+    assert cli.main(["verify", "--http", "127.0.0.1:1", "--instance", str(file)]) == 2
+    assert f"{file}: no JSON" in capsys.readouterr().err

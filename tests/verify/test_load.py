@@ -1,0 +1,192 @@
+"""What the checks of bad input, deadlines, sizes and concurrency judge by, apart from the servers of the zoo."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import struct_pb2
+
+from protoserve.contract.load import load, loads
+from protoserve.verify import interface
+from protoserve.verify.checks import bad_input, concurrency, deadline, message_size
+from protoserve.verify.client import Reply
+from protoserve.verify.report import Verdict
+from zoo.process import running, verify
+
+UNKNOWN, INTERNAL, INVALID = grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.INVALID_ARGUMENT
+BOUNDED = Path(__file__).parents[1] / "zoo" / "bounded"
+
+
+# Error texts as they are on the wire, whether the request parsed, and whether they show the server's inside.
+TEXTS: list[tuple[grpc.StatusCode, str, bool, bool]] = [
+    # gRPC Python
+    (UNKNOWN, "Exception calling application: list index out of range", True, True),
+    (UNKNOWN, "Exception iterating responses: 'model'", True, True),
+    (UNKNOWN, "Unexpected <class 'ZeroDivisionError'>: division by zero", True, True),
+    (INTERNAL, "Exception deserializing request!", False, False),
+    (UNKNOWN, "Unexpected <class 'google.protobuf.message.DecodeError'>: Error parsing message", False, False),
+    (INTERNAL, "Exception deserializing request!", True, False),
+    # grpc-js 1.x, server.js and server-interceptors.js
+    (UNKNOWN, "Server method handler threw error Cannot read properties of undefined (reading 'length')", True, True),
+    (INTERNAL, "Error deserializing request: index out of range: 10 + 105 > 37", False, False),
+    # by hand, in any language
+    (INTERNAL, 'Traceback (most recent call last):\n  File "/app/server.py", line 3, in Predict', True, True),
+    (INTERNAL, "Error: boom\n    at Object.predict (/srv/server.js:12:9)", True, True),
+    (UNKNOWN, "java.lang.NullPointerException: features\n\tat com.acme.Model.predict(Model.java:41)", True, True),
+    (UNKNOWN, "runtime error: index out of range [0] with length 0", True, True),
+    (INTERNAL, "KeyError: 'height'", True, True),
+    (INVALID, "cannot open /home/app/models/7.bin", True, True),
+    (UNKNOWN, "'NoneType' object has no attribute 'predict'", True, True),
+    # what callers should read
+    (INVALID, "values: must have 4 items; got 0", True, False),
+    (INVALID, "the bytes are no zoo.v1.PredictRequest", False, False),
+    (INTERNAL, "the server failed to answer this request", True, False),
+    (UNKNOWN, "Exception was thrown by handler.", True, False),  # .NET, which keeps the rest to itself
+    (grpc.StatusCode.UNIMPLEMENTED, "unknown method /zoo.v1.PredictionService/Predict", True, False),
+    (INVALID, "ValueError is what you get for n/a", True, False),
+]
+
+
+@pytest.mark.parametrize(("code", "text", "message", "leaks"), TEXTS)
+def test_what_shows_the_inside(code: grpc.StatusCode, text: str, message: bool, leaks: bool) -> None:
+    assert (bad_input.leak(Reply(code, text, (), 0.0), message) is not None) == leaks
+
+
+@pytest.mark.parametrize("size", [60, 100, 127, 128, 129, 135, 300, 16_384, 16_500, 5_000_000])
+def test_a_padded_request_has_its_size_and_says_the_same(size: int) -> None:
+    valid = struct_pb2.Value(string_value="a text").SerializeToString()
+    padded = message_size.padded(valid, size)
+    assert size - 1 <= len(padded) <= size  # a length just above 127 cannot fill each size
+    read = struct_pb2.Value.FromString(padded)
+    assert read.string_value == "a text"
+    assert message_size.padded(valid, 3) == valid
+
+
+def test_the_largest_request_is_what_clients_send() -> None:
+    contract = load(BOUNDED / "schema.yaml")
+    size = message_size.largest(contract, contract.methods[0].request)
+    request = interface.from_project(BOUNDED).methods[0].request()
+    request.height, request.weight, request.name = 1.0, 1.0, "\U0001f600" * 1000
+    request.values.extend([1.0] * 2_000_000)
+    assert size is not None
+    assert request.ByteSize() <= size <= request.ByteSize() + 100
+    fields = "{fields: [{name: text, type: string, number: 1}]}"
+    methods = f"methods: {{Predict: {{request: {fields}, response: {fields}}}}}"
+    open_ended = loads(f"package: a.v1\nservice: AService\n{methods}\n")
+    assert message_size.largest(open_ended, open_ended.methods[0].request) is None
+
+
+SIZES = {
+    "SERVER: Received message larger than max (8001110 vs. 4194304)": "4.00 MiB",  # Python, C++
+    "grpc: received message larger than max (8001110 vs. 4194304)": "4.00 MiB",  # Go
+    "gRPC message exceeds maximum size 4194304: 8001110": "4.00 MiB",  # Java
+    "Error, decoded message length too large: found 8001110 bytes, the limit is: 4194304 bytes": "4.00 MiB",  # tonic
+    "Received message exceeds the maximum configured message size.": "limit for one message is",  # .NET
+    "Received http2 header with status: 413": "limit for one message is",
+    "SERVER: Sent message larger than max (8001110 vs. 4194304)": "reply is larger",
+}
+
+
+class Scripted:
+    """A session whose server answers as `answer(path, call)` says: a status and after how many seconds."""
+
+    def __init__(self, answer: Callable[[str, int], tuple[grpc.StatusCode, float, str]]) -> None:
+        self.method = interface.from_project(BOUNDED).methods[0]
+        self.interface = interface.from_project(BOUNDED)
+        self.methods = (self.method,)
+        self.timeout, self.process = 20.0, None
+        self.replies = {self.method.path: Reply(grpc.StatusCode.OK, "", (b"",), 0.001)}
+        self.calls = 0
+        self.client = SimpleNamespace(start=self.start, call=lambda *a, **k: self.start(*a, **k).reply())
+        self._answer = answer
+
+    def left(self) -> float:
+        return 40.0
+
+    def request(self, method: Any) -> Any:
+        return SimpleNamespace(data=b"\x09\0\0\0\0\0\0\0\0")
+
+    def ask(self, method: Any, data: bytes, timeout: float) -> Reply:
+        reply: Reply = self.start(method.path, data, timeout).reply()
+        return reply
+
+    def start(self, path: str, data: bytes, timeout: float, **kind: bool) -> Any:
+        self.calls += 1
+        code, seconds, details = self._answer(path, self.calls)
+        if seconds > timeout:
+            code, seconds = grpc.StatusCode.DEADLINE_EXCEEDED, timeout
+        reply = Reply(code, details, (b"",) if code is grpc.StatusCode.OK else (), seconds)
+        until = time.monotonic() + min(seconds, 0.2)
+        return SimpleNamespace(reply=lambda: reply, done=lambda: time.monotonic() > until)
+
+
+@pytest.mark.parametrize("text", SIZES)
+def test_how_servers_refuse_a_size(text: str) -> None:
+    def answer(path: str, call: int) -> tuple[grpc.StatusCode, float, str]:
+        return (grpc.StatusCode.OK, 0.0, "") if call == 1 else (grpc.StatusCode.RESOURCE_EXHAUSTED, 0.0, text)
+
+    found = message_size.run(Scripted(answer))  # type: ignore[arg-type]
+    assert found.verdict is Verdict.FAIL
+    assert SIZES[text] in found.cause
+
+
+USUAL, LATE = 0.2, 5.0
+
+
+def after_expired(late: float, control: float, together: float) -> Any:
+    """What `deadline` says of a server whose answers to single calls, after expired ones, take so many seconds."""
+
+    def answer(path: str, call: int) -> tuple[grpc.StatusCode, float, str]:
+        if "Nothing" in path:
+            return grpc.StatusCode.UNIMPLEMENTED, control, "Method not found!"
+        expired = deadline._count(USUAL)
+        normal = call == 3 + expired
+        return grpc.StatusCode.OK, late if normal else together if call > 3 + expired + 1 else USUAL, ""
+
+    return deadline.run(Scripted(answer))  # type: ignore[arg-type]
+
+
+def test_a_late_answer_is_a_fault_only_where_calls_wait_in_a_queue() -> None:
+    assert after_expired(late=0.3, control=0.0, together=USUAL).verdict is Verdict.PASS
+    assert after_expired(late=LATE, control=0.001, together=USUAL).verdict is Verdict.FAIL
+    shared = after_expired(late=LATE, control=0.001, together=4 * USUAL)
+    assert shared.verdict is Verdict.PASS
+    assert "finishes what it began" in shared.seen
+    blocked = after_expired(late=LATE, control=1.0, together=USUAL)
+    assert blocked.verdict is Verdict.SKIP
+    assert "health-honest" in blocked.seen
+
+
+def test_floats_of_another_batch_are_the_same_and_others_are_not() -> None:
+    assert concurrency._same(0.5, 0.5001)
+    assert concurrency._same(0.0, 1e-7)
+    assert concurrency._same(float("nan"), float("nan"))
+    assert not concurrency._same(0.5, 0.51)
+    assert not concurrency._same(7, 8)
+    assert not concurrency._same("high", "low")
+    assert concurrency._same(struct.pack("<3f", 0.1, 0.2, 3), struct.pack("<3f", 0.10001, 0.2, 3))
+    assert not concurrency._same(struct.pack("<3f", 0.1, 0.2, 3), struct.pack("<3f", 0.2, 0.1, 3))
+    assert not concurrency._same(b"a picture...", b"b picture...")
+
+
+def test_answers_that_change_by_themselves_are_not_compared() -> None:
+    with running("random-answers") as port:
+        code, report = verify(f"127.0.0.1:{port}", "--only", "concurrency")
+    found = next(check for check in report["checks"] if check["id"] == "concurrency")
+    assert code == 0
+    assert "Predict: answers are not deterministic" in found["seen"]
+
+
+def test_overload_that_is_refused_is_told() -> None:
+    with running("refuses-overload") as port:
+        _, report = verify(f"127.0.0.1:{port}", "--only", "concurrency")
+    found = next(check for check in report["checks"] if check["id"] == "concurrency")
+    assert found["verdict"] == "pass"
+    assert " 0 refused" not in found["seen"]

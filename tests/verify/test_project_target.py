@@ -1,0 +1,117 @@
+"""Projects as targets: every generated one passes all checks, and whatever happens no server is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import Project, create, need, tool
+from zoo.process import found, verify
+from zoo.project import project
+
+PROTO = Path(__file__).parent.parent / "zoo" / "zoo.proto"
+
+
+def assert_passes(folder: Path) -> dict[str, Any]:
+    code, report = verify(str(folder))
+    assert not {**found(report, "fail"), **found(report, "warn")}, report["checks"]
+    assert code == 0
+    passed = found(report, "pass")
+    expected = {"reachable", "implemented", "serialization", "health-service", "health-serving", "health-honest"}
+    assert expected | {"shutdown"} <= passed.keys(), report["checks"]
+    assert "NOT_SERVING after" in passed["shutdown"]
+    assert "none lost" in passed["shutdown"]
+    return report
+
+
+def made(template: Path, folder: Path, **answers: str) -> Project:
+    need(answers["framework"])
+    new = create(template, folder, **answers)
+    new.python("train.py")
+    return new
+
+
+@pytest.mark.parametrize("schema", ["tabular", "chat"])
+def test_a_generated_project_passes_every_check(template: Path, tmp_path: Path, schema: str) -> None:
+    assert_passes(made(template, tmp_path / "it", framework="python", schema=schema).path)
+
+
+def test_the_default_project_passes_every_check(iris: Project) -> None:
+    need("sklearn")
+    report = assert_passes(iris.path)
+    assert report["seconds"] < 20
+
+
+def test_a_project_of_every_kind_of_field_passes_every_check(fraud: Project) -> None:
+    assert_passes(fraud.path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("framework", "schema"),
+    [("python", schema) for schema in ("image", "text", "embedding", "tensors")]
+    + [(framework, "tabular") for framework in ("xgboost", "lightgbm", "onnx", "pytorch")],
+)
+def test_the_other_presets_and_frameworks_pass_every_check(
+    template: Path, tmp_path: Path, framework: str, schema: str
+) -> None:
+    assert_passes(made(template, tmp_path / "it", framework=framework, schema=schema).path)
+
+
+def test_a_model_that_cannot_be_loaded_is_told_with_the_reason_in_the_log(template: Path, tmp_path: Path) -> None:
+    broken = made(template, tmp_path / "it", framework="python", schema="tabular")
+    model = broken.path / "src" / broken.package / "model.py"
+    model.write_text(model.read_text(encoding="utf-8") + "\nimport catboost_of_another_kind\n", encoding="utf-8")
+    code, report = verify(str(broken.path))
+    assert code == 1
+    fails = found(report, "fail")
+    assert list(fails) == ["reachable"], report["checks"]
+    assert "No module named 'catboost_of_another_kind'" in fails["reachable"]
+    assert "exit code 1" in fails["reachable"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_no_server_behind_and_prints_what_it_had(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """The model never loads, so that the run is interrupted while it waits for it."""
+    folder = project("loads-for-ever", tmp_path / "project")
+    command = [tool("protoserve"), "verify", str(folder), "--proto", str(PROTO), "--format", "json"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        until = time.monotonic() + 30
+        while not (servers := children(run.pid)) and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(1.5)  # until the checks wait for health
+        run.send_signal(number)
+        out, errors = run.communicate(timeout=30)
+    finally:
+        run.kill()
+    assert run.returncode == 1, errors
+    assert "Traceback" not in errors
+    report = json.loads(out)
+    assert report["stopped"] == "interrupted"
+    assert servers
+    assert not [pid for pid in servers if alive(pid)]
+
+
+def children(pid: int) -> list[int]:
+    """The servers that the process has started."""
+    command = ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    return [int(line.split()[0]) for line in lines if "zoo_project.server" in line]
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,105 @@
+"""What servers of other makes say: real texts, where they are from, and what the checks take them for."""
+
+from __future__ import annotations
+
+import pytest
+
+from protoserve.verify.checks.implemented import _NO_METHOD, _NO_SERVICE
+from protoserve.verify.checks.serialization import _ABOUT_DATA, _NO_FIELD, _SILENT, _UNREAD, _UNSENT
+from protoserve.verify.requests import lengths_in
+
+UNIMPLEMENTED = [
+    ("unknown service zoo.v1.PredictionService", "service", "grpc-go, server.go"),
+    ("Service is unimplemented.", "service", "grpc-dotnet, ServerCallHandlerFactory"),
+    ("unknown method Predict for service zoo.v1.PredictionService", "method", "grpc-go, server.go"),
+    ("method Predict not implemented", "method", "protoc-gen-go-grpc, Unimplemented...Server"),
+    ("Method not implemented!", "method", "grpcio-tools, the base class"),
+    ("Method zoo.v1.PredictionService/Predict is unimplemented", "method", "grpc-java, ServerCalls"),
+    ("Method is unimplemented.", "method", "grpc-dotnet"),
+    ("The server does not implement the method Predict", "method", "grpc-js 1.14.7, seen"),
+    ("The server does not implement the method /zoo.v1.PredictionService/Predict", None, "grpc-js 1.14.7, seen"),
+    ("Method not found!", None, "grpcio 1.85, seen"),
+    ("Method not found: zoo.v1.PredictionService/Predict", None, "grpc-java, ServerImpl"),
+    ("", None, "tonic, C++"),
+]
+
+
+@pytest.mark.parametrize(("text", "lacks", "source"), UNIMPLEMENTED, ids=[row[2] for row in UNIMPLEMENTED])
+def test_what_is_missing(text: str, lacks: str | None, source: str) -> None:
+    told = {"service": bool(_NO_SERVICE.search(text)), "method": bool(_NO_METHOD.search(text))}
+    assert [name for name, found in told.items() if found] == ([lacks] if lacks else []), source
+
+
+_AIO = "Unexpected <class 'TypeError'>: descriptor 'SerializeToString' for 'google._upb._message.Message' objects"
+BROKEN = [
+    ("Exception deserializing request!", "unread", "grpcio 1.85, seen"),
+    ("Unexpected <class 'google.protobuf.message.DecodeError'>: Error parsing message", "unread", "grpcio aio"),
+    ("Error deserializing request", "unread", "grpc-js 1.14.7, seen"),
+    ("Error deserializing request: index out of range: 3 + 10 > 4", "unread", "grpc-js with details"),
+    (
+        "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data",
+        "unread",
+        "grpc-go, server.go",
+    ),
+    ("grpc: error unmarshalling request: string field contains invalid UTF-8", "unread", "temporal's README"),
+    ("grpc: failed to unmarshal the received message: proto: cannot parse", "unread", "grpc-go, rpc_util.go"),
+    ("Invalid protobuf byte sequence", "unread", "grpc-java, ProtoLiteUtils"),
+    (
+        "failed to decode Protobuf message: CloudEvent.id: invalid wire type: Varint (expected LengthDelimited)",
+        "unread",
+        "prost, as tonic hands it on",
+    ),
+    ("Failed to serialize response!", "unsent", "grpcio 1.85, seen"),
+    (f"{_AIO} doesn't apply to a 'list' object", "unsent", "grpcio 1.85 aio, seen"),
+    ("Error serializing response", "unsent", "grpc-js 1.14.7, seen"),
+    ("Error serializing response: .zoo.v1.PredictResponse: object expected", "unsent", "protobufjs"),
+    ("grpc: error while marshaling: proto: Marshal called with nil", "unsent", "grpc-go, rpc_util.go"),
+    ("grpc: error while marshaling: string field contains invalid UTF-8", "unsent", "grpc-go, a reply"),
+    ('Exception calling application: Protocol message R has no "score" field.', "field", "protobuf for Python"),
+    ("Application error processing RPC", "silent", "grpc-java, ServerImpl"),
+    ("Exception was thrown by handler.", "silent", "grpc-dotnet"),
+    ("Unknown error", "silent", "grpc-js 1.14.7, seen"),
+    ("", "silent", "C++, tonic"),
+    ("Exception calling application: X has 1 features, but SVC is expecting 4 features as input.", "data", "sklearn"),
+    ("Exception calling application: cannot reshape array of size 1 into shape (17)", "data", "numpy"),
+    ("cannot identify image file <_io.BytesIO object at 0x7f>", "data", "Pillow"),
+    ("Exception calling application: Expecting value: line 1 column 1 (char 0)", "data", "json"),
+    ("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Got invalid dimensions for input: x", "data", "onnxruntime"),
+    ("Exception calling application: 'model'", None, "KeyError"),
+    ("Unexpected <class 'KeyError'>: 'model'", None, "KeyError, aio"),
+    ("Exception calling application: 'NoneType' object has no attribute 'predict'", None, "no model"),
+    ("no model", None, "grpc-js, an Error"),
+]
+
+
+@pytest.mark.parametrize(("text", "kind", "source"), BROKEN, ids=[f"{row[2]}-{row[1]}" for row in BROKEN])
+def test_what_broke(text: str, kind: str | None, source: str) -> None:
+    """In the order in which the check asks."""
+    kinds = {"unsent": _UNSENT, "unread": _UNREAD, "field": _NO_FIELD, "silent": _SILENT, "data": _ABOUT_DATA}
+    assert next((name for name, words in kinds.items() if words.search(text)), None) == kind, source
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["json.decoder.JSONDecodeError: Extra data", "'utf-8' codec can't decode byte 0x89: UnicodeDecodeError"],
+)
+def test_another_decoder_is_not_protobuf(text: str) -> None:
+    assert not _UNREAD.search(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("X has 1 features, but SVC is expecting 30 features as input.", 30),
+        ("values: must have 13 items", 13),
+        ("expected 4 values, got 2", 4),
+        ("Got: 1 Expected: 12", 12),
+        ("shapes (1,2) and (8,3) not aligned: 2 (dim 1) != 8 (dim 0)", 8),
+    ],
+)
+def test_the_number_that_a_server_speaks_of_is_tried_first(text: str, first: int) -> None:
+    assert lengths_in(text)[0] == first
+
+
+def test_no_number_no_length() -> None:
+    assert lengths_in("wrong, 3.14 of 1000000 times") == []

@@ -1,0 +1,407 @@
+"""Servers of the HTTP side, `/health` and `/predict`: healthy ones, and such with one fault each."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from typing import Any
+
+from google.protobuf import json_format
+from zoo_pb import zoo_pb2
+
+from zoo import Row, base, server
+
+# What `--instance lists` of a row stands for.
+LISTS = "[1, 2.5, 3]"
+PATIENCE = ("--timeout", "2")
+
+ROWS = (
+    Row("http-healthy"),
+    Row("http-one-thread"),
+    Row("http-slow-start"),
+    Row("http-lists", options=("--instance", "lists")),
+    Row("http-health-204", "http-health", ("not exactly 200",)),
+    Row("http-health-redirects", "http-health", ("redirect", "/health/")),
+    Row("http-health-400", "http-health", ("ALLOWED_HOSTS",)),
+    Row("http-health-401", "http-health", ("credentials",)),
+    Row("http-health-elsewhere", "http-health", ("no route /health", "/healthz answers 200")),
+    Row("http-health-405", "http-health", ("no GET",)),
+    Row("http-health-500", "http-health", ("exception of its own",), options=PATIENCE),
+    Row("http-never-ready", "http-health", ("never becomes so",), options=PATIENCE),
+    Row("http-silent", "http-health", ("no HTTP answer",), options=PATIENCE),
+    Row("http-that-is-grpc", "http-health", ("no HTTP/1.1",), options=PATIENCE),
+    Row("http-early", "http-health", ("as soon as the server listens",)),
+    Row("http-loads-for-ever", "http-health", ("as soon as the server listens",)),
+    Row("http-lazy", warns=frozenset({"http-health"})),
+    Row("http-busy", "http-health", ("busy predicting",)),
+    Row("http-unwell-when-busy", "http-health", ("only busy",)),
+    Row("http-predict-elsewhere", "http-predict", ("no POST /predict",)),
+    Row("http-predict-redirects", "http-predict", ("redirect",)),
+    Row("http-text", "http-predict", ("no JSON",)),
+    Row("http-list", "http-predict", ("a list",)),
+    Row("http-no-key", "http-predict", ("no `predictions` key", "results")),
+    Row("http-no-list", "http-predict", ("`predictions` is no list",)),
+    Row("http-count", "http-predict", ("number of predictions", "2 predictions for 1 instance")),
+    Row("http-first-alone", "http-predict", ("number of predictions", "1 predictions for 3 instances")),
+    Row("http-only-one", "http-predict", ("several",)),
+    Row("http-shuffled", "http-predict", ("another order",)),
+    Row("http-parameters-wanted", "http-predict", ("`parameters` mandatory",)),
+    Row("http-parameters-refused", "http-predict", ("refuses a body that has `parameters`",)),
+    Row("http-raises", "http-predict", ("raised an exception",)),
+    Row("http-gives-up", "http-predict", ("gives no answer",)),
+    Row("http-wrong-500", "http-predict", ("another type) raises an exception",)),
+    Row("http-wrong-200", "http-predict", ("looks like success",)),
+    Row("http-wrong-drops", "http-predict", ("dies or hangs",)),
+    Row("http-no-json-500", "http-predict", ("no JSON) raises an exception",)),
+    Row("http-plain-type", warns=frozenset({"http-predict"})),
+    Row("http-refuses-guess", warns=frozenset({"http-predict"})),
+    Row("http-refuses-given", "http-predict", ("should be valid",), options=("--instance", "lists")),
+)
+
+
+class Wrong(Exception):
+    """What the caller did wrong."""
+
+
+class Dropped(Exception):
+    """The connection ends without an answer."""
+
+
+class App:
+    """A healthy one; what the servers below do otherwise, they override."""
+
+    health_route = "/health"
+    predict_route = "/predict"
+    content_type = "application/json"
+    threads = True
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.busy = 0
+        self.lock = threading.Lock()
+
+    def age(self) -> float:
+        return time.monotonic() - self.began
+
+    def health(self) -> int:
+        return 200
+
+    def one(self, instance: Any) -> Any:
+        """The prediction for one instance."""
+        try:
+            request = json_format.ParseDict(instance, zoo_pb2.PredictRequest())
+        except (json_format.ParseError, TypeError, AttributeError) as error:
+            raise Wrong(str(error)) from None
+        return {"total": base.answer(request).scores[0]}
+
+    def read(self, body: bytes) -> Any:
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise Wrong(str(error)) from None
+
+    def several(self, instances: list[Any]) -> list[Any]:
+        return [self.one(instance) for instance in instances]
+
+    def reply(self, found: dict[str, Any]) -> Any:
+        if not isinstance(found, dict) or not isinstance(found.get("instances"), list):
+            raise Wrong("instances is missing")
+        return {"predictions": self.several(found["instances"])}
+
+    def predict(self, body: bytes) -> tuple[int, bytes]:
+        try:
+            return 200, json.dumps(self.reply(self.read(body))).encode()
+        except Wrong as error:
+            return 400, json.dumps({"error": str(error)}).encode()
+        except Dropped:
+            raise
+        except Exception:
+            return 500, b"Internal Server Error"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Gives requests to the app."""
+
+    app: App
+
+    def do_GET(self) -> None:
+        if self.path == self.app.health_route:
+            self.send(self.app.health(), b"")
+        else:
+            self.send(404, b"not found")
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path != self.app.predict_route:
+            self.send(404, b"not found")
+            return
+        with self.app.lock:
+            self.app.busy += 1
+        try:
+            self.send(*self.app.predict(body))
+        except Dropped:
+            self.close_connection = True
+        finally:
+            with self.app.lock:
+                self.app.busy -= 1
+
+    def send(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", self.app.content_type)
+        self.send_header("Content-Length", str(len(body)))
+        if 300 <= status < 400:
+            self.send_header("Location", self.path + "/")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def app(name: str) -> Callable[[type[App]], type[App]]:
+    """Makes a class the HTTP server of this name."""
+
+    def keep(made: type[App]) -> type[App]:
+        def run(port: int) -> None:
+            kind = ThreadingHTTPServer if made.threads else HTTPServer
+            handler = type("Bound", (Handler,), {"app": made()})
+            made_server = type("Patient", (kind,), {"request_queue_size": 128, "daemon_threads": True})
+            made_server(("0.0.0.0", port), handler).serve_forever()
+
+        server(name)(run)
+        return made
+
+    return keep
+
+
+@app("http-healthy")
+class Healthy(App):
+    pass
+
+
+@app("http-one-thread")
+class OneThread(App):
+    threads = False
+
+
+@app("http-slow-start")
+class SlowStart(App):
+    def health(self) -> int:
+        return 200 if self.age() > 2 else 503
+
+    def predict(self, body: bytes) -> tuple[int, bytes]:
+        return super().predict(body) if self.age() > 2 else (503, b"loading")
+
+
+@app("http-lists")
+class Lists(App):
+    """Of the older kind: an instance is a row of numbers, and the contract is nobody's."""
+
+    def one(self, instance: Any) -> Any:
+        if not isinstance(instance, list) or len(instance) != 3:
+            raise Wrong("an instance is 3 numbers")
+        return [value * 2 for value in instance]
+
+
+def unhealthy(status: int) -> type[App]:
+    class Unhealthy(App):
+        def health(self) -> int:
+            return status
+
+    return Unhealthy
+
+
+for _name, _status in {
+    "204": 204,
+    "redirects": 307,
+    "400": 400,
+    "401": 401,
+    "405": 405,
+    "500": 500,
+}.items():
+    app(f"http-health-{_name}")(unhealthy(_status))
+app("http-never-ready")(unhealthy(503))
+
+
+@app("http-health-elsewhere")
+class HealthElsewhere(App):
+    health_route = "/healthz"
+
+
+@app("http-early")
+class Early(App):
+    def predict(self, body: bytes) -> tuple[int, bytes]:
+        return super().predict(body) if self.age() > 2.5 else (503, b"loading")
+
+
+@app("http-loads-for-ever")
+class LoadsForEver(App):
+    def predict(self, body: bytes) -> tuple[int, bytes]:
+        return 503, b"loading"
+
+
+@app("http-lazy")
+class Lazy(App):
+    """Loads its model with the first request, while the others wait."""
+
+    loaded = False
+
+    def one(self, instance: Any) -> Any:
+        with self.lock:
+            if not self.loaded:
+                time.sleep(1.5)
+            self.loaded = True
+        return super().one(instance)
+
+
+@app("http-busy")
+class Busy(App):
+    threads = False
+
+    def one(self, instance: Any) -> Any:
+        time.sleep(1)
+        return super().one(instance)
+
+
+@app("http-unwell-when-busy")
+class UnwellWhenBusy(App):
+    def health(self) -> int:
+        return 503 if self.busy > 2 else 200
+
+    def one(self, instance: Any) -> Any:
+        time.sleep(0.1)
+        return super().one(instance)
+
+
+@app("http-predict-elsewhere")
+class PredictElsewhere(App):
+    predict_route = "/v1/models/model:predict"
+
+
+@app("http-predict-redirects")
+class PredictRedirects(App):
+    def predict(self, body: bytes) -> tuple[int, bytes]:
+        return 308, b""
+
+
+@app("http-text")
+class Text(App):
+    def predict(self, body: bytes) -> tuple[int, bytes]:
+        return 200, b"high"
+
+
+def replying(make: Callable[[list[Any]], Any]) -> type[App]:
+    class Replying(App):
+        def reply(self, found: dict[str, Any]) -> Any:
+            return make(super().reply(found)["predictions"])
+
+    return Replying
+
+
+app("http-list")(replying(lambda predictions: predictions))
+app("http-no-key")(replying(lambda predictions: {"results": predictions}))
+app("http-no-list")(replying(lambda predictions: {"predictions": predictions[0]}))
+app("http-count")(replying(lambda predictions: {"predictions": [*predictions, "low"]}))
+app("http-first-alone")(replying(lambda predictions: {"predictions": predictions[:1]}))
+app("http-shuffled")(replying(lambda predictions: {"predictions": sorted(predictions, key=str)}))
+
+
+@app("http-only-one")
+class OnlyOne(App):
+    def several(self, instances: list[Any]) -> list[Any]:
+        (instance,) = instances
+        return [self.one(instance)]
+
+
+@app("http-parameters-wanted")
+class ParametersWanted(App):
+    def reply(self, found: dict[str, Any]) -> Any:
+        if isinstance(found, dict) and "parameters" not in found:
+            raise KeyError("parameters")
+        return super().reply(found)
+
+
+@app("http-parameters-refused")
+class ParametersRefused(App):
+    def reply(self, found: dict[str, Any]) -> Any:
+        if isinstance(found, dict) and found.keys() - {"instances"}:
+            raise Wrong("extra fields not permitted")
+        return super().reply(found)
+
+
+@app("http-raises")
+class Raises(App):
+    def one(self, instance: Any) -> Any:
+        raise RuntimeError("no such column")
+
+
+@app("http-gives-up")
+class GivesUp(App):
+    def one(self, instance: Any) -> Any:
+        raise Dropped
+
+
+def wrongly(error: Callable[[], Any]) -> type[App]:
+    """What a server does that does not check what it reads."""
+
+    class Unchecked(App):
+        def one(self, instance: Any) -> Any:
+            return super().one(instance) if isinstance(instance, dict) else error()
+
+    return Unchecked
+
+
+def fail() -> Any:
+    raise TypeError("string indices must be integers")
+
+
+def drop() -> Any:
+    raise Dropped
+
+
+app("http-wrong-500")(wrongly(fail))
+app("http-wrong-200")(wrongly(lambda: {"error": "no such instance"}))
+app("http-wrong-drops")(wrongly(drop))
+
+
+@app("http-no-json-500")
+class NoJson(App):
+    def read(self, body: bytes) -> Any:
+        return json.loads(body)
+
+
+@app("http-plain-type")
+class PlainType(App):
+    content_type = "text/html; charset=utf-8"
+
+
+def refuse(instance: Any) -> Any:
+    raise Wrong("speed is missing")
+
+
+@app("http-refuses-guess")
+class RefusesGuess(App):
+    def one(self, instance: Any) -> Any:
+        return refuse(instance)
+
+
+@app("http-refuses-given")
+class RefusesGiven(RefusesGuess):
+    pass
+
+
+@server("http-silent")
+def silent(port: int) -> None:
+    listening = socket.create_server(("0.0.0.0", port))
+    held = []
+    while True:
+        held.append(listening.accept())
+
+
+@server("http-that-is-grpc")
+def that_is_grpc(port: int) -> None:
+    base.serve(port)
