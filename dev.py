@@ -68,8 +68,8 @@ def test(arguments: list[str]) -> int:
     show([str(tools / "ruff"), "check", "."], HERE)
     show([str(tools / "ruff"), "format", "--check", "."], HERE)
     show([str(tools / "python"), "-m", "mypy"], HERE)
-    # Two at a time, the tests of a file one after the other: they share what is expensive to make.
-    show([str(tools / "python"), "-m", "pytest", "-n", "2", "--dist", "loadfile", *arguments], HERE)
+    # Two at a time, the tests of a group (see tests/conftest.py) one after the other.
+    show([str(tools / "python"), "-m", "pytest", "-n", "2", "--dist", "loadgroup", *arguments], HERE)
     return 0
 
 

@@ -105,3 +105,14 @@ def fraud(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     )
     project.python("train.py")
     return project
+
+
+# Tests that share nothing: each goes to whoever has time.
+SINGLE = {"test_zoo.py", "test_any_schema.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a file stay together when several processes run them: they share what is expensive to make."""
+    for item in items:
+        if item.path.name not in SINGLE:
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))

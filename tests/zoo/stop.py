@@ -15,6 +15,7 @@ from zoo import Row, base, server
 from zoo.health import Slow
 
 SHUTDOWN = frozenset({"shutdown"})
+GRACE = ("--grace", "5")
 ROWS = (
     Row("stops-well", started=True, reflects=False),
     Row("stops-well-slow-model", started=True, reflects=False),
@@ -22,8 +23,8 @@ ROWS = (
     Row("stops-by-the-book", started=True, reflects=False, warns=SHUTDOWN),
     Row("stops-without-watch", started=True, reflects=False, warns=frozenset({"health-honest"})),
     Row("stops-as-java", started=True, reflects=False),
-    Row("ignores-sigterm", "shutdown", ("ignores SIGTERM",), started=True, reflects=False),
-    Row("never-ends", "shutdown", ("its process does not end",), started=True, reflects=False),
+    Row("ignores-sigterm", "shutdown", ("ignores SIGTERM",), started=True, reflects=False, options=GRACE),
+    Row("never-ends", "shutdown", ("its process does not end",), started=True, reflects=False, options=GRACE),
     Row("killed-by-sigterm", "shutdown", ("SIGTERM itself killed", "exit code 143"), started=True, reflects=False),
     Row("exits-with-3", "shutdown", ("exit code 3", "the tracer is closed"), started=True, reflects=False),
     Row("exits-at-once", "shutdown", ("that the server had taken", "lost"), started=True, reflects=False),

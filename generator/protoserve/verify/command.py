@@ -155,7 +155,7 @@ def _session(given: argparse.Namespace, kind: str, ends: float) -> Iterator[Sess
             stack.callback(web.close)
         client = Client(where, left)
         stack.callback(client.close)
-        session = Session(where, client, given.timeout, ends, given.platform, process, started=began)
+        session = Session(where, client, given.timeout, ends, given.platform, process, given.grace, started=began)
         session.interface, session.web = contract, web
         session.given = tuple(given.request)
         session.project = folder

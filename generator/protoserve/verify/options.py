@@ -10,6 +10,7 @@ from pathlib import Path
 PLATFORMS = ("generic", "kubernetes", "vertex")
 FORMATS = ("terminal", "json", "junit", "sarif", "markdown")
 TIMEOUT = 20.0
+GRACE = 30.0  # seconds from SIGTERM to SIGKILL, as Kubernetes gives by default
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--platform", choices=PLATFORMS, default="generic", help="whose demands to check; default: %(default)s")
     waits = "how long to wait for the server to be ready, in seconds; default: %(default)g"
     add("--timeout", type=_seconds, default=TIMEOUT, metavar="SECONDS", help=waits)
+    ends = "how long what this run started may take to end after SIGTERM, in seconds; default: %(default)g"
+    add("--grace", type=_seconds, default=GRACE, metavar="SECONDS", help=ends)
     add("--only", type=_ids, default=(), metavar="ID,ID", help="run these checks, and what they build upon")
     add("--skip", type=_ids, default=(), metavar="ID,ID", help="leave these checks out")
     add("--format", choices=FORMATS, default="terminal", help="of the report on standard output; default: %(default)s")

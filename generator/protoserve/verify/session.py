@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2
 from protoserve.verify.address import Address
 from protoserve.verify.client import Client, Reply
 from protoserve.verify.interface import Interface, Method
+from protoserve.verify.options import GRACE
 from protoserve.verify.reflection import Reflection
 from protoserve.verify.requests import Request, Requests, read
 from protoserve.verify.targets import Started
@@ -25,6 +26,7 @@ HEALTH_TIMEOUT = 2.0
 # An error of a method while health says SERVING may be the model still loading: it is asked again for so long.
 SETTLING_SECONDS = 2.0
 _POLL = 0.05  # seconds: a server that says SERVING a second too early is caught in the act
+_AGAIN = 0.25  # each attempt that fails may leave a traceback in the server's log
 _BROKEN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL)
 _LOST = re.compile(r"failed to connect|socket closed|connection reset|goaway|connection refused|broken pipe", re.I)
 
@@ -77,6 +79,7 @@ class Session:
     ends: float
     platform: str = "generic"
     process: Started | None = None  # what this run started, None for a server that ran before
+    grace: float = GRACE  # what this run started may take to end
     interface: Interface | None = None  # None until one is known
     given: tuple[str, ...] = ()  # what --request said
     project: Path | None = None  # a project with sample requests
@@ -167,7 +170,7 @@ class Session:
             loading = reply.code is grpc.StatusCode.UNAVAILABLE
             if now >= (until if loading else settled) or (early is None and not loading):
                 break  # where health never said SERVING, an error that is not UNAVAILABLE is the answer
-            time.sleep(min(_POLL, self.left()))
+            time.sleep(min(_AGAIN, self.left()))
             reply = self._first_answer()
         return reply
 

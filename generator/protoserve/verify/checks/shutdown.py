@@ -16,7 +16,6 @@ from protoserve.verify.report import Finding, failed, passed, skipped, warned
 from protoserve.verify.session import Health, Session
 from protoserve.verify.traffic import Sent, Traffic, Watch
 
-GRACE = 30.0  # seconds from SIGTERM to SIGKILL, as Kubernetes gives by default
 CALLERS = 8
 MOST_CALLS = 250  # of each caller
 _PAUSE = 0.02
@@ -40,6 +39,7 @@ _NEVER = (
 class _Stop:
     """What was seen of one stop. Times are seconds since SIGTERM."""
 
+    grace: float  # how long it may take
     code: int | None = None  # of the process; None where it never ended
     seconds: float = 0.0
     told: str = ""
@@ -64,7 +64,7 @@ def run(session: Session) -> Finding:
 def _stopped(session: Session, method: Method | None) -> _Stop:
     """Sends SIGTERM while calls are in flight and health is looked at, and tells what happens."""
     assert session.process is not None
-    stop, client = _Stop(), Client(session.address, session.left)
+    stop, client = _Stop(session.grace), Client(session.address, session.left)
     try:
         health = _Health(session, client)
         stop.watched = health.how
@@ -101,7 +101,7 @@ def _wait(
     session: Session, stop: _Stop, at: float, traffic: Traffic | None, health: _Health, method: Method | None
 ) -> None:
     assert session.process is not None
-    until = at + min(GRACE, max(1.0, session.left() - _KEPT))
+    until = at + min(session.grace, max(1.0, session.left() - _KEPT))
     while stop.code is None and time.monotonic() < until:
         stop.code = session.process.wait(0.05)
         # An open Watch would keep many servers from ending: it is closed when it has told, or nothing is answered.
@@ -264,7 +264,7 @@ def _lossy(stop: _Stop, seen: str) -> Finding:
 
 def _seen(stop: _Stop, method: Method | None) -> str:
     ended = f"runs on {stop.seconds:.0f} s" if stop.code is None else f"exit code {stop.code} {stop.seconds:.2f} s"
-    parts = [f"{ended} after SIGTERM (limit {GRACE:.0f} s)"]
+    parts = [f"{ended} after SIGTERM (limit {stop.grace:g} s)"]
     if method is None:
         parts.append("no calls in flight, since no method has answered with OK")
     else:
