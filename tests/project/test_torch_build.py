@@ -25,6 +25,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from support import ROOT, Project, create, run, scrubbed, tool
+from zoo.tls import issue
 
 PYPI, PYTORCH, COMPANY = "pypi.org", "download.pytorch.org", "index.example.com"
 LINUX = f"manylinux_2_28_{platform.machine()}"
@@ -180,11 +181,7 @@ def fill(folder: Path, requirements: Sequence[Requirement]) -> None:
 
 def certificate(folder: Path) -> Path:
     """A certificate for the hosts, of the authority in authority.pem; its key is beside it."""
-    names = ",".join(f"DNS:{host}" for host in (PYPI, PYTORCH, COMPANY))
-    issued = ["-CA", "authority.pem", "-CAkey", "authority.key", "-addext", "basicConstraints=critical,CA:FALSE"]
-    for name, options in (("authority", []), ("internet", [*issued, "-addext", f"subjectAltName={names}"])):
-        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
-        run([*command, *options, "-keyout", f"{name}.key", "-out", f"{name}.pem"], cwd=folder)
+    issue(folder, "authority", internet=(PYPI, PYTORCH, COMPANY))
     return folder / "internet.pem"
 
 

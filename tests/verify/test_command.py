@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +24,7 @@ from protoserve.verify.options import FORMATS
 from support import tool
 from zoo.process import free_port, running
 from zoo.proto import PROTO
+from zoo.tls import issue
 
 ESCAPE = "\x1b"
 SARIF = json.loads(Path(__file__).with_name("sarif-2.1.0.schema.json").read_text(encoding="utf-8"))
@@ -264,16 +264,8 @@ class TestInterrupted:
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an authority of our own, `ca.pem`, and what it signed for `model.example`, `server.pem`."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
     folder = tmp_path_factory.mktemp("certificates")
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    made = ["openssl", "req", "-x509", *key]
-    authority = ["-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem"]
-    server = ["-subj", "/CN=server", "-addext", "subjectAltName=DNS:model.example", "-CA", "ca.pem", "-CAkey", "ca.key"]
-    ends = ["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "server.key", "-out", "server.pem"]
-    for arguments in (authority, [*server, *ends]):
-        subprocess.run([*made, *arguments], cwd=folder, check=True, capture_output=True)
+    issue(folder, "ca", server=("model.example",))
     return folder
 
 

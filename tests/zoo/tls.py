@@ -6,9 +6,10 @@ import atexit
 import functools
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
+
+import trustme
 
 
 @functools.cache
@@ -21,20 +22,16 @@ def certificates() -> Path:
         return Path(given)
     folder = Path(tempfile.mkdtemp(prefix="zoo-tls-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    _openssl(folder, "req", "-x509", *_new("ca"), "-subj", "/CN=zoo", "-days", "30", "-out", "ca.pem")
-    for name, subject in (("local", "IP:127.0.0.1,DNS:localhost"), ("named", "DNS:model.test")):
-        _openssl(folder, "req", *_new(name), "-subj", "/CN=zoo", "-out", f"{name}.csr")
-        (folder / f"{name}.cnf").write_text(f"subjectAltName={subject}\n")
-        signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30")
-        _openssl(
-            folder, "x509", "-req", "-in", f"{name}.csr", *signed, "-extfile", f"{name}.cnf", "-out", f"{name}.pem"
-        )
+    issue(folder, "ca", local=("127.0.0.1", "localhost"), named=("model.test",))
     return folder
 
 
-def _new(name: str) -> tuple[str, ...]:
-    return ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key")
-
-
-def _openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+def issue(folder: Path, authority: str, **names: tuple[str, ...]) -> None:
+    """Writes `AUTHORITY.pem`, and for each name what it signed: `NAME.pem` and `NAME.key`, for these hosts."""
+    signer = trustme.CA()
+    signer.cert_pem.write_to_path(folder / f"{authority}.pem")
+    for name, hosts in names.items():
+        made = signer.issue_cert(*hosts)
+        made.private_key_pem.write_to_path(folder / f"{name}.key")
+        for part in made.cert_chain_pems:
+            part.write_to_path(folder / f"{name}.pem", append=True)
