@@ -22,7 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
         return int(given.run(given))
     except (answers.AnswersError, origin.OriginError) as error:
         print(f"protoserve: {error}", file=sys.stderr)
-        return 1
+    except KeyboardInterrupt:
+        print("protoserve: interrupted", file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:

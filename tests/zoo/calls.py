@@ -110,6 +110,7 @@ ROWS = (
     Row("no-room", "serialization", ("single caller",)),
     Row("never-ready", "serialization", ("never ready",), options=("--only", "serialization", *_QUICK)),
     # What a made-up request cannot know.
+    Row("wants-four-gives-a-dict", "serialization", ("cannot be serialized",)),
     Row("wants-four"),
     Row("wants-29-raises", options=("--only", "serialization")),  # its texts leak, which bad-input tells
     Row("refuses-guess", None, ("--request",), _ASKS),
@@ -711,6 +712,16 @@ def wants_four(port: int) -> None:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "values: wrong number")
 
     base.serve(port, checking(check))
+
+
+@server("wants-four-gives-a-dict")
+def wants_four_gives_a_dict(port: int) -> None:
+    def predict(request: Any, context: Any) -> Any:
+        if len(request.values) != 4:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "values: wrong number")
+        return {"label": "high"}
+
+    base.serve(port, predicting(predict))
 
 
 @server("wants-29-raises")

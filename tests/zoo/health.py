@@ -34,6 +34,7 @@ ROWS = (
     Row("status-unknown", "health-serving", ("status UNKNOWN",)),
     Row("serving-too-early", "health-honest", ("before Predict can answer", "UNAVAILABLE")),
     Row("serving-too-early-errors", "health-honest", ("before Predict can answer", "UNKNOWN")),
+    Row("serving-too-early-checks", "health-honest", ("before Predict can answer", "UNAVAILABLE")),
     Row("serving-never-able", "health-honest", ("before Predict can answer",), options=SHORT),
     Row("serving-a-second-early", "health-honest", ("before Predict can answer",), started=True, reflects=False),
     Row("waits-for-its-model", "health-honest", ("still loading",), started=True, reflects=False),
@@ -42,6 +43,7 @@ ROWS = (
     Row("unknown-name-raises", "health-honest", ("raises an exception for a name",)),
     Row("unknown-name-a-status", None, ("SERVICE_UNKNOWN", "wants NOT_FOUND"), warns=HONEST),
     Row("busy-workers", "health-honest", ("worker threads are busy",)),
+    Row("busy-workers", "health-honest", ("worker threads are busy",), options=("--only", "health-honest")),
     Row(
         "blocked-loop",
         "health-honest",
@@ -267,6 +269,19 @@ def serving_too_early_errors(port: int) -> None:
             raise AttributeError("'NoneType' object has no attribute 'predict'")
 
     base.serve(port, Raises(1))
+
+
+@server("serving-too-early-checks")
+def serving_too_early_checks(port: int) -> None:
+    """It looks at the request before it looks for its model."""
+
+    class Checks(Loading):
+        def Predict(self, request: Any, context: Any) -> Any:
+            if len(request.values) != 4:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, "values: wrong number")
+            return super().Predict(request, context)
+
+    base.serve(port, Checks(2))
 
 
 @server("serving-never-able")

@@ -23,6 +23,7 @@ from protoserve.verify.checks.reachable import probe
 from protoserve.verify.client import Client
 from protoserve.verify.interface import Interface
 from protoserve.verify.output import FORMATS, terminal
+from protoserve.verify.output.text import silence
 from protoserve.verify.report import Outcome, Report
 from protoserve.verify.requests import Requests, read
 from protoserve.verify.run import Step, needed, run
@@ -48,7 +49,12 @@ def main(given: argparse.Namespace) -> int:
     except UsageError as error:
         print(f"protoserve: {error}", file=sys.stderr)
         return 2
-    FORMATS[given.format](report, CHECKS)
+    try:
+        FORMATS[given.format](report, CHECKS)
+    except OSError as error:
+        silence()
+        print(f"protoserve: the report cannot be written: {error.strerror}", file=sys.stderr)
+        return 2
     return report.exit_code
 
 
@@ -227,6 +233,8 @@ def _chosen(given: argparse.Namespace, kind: str) -> list[Check]:
     known = [check.id for check in CHECKS]
     if unknown := [name for name in (*given.only, *given.skip) if name not in known]:
         raise UsageError(f"there is no check {', '.join(unknown)}; there are: {', '.join(known)}")
+    if both := [name for name in given.only if name in given.skip]:
+        raise UsageError(f"{both[0]} stands in --only and in --skip: take it out of one")
     wanted = needed(CHECKS, given.only) if given.only else known
     checks = [check for check in CHECKS if check.id in wanted and kind in check.kinds]
     if given.spec is None:

@@ -90,7 +90,9 @@ def from_files(
 def from_proto(file: Path, includes: Sequence[Path] = (), contract: Contract | None = None) -> Interface:
     """The services of a .proto file, compiled by protoc. Raises UsageError with what protoc says."""
     if not file.is_file():
-        raise UsageError(f"{file}: there is no such file")
+        raise UsageError(f"{file}: there is no such file" if not file.exists() else f"{file}: this is a folder")
+    if missing := [folder for folder in includes if not folder.is_dir()]:
+        raise UsageError(f"-I {missing[0]}: there is no such folder")
     found = _compile(file, includes)
     services = [f"{file_.package}.{s.name}".lstrip(".") for file_ in found[-1:] for s in file_.service]
     if not services:

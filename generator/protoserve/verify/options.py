@@ -23,8 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--timeout", type=_seconds, default=TIMEOUT, metavar="SECONDS", help=waits)
     ends = "how long what this run started may take to end after SIGTERM, in seconds; default: %(default)g"
     add("--grace", type=_seconds, default=GRACE, metavar="SECONDS", help=ends)
-    add("--only", type=_ids, default=(), metavar="ID,ID", help="run these checks, and what they build upon")
-    add("--skip", type=_ids, default=(), metavar="ID,ID", help="leave these checks out")
+    add(
+        "--only",
+        type=_ids,
+        action="extend",
+        default=[],
+        metavar="ID,ID",
+        help="run these checks, and what they build upon",
+    )
+    add("--skip", type=_ids, action="extend", default=[], metavar="ID,ID", help="leave these checks out")
     add("--format", choices=FORMATS, default="terminal", help="of the report on standard output; default: %(default)s")
 
     add = parser.add_argument_group("the contract", "Without these, what the server's reflection tells.").add_argument
@@ -81,4 +88,7 @@ def _seconds(text: str) -> float:
 
 
 def _ids(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise argparse.ArgumentTypeError("names no check")
+    return names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 import zlib
@@ -80,6 +81,7 @@ class Requests:
 
     def __init__(self, interface: Interface, given: Mapping[str, Request]) -> None:
         self._interface, self._given = interface, dict(given)
+        self._preferred: dict[str, Request] = {}
 
     def candidates(self, method: Method, told: list[int] | None = None) -> Iterator[Request]:
         """What to try, in order: the given request alone, else guesses that differ in how long lists are.
@@ -90,7 +92,10 @@ class Requests:
             yield self._given[method.path]
             return
         told = [] if told is None else told
-        rest, seen = list(LENGTHS), set()
+        rest, seen = list(LENGTHS), set[bytes]()
+        if (first := self._preferred.get(method.path)) is not None:
+            seen.add(first.data)
+            yield first
         while told or rest:
             length = told.pop(0) if told else rest.pop(0)
             guess = guessed(method.input, length)
@@ -101,6 +106,10 @@ class Requests:
     def settle(self, method: Method, request: Request) -> None:
         """From now on this is the request of the method: the server took it."""
         self._given[method.path] = request
+
+    def prefer(self, method: Method, request: Request) -> None:
+        """From now on this is the first candidate of the method."""
+        self._preferred[method.path] = request
 
     def of(self, method: Method) -> Request:
         """The request of the method: the one that was settled on, else the first candidate."""
@@ -151,6 +160,8 @@ def _chosen(interface: Interface, text: str, name: str, file: Path) -> Method:
 def _read(method: Method, file: Path) -> Request:
     try:
         text = file.read_text(encoding="utf-8")
+        if not isinstance(json.loads(text), dict):
+            raise UsageError(f"{file}: must be an object with the fields of {method.input.full_name}: {{...}}")
         message = json_format.Parse(text, method.request())
         return Request(message.SerializeToString(deterministic=True), str(file))
     except OSError as error:

@@ -27,7 +27,7 @@ def run(steps: Sequence[Step], left: Callable[[], float], progress: Progress, sk
     """Tells every outcome to `progress` as it comes, so that an interrupted run has told what it had.
 
     `left` gives the seconds that the run has still got, `skip` names checks to leave out. One that others build upon
-    runs all the same, and only its verdict is left out: they need what it finds, and one fault stays one verdict.
+    runs all the same, since they need what it finds; its verdict is left out.
     """
     found: dict[str, Finding] = {}
     awaited = needed([step.check for step in steps], [step.check.id for step in steps if step.check.id not in skip])
@@ -37,7 +37,7 @@ def run(steps: Sequence[Step], left: Callable[[], float], progress: Progress, sk
         started = time.monotonic()
         if check.id in skip and check.id not in awaited:
             finding = skipped(_LEFT_OUT)
-        elif (blocked := _blocked(check, found)) is not None:
+        elif (blocked := _blocked(check, found, skip)) is not None:
             finding = skipped(blocked)
         elif not left():
             finding = skipped("the time of this run is over; --only runs single checks")
@@ -73,10 +73,13 @@ def _found(step: Step) -> Finding:
         )
 
 
-def _blocked(check: Check, found: Mapping[str, Finding]) -> str | None:
-    """Why the check cannot be judged: what it builds upon failed, or could itself not be judged for such a reason."""
+def _blocked(check: Check, found: Mapping[str, Finding], skip: Collection[str]) -> str | None:
+    """Why the check cannot be judged: what it builds upon failed, or could itself not be judged for such a reason.
+
+    What somebody leaves out by --skip stands in nobody's way.
+    """
     before = found.get(check.after) if check.after is not None else None
-    if before is None:
+    if before is None or check.after in skip:
         return None
     if before.verdict is Verdict.FAIL:
         return f"{check.after} failed"

@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2
 
 from protoserve.verify.address import Address
 from protoserve.verify.client import Client, Reply
+from protoserve.verify.guessing import search
 from protoserve.verify.interface import Interface, Method
 from protoserve.verify.options import GRACE
 from protoserve.verify.reflection import Reflection
@@ -27,7 +28,7 @@ HEALTH_TIMEOUT = 2.0
 SETTLING_SECONDS = 2.0
 _POLL = 0.05  # seconds: a server that says SERVING a second too early is caught in the act
 _AGAIN = 0.25  # each attempt that fails may leave a traceback in the server's log
-_BROKEN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL)
+BROKEN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL)
 _LOST = re.compile(r"failed to connect|socket closed|connection reset|goaway|connection refused|broken pipe", re.I)
 
 
@@ -62,6 +63,7 @@ class Readiness:
     early: Reply | None = None
     answer: Reply | None = None
     answered: float = 0.0
+    waited: float = 0.0
     lied: Reply | None = None
 
     @property
@@ -126,9 +128,18 @@ class Session:
 
     def readiness(self) -> Readiness:
         """Waits, at most `timeout` seconds since the start, until health says SERVING and the methods answer."""
+        if self.reflection is None:
+            self.reflect()
         if self._readiness is None:
             self._readiness = self._wait()
         return self._readiness
+
+    def answer_all(self) -> None:
+        """Fills `replies`, once the server is ready. Raises UsageError."""
+        self.readiness()
+        for method in self.methods:
+            if method.path not in self.replies:
+                self.replies[method.path] = search(self, method)
 
     def wait_while_starting(self) -> None:
         """Waits while health says that the server still loads: one that this run started may yet end by itself."""
@@ -139,7 +150,7 @@ class Session:
             time.sleep(min(_POLL, self.left()))
 
     def _wait(self) -> Readiness:
-        found, until = Readiness(), self.started + self.timeout
+        found, until, began = Readiness(), self.started + self.timeout, time.monotonic()
         names = ("", *(self.interface.services if self.interface else ()))
         while True:
             for name in [name for name in names if name not in found.serving]:
@@ -147,31 +158,30 @@ class Session:
                 if found.last[name].status == "SERVING":
                     found.serving[name] = time.monotonic() - self.started
             if found.serving and found.early is None and self.methods:
-                found.early = self._first_answer()  # at once: this is what a platform's first caller meets
+                found.early = search(self, self.methods[0])  # at once: this is what a platform's first caller meets
             waits = any(health.waits for health in found.last.values())
             if not waits or time.monotonic() >= until or not self.left() or self._has_ended():
                 break
             time.sleep(min(_POLL, self.left()))
+        found.waited = time.monotonic() - began if any(health.status for health in found.last.values()) else 0.0
         if self.methods:
             found.answer = self._settled(found.early, until)
             found.answered = time.monotonic() - self.started
             found.lied = _lie(found)
         return found
 
-    def _first_answer(self) -> Reply:
-        return self.ask(self.methods[0], self.request(self.methods[0]).data)
-
     def _settled(self, early: Reply | None, until: float) -> Reply:
         """The first method's answer, asked for again while it may still be loading."""
         settled = min(until, time.monotonic() + SETTLING_SECONDS)
-        reply = self._first_answer() if early is None else early
-        while reply.code in _BROKEN and not lost(reply) and self.left() and not self._has_ended():
+        method = self.methods[0]
+        reply = search(self, method) if early is None else early
+        while reply.code in BROKEN and not lost(reply) and self.left() and not self._has_ended():
             now = time.monotonic()
             loading = reply.code is grpc.StatusCode.UNAVAILABLE
             if now >= (until if loading else settled) or (early is None and not loading):
                 break  # where health never said SERVING, an error that is not UNAVAILABLE is the answer
             time.sleep(min(_AGAIN, self.left()))
-            reply = self._first_answer()
+            reply = self.ask(method, self.request(method).data)
         return reply
 
     def _has_ended(self) -> bool:
@@ -183,7 +193,7 @@ def _lie(found: Readiness) -> Reply | None:
     early, answer = found.early, found.answer
     if early is None or answer is None or lost(early) or lost(answer):
         return None
-    if early.code in _BROKEN and answer.code not in _BROKEN:
+    if early.code in BROKEN and answer.code not in BROKEN:
         return early
     return answer if answer.code is grpc.StatusCode.UNAVAILABLE else None
 

@@ -222,9 +222,8 @@ def _vague(method: Method, answers: list[tuple[_Bad, Reply]]) -> Finding | None:
 def _fine(method: Method, answers: list[tuple[_Bad, Reply]]) -> Finding:
     refused = sum(not reply.ok for _, reply in answers)
     few = "; ".join(f"{bad.what}: {reply.code.name}" for bad, reply in answers[:3])
-    return passed(
-        f"{method.name}: {refused} of {len(answers)} bad requests refused ({few}), then a valid one is answered"
-    )
+    count = len(answers)
+    return passed(f"{method.name}: {count} odd requests, {refused} refused ({few}); then a valid one is answered")
 
 
 CHECK = Check("bad-input", "bad requests are refused and harm nothing", run, after="serialization")

@@ -16,8 +16,8 @@ from protoserve.verify.client import Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.reflection import Reflection
 from protoserve.verify.report import Finding, failed, passed, skipped
+from protoserve.verify.session import BROKEN, Health, Session, lost
 from protoserve.verify.session import CHECK as CHECK_PATH
-from protoserve.verify.session import Health, Session, lost
 
 _LIST = "/grpc.health.v1.Health/List"
 _BUSY = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
@@ -190,7 +190,7 @@ def _not_serving(session: Session, name: str, health: Health) -> Finding:
     what = "the server as a whole" if not name else f"the service {name}"
     answer = session.readiness().answer
     if health.status == "NOT_SERVING":
-        if answer is not None and answer.ok:
+        if answer is not None and answer.code not in BROKEN:
             cause = (
                 f"{session.methods[0].name} answers, and health still says NOT_SERVING for {what}: nothing sets it "
                 "when the model is loaded."

@@ -117,7 +117,8 @@ def _unknown(session: Session, _: Session) -> Finding:
 
 def _loaded(session: Session, prober: Session) -> Finding:
     """Whether Check answers in time while the method is saturated."""
-    method = next((m for m in session.methods if (r := session.replies.get(m.path)) is not None and r.ok), None)
+    session.answer_all()  # with --only nobody has asked yet
+    method = next((m for m in session.methods if session.replies[m.path].ok), None)
     if method is None:
         return passed("no load, since no method has answered with OK")
     slowest, count = 0.0, 0

@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import difflib
 import re
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import grpc
 
 from protoserve.verify.checks.base import Check
 from protoserve.verify.client import Reply
+from protoserve.verify.guessing import hung
 from protoserve.verify.interface import Method, own
 from protoserve.verify.report import Finding, failed, passed, skipped, warned
-from protoserve.verify.requests import lengths_in
 from protoserve.verify.session import Session, lost
 
 _NO_CONTRACT = "no contract to hold it to: the server has {why}; give --proto FILE or --project FOLDER"
-# Made-up requests are varied for so long, and while what the server says of them varies too.
-_GUESSING_SECONDS = 5.0
-_SAME_ERRORS = 4
-_GUESSABLE = (
-    grpc.StatusCode.INVALID_ARGUMENT,
-    grpc.StatusCode.OUT_OF_RANGE,
-    grpc.StatusCode.FAILED_PRECONDITION,
-    grpc.StatusCode.UNKNOWN,
-    grpc.StatusCode.INTERNAL,
-)
-_STREAM_SECONDS = 3.0
 _PROBE_SECONDS = 2.0
 _MOST_PROBES = 5
 # How servers word UNIMPLEMENTED, where the words tell more than the code: tests/verify/test_texts.py has them all.
@@ -39,14 +26,9 @@ _NO_METHOD = re.compile(
 
 
 def run(session: Session) -> Finding:
-    if session.reflection is None:
-        session.reflect()
+    session.answer_all()
     if not session.methods:
         return _without_methods(session)
-    session.readiness()
-    for method in session.methods:
-        if method.path not in session.replies:
-            session.replies[method.path] = _answer(session, method)
     missing = [m for m in session.methods if session.replies[m.path].code is grpc.StatusCode.UNIMPLEMENTED]
     elsewhere = _served_elsewhere(session, missing)
     if missing and not elsewhere:
@@ -55,52 +37,15 @@ def run(session: Session) -> Finding:
         reply = session.replies[method.path]
         if lost(reply):
             return _died(session, method, reply)
-        if _hung(session, reply):
+        if hung(session, reply):
             return _hangs(method, reply)
     if elsewhere:
         return _part(session, missing, elsewhere)
     count = len(session.methods)
-    return passed(f"{count} method{'s' * (count > 1)}: " + "; ".join(_said(session, m) for m in session.methods))
-
-
-def _answer(session: Session, method: Method) -> Reply:
-    """The answer to the first candidate that the method takes; where it takes none, to the first."""
-    assert session.requests is not None
-    first: Reply | None = None
-    told: list[int] = []
-    errors: list[str] = []
-    until = time.monotonic() + _GUESSING_SECONDS
-    for request in session.requests.candidates(method, told):
-        reply = session.ask(method, request.data)
-        if not method.gives_stream and _hung(session, reply):
-            reply = _as_stream(session, method, request.data) or reply
-        if reply.ok:
-            session.requests.settle(method, request)
-            return reply
-        if reply.code not in _GUESSABLE:
-            return reply
-        first = first or reply
-        errors.append(f"{reply.code} {reply.details}")
-        told[:] = [*lengths_in(reply.details), *told]
-        raises = reply.code in (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL)
-        if time.monotonic() > until or (raises and errors[-_SAME_ERRORS:] == errors[-1:] * _SAME_ERRORS):
-            break
-    assert first is not None
-    return first
-
-
-def _hung(session: Session, reply: Reply) -> bool:
-    """Whether no answer came in time; a server that says DEADLINE_EXCEEDED at once did answer."""
-    over = reply.code is grpc.StatusCode.DEADLINE_EXCEEDED and not reply.messages
-    return over and (reply.seconds > session.timeout / 2 or not session.left())
-
-
-def _as_stream(session: Session, method: Method, data: bytes) -> Reply | None:
-    """Several messages in answer to one call: a caller that expects one waits for ever."""
-    timeout = min(_STREAM_SECONDS, session.timeout)
-    reply = session.client.call(method.path, data, timeout, stream=method.takes_stream, many=True)
-    late = grpc.StatusCode.DEADLINE_EXCEEDED  # which is how the call that was asked for ended
-    return replace(reply, code=late) if len(reply.messages) > 1 else None
+    waited = session.readiness().waited
+    before = f"after {waited:.1f} s in which health said NOT_SERVING, " if waited > 1 else ""
+    said = "; ".join(_said(session, method) for method in session.methods)
+    return passed(f"{before}{count} method{'s' * (count > 1)}: {said}")
 
 
 def _without_methods(session: Session) -> Finding:
