@@ -111,6 +111,7 @@ def fraud(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
 SINGLE = {"test_zoo.py", "test_any_schema.py"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The tests of a file stay together when several processes run them: they share what is expensive to make."""
     for item in items:
