@@ -287,7 +287,6 @@ def silent(port: int) -> None:
         taken = []
         while True:
             taken.append(listening.accept())
-            time.sleep(0)
 
 
 def _certificate(name: str) -> tuple[bytes, bytes]:
