@@ -12,7 +12,8 @@ from protoserve import answers, origin
 from protoserve.verify import options
 
 # The questions of copier.yml, each an option of `protoserve new`.
-QUESTIONS = ("project_name", "package", "description", "framework", "port", "schema", "python_version")
+QUESTIONS = ("project_name", "package", "description", "framework", "port", "schema", "python_version", "platforms")
+SEVERAL = frozenset({"platforms"})  # those whose answer is a list
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,7 +38,12 @@ def _parser() -> argparse.ArgumentParser:
     new = commands.add_parser("new", help="create a project", description="Creates a project in a folder.")
     new.add_argument("dest", metavar="DEST", help="the folder of the project; made where it is not there")
     for name in QUESTIONS:
-        new.add_argument(f"--{name.replace('_', '-')}", help="answers the question of that name")
+        option, about = f"--{name.replace('_', '-')}", "answers the question of that name"
+        if name in SEVERAL:
+            about += ": names by comma, or the option again for each"
+            new.add_argument(option, help=about, type=answers.names, action="extend", metavar="NAME[,NAME]")
+        else:
+            new.add_argument(option, help=about)
     new.add_argument("--defaults", action="store_true", help="ask nothing: take the default of every other question")
     new.add_argument("--template", metavar="URL", help="another template than the one this protoserve came with")
     new.add_argument("--ref", metavar="REVISION", help="the template's git tag, branch or commit")

@@ -12,7 +12,8 @@ import copier
 import pytest
 import yaml
 
-from protoserve.cli import QUESTIONS
+from protoserve import answers
+from protoserve.cli import QUESTIONS, SEVERAL, main
 from protoserve.contract.presets import presets
 from protoserve.frameworks import frameworks
 from support import ROOT, create
@@ -43,6 +44,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"python_version": "3.8"}, "python_version"),
     ({"project_name": " "}, "name"),
     ({"description": "two\nlines"}, "one line"),
+    ({"platforms": ["kubernets"]}, "'kubernets' is not in ['vertex-ai', 'kubernetes']"),
+    ({"platforms": "kubernetes"}, "platforms must be a list, such as [vertex-ai, kubernetes]"),
+    ({"platforms": "vertex-ai,kubernetes"}, "platforms must be a list"),
+    ({"platforms": ""}, "platforms must be a list"),
+    ({"platforms": 5}, "platforms must be a list"),
+    ({"platforms": {"kubernetes": True}}, "platforms must be a list"),
     ({"schema": ""}, "preset"),
     ({"schema": "tabuler"}, "no preset"),
     ({"schema": "x: float64 ->"}, "a signature is"),
@@ -50,12 +57,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("answers", "said"), REFUSED, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("given", "said"), REFUSED, ids=lambda value: str(value)[:40])
 def test_a_wrong_answer_is_refused_and_leaves_nothing(
-    template: Path, tmp_path: Path, answers: dict[str, Any], said: str
+    template: Path, tmp_path: Path, given: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(Exception, match=re.escape(said)):
-        create(template, tmp_path / "new", **answers)
+        create(template, tmp_path / "new", **given)
     assert not (tmp_path / "new").exists()
 
 
@@ -103,9 +110,59 @@ def test_the_package_comes_from_the_name(template: Path, tmp_path: Path) -> None
     assert (project.path / "src" / "fraud_scores_v2" / "model.py").is_file()
 
 
+@pytest.mark.parametrize(
+    ("options", "recorded"),
+    [
+        ([], []),
+        (["--platforms", ""], []),
+        (["--platforms", "kubernetes,vertex-ai"], ["vertex-ai", "kubernetes"]),
+        (["--platforms", "kubernetes", "--platforms", "[vertex-ai]"], ["vertex-ai", "kubernetes"]),
+        (["--platforms", " kubernetes, "], ["kubernetes"]),
+    ],
+)
+def test_several_platforms_are_one_option_or_several(
+    template: Path, tmp_path: Path, options: list[str], recorded: list[str]
+) -> None:
+    project = tmp_path / "new"
+    given = ["new", str(project), "--defaults", "--template", str(template), "--framework", "python", *options]
+    assert main(given) == 0
+    assert yaml.safe_load((project / answers.FILE).read_text(encoding="utf-8"))["platforms"] == recorded
+    assert answers.names(answers.read(project)["platforms"]) == recorded
+
+
+def test_an_unknown_platform_is_told_in_one_line(
+    template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = tmp_path / "new"
+    assert main(["new", str(project), "--defaults", "--template", str(template), "--platforms", "kubernets"]) == 1
+    said = "protoserve: Invalid choice for 'platforms': 'kubernets' is not in ['vertex-ai', 'kubernetes']"
+    assert said in capsys.readouterr().err.splitlines()
+    assert not project.exists()
+
+
+@pytest.mark.parametrize("written", ["[vertex-ai, kubernetes]", "[ 'kubernetes' ]", "[]"])
+def test_copier_takes_a_list_as_text(template: Path, tmp_path: Path, written: str) -> None:
+    """As `copier copy --data` gives it, and as `answers.read` does."""
+    project = create(template, tmp_path / "new", framework="python", platforms=written)
+    recorded = yaml.safe_load((project.path / answers.FILE).read_text(encoding="utf-8"))["platforms"]
+    assert recorded == yaml.safe_load(written)
+
+
+def test_platforms_that_are_no_list_any_more_stop_what_reads_them(template: Path, tmp_path: Path) -> None:
+    """Copier would drop the answer, and remove the platforms' files in the next update."""
+    project = create(template, tmp_path / "new", framework="python")
+    recorded = project.path / answers.FILE
+    recorded.write_text(
+        recorded.read_text(encoding="utf-8").replace("platforms: []", "platforms: kubernetes"), encoding="utf-8"
+    )
+    with pytest.raises(answers.AnswersError, match=r"platforms must be a list, such as \[kubernetes\]"):
+        answers.read(project.path)
+
+
 def test_every_question_is_an_option_has_help_and_no_framework_is_forgotten() -> None:
     questions = {name: said for name, said in COPIER_YML.items() if not name.startswith("_")}
     assert tuple(questions) == QUESTIONS
+    assert {name for name, said in questions.items() if said.get("multiselect")} == SEVERAL
     assert all(said["help"] for said in questions.values())
     assert set(COPIER_YML["framework"]["choices"].values()) == set(frameworks())
     for name in presets():
