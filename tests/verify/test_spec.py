@@ -28,7 +28,7 @@ from protoserve.verify.client import Client
 from protoserve.verify.report import Outcome, Verdict
 from protoserve.verify.session import Session
 from protoserve.verify.spec import load, schema
-from protoserve.verify.spec.vertex import CONTAINER_SPEC, PROBE
+from protoserve.verify.spec.vertex_shape import CONTAINER_SPEC, PROBE
 from protoserve.verify.targets.image import Image, ImageServer
 from protoserve.verify.web import Web
 from zoo.process import found, running, verify

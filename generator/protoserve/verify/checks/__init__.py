@@ -8,7 +8,8 @@ from protoserve.verify.checks import (
     deadline,
     health,
     health_honest,
-    http,
+    http_health,
+    http_predict,
     image,
     implemented,
     message_size,
@@ -37,7 +38,7 @@ CHECKS: tuple[Check, ...] = (
     health.SERVING,
     spec.ROUTES,
     health_honest.CHECK,
-    http.HEALTH,
-    http.PREDICT,
+    http_health.CHECK,
+    http_predict.CHECK,
     shutdown.CHECK,  # the last one: there is no server after it
 )
