@@ -43,8 +43,8 @@ def check(path: Path, expected: str | None) -> None:
             logger.warning("%s was written with %s %s; installed is %s", path, distribution, version, installed)
 
 
-def load(model_path: str | None, sha256: str | None) -> dict[str, Any]:
-    """The model's methods by their names in the contract; without a path it is loaded from ARTIFACT in its module."""
+def load(model_path: str | None, sha256: str | None, platforms: list[Any]) -> dict[str, Any]:
+    """The model's methods by their names; its artifact is at the path, where a platform has it, or at ARTIFACT."""
     gc.disable()  # imports make a hundred thousand objects and next to no garbage
     module = importlib.import_module("..model", __package__)
     gc.freeze()
@@ -53,7 +53,7 @@ def load(model_path: str | None, sha256: str | None) -> dict[str, Any]:
     names = [method.attribute for method in contract.METHODS]
     if missing := [name for name in names if getattr(own, name, None) in (None, getattr(empty, name))]:
         raise LoadError(f"write {', '.join(missing)} in class Model of {module.__file__}: see contract.ModelInterface")
-    path = Path(model_path or module.ARTIFACT)
+    path = Path(model_path or next(filter(None, (it.fetch(module.ARTIFACT) for it in platforms)), module.ARTIFACT))
     check(path, sha256)
     logger.info("loading %s", path)
     model = module.Model(path)

@@ -17,7 +17,6 @@ from ..contract.checks import Method, shown
 from .errors import DROPPED, Failure, failure
 
 RUN_AHEAD = 16  # replies of a stream that may wait for a slow client
-END = object()
 
 
 @dataclass(slots=True, eq=False)
@@ -51,16 +50,16 @@ class Batcher(threading.Thread):
     def __init__(self, load: Callable[[], Any], tell: Callable[[Any], object], sizes: dict[str, int]) -> None:
         super().__init__(name="model", daemon=True)  # a model that hangs must not keep the process from ending
         self._load, self._tell, self._sizes = load, tell, sizes
-        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._queue: SimpleQueue[Sequence[Job]] = SimpleQueue()
         self._waiting: dict[str, deque[Job]] = {name: deque() for name in sizes}
         self._streams: list[Job] = []
         self._stopping = False
-        self.put = self._queue.put  # None makes the thread look at its streams: one was sent on, or is unwanted
+        self.put = self._queue.put  # () makes the thread look at its streams: one was sent on, or is unwanted
 
     def stop(self, timeout: float) -> bool:
         """Ends the thread after the step it is at; False if that takes longer than `timeout` seconds."""
         self._stopping = True
-        self.put(None)
+        self.put(())
         self.join(timeout)
         return not self.is_alive()
 
@@ -71,8 +70,8 @@ class Batcher(threading.Thread):
             busy = False
             while not self._stopping:
                 while not busy or not self._queue.empty():  # waits only when there is nothing else to do
-                    job, busy = self._queue.get(), True
-                    if job is not None:
+                    jobs, busy = self._queue.get(), True
+                    for job in jobs:
                         (self._streams if job.method.streaming else self._waiting[job.method.name]).append(job)
                 busy = self._turn()
         except BaseException as error:  # SystemExit too, or nobody would hear of it
@@ -123,7 +122,7 @@ class Batcher(threading.Thread):
                 raise Failure(*DROPPED)
             if stream.replies is None:
                 stream.replies = iter(self._model[stream.method.name](stream.request))
-            if (reply := next(stream.replies, END)) is not END:
+            for reply in stream.replies:  # the next one
                 stream.answer(stream.method.encode(reply))
                 stream.made += 1
                 return

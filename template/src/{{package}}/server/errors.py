@@ -43,8 +43,7 @@ def _invalid(error: contract.InvalidRequest) -> Failure:
             bad.field_violations.pop()
             bad.field_violations.add(description=f"and {len(error.violations) - number} more")
             break
-    lines = [f"{item.field}: {item.description}".removeprefix(": ") for item in bad.field_violations]
-    status = Status(code=grpc.StatusCode.INVALID_ARGUMENT.value[0], message=_cut("; ".join(lines), 512))
+    status = Status(code=grpc.StatusCode.INVALID_ARGUMENT.value[0], message=_cut(str(error), 512))
     status.details.add().Pack(bad)
     return Failure(grpc.StatusCode.INVALID_ARGUMENT, status.message, rpc_status.to_status(status).trailing_metadata)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module, util
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -31,6 +32,8 @@ def main() -> int:
     configure("INFO", "auto")
     try:
         settings = Settings.read(os.environ, contract.METHODS)
+        found = util.find_spec(".platforms", __package__)  # is there where a platform needs more than gRPC
+        platforms = import_module(".platforms", __package__).adapters(os.environ) if found and found.origin else []
     except ValueError as error:
         logger.critical("%s", error)
         return 1
@@ -38,14 +41,14 @@ def main() -> int:
     logger.info("%s", settings)
     loops = "uvloop" if util.find_spec("uvloop") else "asyncio"  # faster under load, and the project's choice
     with asyncio.Runner(loop_factory=import_module(loops).new_event_loop) as runner:
-        return runner.run(_run(settings))
+        return runner.run(_run(settings, platforms))
 
 
-async def _run(settings: Settings) -> int:
+async def _run(settings: Settings, platforms: list[Any]) -> int:
     _on(partial(os._exit, 0), signal.SIGTERM, signal.SIGINT)  # until there is something to lose
     loop, events = asyncio.get_running_loop(), asyncio.Queue[BaseException | None]()
     sizes = {m.name: settings.max_batch_size for m in contract.METHODS} | dict.fromkeys(settings.unbatched_methods, 1)
-    load_model = partial(load, settings.model_path, settings.model_sha256)
+    load_model = partial(load, settings.model_path, settings.model_sha256, platforms)
     batcher = Batcher(load_model, lambda error: loop.call_soon_threadsafe(events.put_nowait, error), sizes)
     servicer, health = Servicer(batcher, settings.max_in_flight, settings.log_requests), Health(contract.SERVICE)
     server = _server(servicer, health, settings.max_request_bytes)
@@ -54,7 +57,7 @@ async def _run(settings: Settings) -> int:
     except RuntimeError:
         logger.critical("cannot listen on %s, port %d: taken, or no address here", settings.host, settings.port)
         return 1
-    await server.start()
+    await asyncio.gather(server.start(), *(platform.start(servicer, health) for platform in platforms))
     logger.info("listening on %s, port %d", settings.host, port)
     batcher.start()
     code = 1
@@ -72,7 +75,7 @@ async def _run(settings: Settings) -> int:
         _on(partial(_exit, 1, "interrupted while stopping"), signal.SIGINT)
         code = await _drain(servicer, health, settings)
     health.set(serving=False, closed=True)
-    await server.stop(SETTLE_SECONDS)
+    await asyncio.gather(server.stop(SETTLE_SECONDS), *(platform.stop() for platform in platforms))
     if not batcher.stop(SETTLE_SECONDS):
         _exit(code, "the model is still computing; the process ends without it")
     return code
