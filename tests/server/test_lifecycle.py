@@ -102,7 +102,7 @@ def test_a_model_that_leaves_while_it_loads_is_a_failure(probe: Probe, tmp_path:
     assert "loading the model failed" in server.messages("CRITICAL")
 
 
-@pytest.mark.parametrize(("how", "reason"), [("raising", "Predict"), ("unfit", "Predict")])
+@pytest.mark.parametrize(("how", "reason"), [("raising", "v1.Predict"), ("unfit", "v1.Predict")])
 def test_a_model_that_cannot_answer_the_warm_up_is_never_serving(
     probe: Probe, tmp_path: Path, how: str, reason: str
 ) -> None:

@@ -228,8 +228,8 @@ IN_PYTHON = (
 def unfit(what: str) -> str:
     """The log when the warm-up finds that the model's reply does not fit."""
     return (
-        f"ERROR Predict (request warm-up): the model's reply is wrong: {what}\n"
-        "CRITICAL the warm-up request of Predict failed: the server failed to answer this request"
+        f"ERROR v1.Predict (request warm-up): the model's reply is wrong: {what}\n"
+        "CRITICAL the warm-up request of v1.Predict failed: the server failed to answer this request"
     )
 
 
@@ -259,7 +259,7 @@ MISUSES = (
         "two values where three belong, in some replies only",
         asks(VIRGINICA),
         INTERNAL,
-        "ERROR Predict (request 42): the model's reply is wrong: "
+        "ERROR v1.Predict (request 42): the model's reply is wrong: "
         "probabilities: wanted float32 of shape (3,), got float64 of shape (2,)",
         SOMETIMES,
     ),
@@ -270,9 +270,9 @@ MISUSES = (
     ),
     wrong(
         "a field of the reply is missing",
-        'ERROR Predict (request warm-up): TypeError("PredictResponse.__init__() missing 1 required keyword-only '
+        'ERROR v1.Predict (request warm-up): TypeError("PredictResponse.__init__() missing 1 required keyword-only '
         "argument: 'probabilities'\") (with its traceback)\n"
-        "CRITICAL the warm-up request of Predict failed: the server failed to answer this request",
+        "CRITICAL the warm-up request of v1.Predict failed: the server failed to answer this request",
         Edit(f", {PROBABILITIES}", ")"),
     ),
     wrong(
@@ -289,7 +289,7 @@ MISUSES = (
         "the model raises for some requests",
         asks({"petal_width": 0}),
         INTERNAL,
-        "ERROR Predict (request 42): ZeroDivisionError('float division by zero') (with its traceback)",
+        "ERROR v1.Predict (request 42): ZeroDivisionError('float division by zero') (with its traceback)",
         SOMETIMES,
     ),
     Misuse(

@@ -31,9 +31,9 @@ def test_all_wrong_settings_are_told_at_once_and_nothing_starts(probe: Probe) ->
         assert line["level"] == "CRITICAL"
         for name, value in wrong.items():
             assert f"{name} cannot " in line["message"]
-            assert ("Guess. There are: Predict, Count, Echo" if name == "UNBATCHED_METHODS" else repr(value)) in line[
-                "message"
-            ]
+            assert (
+                "Guess. There are: Predict, v1.Predict, Count, v1.Count" if name == "UNBATCHED_METHODS" else repr(value)
+            ) in line["message"]
 
 
 def test_settings_in_force_are_logged_once(probe: Probe) -> None:
@@ -69,11 +69,11 @@ def test_every_line_of_the_log_is_json(probe: Probe) -> None:
         assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", line["time"]) for line in lines)
         requests = [line for line in lines if "ms" in line]
         assert [(line["method"], line["code"]) for line in requests] == [
-            ("Predict", "OK"),
-            ("Predict", "OK"),
-            ("Predict", "INVALID_ARGUMENT"),
-            ("Predict", "INTERNAL"),
-            ("Count", "OK"),
+            ("v1.Predict", "OK"),
+            ("v1.Predict", "OK"),
+            ("v1.Predict", "INVALID_ARGUMENT"),
+            ("v1.Predict", "INTERNAL"),
+            ("v1.Count", "OK"),
         ]
         assert requests[0]["request_id"] == "from-the-caller"
         made = [line["request_id"] for line in requests[1:]]

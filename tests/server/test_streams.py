@@ -55,7 +55,7 @@ def test_a_failing_stream_ends_after_its_good_replies(
     if text is None:
         assert violations(error) == [("mode", "is not sold here")]
     else:
-        server.log.wait(lambda line: text in line["message"] and line["method"] == "Count")
+        server.log.wait(lambda line: text in line["message"] and line["method"] == "v1.Count")
     if mode != "no iterator":
         server.told.wait(lambda line: line == {"closed": mode})
 

@@ -27,7 +27,7 @@ def package_init(contract: Contract) -> str:
     exported |= {message.name for message in contract.all_messages()} | {enum.name for enum in contract.enums}
     for message in _top_level(contract):
         exported |= {f"{verb}_{names.snake(message.name)}" for verb in ("decode", "encode")}
-    shared = ("InvalidReply", "InvalidRequest", "Json", "Method", "Violation")
+    shared = ("InvalidReply", "InvalidRequest", "Json", "Method", "Retired", "Violation")
     listed = sorted(exported | set(shared))
     return "\n".join(
         [
@@ -214,7 +214,7 @@ def _methods(contract: Contract) -> Iterator[str]:
     for method in contract.methods:
         request, response = names.snake(method.request.name), names.snake(method.response.name)
         yield "checks.Method("
-        yield f'name="{method.name}", attribute="{names.snake(method.name)}",'
+        yield f'name="{method.name}", version="{contract.version}", attribute="{names.snake(method.name)}",'
         yield f'path="/{contract.package}.{contract.service}/{method.name}", streaming={method.streaming},'
         yield f"decode=decode_{request}, encode=encode_{response}, sample=sample_{request},"
         yield f"max_request_bytes={limits.largest(contract, method.request)},"

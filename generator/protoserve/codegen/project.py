@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from protoserve.codegen import module, proto, samples, stubs
+from protoserve.codegen import module, proto, samples, served, stubs
 from protoserve.codegen.formatting import format_python
 from protoserve.contract import jsonschema, names
 from protoserve.contract.errors import Problem, SchemaError
@@ -89,6 +89,7 @@ def _texts(contract: Contract, package: str) -> Iterator[tuple[str, str]]:
     yield f"proto/{proto.path_of(contract)}", proto.render(contract)
     yield f"src/{package}/contract/__init__.py", module.package_init(contract)
     yield f"src/{package}/contract/checks.py", module.support()
+    yield f"src/{package}/contract/served.py", served.render([contract])
     yield f"src/{package}/contract/{contract.version}.py", module.render(contract, package)
     for method in contract.methods:
         yield f"tests/requests/{method.name}.json", samples.as_json(contract, method.request)

@@ -53,22 +53,29 @@ class InvalidRequest(ValueError):
 
 
 class InvalidReply(TypeError):
-    """The model broke the contract: INTERNAL for the caller, this text for the log."""
+    """The model broke the contract: INTERNAL for the caller, this text for the log. `subject` is what is wrong."""
 
-    def __init__(self, field: str, wanted: str, got: str) -> None:
-        self.field, self.wanted, self.got = field, wanted, got
+    def __init__(self, field: str, wanted: str, got: str, *, subject: str = "the model's reply") -> None:
+        self.field, self.wanted, self.got, self.subject = field, wanted, got, subject
         super().__init__(f"{field}: wanted {wanted}, got {got}")
+
+
+class Retired(NotImplementedError):
+    """For an older version's method that nothing answers any more: UNIMPLEMENTED, with this text for its callers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One method of the service, as the server sees it: bytes in, typed values for the model, bytes out.
+    """One method of one version of the service, as the server sees it: bytes in, typed values for the model, bytes out.
 
     `decode` raises InvalidRequest, `encode` InvalidReply. `sample` makes the bytes of one valid request.
-    `max_request_bytes` is the largest request that the contract allows, None where it sets no bound.
+    `max_request_bytes` is the largest request that the contract allows, None where it sets no bound. `attribute` is
+    the model's method; `answer`, where an older version sets it, makes from the model what answers in its place.
+    `retired` says that the newest version has no such method.
     """
 
     name: str
+    version: str
     attribute: str
     path: str
     streaming: bool
@@ -76,6 +83,32 @@ class Method:
     encode: Callable[[object], bytes]
     sample: Callable[[], bytes]
     max_request_bytes: int | None
+    answer: Callable[[Any], Callable[[Any], Any]] | None = None
+    retired: bool = False
+
+    @property
+    def label(self) -> str:
+        """The name with the version, `v1.Predict`."""
+        return f"{self.version}.{self.name}"
+
+    @property
+    def names(self) -> set[str]:
+        """What settings and commands call it: `Predict`, which is the other versions' too, or `v1.Predict`."""
+        return {self.name, self.label}
+
+    @property
+    def message_bytes(self) -> int:
+        """What a server must let in: without a bound 32 MiB, else a sixteenth more, for longer encodings of the same.
+
+        gRPC counts bytes in an int32.
+        """
+        most = self.max_request_bytes
+        return 32 * 2**20 if most is None else min(most + most // 16, 2**31 - 1)
+
+    def bind(self, model: Any) -> Callable[[Any], Any]:
+        """What the server calls with a batch of requests, or with one where the reply is a stream."""
+        bound: Callable[[Any], Any] = self.answer(model) if self.answer else getattr(model, self.attribute)
+        return bound
 
 
 class Violations:
@@ -97,6 +130,16 @@ class Violations:
         if self.found:
             first, *others = self.found
             raise InvalidRequest(first.description, field=first.field, others=others)
+
+
+def missing(module: Any, interface: type, methods: Iterable[Method]) -> list[str]:
+    """What the class Model of the author's module lacks of the interface."""
+    own = getattr(module, "Model", None)
+    names = [method.attribute for method in methods]
+    # What is inherited from the interface returns None.
+    lacking = [name for name in names if getattr(own, name, None) in (None, getattr(interface, name))]
+    where = f"in class Model of {module.__file__}: see contract.ModelInterface"
+    return [f"write {', '.join(lacking)} {where}"] if lacking else []
 
 
 def join_packages(*parents: str) -> None:

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .. import contract
+from ..contract import served
 from .logs import logger
 
 
@@ -44,20 +44,18 @@ def check(path: Path, expected: str | None) -> None:
 
 
 def load(model_path: str | None, sha256: str | None, platforms: list[Any]) -> dict[str, Any]:
-    """The model's methods by their names; its artifact is at the path, where a platform has it, or at ARTIFACT."""
+    """What answers each method, by its path; the artifact is at the path, where a platform has it, or at ARTIFACT."""
     gc.disable()  # imports make a hundred thousand objects and next to no garbage
     module = importlib.import_module("..model", __package__)
     gc.freeze()
     gc.enable()
-    own, empty = getattr(module, "Model", None), contract.ModelInterface  # whose methods, when inherited, return None
-    names = [method.attribute for method in contract.METHODS]
-    if missing := [name for name in names if getattr(own, name, None) in (None, getattr(empty, name))]:
-        raise LoadError(f"write {', '.join(missing)} in class Model of {module.__file__}: see contract.ModelInterface")
+    if missing := served.missing(module):
+        raise LoadError(missing)
     path = Path(model_path or next(filter(None, (it.fetch(module.ARTIFACT) for it in platforms)), module.ARTIFACT))
     check(path, sha256)
     logger.info("loading %s", path)
     model = module.Model(path)
-    return {method.name: getattr(model, method.attribute) for method in contract.METHODS}
+    return {method.path: method.bind(model) for method in served.METHODS}
 
 
 def _sha256(path: Path) -> str:

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
-from .. import contract
-from ..contract.checks import Method, shown
+from ..contract.checks import InvalidReply, Method, shown
 from .errors import DROPPED, Failure, failure
 
 RUN_AHEAD = 16  # replies of a stream that may wait for a slow client
@@ -41,17 +40,17 @@ class Job:
         return self.cancelled or time.monotonic() > self.deadline
 
     def failure(self, error: BaseException) -> Failure:
-        return failure(error, self.method.name, self.request_id)
+        return failure(error, self.method.label, self.request_id)
 
 
 class Batcher(threading.Thread):
-    """Computes jobs, at most `sizes` of a method at once; tells None when the model is loaded, or what went wrong."""
+    """Computes jobs, at most `sizes` of a path at once; tells None when the model is loaded, or what went wrong."""
 
     def __init__(self, load: Callable[[], Any], tell: Callable[[Any], object], sizes: dict[str, int]) -> None:
         super().__init__(name="model", daemon=True)  # a model that hangs must not keep the process from ending
         self._load, self._tell, self._sizes = load, tell, sizes
         self._queue: SimpleQueue[Sequence[Job]] = SimpleQueue()
-        self._waiting: dict[str, deque[Job]] = {name: deque() for name in sizes}
+        self._waiting: dict[str, deque[Job]] = {path: deque() for path in sizes}
         self._streams: list[Job] = []
         self._stopping = False
         self.put = self._queue.put  # () makes the thread look at its streams: one was sent on, or is unwanted
@@ -72,22 +71,22 @@ class Batcher(threading.Thread):
                 while not busy or not self._queue.empty():  # waits only when there is nothing else to do
                     jobs, busy = self._queue.get(), True
                     for job in jobs:
-                        (self._streams if job.method.streaming else self._waiting[job.method.name]).append(job)
+                        (self._streams if job.method.streaming else self._waiting[job.method.path]).append(job)
                 busy = self._turn()
         except BaseException as error:  # SystemExit too, or nobody would hear of it
             self._tell(error)
 
     def _turn(self) -> bool:
         """One batch of every method and one reply of every stream; False when there was nothing to do."""
-        batches = {name: jobs for name, jobs in self._waiting.items() if jobs}
-        for name, jobs in batches.items():
-            self._compute(name, [jobs.popleft() for _ in range(min(self._sizes[name], len(jobs)))])
+        batches = {path: jobs for path, jobs in self._waiting.items() if jobs}
+        for path, jobs in batches.items():
+            self._compute(path, [jobs.popleft() for _ in range(min(self._sizes[path], len(jobs)))])
         streams = [job for job in self._streams if job.made - job.sent < RUN_AHEAD or job.unwanted()]
         for job in streams:
             self._advance(job)
         return bool(batches or streams)
 
-    def _compute(self, name: str, jobs: list[Job]) -> None:
+    def _compute(self, path: str, jobs: list[Job]) -> None:
         """Answers `jobs` of one method. A batch that fails is halved, until the request at fault fails alone."""
         batches = [jobs]
         while batches:
@@ -96,7 +95,7 @@ class Batcher(threading.Thread):
                 jobs.remove(job)
                 job.answer(Failure(*DROPPED))
             try:
-                replies = self._model[name]([job.request for job in jobs]) if jobs else []
+                replies = self._model[path]([job.request for job in jobs]) if jobs else []
                 fits = isinstance(replies, Sequence) and len(replies) == len(jobs)
             except BaseException as error:  # SystemExit too: whatever a model raises concerns its requests alone
                 if half := len(jobs) // 2:
@@ -108,7 +107,7 @@ class Batcher(threading.Thread):
             for index, job in enumerate(jobs):
                 try:
                     if not fits:
-                        raise contract.InvalidReply("reply", wanted, shown(replies))
+                        raise InvalidReply("reply", wanted, shown(replies))
                     outcome: bytes | Failure = job.method.encode(replies[index])
                 except BaseException as error:
                     outcome = job.failure(error)
@@ -121,7 +120,7 @@ class Batcher(threading.Thread):
             if stream.unwanted():
                 raise Failure(*DROPPED)
             if stream.replies is None:
-                stream.replies = iter(self._model[stream.method.name](stream.request))
+                stream.replies = iter(self._model[stream.method.path](stream.request))
             for reply in stream.replies:  # the next one
                 stream.answer(stream.method.encode(reply))
                 stream.made += 1

@@ -25,9 +25,11 @@ def failure(error: BaseException, method: str, request_id: str) -> Failure:
         return error
     if isinstance(error, contract.InvalidRequest):
         return _invalid(error)
+    if isinstance(error, contract.Retired):
+        return Failure(grpc.StatusCode.UNIMPLEMENTED, str(error))
     extra = {"method": method, "request_id": request_id}
     if isinstance(error, contract.InvalidReply):
-        logger.error("%s (request %s): the model's reply is wrong: %s", method, request_id, error, extra=extra)
+        logger.error("%s (request %s): %s is wrong: %s", method, request_id, error.subject, error, extra=extra)
     else:
         logger.error("%s (request %s): %r", method, request_id, error, exc_info=error, extra=extra)
     return Failure(grpc.StatusCode.INTERNAL, "the server failed to answer this request")

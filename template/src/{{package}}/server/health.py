@@ -1,6 +1,6 @@
 """grpc.health.v1, the states that platforms ask for.
 
-`""` and the service's name are SERVING when the model can answer. `liveness` is SERVING while the process lives: a
+`""` and the services' names are SERVING when the model can answer. `liveness` is SERVING while the process lives: a
 probe that restarts the container must ask for that, since on the others it would kill a server that still loads.
 """
 
@@ -14,11 +14,11 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 
 class Health(health_pb2_grpc.HealthServicer):
-    """Health of the server as a whole and of `service`; NOT_SERVING until `set` says otherwise."""
+    """Health of the server as a whole and of `services`; NOT_SERVING until `set` says otherwise."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, *services: str) -> None:
         self._states: dict[str, int] = {"liveness": HealthCheckResponse.SERVING}
-        self._names, self._closed, self._changed = ("", service), False, asyncio.Event()
+        self._names, self._closed, self._changed = ("", *services), False, asyncio.Event()
         self.set(serving=False)
 
     def set(self, *, serving: bool, closed: bool = False) -> None:

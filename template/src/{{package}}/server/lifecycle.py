@@ -15,7 +15,7 @@ import grpc
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from .. import contract
+from ..contract import served
 from .artifact import LoadError, load
 from .batcher import Batcher
 from .errors import Failure
@@ -31,7 +31,7 @@ def main() -> int:
     """Runs the server; returns 0 when a signal ended it and no answer was lost, 1 when that or its start failed."""
     configure("INFO", "auto")
     try:
-        settings = Settings.read(os.environ, contract.METHODS)
+        settings = Settings.read(os.environ, served.METHODS)
         found = util.find_spec(".platforms", __package__)  # is there where a platform needs more than gRPC
         platforms = import_module(".platforms", __package__).adapters(os.environ) if found and found.origin else []
     except ValueError as error:
@@ -47,10 +47,10 @@ def main() -> int:
 async def _run(settings: Settings, platforms: list[Any]) -> int:
     _on(partial(os._exit, 0), signal.SIGTERM, signal.SIGINT)  # until there is something to lose
     loop, events = asyncio.get_running_loop(), asyncio.Queue[BaseException | None]()
-    sizes = {m.name: settings.max_batch_size for m in contract.METHODS} | dict.fromkeys(settings.unbatched_methods, 1)
+    sizes = {m.path: 1 if m.names & {*settings.unbatched_methods} else settings.max_batch_size for m in served.METHODS}
     load_model = partial(load, settings.model_path, settings.model_sha256, platforms)
     batcher = Batcher(load_model, lambda error: loop.call_soon_threadsafe(events.put_nowait, error), sizes)
-    servicer, health = Servicer(batcher, settings.max_in_flight, settings.log_requests), Health(contract.SERVICE)
+    servicer, health = Servicer(batcher, settings.max_in_flight, settings.log_requests), Health(*served.SERVICES)
     server = _server(servicer, health, settings.max_request_bytes)
     try:
         port = server.add_insecure_port(f"{settings.host}:{settings.port}")
@@ -68,7 +68,7 @@ async def _run(settings: Settings, platforms: list[Any]) -> int:
         _on(partial(events.put_nowait, None), signal.SIGTERM, signal.SIGINT)
         servicer.refusal = None
         health.set(serving=True)
-        logger.info("serving %s", contract.SERVICE)
+        logger.info("serving %s", ", ".join(served.SERVICES))
         if error := await events.get():
             _exit(1, f"the model's thread broke: {error!r}")  # a server that cannot answer must not look alive
         _on(lambda: None, signal.SIGTERM)  # timeout(1) and some supervisors send it twice
@@ -84,9 +84,9 @@ async def _run(settings: Settings, platforms: list[Any]) -> int:
 def _server(servicer: Servicer, health: Health, max_request_bytes: int) -> grpc.aio.Server:
     sizes = [("grpc.max_receive_message_length", max_request_bytes), ("grpc.max_send_message_length", -1)]
     server = grpc.aio.server(options=[*sizes, ("grpc.so_reuseport", 0)])  # no second server on the same port
-    server.add_generic_rpc_handlers((servicer.handler(),))
+    server.add_generic_rpc_handlers(servicer.handlers())
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    reflection.enable_server_reflection((contract.SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
+    reflection.enable_server_reflection((*served.SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
     return server
 
 
@@ -96,9 +96,13 @@ async def _is_ready(error: BaseException | None, servicer: Servicer) -> bool:
     try:
         if error is not None:
             raise error
-        for method in contract.METHODS:
-            step = f"the warm-up request of {method.name}"
-            await servicer.warm_up(method)
+        for method in served.METHODS:
+            step = f"the warm-up request of {method.label}"
+            try:
+                await servicer.warm_up(method)
+            except Failure as why:
+                if not method.retired or why.code is not grpc.StatusCode.UNIMPLEMENTED:
+                    raise
     except BaseException as reason:
         logger.critical("%s failed: %s", step, reason, exc_info=not isinstance(reason, LoadError | Failure))
         return False

@@ -12,8 +12,7 @@ from typing import Any
 
 import grpc
 
-from .. import contract
-from ..contract.checks import Method
+from ..contract import served
 from .batcher import Batcher, Job
 from .errors import Failure, failure
 from .logs import logger
@@ -29,13 +28,14 @@ class Servicer:
         self.batcher, self._max_in_flight, self._log_requests = batcher, max_in_flight, log_requests
         self.new_ids = map(f"{os.urandom(4).hex()}-{{}}".format, itertools.count(1))
 
-    def handler(self) -> grpc.GenericRpcHandler:
+    def handlers(self) -> list[grpc.GenericRpcHandler]:
         """The methods, without (de)serializers: for bytes that are no message gRPC would answer UNKNOWN."""
-        make = {True: grpc.unary_stream_rpc_method_handler, False: grpc.unary_unary_rpc_method_handler}
-        handlers: Any = {m.name: make[m.streaming](partial(self._call, m)) for m in contract.METHODS}
-        return grpc.method_handlers_generic_handler(contract.SERVICE, handlers)
+        make: Any = {True: grpc.unary_stream_rpc_method_handler, False: grpc.unary_unary_rpc_method_handler}
+        rpcs = {m.path: make[m.streaming](partial(self._call, m)) for m in served.METHODS}
+        bind = grpc.method_handlers_generic_handler
+        return [bind(name, {m.name: rpcs[m.path] for m in methods}) for name, methods in served.SERVICES.items()]
 
-    async def warm_up(self, method: Method) -> None:
+    async def warm_up(self, method: served.Method) -> None:
         """Takes a sample request through the whole path (of a stream, three replies); raises Failure if that fails."""
         job = Job(method, method.decode(method.sample()), "warm-up", math.inf)
         async with aclosing(self._replies(job)) as replies:
@@ -57,7 +57,7 @@ class Servicer:
         finally:
             self.calls -= 1
 
-    async def _call(self, method: Method, data: bytes, context: Any) -> bytes | None:
+    async def _call(self, method: served.Method, data: bytes, context: Any) -> bytes | None:
         """A call from its bytes to its end: returns the reply's bytes (a stream writes them), or aborts."""
         started = time.perf_counter()
         given = (str(value)[:128] for key, value in context.invocation_metadata() if key == "x-request-id")
@@ -76,14 +76,14 @@ class Servicer:
                         await context.write(reply)
             code = grpc.StatusCode.OK
         except Exception as error:
-            why = failure(error, method.name, request_id)
+            why = failure(error, method.label, request_id)
             code = why.code
             await context.abort(code, why.details, why.metadata)
         finally:
             if self._log_requests:
                 ms = (time.perf_counter() - started) * 1000
-                extra = {"method": method.name, "code": code.name, "ms": round(ms, 2), "request_id": request_id}
-                logger.info("%s (request %s): %s, %.2f ms", method.name, request_id, code.name, ms, extra=extra)
+                extra = {"method": method.label, "code": code.name, "ms": round(ms, 2), "request_id": request_id}
+                logger.info("%s (request %s): %s, %.2f ms", method.label, request_id, code.name, ms, extra=extra)
         return None
 
     async def _replies(self, job: Job) -> AsyncGenerator[bytes, None]:

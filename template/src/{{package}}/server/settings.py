@@ -51,9 +51,7 @@ class Settings:
     @classmethod
     def read(cls, environ: Mapping[str, str], methods: Sequence[Method]) -> Self:
         """The settings in `environ`; raises ValueError, which says all that is wrong with them."""
-        # Without a bound by the contract 32 MiB; with one a sixteenth more, for longer encodings of the same values.
-        bounds = [32 * MIB if (most := method.max_request_bytes) is None else most + most // 16 for method in methods]
-        values: dict[str, Any] = {"max_request_bytes": min(max(4 * MIB, *bounds), LARGEST_MESSAGE)}
+        values: dict[str, Any] = {"max_request_bytes": max(4 * MIB, *(method.message_bytes for method in methods))}
         problems = []
         for item in fields(cls):
             if text := environ.get(item.name.upper(), "").strip():
@@ -64,7 +62,7 @@ class Settings:
                     values[item.name] = value
                 except ValueError:
                     problems.append(f"{item.name.upper()} cannot be {text!r}. It is: {item.metadata['meaning']}")
-        known = [method.name for method in methods]
+        known = dict.fromkeys(name for method in methods for name in sorted(method.names))
         if unknown := sorted(set(values.get("unbatched_methods", ())).difference(known)):
             problems.append(f"UNBATCHED_METHODS cannot have {', '.join(unknown)}. There are: {', '.join(known)}")
         if problems:
