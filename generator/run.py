@@ -2,6 +2,7 @@
 
     python generator/run.py create --package iris --framework sklearn --schema tabular     (in a new project)
     python generator/run.py generate PROJECT [--check]
+    python generator/run.py after-update --package iris                                     (in an updated project)
 
 Standard library only. It takes the running interpreter if that holds what the generator needs, the tools that write
 into projects at exactly their pinned versions; else uv, with the hashed requirements; else it says what to install.
@@ -26,6 +27,10 @@ OLDEST = (3, 11)
 
 
 def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["after-update"]:
+        if not carry(arguments[1].removeprefix("--package=")):
+            return 1
+        arguments = ["generate"]
     lacking = missing(arguments[:1] == ["create"])
     if not lacking:
         sys.path.insert(0, str(HERE))
@@ -38,6 +43,22 @@ def main(arguments: list[str]) -> int:
     wanting = ", ".join(lacking)
     print(f"protoserve: the generator cannot run here, for want of {wanting}: {remedy(lacking)}", file=sys.stderr)
     return 1
+
+
+def carry(package: str) -> bool:
+    """What only the interpreter of Copier can do: render the version that the project had. False where it failed."""
+    sys.path.insert(0, str(HERE))
+    from protoserve.carry import CarryError
+    from protoserve.carry import carry as carry_over
+
+    try:
+        told = carry_over(Path(), HERE.parent, package)
+    except (CarryError, OSError) as error:
+        print(f"protoserve: edits of renamed files cannot be carried over: {error}", file=sys.stderr)
+        return False
+    for line in told:
+        print(f"protoserve: {line}", file=sys.stderr)
+    return True
 
 
 def remedy(lacking: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -24,6 +25,11 @@ def read(project: Path) -> dict[str, str]:
 
     A list is `[a, b]`: Copier takes it so as data, and `names` gives its parts.
     """
+    return {name: _text(value) for name, value in load(project).items()}
+
+
+def load(project: Path) -> dict[str, Any]:
+    """All answers as they are in the file, with Copier's own; raises AnswersError."""
     path = project / FILE
     try:
         found = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
@@ -36,7 +42,7 @@ def read(project: Path) -> dict[str, str]:
     if not isinstance(found.get("platforms", []), list):
         # An update would take a wrong answer for none, and remove the platforms' files.
         raise AnswersError(f"{path}: platforms must be a list, such as [kubernetes]: restore it from git")
-    return {str(key): _text(value) for key, value in found.items()}
+    return {str(key): value for key, value in found.items()}
 
 
 def _text(value: object) -> str:

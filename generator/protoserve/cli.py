@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from protoserve import answers, origin
+from protoserve.status import options as status_options
 from protoserve.verify import options
 
 # The questions of copier.yml, each an option of `protoserve new`.
@@ -67,12 +68,59 @@ def _parser() -> argparse.ArgumentParser:
     )
     options.add_arguments(verify)
     verify.set_defaults(run=_verify)
+
+    update = commands.add_parser(
+        "update",
+        help="bring a project to another version of its template",
+        description="Merges what changed in the template into a project: all of it, or nothing. Exit code 0: done; "
+        "3: done, with conflicts in the files that are named; 1: refused or failed, the project is as it was.",
+    )
+    update.add_argument("project", metavar="PROJECT", nargs="?", type=Path, default=Path(), help="default: here")
+    update.add_argument(
+        "--to",
+        metavar="REV",
+        help="a tag, branch or commit of the template; latest: its newest tag, which is the default without --set",
+    )
+    update.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="another answer to a question; without --to the version of the template stays",
+    )
+    update.add_argument("--dry-run", action="store_true", help="change nothing, and print the diff")
+    update.add_argument("--smoke", action="store_true", help="run the project's check and smoke; undone if they fail")
+    update.add_argument(
+        "--format", choices=("markdown", "json"), default="markdown", help="of the summary; default: %(default)s"
+    )
+    update.set_defaults(run=_update)
+
+    status = commands.add_parser(
+        "status",
+        help="say how a project stands to its template, answers and schema",
+        description="Looks at a project and writes nothing. Exit code 0: what counts is as it should be; 1: something "
+        "needs doing; 2: it could not be found out.",
+    )
+    status_options.add_arguments(status)
+    status.set_defaults(run=_status)
     return parser
 
 
 def _verify(given: argparse.Namespace) -> int:
     # gRPC, too, takes its time to import.
     from protoserve.verify.command import main
+
+    return main(given)
+
+
+def _update(given: argparse.Namespace) -> int:
+    from protoserve.update.command import main
+
+    return main(given)
+
+
+def _status(given: argparse.Namespace) -> int:
+    from protoserve.status.command import main
 
     return main(given)
 

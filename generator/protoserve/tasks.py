@@ -29,12 +29,13 @@ def main(arguments: list[str] | None = None) -> int:
     before = commands.add_parser("before-update", help="refuse an update that could not end well")
     before.add_argument("--package", default="")
     before.add_argument("--framework", default="")
+    before.add_argument("--schema", default="")
     given = parser.parse_args(arguments)
     try:
         if given.command == "create":
             return create(Path(), given.package, given.framework, given.schema)
         if given.command == "before-update":
-            return before_update(Path(), package=given.package, framework=given.framework)
+            return before_update(Path(), package=given.package, framework=given.framework, schema=given.schema)
         return generate(given.project, check=given.check)
     except SchemaError as error:
         print(error, file=sys.stderr)
@@ -84,9 +85,12 @@ def generate(project: Path, *, check: bool) -> int:
     return 0
 
 
-def before_update(project: Path, *, package: str, framework: str) -> int:
-    """Before Copier changes anything: the two answers that cannot change, and a schema that must be sound."""
+def before_update(project: Path, *, package: str, framework: str, schema: str) -> int:
+    """Before Copier changes anything: the answers that cannot change, and a schema that must be sound."""
     recorded = answers.read(project)
+    if schema and schema != recorded.get("schema"):
+        print("protoserve: schema only begins a project: edit schema.yaml, then `make generate`", file=sys.stderr)
+        return 1
     for name, wanted in (("package", package), ("framework", framework)):
         if wanted and wanted != recorded[name]:
             print(

@@ -1,0 +1,101 @@
+"""The rows of a status: each looks at one thing and says how it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from protoserve import answers
+from protoserve.status.recorded import Render
+from protoserve.status.report import Row, State
+from protoserve.update import template
+from protoserve.update.repository import RepositoryError, git
+
+_FILE_OF_A_DIFF = re.compile(r"^--- (?:a/(.+)|/dev/null)\n\+\+\+ (?:b/(.+)|/dev/null)$", re.MULTILINE)
+
+
+def version(project: Path, recorded: template.Recorded, *, offline: bool) -> Row:
+    """The recorded version of the template against its newest."""
+    if offline:
+        return Row("template", State.OK, f"{recorded.commit} (the newest was not looked up)")
+    try:
+        release = template.newest(project, recorded.source)
+    except RepositoryError as error:
+        return Row("template", State.UNKNOWN, f"{recorded.commit}; {error}")
+    if template.is_after(recorded.commit, release):
+        return Row("template", State.OK, f"{recorded.commit}, after the newest release, {release.name}")
+    if template.is_at(recorded.commit, release):
+        return Row("template", State.OK, f"{recorded.commit} is the newest")
+    newer = release.name if release.name != "HEAD" else release.hash[: len(recorded.commit)]
+    return Row("template", State.TODO, f"{recorded.commit}; the newest is {newer}", {}, "protoserve update")
+
+
+def given(recorded: dict[str, Any], render: Render) -> Row:
+    """The recorded answers against the questions of the recorded version."""
+    own = {name for name in recorded if not name.startswith("_")} - {"created"}
+    asked = {name for name in render.answers if not name.startswith("_")} - {"created"}
+    details = {
+        "refused": [f"{name}: {why}" for name, why in render.refused.items()],
+        "missing": sorted(asked - own),
+        "unknown": sorted(own - asked),
+    }
+    details = {kind: names for kind, names in details.items() if names}
+    if not details:
+        return Row("answers", State.OK, f"{len(asked)} questions, all answered")
+    said = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in details.items())
+    return Row("answers", State.TODO, said, details, f"protoserve update --set KEY=VALUE, or edit {answers.FILE}")
+
+
+def generated(code: int, stdout: str, stderr: str) -> Row:
+    """The generated files against the schema, from what the recorded generator said of them."""
+    if code == 0:
+        return Row("generated", State.OK, "as schema.yaml says")
+    names = [new or old for old, new in _FILE_OF_A_DIFF.findall(stdout)]
+    if names:
+        differ = f"{len(names)} differ from what schema.yaml gives"
+        return Row("generated", State.TODO, differ, {"differ": names}, "make generate")
+    lines = [line for line in stderr.splitlines() if line.strip()] or ["the generator failed"]
+    state = State.TODO if lines[0].startswith("schema.yaml:") else State.UNKNOWN
+    return Row("generated", state, lines[0], {}, "edit schema.yaml" if state is State.TODO else "")
+
+
+def files(project: Path, render: Render) -> Row:
+    """The template's files against a fresh render: who edited what."""
+    edited: list[str] = []
+    deleted: list[str] = []
+    unchanged: list[str] = []
+    for path in sorted(path for path in render.folder.rglob("*") if path.is_file()):
+        name = path.relative_to(render.folder).as_posix()
+        if name == answers.FILE:
+            continue
+        try:
+            same = (project / name).read_bytes().replace(b"\r\n", b"\n") == path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            deleted.append(name)
+        else:
+            (unchanged if same else edited).append(name)
+    said = f"{len(unchanged)} as the template has them"
+    details = {"edited": edited, "deleted": deleted, "unchanged": unchanged}
+    if edited or deleted:
+        said += f", {len(edited)} edited, {len(deleted)} deleted"
+        return Row("files", State.TODO, said, details, "")
+    return Row("files", State.OK, said, details)
+
+
+def conflicts(project: Path) -> Row:
+    """Files that still have the markers of an update, or that git lists as unmerged."""
+    try:
+        listed = git(project, "ls-files", "--unmerged", "-z").decode(errors="surrogateescape").split("\0")
+        found = {line.partition("\t")[2] for line in listed if line}
+        found |= set(
+            git(project, "grep", "-lIz", "--untracked", "-e", "^<<<<<<< before updating$").decode().split("\0")
+        )
+    except RepositoryError as error:
+        # `git grep` that finds nothing exits 1 and says nothing.
+        if str(error) != "git failed":
+            return Row("conflicts", State.UNKNOWN, str(error))
+    names = sorted(filter(None, found))
+    if names:
+        return Row("conflicts", State.TODO, f"{len(names)} files wait", {"unmerged": names}, "edit them, then git add")
+    return Row("conflicts", State.OK, "none")

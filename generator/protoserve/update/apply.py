@@ -1,0 +1,108 @@
+"""What came of an update, written into the project: all of it, or the project as it was."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from protoserve.update.repository import Repository, git
+
+
+@dataclass
+class Snapshot:
+    """Files of a project as they were before anything was written, kept in `store`, so that they can be put back."""
+
+    repository: Repository
+    store: Path
+    _kept: dict[str, Path | None] = field(default_factory=dict)
+    _folders: list[Path] = field(default_factory=list)
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Keeps these paths below the project, and that those which are not there are not there; and git's index."""
+        for name in names:
+            path = self.repository.project / name
+            if name in self._kept:
+                continue
+            if path.is_symlink() or path.is_file():
+                copy = self.store / str(len(self._kept))
+                shutil.copy2(path, copy, follow_symlinks=False)
+                self._kept[name] = copy
+            else:
+                self._kept[name] = None
+            self._folders.extend(missing(path.parent))
+        if not (self.store / "index").exists():
+            shutil.copy2(self.repository.index, self.store / "index")
+
+    def restore(self) -> None:
+        """Puts everything back, also the times of the files and git's index."""
+        for name, copy in self._kept.items():
+            path = self.repository.project / name
+            if copy is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                replace(copy, path)
+        for folder in sorted(set(self._folders), reverse=True):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        replace(self.store / "index", self.repository.index)
+
+
+def write(
+    repository: Repository, folder: Path, names: Iterable[str], unmerged: dict[str, list[tuple[str, str, str]]]
+) -> None:
+    """Makes `names` in the project what they are in the scratch repository `folder`, and their conflicts git's too.
+
+    Raises OSError or RepositoryError half way: whoever calls has a Snapshot.
+    """
+    for name in names:
+        source, target = folder / name, repository.project / name
+        if source.is_symlink() or source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            replace(source, target)
+        else:
+            target.unlink(missing_ok=True)
+            _prune(repository.project, target.parent)
+    lines = []
+    for name, stages in unmerged.items():
+        path = repository.prefix + name
+        lines.append(f"0 {'0' * len(stages[0][1])}\t{path}\n")
+        for mode, blob, stage in stages:
+            content = git(folder, "cat-file", "blob", blob)
+            written = git(repository.project, "hash-object", "-w", "--stdin", given=content).decode().strip()
+            lines.append(f"{mode} {written} {stage}\t{path}\n")
+    if lines:
+        git(repository.project, "update-index", "--index-info", given=os.fsencode("".join(lines)))
+
+
+def missing(folder: Path) -> list[Path]:
+    """The folders that must be made for `folder` to be there."""
+    found = []
+    while not folder.exists():
+        found.append(folder)
+        folder = folder.parent
+    return found
+
+
+def replace(source: Path, target: Path) -> None:
+    """Copies a file with its mode and times; whoever reads `target` sees the old or the new one."""
+    handle, staged = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    try:
+        if source.is_symlink():
+            os.unlink(staged)
+        shutil.copy2(source, staged, follow_symlinks=False)
+        os.replace(staged, target)
+    except BaseException:
+        Path(staged).unlink(missing_ok=True)
+        raise
+
+
+def _prune(project: Path, folder: Path) -> None:
+    while folder != project and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent

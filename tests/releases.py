@@ -1,0 +1,140 @@
+"""A team's template in three releases, made from this checkout, and projects that its authors have worked in.
+
+v1.1.0 fixes a server file and raises a tool; v2.0.0 asks a new question, changes the server again, lets the generator
+write other files, and gives two of the template's files another name.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from support import copy_template, run
+
+# What v2.0.0 renames, in a project.
+OLD, NEW = "src/iris/server/health.py", "src/iris/server/healthiness.py"
+COMMANDS = Path(sys.executable).parent
+_IDENTITY = {
+    f"GIT_{role}_{what}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "T"), ("EMAIL", "t@example.com"))
+}
+
+
+def environment(home: Path) -> dict[str, str]:
+    """That of the tests, with caches and settings of its own and nothing to ask on a terminal."""
+    own = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "COPIER_CACHE_DIR": str(home / "copier")}
+    path = os.pathsep.join([str(COMMANDS), os.environ["PATH"]])
+    return {**os.environ, **_IDENTITY, **own, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def git(folder: Path, *arguments: str) -> str:
+    return run(["git", *arguments], cwd=folder, env={**os.environ, **_IDENTITY}).stdout
+
+
+def commit(folder: Path, message: str) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", message)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replaces text that must be there once or more."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text, f"{path} has no {old!r}"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def release(folder: Path, tag: str) -> None:
+    commit(folder, f"release {tag}")
+    git(folder, "tag", tag)
+
+
+def make_template(folder: Path) -> Path:
+    """The template's repository with tags v1.0.0, v1.1.0 and v2.0.0."""
+    copy_template(folder)
+    server = folder / "template/src/{{package}}/server"
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "config", "gc.auto", "0")
+    release(folder, "v1.0.0")
+
+    edit(server / "errors.py", "the server failed to answer this request", "the server could not answer this request")
+    edit(folder / "template/requirements/dev.txt", "pytest>=9", "pytest>=9.0.1")
+    release(folder, "v1.1.0")
+
+    edit(
+        folder / "copier.yml",
+        "_tasks:\n",
+        "team:\n  type: str\n  default: nobody\n  help: Who answers for it?\n"
+        "  validator: \"{% if ' ' in team %}is one word, such as risk{% endif %}\"\n\n_tasks:\n",
+    )
+    edit(folder / "template/README.md.jinja", "## Start\n", "Ask {{ team }} about it.\n\n## Start\n")
+    edit(server / "errors.py", '"""What a caller is told', '"""What any caller is told')
+    edit(folder / "generator/protoserve/codegen/proto.py", "Do not edit: change", "Never edit: change")
+    git(folder, "mv", "template/tests/test_smoke.py.jinja", "template/tests/test_server.py.jinja")
+    edit(folder / "template/Makefile.jinja", "tests/test_smoke.py", "tests/test_server.py")
+    git(folder, "mv", "template/src/{{package}}/server/health.py", "template/src/{{package}}/server/healthiness.py")
+    for path in server.rglob("*.py*"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace("from .health import", "from .healthiness import"), encoding="utf-8")
+    edit(server / "healthiness.py", "import asyncio\n", "import asyncio  # renamed in 2.0\n")
+    table = folder / "generator/renames.txt"
+    rows = f"tests/test_smoke.py -> tests/test_server.py\n{OLD} -> {NEW}\n".replace("/iris/", "/{package}/")
+    table.write_text(table.read_text(encoding="utf-8") + rows, encoding="utf-8")
+    release(folder, "v2.0.0")
+    return folder
+
+
+@dataclass(frozen=True)
+class Work:
+    """A project in a repository of its own, and the commands of its author."""
+
+    path: Path
+    home: Path
+
+    def run(self, *command: str | Path, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+        return run(list(command), cwd=self.path, env={**environment(self.home), **variables}, check=check)
+
+    def update(self, *options: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+        return self.run(sys.executable, "-m", "protoserve", "update", *options, check=check, **variables)
+
+    def status(self, *options: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+        return self.run(sys.executable, "-m", "protoserve", "status", *options, check=check, **variables)
+
+    def copier(self, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Bare Copier, as somebody who has no protoserve installed calls it."""
+        return self.run("copier", "update", "--trust", "--defaults", *options, check=check)
+
+    def read(self, name: str) -> str:
+        return (self.path / name).read_text(encoding="utf-8")
+
+    def write(self, name: str, text: str) -> None:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        edit(self.path / name, old, new)
+
+    def commit(self, message: str = "work") -> None:
+        commit(self.path, message)
+
+    def state(self) -> dict[str, bytes]:
+        """All files, ignored ones and git's index among them, but not the rest of what git keeps."""
+        files = (path for path in self.path.rglob("*") if path.is_file() and ".git" not in path.parts)
+        state = {path.relative_to(self.path).as_posix(): path.read_bytes() for path in files}
+        return {**state, "(index)": git(self.path, "ls-files", "--stage").encode()}
+
+
+def make_project(
+    template: Path, dest: Path, tag: str, home: Path, *, source: str | None = None, **answers: str
+) -> Work:
+    """A project of that release of the template, committed."""
+    data = [part for name, value in answers.items() for part in ("--data", f"{name}={value}")]
+    command = ["copier", "copy", "--quiet", "--trust", "--defaults", "--vcs-ref", tag, *data]
+    run([*command, source or str(template), str(dest)], cwd=dest.parent, env=environment(home))
+    git(dest, "init", "--quiet", "--initial-branch=main")
+    commit(dest, "made")
+    return Work(dest, home)
