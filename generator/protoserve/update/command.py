@@ -80,16 +80,16 @@ def update(given: argparse.Namespace) -> int:
     return CONFLICTS if conflicts else 0
 
 
-def _data(pairs: list[str], before: dict[str, Any]) -> dict[str, str]:
+def _data(pairs: list[str], before: dict[str, Any]) -> dict[str, Any]:
     """The answers of --set; Copier makes of the text what the question's type wants."""
-    data = {}
+    data: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name.isidentifier():
             raise UpdateError(f"--set {pair}: it is KEY=VALUE, such as port=9000")
         if name in FIXED and value != str(before.get(name)):
             raise UpdateError(f"{name} cannot change after creation: it stays {before.get(name)} ({FIXED[name]})")
-        data[name] = value
+        data[name] = answers.names(value) if isinstance(before.get(name), list) else value
     return data
 
 
@@ -103,7 +103,7 @@ def _refuse_uncommitted(repository: Repository) -> None:
         )
 
 
-def _ref(to: str | None, project: Path, recorded: template.Recorded, data: dict[str, str]) -> str | None:
+def _ref(to: str | None, project: Path, recorded: template.Recorded, data: dict[str, Any]) -> str | None:
     """The version to update to; None where the project has it already."""
     if to is None and data:
         return recorded.commit
@@ -115,7 +115,7 @@ def _ref(to: str | None, project: Path, recorded: template.Recorded, data: dict[
     return release.name
 
 
-def _merge(folder: Path, project: Path, ref: str, data: dict[str, str]) -> str:
+def _merge(folder: Path, project: Path, ref: str, data: dict[str, Any]) -> str:
     # Copier takes most of a second to import: not before everything that can be refused at once was.
     from protoserve.update.merge import MergeError, merge
 
@@ -126,7 +126,7 @@ def _merge(folder: Path, project: Path, ref: str, data: dict[str, str]) -> str:
         raise UpdateError(f"{error}; the project is as it was") from None
 
 
-def _refuse_unknown(data: dict[str, str], after: dict[str, Any], ref: str) -> None:
+def _refuse_unknown(data: dict[str, Any], after: dict[str, Any], ref: str) -> None:
     unknown = sorted(data.keys() - after.keys())
     if unknown:
         known = ", ".join(name for name in after if not name.startswith("_") and name not in (*FIXED, "created"))
@@ -140,7 +140,7 @@ def _outcome(
     folder: Path,
     before: dict[str, Any],
     after: dict[str, Any],
-    data: dict[str, str],
+    data: dict[str, Any],
     names: list[str],
     conflicts: set[str],
     told: str,
