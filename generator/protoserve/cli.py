@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from protoserve import answers, origin
+from protoserve.evolve import options as evolving
 from protoserve.status import options as status_options
 from protoserve.verify import options
 
@@ -59,6 +60,16 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("project", metavar="PROJECT", nargs="?", type=Path, default=Path(), help="default: here")
     generate.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff where files differ")
     generate.set_defaults(run=_generate)
+
+    diff = commands.add_parser(
+        "diff",
+        help="say what changed in a project's contract since a git revision, and for whom that breaks something",
+        description="Compares schema.yaml and schemas/*.yaml with those of a git revision. Exit code 0: compatible; 1: "
+        "something breaks for callers; 2: it could not run.",
+    )
+    evolving.diff(diff)
+    evolving.project(diff)
+    diff.set_defaults(run=_diff)
 
     verify = commands.add_parser(
         "verify",
@@ -123,6 +134,12 @@ def _status(given: argparse.Namespace) -> int:
     from protoserve.status.command import main
 
     return main(given)
+
+
+def _diff(given: argparse.Namespace) -> int:
+    from protoserve.evolve.command import diff
+
+    return diff(given)
 
 
 def _new(given: argparse.Namespace) -> int:

@@ -297,10 +297,20 @@ ENUMS = [
     enum("[{name: red, number: 0}]", 3, "enums.Color.values.red.number", "out of 1", True),
     enum("[{name: red, number: 2147483648}]", 3, "enums.Color.values.red.number", "out of 1", True),
     enum(
-        "[{name: red, number: 1}, {name: blue, number: 1}]", 3, "enums.Color.values.blue.number", "also that of 'red'"
+        "[{name: red, number: 1}, {name: blue, number: 1}]",
+        3,
+        "enums.Color.values.blue.number",
+        "'blue' has the number 1, and so has 'red'",
     ),
     enum("[{name: red, number: 1}], reserved: {numbers: [1]}", 3, "enums.Color.values.red.number", "reserved"),
     enum("[{name: red, number: 1}], reserved: {names: [RED]}", 3, "enums.Color.values.red", "reserved"),
+    enum("[{name: red, number: 1, renamed_from: RED}]", 3, "enums.Color.values.red.renamed_from", "that is there"),
+    enum(
+        "[{name: red, number: 1, renamed_from: pink}, {name: blue, number: 2, renamed_from: pink}]",
+        3,
+        "enums.Color.values.blue.renamed_from",
+        "'red' was 'pink' already",
+    ),
     enum("[{name: red, nubmer: 1}]", 3, "enums.Color.values.red.nubmer", "unknown key", True),
     enum("[red]", 3, "enums.color", "PascalCase", True, name="color"),
     enum("[red]", 3, "enums.IntEnum", "generated code", name="IntEnum"),
@@ -365,7 +375,7 @@ NUMBERS = [
         schema(A, "{name: b, number: 1, type: bool}"),
         7,
         f"{FIELDS}.b.number",
-        "also that of 'a' (line 6)",
+        "'b' has the number 1, and so has 'a' (line 6)",
     ),
     Case("number 0", schema(A.replace("1", "0")), 6, f"{FIELDS}.a.number", "out of 1", True),
     Case("number too large", schema(A.replace("1", "536870912")), 6, f"{FIELDS}.a.number", "out of 1", True),
@@ -482,6 +492,8 @@ LIMITS = [
 ]
 
 VALUES = [
+    field("renamed from itself", "type: bool, renamed_from: a", "renamed_from", "name of a field that is there"),
+    field("renamed from a number", "type: bool, renamed_from: 3", "renamed_from", "must be a text", True),
     field("default out of its limits", "type: float64, maximum: 1, default: 2", "default", "out of its limits"),
     field("default out of its type", "type: int8, default: 200", "default", "out of its limits"),
     field("default of another type", "type: int32, default: 1.5", "default", "not an integer"),

@@ -35,7 +35,7 @@ def test_all_problems_at_once_in_order() -> None:
         "a.yaml:6:18: methods.Predict.request.fields.class.name: 'class' is a keyword of Python;"
         " rename it, to 'class_value' for example",
         "a.yaml:6:42: methods.Predict.request.fields.class.type: unknown type 'strng'; did you mean 'string'?",
-        "a.yaml:7:29: methods.Predict.request.fields.b.number: number 1 is also that of 'class' (line 6);"
+        "a.yaml:7:29: methods.Predict.request.fields.b.number: 'b' has the number 1, and so has 'class' (line 6);"
         " two branches may each have added a field: keep the released number, and write 2, the next free one",
         "a.yaml:7:56: methods.Predict.request.fields.b.minimum: the minimum 3 is above the maximum 2;"
         " swap them or mend one",

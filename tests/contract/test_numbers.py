@@ -108,7 +108,9 @@ def test_two_branches_that_each_add_a_field() -> None:
     assert field("b", 2) in ours
     assert field("c", 2) in theirs
     merged = ours.replace(field("b", 2), f"{field('b', 2)}\n        - {field('c', 2)}")
-    with pytest.raises(SchemaError, match=r"number 2 is also that of 'b' \(line 7\).* write 3, the next free one"):
+    with pytest.raises(
+        SchemaError, match=r"'c' has the number 2, and so has 'b' \(line 7\).* write 3, the next free one"
+    ):
         numbered(merged)
 
 

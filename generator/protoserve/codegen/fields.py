@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from protoserve.codegen import limits
-from protoserve.codegen.proto import packed
 from protoserve.contract import names
 from protoserve.contract.model import Contract, Field, Message
 from protoserve.contract.types import SCALARS, Kind
+from protoserve.contract.wire import packed
 
 _CONVERTED = {Kind.TIMESTAMP: "timestamp", Kind.DURATION: "duration", Kind.JSON: "json"}
 

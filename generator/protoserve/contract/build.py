@@ -13,7 +13,7 @@ from protoserve.contract.types import ALIASES
 
 ROOT_KEYS = ("package", "status", "service", "doc", "enums", "messages", "methods")
 ENUM_KEYS = ("doc", "values", "reserved")
-VALUE_KEYS = ("name", "number", "doc")
+VALUE_KEYS = ("name", "number", "doc", "renamed_from")
 MESSAGE_KEYS = ("doc", "presence", "fields", "reserved")
 BODY_KEYS = ("message", *MESSAGE_KEYS)
 METHOD_KEYS = ("doc", "streaming", "request", "response")
@@ -21,7 +21,7 @@ RESERVED_KEYS = ("numbers", "names")
 FIELD_KEYS = (
     *("name", "number", "type", "key", "value", "doc", "required", "repeated", "shape", "oneof", "default", "example"),
     *("minimum", "maximum", "min_length", "max_length", "min_items", "max_items", "pattern", "allow_nan"),
-    *("media_type", "unit", "source", "deprecated"),
+    *("media_type", "unit", "source", "deprecated", "renamed_from"),
 )
 # What people write from other schema languages, and what it is here.
 _MEANT = {
@@ -168,6 +168,7 @@ def _field(parent: Section, node: Node, index: int) -> FieldDraft | None:
         unit=section.text("unit") or None,
         source=section.text("source", exact=True) or None,
         deprecated=section.flag("deprecated") or False,
+        renamed_from=section.text("renamed_from") or None,
         where=section.where,
     )
     return FieldDraft(field, section, section.flag("required"))
@@ -235,7 +236,7 @@ def _enum(section: Section, name: str) -> EnumDraft:
 def _enum_value(parent: Section, node: Node, index: int) -> ValueDraft | None:
     if isinstance(node, Scalar) and isinstance(node.value, str) and node.text.strip():
         place = Where(node.place.line, node.place.column, f"{parent.path}.values.{node.text}")
-        return ValueDraft(EnumValue(node.text, 0, "", place), node)
+        return ValueDraft(EnumValue(node.text, where=place), node)
     if isinstance(node, Scalar) and node.value is not None and not isinstance(node.value, str):
         message = f"a value must be a name, not {described(node)}"
         parent.problems.add(node.place, f"{parent.path}.values[{index}]", message, f'write it in quotes: "{node.text}"')
@@ -246,7 +247,9 @@ def _enum_value(parent: Section, node: Node, index: int) -> ValueDraft | None:
     section, name = named
     section.allow(VALUE_KEYS)
     number = section.integer("number", 1, MAX_ENUM_NUMBER, "number from 1: 0 is UNSPECIFIED, which every enum has")
-    return ValueDraft(EnumValue(name, number or 0, section.text("doc", lines=True) or "", section.where), section)
+    doc = section.text("doc", lines=True) or ""
+    value = EnumValue(name, number or 0, doc, section.text("renamed_from") or None, section.where)
+    return ValueDraft(value, section)
 
 
 def _reserved(parent: Section, top: int) -> Reserved:

@@ -38,7 +38,8 @@ class Field:
     `type` names a scalar (a key of `SCALARS`), an enum or a message of the contract; for a map it is the type of
     the values and `key` the type of the keys. `number` is 0 until the generator has given one (see
     `protoserve.contract.numbers`). `shape` holds sizes and names of dimensions. Limits that were not given
-    are None. `default` and `example` are JSON-like values; for an enum they are a value's name.
+    are None. `default` and `example` are JSON-like values; for an enum they are a value's name. `renamed_from` is the
+    name that the field had in an earlier contract.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Field:
     unit: str | None = None
     source: str | None = None
     deprecated: bool = False
+    renamed_from: str | None = None
     where: Where = Where(0, 0, "")
 
     @property
@@ -117,6 +119,7 @@ class EnumValue:
     name: str
     number: int = 0
     doc: str = ""
+    renamed_from: str | None = None
     where: Where = Where(0, 0, "")
 
 

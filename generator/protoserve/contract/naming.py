@@ -104,12 +104,29 @@ def _fields(message: MessageDraft) -> None:
             item.section.wrong(
                 "name", f"{item.name!r} and {other!r} (line {_line(first[other])}) are one name in JSON", "rename one"
             )
+    _renamed([(item.name, item.field.renamed_from, item.section) for item in message.fields], "field", str)
     for oneof, members in message.oneofs().items():
         section = members[0].section
         _told(section, "oneof", names.field(oneof, "oneof"))
         if oneof in first:
             found = f"the oneof {oneof!r} has the name of the field on line {_line(first[oneof])}"
             section.wrong("oneof", found, "rename one of them")
+
+
+def _renamed(items: list[tuple[str, str | None, Section]], what: str, form: Callable[[str], str]) -> None:
+    """Tells a `renamed_from` that names what is still there, or what another one says it was."""
+    names_now = {form(name): section for name, _, section in items}
+    taken: dict[str, str] = {}
+    for name, earlier, section in items:
+        if earlier is None:
+            continue
+        remedy = f"write the name that the {what} had before, or take `renamed_from` out"
+        if form(earlier) in names_now:
+            found = f"{earlier!r} is the name of a {what} that is there (line {_line(names_now[form(earlier)])})"
+            section.wrong("renamed_from", found, remedy)
+        elif form(earlier) in taken:
+            section.wrong("renamed_from", f"{taken[form(earlier)]!r} was {earlier!r} already", remedy)
+        taken[form(earlier)] = name
 
 
 def _line(section: Section) -> int:
@@ -130,6 +147,8 @@ def _values(enum: EnumDraft) -> None:
         same = "stands twice" if taken[0] == name else f"is {taken[0]!r} in other letters"
         message = f"the value {name!r} {same} (first on line {taken[1].line})"
         enum.section.problems.add(place, where.path, message, "rename one of them")
+    sections = [(item.value, item.source) for item in enum.values if isinstance(item.source, Section)]
+    _renamed([(value.name, value.renamed_from, section) for value, section in sections], "value", str.upper)
 
 
 def _value_scope(draft: Draft) -> None:

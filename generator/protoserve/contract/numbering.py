@@ -77,7 +77,7 @@ def _used(items: list[Numbered], reserved: Reserved, what: str, free: int | None
         taken = first.setdefault(item.number, item)
         if taken is not item:
             line = taken.section.at("number").line
-            found = f"number {item.number} is also that of {taken.name!r} (line {line})"
+            found = f"{item.name!r} has the number {item.number}, and so has {taken.name!r} (line {line})"
             remedy = f"two branches may each have added a {what}: keep the released number, and {_free(free)}"
             item.section.wrong("number", found, remedy)
         span = next((span for span in reserved.ranges if span[0] <= item.number <= span[1]), None)

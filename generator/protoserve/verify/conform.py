@@ -21,9 +21,9 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Wire
 
 from protoserve.codegen import limits
-from protoserve.codegen.proto import packed
 from protoserve.contract.model import Contract, Enum, Field, Message
 from protoserve.contract.types import SCALARS, Kind
+from protoserve.contract.wire import packed
 
 # As many as the server tells.
 MOST = 100

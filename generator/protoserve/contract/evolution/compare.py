@@ -1,0 +1,113 @@
+"""Two contracts, and every change from one to the other."""
+
+from __future__ import annotations
+
+from protoserve.contract import names
+from protoserve.contract.evolution import enums, fields
+from protoserve.contract.evolution.change import NOWHERE, Break, Change, Changes
+from protoserve.contract.evolution.documentation import judge as documentation
+from protoserve.contract.evolution.reach import reach
+from protoserve.contract.model import Contract, Method
+
+
+def compare(old: Contract, new: Contract) -> tuple[Change, ...]:
+    """Every change, sorted by path and rule; empty for contracts that say the same.
+
+    Both must have all their numbers (see `protoserve.contract.numbers`). What a change breaks depends on where it is:
+    each message and enum is judged for the directions in which methods of both contracts use it, through fields, lists,
+    maps, oneofs and streams; one that is used in both is judged for both.
+    """
+    found = Changes()
+    documentation(old, new, "doc", NOWHERE, found)
+    _status(old, new, found)
+    if old.package != new.package:
+        why = f"the package is {new.package}, was {old.package}: the path of every method has another name"
+        remedy = f"keep {old.package} beside it: `protoserve version` makes a new version and leaves the old one there"
+        found.add("package", NOWHERE, "package-changed", {Break.WIRE}, why, remedy)
+    if old.service != new.service:
+        why = f"the service is {new.service}, was {old.service}: calls of the old name are not found"
+        found.add("service", NOWHERE, "service-renamed", {Break.WIRE}, why, f"keep the name {old.service}")
+    _methods(old, new, found)
+    met = reach(old, new)
+    for first, second in met.messages:
+        before, after = old.message(first), new.message(second)
+        assert before is not None
+        assert after is not None
+        used = met.of_message((first, second))
+        documentation(before, after, after.where.path or f"messages.{after.name}", after.where, found)
+        fields.judge(old, new, before, after, used, found)
+    for (first, second), directions in met.enums.items():
+        was, now = old.enum(first), new.enum(second)
+        assert was is not None
+        assert now is not None
+        enums.judge(was, now, frozenset(directions), found)
+    _gone(old, new, found)
+    return tuple(found)
+
+
+def _status(old: Contract, new: Contract, found: Changes) -> None:
+    if old.status == new.status:
+        return
+    if new.status == "stable":
+        found.add("status", NOWHERE, "declared-stable", (), "breaking changes are refused from now on")
+    else:
+        found.add("status", NOWHERE, "stability-withdrawn", (), "the contract was stable: callers rely on it")
+
+
+def _methods(old: Contract, new: Contract, found: Changes) -> None:
+    after = {method.name: method for method in new.methods}
+    for was in old.methods:
+        now = after.pop(was.name, None)
+        path = was.where.path or f"methods.{was.name}"
+        if now is None:
+            why = "the method is gone: its callers get UNIMPLEMENTED"
+            remedy = "keep it, and let its doc say what to use instead"
+            found.add(path, NOWHERE, "method-removed", {Break.WIRE}, why, remedy)
+            continue
+        documentation(was, now, path, now.where, found)
+        if was.streaming != now.streaming:
+            form = "a stream of replies" if now.streaming else "one reply"
+            why = f"it answers with {form} now: callers who expect the other form fail"
+            remedy = "keep it, and add a method of the other form"
+            found.add(f"{path}.streaming", now.where, "streaming-changed", {Break.WIRE}, why, remedy)
+        _type(was, now, f"{path}.request", was.request.name, now.request.name, found)
+        _type(was, now, f"{path}.response", was.response.name, now.response.name, found)
+    for method in after.values():
+        found.add(method.where.path or f"methods.{method.name}", method.where, "method-added", (), "new")
+
+
+def _type(was: Method, now: Method, path: str, before: str, after: str, found: Changes) -> None:
+    if before != after:
+        why = f"the message is {after}, was {before}: what it holds is compared by itself, its name is another in code"
+        found.add(path, now.where, "message-renamed", {Break.SOURCE}, why, f"write `message: {before}`")
+
+
+def _gone(old: Contract, new: Contract, found: Changes) -> None:
+    """Messages and enums that are there no more, or under another name, and those that are new."""
+    before = {message.name: message for message in old.all_messages()}
+    after = {message.name: message for message in new.all_messages()}
+    for name, message in before.items():
+        if name not in after:
+            path = message.where.path or f"messages.{name}"
+            why = f"the message is gone, or has another name: code that says {name} does not compile"
+            found.add(path, NOWHERE, "message-removed", {Break.SOURCE}, why, f"keep {name}, even where nothing uses it")
+    for name, message in after.items():
+        if name not in before:
+            found.add(message.where.path or f"messages.{name}", message.where, "message-added", (), "new")
+    for name in old.tensors():
+        if name not in new.tensors():
+            why = f"no shape with a named dimension is of {name} any more, so {names.tensor(name)} is gone"
+            found.add(
+                f"messages.{names.tensor(name)}",
+                NOWHERE,
+                "message-removed",
+                {Break.SOURCE},
+                why,
+                "keep one field that uses it",
+            )
+    for enum in old.enums:
+        if new.enum(enum.name) is None:
+            enums.judge_gone(enum, found)
+    for enum in new.enums:
+        if old.enum(enum.name) is None:
+            found.add(enum.where.path or f"enums.{enum.name}", enum.where, "enum-added", (), "new")

@@ -1,0 +1,31 @@
+"""`protoserve diff`, and the same through a project's scripts/generate.py."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from protoserve import answers
+from protoserve.contract.errors import SchemaError
+from protoserve.evolve.comparison import against
+from protoserve.evolve.git import EvolveError
+from protoserve.evolve.output import FORMATS
+
+
+def diff(given: argparse.Namespace) -> int:
+    """Exit code 0 for compatible contracts, 1 for breaking ones, 2 where they could not be compared."""
+    try:
+        comparison = against(given.project, given.revision)
+        text = FORMATS[given.format](comparison)
+    except ModuleNotFoundError as error:
+        print(f"protoserve: --format table needs {error.name}: take another form, or install it", file=sys.stderr)
+        return 2
+    except SchemaError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (EvolveError, answers.AnswersError) as error:
+        print(f"protoserve: {error}", file=sys.stderr)
+        return 2
+    print(text)
+    broken = comparison.stable_breaking if given.stable_only else comparison.breaking
+    return 1 if broken else 0

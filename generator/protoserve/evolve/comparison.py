@@ -1,0 +1,124 @@
+"""The contracts of a project against those of a git revision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from protoserve import answers
+from protoserve.codegen.project import SCHEMA
+from protoserve.contract.errors import SchemaError
+from protoserve.contract.evolution import Break, Change, compare
+from protoserve.contract.model import Contract, without_places
+from protoserve.evolve import contracts
+from protoserve.evolve.contracts import Contracts
+from protoserve.evolve.git import EvolveError, around
+
+
+@dataclass(frozen=True, slots=True)
+class Evolution:
+    """One contract, matched by its proto package: `old` or `new` is None where it is there on one side only.
+
+    `changes` have paths within the schema, as its errors have.
+    """
+
+    package: str
+    old: Contract | None
+    new: Contract | None
+    changes: tuple[Change, ...]
+
+    @property
+    def stable(self) -> bool:
+        """Whether callers were promised stability: what counts is the contract that they know."""
+        return self.old is not None and self.old.status == "stable"
+
+    @property
+    def file(self) -> str:
+        """The schema on disk; for a contract that is gone the one that took its place."""
+        return SCHEMA if self.new is None else self.new.file
+
+    @property
+    def breaking(self) -> tuple[Change, ...]:
+        return tuple(change for change in self.changes if change.breaking)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What changed in a project's contracts. `since` says since when, for people."""
+
+    evolutions: tuple[Evolution, ...]
+    since: str
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All changes; the path of one in another schema than schema.yaml begins with the file and a `#`."""
+        return tuple(sorted(change for _, change in self.placed()))
+
+    def placed(self) -> Iterator[tuple[str, Change]]:
+        """All changes, each with the file of its `where`."""
+        for evolution in self.evolutions:
+            for change in evolution.changes:
+                path = change.path if evolution.file == SCHEMA else f"{evolution.file}#{change.path}"
+                moved = Change(path, change.rule, change.breaks, change.why, change.remedy, change.where)
+                yield evolution.file, moved
+
+    @property
+    def breaking(self) -> bool:
+        return any(evolution.breaking for evolution in self.evolutions)
+
+    @property
+    def stable_breaking(self) -> bool:
+        """Whether a contract that was stable breaks."""
+        return any(evolution.breaking for evolution in self.evolutions if evolution.stable)
+
+    @property
+    def verdict(self) -> str:
+        return "breaking" if self.breaking else "compatible"
+
+
+def between(old: Contracts, new: Contracts, since: str) -> Comparison:
+    """Matches contracts by package and compares each."""
+    found = []
+    for package in sorted({*old, *new}):
+        before, after = old.get(package), new.get(package)
+        if before is not None and after is not None:
+            same = without_places(before) == without_places(after)
+            changes = () if same else compare(before, after)
+        elif before is not None:
+            why = f"the contract {package} is gone: no call of its methods is found"
+            remedy = f"keep it: `protoserve version` starts a new version and leaves {package} beside it"
+            changes = (Change("package", "package-removed", (Break.WIRE,), why, remedy),)
+        else:
+            changes = (Change("package", "package-added", (), f"the contract {package} is new", ""),)
+        found.append(Evolution(package, before, after, changes))
+    return Comparison(tuple(found), since)
+
+
+def against(project: Path, revision: str = "HEAD") -> Comparison:
+    """The project's schemas as they lie on disk against those of a git revision.
+
+    Raises EvolveError where there is nothing to compare with, SchemaError for a schema on disk that is not sound, and
+    answers.AnswersError for a folder that is no project.
+    """
+    package = answers.read(project)["package"]
+    now = contracts.on_disk(project, package)
+    repository = around(project)
+    if repository is None:
+        raise EvolveError(f"{project.resolve()} is in no git repository, so there is no {revision} to compare with")
+    commit = repository.commit(revision)
+    if commit is None:
+        if revision == "HEAD":
+            raise EvolveError("the repository has no commit yet: commit the project, and compare from then on")
+        hint = f"git fetch origin {revision.removeprefix('origin/')}"
+        if repository.shallow:
+            hint += ", since this clone is shallow"
+        raise EvolveError(f"git knows no {revision} here: check its name, or fetch it first ({hint})")
+    try:
+        then = contracts.at_revision(repository, commit, package)
+    except SchemaError as error:
+        problem = str(error).splitlines()[0]
+        raise EvolveError(f"the contract of {revision} is not sound, and cannot be compared with: {problem}") from None
+    if not then:
+        raise EvolveError(f"{revision} has no {repository.inside(SCHEMA)}: there is no contract to compare with")
+    return between(then, now, revision)

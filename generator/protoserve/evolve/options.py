@@ -1,0 +1,24 @@
+"""The arguments of the commands of this package; imports nothing that takes time."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+FORMS = ("words", "table", "json", "markdown")
+
+
+def diff(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `diff`, but for the project."""
+    parser.add_argument("revision", metavar="REV", nargs="?", default="HEAD", help="a git revision (default: HEAD)")
+    parser.add_argument("--format", choices=FORMS, default="words", help="the form of the output (default: words)")
+    parser.add_argument(
+        "--stable-only", action="store_true", help="exit 1 only for breaks of a contract that is stable at REV"
+    )
+
+
+def project(parser: argparse.ArgumentParser) -> None:
+    """`--project DIR`."""
+    parser.add_argument(
+        "--project", metavar="DIR", type=Path, default=Path(), help="the folder of the project (default: here)"
+    )

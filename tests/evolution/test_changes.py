@@ -1,0 +1,219 @@
+"""Every single change of the table has its verdict, in a request, in a response, and where a message is in both."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from functools import cache
+from io import StringIO
+from pathlib import Path
+
+import grpc_tools
+import pytest
+from hypothesis import given, settings
+from ruamel.yaml import YAML
+
+from evolution.changes import CONTEXTS, EVERYTHING, ROWS, WHOLE, Row, Whole
+from protoserve.codegen import proto
+from protoserve.contract import model
+from protoserve.contract.evolution import Break, Change, compare
+from protoserve.contract.evolution.documentation import HARMLESS
+from protoserve.contract.load import loads
+from protoserve.contract.model import Contract
+from protoserve.contract.numbers import numbered
+from random_schemas import schemas
+from support import run, tool
+
+IN_CONTEXT = [(row, context) for row in ROWS for context in CONTEXTS]
+
+
+contract = cache(loads)
+
+
+@cache
+def changes(old: str, new: str) -> tuple[Change, ...]:
+    return compare(contract(old), contract(new))
+
+
+def edited(case: Whole) -> str:
+    assert EVERYTHING.count(case.old) == 1, case.old
+    return EVERYTHING.replace(case.old, case.new)
+
+
+def pairs() -> Iterator[tuple[str, str, str, bool]]:
+    """All changes of the table: name, schema before and after, and whether something breaks."""
+    for row, context in IN_CONTEXT:
+        yield f"{row.name}, {context}", *row.schemas(context), row.breaking(context)
+    for case in WHOLE:
+        yield case.name, EVERYTHING, edited(case), case.breaking
+
+
+def test_the_table_is_large_and_has_no_name_twice() -> None:
+    names = [row.name for row in (*ROWS, *WHOLE)]
+    assert len(names) == len(set(names)) >= 150
+    assert {(row.request, row.response) for row in ROWS} == {(a, b) for a in (True, False) for b in (True, False)}
+
+
+@pytest.mark.parametrize(("row", "context"), IN_CONTEXT, ids=lambda item: getattr(item, "name", item))
+def test_verdict(row: Row, context: str) -> None:
+    found = changes(*row.schemas(context))
+    broken = {kind for change in found for kind in change.breaks}
+    assert bool(broken) == row.breaking(context), found
+    assert bool(found) == bool(row.rule), found
+    if broken or not (row.request or row.response):
+        assert not row.rule or row.rule in {change.rule for change in found}
+    if context != "both":
+        assert not broken & ({Break.REQUEST, Break.RESPONSE} - {Break(context)}), found
+    elif not broken & {Break.WIRE, Break.JSON, Break.SOURCE}:
+        assert broken == {
+            kind for kind, label in ((Break.REQUEST, row.request), (Break.RESPONSE, row.response)) if label
+        }
+
+
+@pytest.mark.parametrize("case", WHOLE, ids=lambda case: case.name)
+def test_verdict_of_the_whole(case: Whole) -> None:
+    found = changes(EVERYTHING, edited(case))
+    assert any(change.breaking for change in found) == case.breaking, found
+    assert case.rule in {change.rule for change in found}
+
+
+def test_a_change_says_all_that_its_reader_needs() -> None:
+    for name, old, new, _ in pairs():
+        found = changes(old, new)
+        assert list(found) == sorted(found), name
+        assert len({(change.path, change.rule) for change in found}) == len(found), name
+        for change in found:
+            assert change.path, name
+            assert change.why, name
+            assert bool(change.remedy) == change.breaking, change
+
+
+def test_a_rename_breaks_json_alone() -> None:
+    for row in ROWS:
+        if row.name in ("field renamed", "value renamed"):
+            for context in CONTEXTS:
+                assert [change.breaks for change in changes(*row.schemas(context)) if change.breaking] == [
+                    (Break.JSON,)
+                ]
+
+
+def test_a_done_rename_says_nothing_any_more() -> None:
+    (row,) = (row for row in ROWS if row.name == "field renamed")
+    _, after = row.schemas("both")
+    assert changes(after, after) == ()
+    _, dropped = (text.replace(", renamed_from: a", "") for text in row.schemas("both"))
+    assert changes(after, dropped) == ()
+
+
+# Attributes of the model, each with a row of the table in which nothing else differs: no attribute can be forgotten.
+KINDS = (model.Contract, model.Method, model.Message, model.Field, model.Enum, model.EnumValue)
+# What a contract is made of is judged as what it is.
+PARTS = {"methods", "enums", "messages", "request", "response", "fields", "values", "reserved"}
+
+
+def differing(old: object, new: object) -> set[str]:
+    """`Kind.attribute` for all that differs between two things of the model, looking into what they are made of."""
+    found: set[str] = set()
+    for item in fields(type(old)):  # type: ignore[arg-type]
+        before, after = getattr(old, item.name), getattr(new, item.name)
+        if item.name in ("where", "file") or before == after:
+            continue
+        found.add(f"{type(old).__name__}.{item.name}")
+        many = isinstance(before, tuple) and isinstance(after, tuple)
+        for was, now in zip(before, after, strict=False) if many else [(before, after)]:
+            if isinstance(was, (*KINDS, model.Reserved)):
+                found |= differing(was, now)
+    return found
+
+
+def test_every_attribute_of_the_model_is_judged_or_listed_as_harmless() -> None:
+    told: set[str] = set()
+    for _, old, new, _ in pairs():
+        if changes(old, new):
+            told |= differing(contract(old), contract(new))
+    wanted = {f"{kind.__name__}.{item.name}" for kind in (*KINDS, model.Reserved) for item in fields(kind)}
+    silent = {name for name in wanted if name.partition(".")[2] in ("where", "file")}
+    assert {name.partition(".")[2] for name in silent} <= set(HARMLESS)
+    assert wanted - told - silent == set()
+
+
+# buf, which sees what protoc sees: with the rules of FACTS.md it must never find a break that we do not.
+RULES = (
+    *("WIRE_JSON", "FIELD_SAME_CARDINALITY", "RPC_NO_DELETE", "PACKAGE_SERVICE_NO_DELETE"),
+    *("PACKAGE_MESSAGE_NO_DELETE", "PACKAGE_NO_DELETE"),
+)
+
+
+def image(contracts: list[Contract], folder: Path, name: str) -> Path:
+    """The descriptors of all contracts in one file; each must be of a package of its own."""
+    names = []
+    for contract in contracts:
+        path = folder / name / proto.path_of(contract)
+        path.parent.mkdir(parents=True)
+        path.write_text(proto.render(contract), encoding="utf-8")
+        names.append(proto.path_of(contract))
+    out = folder / f"{name}.binpb"
+    include = Path(grpc_tools.__file__).parent / "_proto"
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{folder / name}", f"-I{include}", "--include_imports"]
+    run([*command, f"--descriptor_set_out={out}", *names], cwd=folder)
+    return out
+
+
+def breaking(old: Path, new: Path, folder: Path) -> dict[str, set[str]]:
+    """The rules of buf that are broken, by the package's own part: `r12` of `acme.r12.v1`."""
+    (folder / "buf.yaml").write_text(json.dumps({"version": "v2", "breaking": {"use": RULES}}), encoding="utf-8")
+    done = subprocess.run(
+        [tool("buf"), "breaking", new, "--against", old, "--error-format", "json"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 100), done.stderr
+    found: dict[str, set[str]] = defaultdict(set)
+    for line in done.stdout.splitlines():
+        said = json.loads(line)
+        part = re.search(r"\bacme[./](r\d+)[./]", f"{said.get('path')} {said['message']}")
+        if "google.protobuf" in said["message"] and part is None:
+            continue  # the last user of an imported file has gone
+        assert part is not None, line
+        found[part[1]].add(said["type"])
+    return found
+
+
+def test_never_milder_than_buf(tmp_path: Path) -> None:
+    cases = list(pairs())
+    sides: tuple[list[Contract], list[Contract]] = ([], [])
+    for index, (_, old, new, _) in enumerate(cases):
+        for side, text in zip(sides, (old, new), strict=True):
+            own = contract(text).package.replace("acme.", f"acme.r{index}.")
+            side.append(replace(contract(text), package=own))
+    found = breaking(image(sides[0], tmp_path, "old"), image(sides[1], tmp_path, "new"), tmp_path)
+    assert len(found) > 100
+    milder = {
+        name: found[f"r{index}"]
+        for index, (name, old, new, _) in enumerate(cases)
+        if found[f"r{index}"] and not any(change.breaking for change in changes(old, new))
+    }
+    assert milder == {}
+
+
+def text_of(data: object) -> str:
+    out = StringIO()
+    YAML(typ="safe", pure=True).dump(data, out)
+    return numbered(out.getvalue())
+
+
+@settings(max_examples=25, deadline=None)
+@given(schemas(), schemas())
+def test_any_two_contracts(first: dict[str, object], second: dict[str, object]) -> None:
+    old, new = (loads(text_of({"package": "drawn.v1", **data})) for data in (first, second))
+    assert compare(old, old) == ()
+    found = compare(old, new)
+    assert all(change.path and change.why for change in found)
+    assert bool(found) == (first != second) or not found
