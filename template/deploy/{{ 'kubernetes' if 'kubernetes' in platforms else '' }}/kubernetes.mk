@@ -1,0 +1,17 @@
+# Targets for Kubernetes, read by the Makefile. What you set belongs in local.mk.
+
+# Renders an overlay; `kustomize build` does the same.
+KUSTOMIZE ?= kubectl kustomize
+# Your cluster's version, such as 1.33; without one, the newest that the schemas are there for.
+KUBERNETES_VERSION ?=
+
+.PHONY: kubernetes
+kubernetes: | $(BIN)/python  ## render deploy/kubernetes/overlays to build/kubernetes and check them (KUBERNETES_VERSION=1.33)
+	@mkdir -p build/kubernetes
+	@for overlay in $(notdir $(patsubst %/,%,$(wildcard deploy/kubernetes/overlays/*/))); do \
+	    rendered=build/kubernetes/$$overlay.yaml; \
+	    $(KUSTOMIZE) deploy/kubernetes/overlays/$$overlay >$$rendered.new || exit 1; \
+	    mv $$rendered.new $$rendered; \
+	    $(BIN)/kubernetes-validate --strict --quiet $(addprefix --kubernetes-version ,$(KUBERNETES_VERSION)) $$rendered || exit 1; \
+	    echo "$$rendered: all keys and types are right"; \
+	done
