@@ -14,7 +14,10 @@ from protoserve.status import options as status_options
 from protoserve.verify import options
 
 # The questions of copier.yml, each an option of `protoserve new`.
-QUESTIONS = ("project_name", "package", "description", "framework", "port", "schema", "python_version", "platforms")
+QUESTIONS = (
+    *("project_name", "package", "description", "framework", "port", "schema", "python_version", "platforms"),
+    *("vertex_project", "vertex_region", "vertex_repository", "vertex_machine"),
+)
 SEVERAL = frozenset({"platforms"})  # those whose answer is a list
 
 

@@ -84,10 +84,10 @@ def _check(config: dict[str, Any]) -> str:
         raise Refused(f"its user is {user or 'root'!r}: a platform wants a number that is not 0")
     if (config.get("Healthcheck") or {}).get("Test", [""])[0] != "CMD":
         raise Refused("it has no HEALTHCHECK in exec form")
-    ports = list(config.get("ExposedPorts") or ())
-    if not ports:
-        raise Refused("it exposes no port")
-    return str(ports[0])
+    port = next((value.partition("=")[2] for value in config.get("Env") or () if value.startswith("PORT=")), "")
+    if f"{port}/tcp" not in (config.get("ExposedPorts") or ()):
+        raise Refused(f"it does not expose its PORT, {port or 'which is not set'}")
+    return f"{port}/tcp"
 
 
 def _address(docker: Docker, container: str, port: str) -> str:

@@ -26,7 +26,7 @@ FORMAT: Rule = (str.lower, ("auto", "json", "text").__contains__)
 SWITCH: Rule = (lambda text: ("false", "0", "true", "1").index(text.lower()) > 1, lambda _: True)
 
 
-def _setting(default: Any, rule: Rule, meaning: str, shown: str = "") -> Any:
+def setting(default: Any, rule: Rule, meaning: str, shown: str = "") -> Any:
     return field(default=default, metadata={"rule": rule, "meaning": meaning, "default": shown or f"`{default}`"})
 
 
@@ -34,19 +34,19 @@ def _setting(default: Any, rule: Rule, meaning: str, shown: str = "") -> Any:
 class Settings:
     """What the environment can change; an empty variable counts as one that is not set."""
 
-    port: int = _setting(DEFAULT_PORT, PORT, "Port to listen on, 0 to 65535; 0 takes any free one.")
-    host: str = _setting("[::]", HOST, "Address to listen on, IPv6 in brackets; `[::]` is every interface, IPv4 too.")
-    model_path: str | None = _setting(None, TEXT, "Path of the artifact to load.", "`ARTIFACT` in `model.py`")
-    model_sha256: str | None = _setting(None, SHA256, "SHA-256 of the artifact, 64 hex digits.", "its `.sha256` file's")
-    max_batch_size: int = _setting(32, COUNT, "Requests that the model gets at once, at most; 1 turns batching off.")
-    unbatched_methods: tuple[str, ...] = _setting((), NAMES, "Methods, by comma, that get one request a time.", "none")
-    max_in_flight: int = _setting(256, COUNT, "Requests in work, at most; more get RESOURCE_EXHAUSTED.")
-    max_request_bytes: int = _setting(0, BYTES, "Bytes of one request, at most.", "the contract's, 4 MiB or more")
-    drain_seconds: float = _setting(25, SECONDS, "Seconds from SIGTERM to answer what is in flight, 0 to 86400.")
-    lame_duck_seconds: float = _setting(1, SECONDS, "Seconds from SIGTERM in which new requests are still taken.")
-    log_level: str = _setting("INFO", LEVEL, "Least level that is logged: DEBUG, INFO, WARNING or ERROR.")
-    log_format: str = _setting("auto", FORMAT, "`json`, `text`, or `auto`: text on a terminal, else JSON.")
-    log_requests: bool = _setting(False, SWITCH, "`true`: a line in the log for every request.", "`false`")
+    port: int = setting(DEFAULT_PORT, PORT, "Port to listen on, 0 to 65535; 0 takes any free one.")
+    host: str = setting("[::]", HOST, "Address to listen on, IPv6 in brackets; `[::]` is every interface, IPv4 too.")
+    model_path: str | None = setting(None, TEXT, "Path of the artifact to load.", "`ARTIFACT` in `model.py`")
+    model_sha256: str | None = setting(None, SHA256, "SHA-256 of the artifact, 64 hex digits.", "its `.sha256` file's")
+    max_batch_size: int = setting(32, COUNT, "Requests that the model gets at once, at most; 1 turns batching off.")
+    unbatched_methods: tuple[str, ...] = setting((), NAMES, "Methods, by comma, that get one request a time.", "none")
+    max_in_flight: int = setting(256, COUNT, "Requests in work, at most; more get RESOURCE_EXHAUSTED.")
+    max_request_bytes: int = setting(0, BYTES, "Bytes of one request, at most.", "the contract's, 4 MiB or more")
+    drain_seconds: float = setting(25, SECONDS, "Seconds from SIGTERM to answer what is in flight, 0 to 86400.")
+    lame_duck_seconds: float = setting(1, SECONDS, "Seconds from SIGTERM in which new requests are still taken.")
+    log_level: str = setting("INFO", LEVEL, "Least level that is logged: DEBUG, INFO, WARNING or ERROR.")
+    log_format: str = setting("auto", FORMAT, "`json`, `text`, or `auto`: text on a terminal, else JSON.")
+    log_requests: bool = setting(False, SWITCH, "`true`: a line in the log for every request.", "`false`")
 
     @classmethod
     def read(cls, environ: Mapping[str, str], methods: Sequence[Method]) -> Self:

@@ -1,0 +1,196 @@
+"""The contract in JSON: `instances` in, `predictions` out, each by protobuf's own mapping.
+
+An instance is the request message as an object, with the fields' names as in the .proto or in lowerCamelCase.
+`parameters` are fields of the request too: each instance gets those that it does not set itself.
+https://protobuf.dev/programming-guides/json/
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc.error_details_pb2 import BadRequest
+from google.rpc.status_pb2 import Status
+
+from ...contract.checks import MAX_VIOLATIONS, InvalidRequest, Method, Violation
+from ..errors import Failure
+
+BODY = '{"instances": [...], "parameters": {...}}, in which parameters may be missing'
+
+
+class Codec:
+    """Bodies of HTTP calls to and from what `method` takes and gives."""
+
+    def __init__(self, method: Method) -> None:
+        found = descriptor_pool.Default().FindMethodByName(method.path[1:].replace("/", "."))
+        self._decode = method.decode
+        self._request: type[Message] = GetMessageClass(found.input_type)
+        self._response: type[Message] = GetMessageClass(found.output_type)
+
+    def decode(self, body: bytes) -> list[Any]:
+        """The requests in a body; raises InvalidRequest with what is wrong with all of them."""
+        try:
+            found = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise InvalidRequest(f"the body is no JSON: {error}") from None
+        if not isinstance(found, dict):
+            raise InvalidRequest(f"the body must be {BODY}; got {_kind(found)}")
+        instances, parameters = found.get("instances"), found.get("parameters")
+        problems: list[Violation] = []
+        if not isinstance(instances, list):
+            wanted = "is required" if instances is None else f"must be a list; got {_kind(instances)}"
+            problems.append(Violation("instances", wanted))
+        given = {} if parameters is None else parameters
+        problems += _misfits(given, self._request, "parameters")
+        requests = [] if problems else list(self._requests(instances or [], given, problems))
+        if problems:
+            first, *others = problems[:MAX_VIOLATIONS]
+            raise InvalidRequest(first.description, field=first.field, others=others)
+        return requests
+
+    def encode(self, replies: Sequence[bytes]) -> bytes:
+        """The body with a prediction for each reply; empty lists and maps are there, as what a caller may loop over."""
+        messages = map(self._response.FromString, replies)
+        options: Any = {"preserving_proto_field_name": True, "always_print_fields_with_no_presence": True}
+        return json.dumps({"predictions": [MessageToDict(message, **options) for message in messages]}).encode()
+
+    def _requests(self, instances: list[Any], parameters: dict[str, Any], problems: list[Violation]) -> Iterator[Any]:
+        for index, instance in enumerate(instances):
+            if len(problems) >= MAX_VIOLATIONS:
+                return
+            at = f"instances[{index}]"
+            if parameters and isinstance(instance, dict):
+                instance = _with_parameters(instance, parameters, self._request)
+            try:
+                if not isinstance(instance, dict):
+                    raise ParseError
+                message = ParseDict(instance, self._request())
+                yield self._decode(message.SerializeToString())
+            except InvalidRequest as error:
+                problems += below(at, error.violations)
+            except (ParseError, ValueError, RecursionError):
+                problems += self._wrong(instance, at)
+
+    def _wrong(self, instance: Any, at: str) -> list[Violation]:
+        """Where an instance does not fit its message, and what the contract says of the rest of it."""
+        found = _misfits(instance, self._request, at)
+        if any(item.field == at for item in found):
+            return found
+        bad = {_root(item.field.removeprefix(f"{at}.")) for item in found}
+        rest = {name: value for name, value in instance.items() if name not in bad}
+        fields = _fields(self._request)
+        bad |= {name for key in bad & fields.keys() for name in (fields[key].name, _slot(fields[key]))}
+        try:
+            self._decode(ParseDict(rest, self._request()).SerializeToString())
+        except InvalidRequest as error:
+            found += below(at, [item for item in error.violations if _root(item.field) not in bad])
+        return found
+
+
+def below(at: str, found: Sequence[Violation]) -> list[Violation]:
+    """The violations of what lies at a path of the body, as those of the body."""
+    return [Violation(f"{at}.{item.field}".rstrip("."), item.description) for item in found]
+
+
+def _root(path: str) -> str:
+    """The field of the message in which a path begins."""
+    return path.partition(".")[0].partition("[")[0]
+
+
+def violations(failure: Failure) -> list[Violation]:
+    """The field violations that a failure carries, as the model found them."""
+    details = next((value for key, value in failure.metadata if key == "grpc-status-details-bin"), b"")
+    status, bad = Status.FromString(details if isinstance(details, bytes) else b""), BadRequest()
+    for detail in status.details:
+        detail.Unpack(bad)
+    return [Violation(item.field, item.description) for item in bad.field_violations]
+
+
+def _fields(kind: type[Message]) -> dict[str, Any]:
+    """The fields by both of their names."""
+    return {name: field for field in kind.DESCRIPTOR.fields for name in (field.json_name, field.name)}
+
+
+def _with_parameters(instance: dict[str, Any], parameters: dict[str, Any], kind: type[Message]) -> dict[str, Any]:
+    """The instance with those parameters that it does not set, whose oneof it does not set either."""
+    fields = _fields(kind)
+    taken = {_slot(fields[name]) for name in instance if name in fields}
+    return {**{name: value for name, value in parameters.items() if _slot(fields[name]) not in taken}, **instance}
+
+
+def _slot(field: FieldDescriptor) -> str:
+    """What only one value can be given for: the oneof of the field, or the field."""
+    return field.containing_oneof.name if field.containing_oneof is not None else field.name
+
+
+def _misfits(value: Any, kind: type[Message], at: str) -> list[Violation]:
+    """Where JSON does not fit a message, each place by its path; parsing would stop at the first."""
+    if not isinstance(value, dict):
+        first = next((f'"{field.name}": ...' for field in kind.DESCRIPTOR.fields), "")
+        return [Violation(at, f"must be an object, {{{first}}}; got {_kind(value)}")]
+    fields, found = _fields(kind), []
+    for name, item in value.items():
+        field, path = fields.get(name), f"{at}.{name}"
+        if field is None:
+            known = ", ".join(field.name for field in kind.DESCRIPTOR.fields)
+            found.append(Violation(path, f"is no field of {kind.DESCRIPTOR.name}; there are: {known or 'none'}"))
+            continue
+        try:
+            ParseDict({name: item}, kind())
+        except (ParseError, ValueError, RecursionError) as error:
+            found += _inside(item, field, path) or [Violation(path, f"must be {_wanted(field)}: {_reason(error)}")]
+    if not found:  # every field fits alone
+        try:
+            ParseDict(value, kind())
+        except (ParseError, ValueError, RecursionError) as error:
+            found.append(Violation(at, _reason(error)))
+    return found
+
+
+def _inside(value: Any, field: FieldDescriptor, path: str) -> list[Violation]:
+    """What is wrong deeper in the value, if its field is one of messages."""
+    inner = field.message_type
+    if inner is None or inner.GetOptions().map_entry or inner.full_name.startswith("google.protobuf."):
+        return []
+    kind = GetMessageClass(inner)
+    if not field.is_repeated:
+        return _misfits(value, kind, path)
+    if not isinstance(value, list):
+        return []
+    return [wrong for index, item in enumerate(value) for wrong in _misfits(item, kind, f"{path}[{index}]")]
+
+
+def _wanted(field: FieldDescriptor) -> str:
+    """The type of a field, as the .proto says it."""
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return "a map"
+    if field.enum_type is not None:
+        one = f"one of {', '.join(value.name for value in field.enum_type.values if value.number)}"
+    else:
+        one = field.message_type.full_name if field.message_type else _TYPES.get(field.type, "a number")
+    return f"a list, each {one}" if field.is_repeated else one
+
+
+_TYPES = {
+    FieldDescriptor.TYPE_STRING: "a string",
+    FieldDescriptor.TYPE_BYTES: "a string in base64",
+    FieldDescriptor.TYPE_BOOL: "true or false",
+}
+
+
+def _reason(error: BaseException) -> str:
+    """Why protobuf refused, from its innermost error: the others repeat it with paths of their own."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+
+
+def _kind(value: Any) -> str:
+    """The kind of a JSON value, in JSON's words."""
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
