@@ -55,7 +55,7 @@ def create(project: Path, package: str, framework: str, schema: str) -> int:
     if path.exists():
         contract, data = load(path, default_package=f"{package}.v1"), None
     else:
-        text = seed(schema, package, Path(os.environ.get("PWD", ".")))
+        text = _first(schema, package, Path(os.environ.get("PWD", ".")))
         contract, data = loads(text), preset_data(schema) if schema in presets() else None
         path.write_text(text, encoding="utf-8", newline="")
     made = codegen.plan(project, package)
@@ -66,6 +66,15 @@ def create(project: Path, package: str, framework: str, schema: str) -> int:
             target.write_text(content, encoding="utf-8")
     codegen.apply(made)
     return 0
+
+
+def _first(schema: str, package: str, cwd: Path) -> str:
+    """The first schema of a project; `schema` is the answer, whose path counts from `cwd`. Raises SchemaError."""
+    if not schema.strip().endswith(".proto") or "->" in schema:
+        return seed(schema, package, cwd)
+    from protoserve.foreign.schema import from_proto  # imports protobuf, which is not needed otherwise
+
+    return from_proto(cwd / Path(schema.strip()).expanduser(), package)
 
 
 def generate(project: Path, *, check: bool) -> int:

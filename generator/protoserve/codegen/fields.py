@@ -13,6 +13,7 @@ from protoserve.contract.model import Contract, Field, Message
 from protoserve.contract.types import SCALARS, Kind
 from protoserve.contract.wire import packed
 
+_ZEROS = {Kind.BOOL: "False", Kind.INT: "0", Kind.FLOAT: "0.0", Kind.STRING: '""', Kind.BYTES: 'b""'}
 _CONVERTED = {Kind.TIMESTAMP: "timestamp", Kind.DURATION: "duration", Kind.JSON: "json"}
 
 
@@ -42,7 +43,20 @@ def default(contract: Contract, field: Field) -> str | None:
         return "_field(default_factory=dict)"
     if field.default is not None:
         return literal(contract, field, field.default)
+    if field.implicit and field.required and field.oneof is None and field.shape is None:
+        found = _zero(contract, field)
+        if found is not None:
+            return found
     return None if field.required and field.oneof is None else "None"
+
+
+def _zero(contract: Contract, field: Field) -> str | None:
+    """What a field without presence is when nobody sets it; None where that is no value of its own."""
+    if field.scalar is not None:
+        return _ZEROS.get(field.scalar.kind)
+    enum = contract.enum(field.type)
+    first = next((value.name for value in enum.values if value.number == 0), None) if enum is not None else None
+    return None if first is None else literal(contract, field, first)
 
 
 def literal(contract: Contract, field: Field, value: object) -> str:
@@ -115,7 +129,7 @@ def _presence(contract: Contract, message: Message, field: Field) -> str | None:
     """The condition under which the field was sent; None when the wire cannot tell."""
     if packed(field):
         return f"message.{field.name}"
-    if message.implicit and field.oneof is None and not field.dynamic and not _is_message(contract, field):
+    if field.implicit and field.oneof is None and not field.dynamic and not _is_message(contract, field):
         # Empty bytes are what an array that was not sent looks like.
         return None if field.shape is None else f"message.{field.name}"
     return f'message.HasField("{field.name}")'

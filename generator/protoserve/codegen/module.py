@@ -9,7 +9,7 @@ from pathlib import Path
 from protoserve.codegen import fields, limits, samples, words
 from protoserve.codegen.formatting import LINE_LENGTH
 from protoserve.codegen.proto import HEADER
-from protoserve.contract import names
+from protoserve.contract import names, wellknown
 from protoserve.contract.model import Contract, Enum, Message
 from protoserve.contract.types import Kind
 
@@ -31,7 +31,7 @@ def package_init(contract: Contract) -> str:
     listed = sorted(exported | set(shared))
     return "\n".join(
         [
-            f'"""The contract of {contract.package}, typed.\n\n{HEADER}\n"""\n',
+            f'"""The contract of {contract.package or contract.service}, typed.\n\n{HEADER}\n"""\n',
             f"from .checks import {', '.join(shared)}",
             f"from .{contract.version} import {', '.join(sorted(exported))}\n",
             f"__all__ = [{', '.join(repr(name) for name in listed)}]\n",
@@ -51,12 +51,13 @@ def _top_level(contract: Contract) -> list[Message]:
 
 
 def _module(contract: Contract, package: str) -> Iterator[str]:
-    yield f'"""The messages of {contract.package} as Python sees them: typed, checked on the way in and on the way out.'
+    about = contract.package or contract.service
+    yield f'"""The messages of {about} as Python sees them: typed, checked on the way in and on the way out.'
     yield f'\n{HEADER}\n"""\n'
     yield "from __future__ import annotations\n"
     yield from _imports(contract, package)
     yield ""
-    yield f'SERVICE = "{contract.package}.{contract.service}"\n'
+    yield f'SERVICE = "{contract.full_service}"\n'
     for name, pattern in limits.patterns(contract).items():
         yield f"{name} = re2.compile({pattern!r})"
     for enum in contract.enums:
@@ -86,6 +87,9 @@ def _imports(contract: Contract, package: str) -> Iterator[str]:
     if contract.enums:
         yield "from enum import IntEnum"
     yield "from typing import Any, Protocol\n" if arrays else "from typing import Protocol\n"
+    files = sorted({wellknown.FILES.get(message.in_proto, "") for message in contract.all_messages()} - {""})
+    if files:
+        yield f"from google.protobuf import {', '.join(f'{file}_pb2' for file in files)}"
     if arrays:
         yield "import numpy as np"
     if limits.patterns(contract):
@@ -93,20 +97,23 @@ def _imports(contract: Contract, package: str) -> Iterator[str]:
     if arrays:
         yield "from numpy.typing import NDArray\n"
     yield "from . import checks\n"
-    if contract.package.split(".")[0] == package:
-        yield f"from {contract.package} import prediction_pb2 as pb\n"
+    folders = contract.folder.split("/")[:-1]
+    if not folders or folders[0] == package:
+        yield f"from {contract.module} import prediction_pb2 as pb\n"
         return
-    folders = contract.package.split(".")[:-1]
     parents = [".".join(folders[: index + 1]) for index in range(len(folders))]
     yield f"checks.join_packages({', '.join(repr(name) for name in parents)})"
-    yield f"from {contract.package} import prediction_pb2 as pb  # noqa: E402\n"
+    yield f"from {contract.module} import prediction_pb2 as pb  # noqa: E402\n"
 
 
 def _enum(enum: Enum) -> Iterator[str]:
     yield f"\nclass {enum.name}(IntEnum):"
     yield f"    {_docstring(words.summary(enum.doc, f'The values of {enum.name}'))}\n"
+    seen: set[int] = set()
     for value in enum.values:
-        yield f"    {value.name.upper()} = {value.number}"
+        again = "  # noqa: PIE796" if value.number in seen else ""
+        seen.add(value.number)
+        yield f"    {value.name.upper()} = {value.number}{again}"
         if value.doc:
             yield f"    {_docstring(words.summary(value.doc, value.name))}"
 
@@ -157,9 +164,15 @@ def _interface(contract: Contract) -> Iterator[str]:
         yield "        ...\n"
 
 
+def _stub(message: Message) -> str:
+    """protoc's class of a message."""
+    file = wellknown.FILES.get(message.in_proto)
+    return f"pb.{message.in_proto}" if file is None else f"{file}_pb2.{message.in_proto.rpartition('.')[2]}"
+
+
 def _reader(contract: Contract, message: Message) -> Iterator[str]:
     name = names.snake(message.name)
-    yield f"\ndef read_{name}(message: pb.{message.name}, at: str, bad: checks.Violations) -> {message.name}:"
+    yield f"\ndef read_{name}(message: {_stub(message)}, at: str, bad: checks.Violations) -> {message.name}:"
     if any(field.dynamic for field in message.fields):
         yield "    sizes: dict[str, int] = {}"
     for field in message.fields:
@@ -174,13 +187,13 @@ def _reader(contract: Contract, message: Message) -> Iterator[str]:
 
 def _writer(contract: Contract, message: Message) -> Iterator[str]:
     name = names.snake(message.name)
-    yield f"\ndef write_{name}(value: object, at: str) -> pb.{message.name}:"
+    yield f"\ndef write_{name}(value: object, at: str) -> {_stub(message)}:"
     yield f"    if not isinstance(value, {message.name}):"
     yield f'        raise checks.InvalidReply(at.rstrip(".") or "reply", "{message.name}", checks.shown(value))'
     if not message.fields:
-        yield f"    return pb.{message.name}()"
+        yield f"    return {_stub(message)}()"
         return
-    yield f"    message = pb.{message.name}()"
+    yield f"    message = {_stub(message)}()"
     if any(field.dynamic for field in message.fields):
         yield "    sizes: dict[str, int] = {}"
     for oneof, members in message.oneofs.items():
@@ -196,7 +209,7 @@ def _codec(message: Message) -> Iterator[str]:
     yield f"\ndef decode_{name}(data: bytes) -> {message.name}:"
     yield '    """Raises InvalidRequest with every violation, each under its path."""'
     yield "    bad = checks.Violations()"
-    yield f'    value = read_{name}(checks.parse(pb.{message.name}, data), "", bad)'
+    yield f'    value = read_{name}(checks.parse({_stub(message)}, data), "", bad)'
     yield "    bad.settle()"
     yield "    return value\n"
     yield f"\ndef encode_{name}(value: object) -> bytes:"
@@ -215,7 +228,7 @@ def _methods(contract: Contract) -> Iterator[str]:
         request, response = names.snake(method.request.name), names.snake(method.response.name)
         yield "checks.Method("
         yield f'name="{method.name}", version="{contract.version}", attribute="{names.snake(method.name)}",'
-        yield f'path="/{contract.package}.{contract.service}/{method.name}", streaming={method.streaming},'
+        yield f'path="/{contract.full_service}/{method.name}", streaming={method.streaming},'
         yield f"decode=decode_{request}, encode=encode_{response}, sample=sample_{request},"
         yield f"max_request_bytes={limits.largest(contract, method.request)},"
         yield "),"

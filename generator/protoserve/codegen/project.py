@@ -38,7 +38,7 @@ def plan(project: Path, package: str) -> Plan:
     """
     schema = numbered(read_text(project / SCHEMA), file=SCHEMA)
     contract = loads(schema, file=SCHEMA, default_package=f"{package}.v1")
-    clash = names.clash(contract.package, package)
+    clash = names.clash(contract.module, package)
     if clash is not None:
         raise SchemaError(SCHEMA, [Problem(1, 1, "package", *clash)])
     files = {name: content.encode() for name, content in _texts(contract, package)}
@@ -109,7 +109,9 @@ def _compiled(contract: Contract, package: str, files: dict[str, bytes]) -> dict
                 (out / name).parent.mkdir(parents=True, exist_ok=True)
                 (out / name).write_bytes(content)
         stubs.compile_proto(sources, path, out / "src")
-        format_python(out, {package, contract.package.split(".")[0]})
+        if contract.folder == package:  # where the project's own __init__.py is
+            (out / "src" / package / "__init__.py").unlink()
+        format_python(out, {package, contract.folder.split("/")[0]})
         return {
             item.relative_to(out).as_posix(): item.read_bytes() for item in sorted(out.rglob("*")) if item.is_file()
         }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from protoserve.codegen import words
-from protoserve.contract import names
-from protoserve.contract.model import Contract, Enum, Field, Message, Method, Reserved
+from protoserve.codegen import lint, words
+from protoserve.contract import names, options, wellknown
+from protoserve.contract.model import Contract, Enum, Field, Message, Method, Options, Reserved
 from protoserve.contract.types import SCALARS, Kind
 from protoserve.contract.wire import packed, wire_type
 
@@ -21,20 +21,32 @@ _IMPORTS = {
 
 def path_of(contract: Contract) -> str:
     """Where the .proto lies below its root, as buf's PACKAGE_DIRECTORY_MATCH asks."""
-    return f"{contract.package.replace('.', '/')}/prediction.proto"
+    return f"{contract.folder}/prediction.proto"
 
 
 def render(contract: Contract) -> str:
     """The text of the .proto."""
-    blocks = [f"// {HEADER}\n", 'syntax = "proto3";\n', f"package {contract.package};\n"]
-    imports = sorted(path for kind, path in _IMPORTS.items() if contract.uses(kind))
+    blocks = [f"// {HEADER}\n", 'syntax = "proto3";\n']
+    if contract.package:
+        blocks.append(_lines([*lint.ignored("", lint.of_package(contract)), f"package {contract.package};"]))
+    imports = sorted({*(path for kind, path in _IMPORTS.items() if contract.uses(kind)), *_well_known(contract)})
     if imports:
         blocks.append("".join(f'import "{path}";\n' for path in imports))
+    if contract.options:
+        blocks.append(_lines(f"option {options.written(option)};" for option in contract.options))
     blocks.append(_lines(_service(contract)))
-    blocks.extend(_lines(_message(contract, item)) for item in contract.all_messages())
+    for message in contract.all_messages():
+        if "." not in message.in_proto:
+            blocks.append(_lines(_message(contract, message, "")))
     blocks.extend(_lines(_tensor(dtype)) for dtype in contract.tensors())
-    blocks.extend(_lines(_enum(item)) for item in contract.enums)
+    blocks.extend(_lines(_enum(contract, item, "")) for item in contract.enums if "." not in item.in_proto)
     return "\n".join(blocks)
+
+
+def _well_known(contract: Contract) -> list[str]:
+    """The .proto files of the messages of protobuf's own that the contract names."""
+    files = (wellknown.FILES.get(message.in_proto) for message in contract.all_messages())
+    return [f"google/protobuf/{file}.proto" for file in files if file is not None]
 
 
 def _lines(lines: Iterable[str]) -> str:
@@ -46,11 +58,19 @@ def _comment(lines: Iterable[str], indent: str = "") -> Iterator[str]:
         yield f"{indent}// {line}".rstrip()
 
 
+def _options(given: Options, indent: str, after: str) -> Iterator[str]:
+    for option in given:
+        yield f"{indent}option {options.written(option)};"
+    if given and after:
+        yield ""
+
+
 def _service(contract: Contract) -> Iterator[str]:
-    yield from _comment(words.summary(contract.doc, f"The methods of {contract.package}").splitlines())
-    if not contract.service.endswith("Service"):
-        yield "// buf:lint:ignore SERVICE_SUFFIX"
+    named = f"The methods of {contract.package or contract.service}"
+    yield from _comment(words.summary(contract.doc, named).splitlines())
+    yield from lint.ignored("", lint.of_service(contract))
     yield f"service {contract.service} {{"
+    yield from _options(contract.service_options, "  ", "methods")
     for index, method in enumerate(contract.methods):
         if index:
             yield ""
@@ -60,67 +80,154 @@ def _service(contract: Contract) -> Iterator[str]:
 
 def _rpc(contract: Contract, method: Method) -> Iterator[str]:
     yield from _comment(words.summary(method.doc, f"{method.name} answers one request").splitlines(), "  ")
-    used = [name for other in contract.methods for name in (other.request.name, other.response.name)]
-    if used.count(method.request.name) > 1 or used.count(method.response.name) > 1:
-        yield "  // buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE"
-    standard = ("", contract.service)
-    if method.request.name not in {f"{prefix}{method.name}Request" for prefix in standard}:
-        yield "  // buf:lint:ignore RPC_REQUEST_STANDARD_NAME"
-    if method.response.name not in {f"{prefix}{method.name}Response" for prefix in standard}:
-        yield "  // buf:lint:ignore RPC_RESPONSE_STANDARD_NAME"
+    yield from lint.ignored("  ", lint.of_method(contract, method))
+    request, response = (_reference(contract, contract.service, body) for body in (method.request, method.response))
     stream = "stream " if method.streaming else ""
-    yield f"  rpc {method.name}({method.request.name}) returns ({stream}{method.response.name});"
+    head = f"  rpc {method.name}({request}) returns ({stream}{response})"
+    if not method.options:
+        yield f"{head};" if method.options is None else f"{head} {{}}"
+        return
+    yield f"{head} {{"
+    yield from _options(method.options, "    ", "")
+    yield "  }"
 
 
-def _reserved(reserved: Reserved, top: str) -> Iterator[str]:
+def _reference(contract: Contract, scope: str, kind: Message | Enum) -> str:
+    """The name of a type, as found from inside `scope`: with the package where something nearer has its first part."""
+    first = kind.in_proto.partition(".")[0]
+    if first == "google":
+        return kind.in_proto if "google" not in contract.package.split(".") else f".{kind.in_proto}"
+    near = {item.in_proto for item in contract.all_messages()} | {item.in_proto for item in contract.enums}
+    near |= {f"{contract.service}.{method.name}" for method in contract.methods}
+    while scope:
+        if f"{scope}.{first}" in near or _member(contract, scope, first):
+            return f".{contract.package}.{kind.in_proto}".replace("..", ".")
+        scope = scope.rpartition(".")[0]
+    return kind.in_proto
+
+
+def _member(contract: Contract, scope: str, name: str) -> bool:
+    """Whether a message has a field, a oneof or the entry of a map of that name, which a reference would find first."""
+    message = next((item for item in contract.all_messages() if item.in_proto == scope), None)
+    if message is None:
+        return False
+    return name in {*(field.name for field in message.fields), *message.oneofs, *_entries(message)}
+
+
+def _entries(message: Message) -> set[str]:
+    """The messages that protoc makes for maps."""
+    return {
+        "".join(part[:1].upper() + part[1:] for part in field.name.split("_")) + "Entry"
+        for field in message.fields
+        if field.is_map
+    }
+
+
+def _reserved(reserved: Reserved, indent: str, top: str) -> Iterator[str]:
     if reserved.ranges:
         spans = (str(low) if low == high else f"{low} to {high}" for low, high in reserved.ranges)
-        yield f"  reserved {', '.join(spans)};"
+        yield f"{indent}reserved {', '.join(spans)};"
     if reserved.names:
         quoted = (f'"{name}"' for name in reserved.names)
-        yield f"  reserved {', '.join(quoted)};"
+        yield f"{indent}reserved {', '.join(quoted)};"
     if (reserved.ranges or reserved.names) and top:
         yield ""
 
 
-def _message(contract: Contract, message: Message) -> Iterator[str]:
-    yield from _comment(words.of_message(contract, message).splitlines())
-    if not message.fields and not message.reserved.ranges and not message.reserved.names:
-        yield f"message {message.name} {{}}"
+def _message(contract: Contract, message: Message, indent: str) -> Iterator[str]:
+    yield from _comment(words.of_message(contract, message).splitlines(), indent)
+    yield from lint.ignored(indent, lint.of_message(message))
+    name = message.in_proto.rpartition(".")[2]
+    body = list(_body(contract, message, f"{indent}  "))
+    if not body:
+        yield f"{indent}message {name} {{}}"
         return
-    yield f"message {message.name} {{"
-    yield from _reserved(message.reserved, "fields" if message.fields else "")
-    groups = message.oneofs
+    yield f"{indent}message {name} {{"
+    yield from body
+    yield f"{indent}}}"
+
+
+def _body(contract: Contract, message: Message, indent: str) -> Iterator[str]:
+    inner = f"{message.in_proto}."
+    enums = [item for item in contract.enums if item.in_proto.rpartition(".")[0] == message.in_proto]
+    nested = [item for item in contract.all_messages() if item.in_proto.startswith(inner)]
+    nested = [item for item in nested if "." not in item.in_proto.removeprefix(inner)]
+    rest = "fields" if message.fields or enums or nested else ""
+    yield from _options(message.options, indent, rest or "reserved")
+    yield from _reserved(message.reserved, indent, rest)
+    for enum in enums:
+        yield from _enum(contract, enum, indent)
+        yield ""
+    for item in nested:
+        if item.after is None:
+            yield from _message(contract, item, indent)
+            yield ""
     done: set[str] = set()
     for field in message.fields:
         if field.oneof is None:
-            yield from _field(contract, message, field, "  ")
+            yield from _field(contract, message, field, indent)
         elif field.oneof not in done:
             done.add(field.oneof)
-            members = groups[field.oneof]
-            wanted = "Exactly one of these" if field.required else "At most one of these"
-            yield from _comment([f"{wanted} must be set."], "  ")
-            yield f"  oneof {field.oneof} {{"
-            for member in members:
-                yield from _field(contract, message, member, "    ")
-            yield "  }"
-    yield "}"
+            yield from _oneof(contract, message, message.oneofs[field.oneof], indent)
+        for item in nested:
+            if item.after == field.name:
+                yield ""
+                yield from _message(contract, item, indent)
+                yield ""
+
+
+def _oneof(contract: Contract, message: Message, members: tuple[Field, ...], indent: str) -> Iterator[str]:
+    wanted = "Exactly one of these" if members[0].required else "At most one of these"
+    yield from _comment([f"{wanted} must be set."], indent)
+    yield from lint.ignored(indent, lint.of_oneof(members[0].oneof or ""))
+    yield f"{indent}oneof {members[0].oneof} {{"
+    for member in members:
+        yield from _field(contract, message, member, f"{indent}  ")
+    yield f"{indent}}}"
 
 
 def _field(contract: Contract, message: Message, field: Field, indent: str) -> Iterator[str]:
     yield from _comment(words.paragraph(field), indent)
-    deprecated = " [deprecated = true]" if field.deprecated else ""
-    yield f"{indent}{_label(contract, message, field)}{wire_type(field)} {field.name} = {field.number}{deprecated};"
+    yield from lint.ignored(indent, lint.of_field(field))
+    head = f"{indent}{_label(contract, field)}{_type(contract, message, field)} {field.name} = {field.number}"
+    yield from _with_options(head, _field_options(field), indent)
 
 
-def _label(contract: Contract, message: Message, field: Field) -> str:
+def _field_options(field: Field) -> list[str]:
+    given = [options.written(option) for option in field.options]
+    given += ["deprecated = true"] * field.deprecated
+    if field.json_name is not None:
+        given.append(f"json_name = {options.quoted(field.json_name)}")
+    return sorted(given)
+
+
+def _with_options(head: str, given: list[str], indent: str) -> Iterator[str]:
+    """One option on the same line, several a line each, as `buf format` has them."""
+    if len(given) < 2:
+        yield f"{head}{f' [{given[0]}]' if given else ''};"
+        return
+    yield f"{head} ["
+    yield from (f"{indent}  {option}{',' if index < len(given) - 1 else ''}" for index, option in enumerate(given))
+    yield f"{indent}];"
+
+
+def _label(contract: Contract, field: Field) -> str:
     if field.oneof is not None or field.is_map:
         return ""
     if field.repeated or packed(field):
         return "repeated "
     scalar = field.scalar
     is_message = field.dynamic or (contract.enum(field.type) is None if scalar is None else scalar.kind in _IMPORTS)
-    return "" if is_message or message.implicit else "optional "
+    return "" if is_message or field.implicit else "optional "
+
+
+def _type(contract: Contract, message: Message, field: Field) -> str:
+    """The type of a message's field, without a label, as it is found from inside the message."""
+    kind = contract.enum(field.type) or contract.message(field.type)
+    if field.scalar is not None or kind is None:
+        return wire_type(field)
+    name = _reference(contract, message.in_proto, kind)
+    return f"map<{field.key}, {name}>" if field.is_map else name
 
 
 def _tensor(dtype: str) -> Iterator[str]:
@@ -138,14 +245,21 @@ def _tensor(dtype: str) -> Iterator[str]:
     yield "}"
 
 
-def _enum(enum: Enum) -> Iterator[str]:
-    yield from _comment(words.summary(enum.doc, f"The values of {enum.name}").splitlines())
-    yield f"enum {enum.name} {{"
-    kept = tuple(names.enum_value(enum.name, name) for name in enum.reserved.names)
-    yield from _reserved(replace(enum.reserved, names=kept), "values")
-    yield "  // Not set."
-    yield f"  {names.enum_value(enum.name, 'unspecified')} = 0;"
+def _enum(contract: Contract, enum: Enum, indent: str) -> Iterator[str]:
+    name = enum.in_proto.rpartition(".")[2]
+    yield from _comment(words.summary(enum.doc, f"The values of {name}").splitlines(), indent)
+    yield from lint.ignored(indent, lint.of_enum(enum))
+    yield f"{indent}enum {name} {{"
+    inner = f"{indent}  "
+    yield from _options(enum.options, inner, "values")
+    kept = tuple(enum.value_in_proto(name) for name in enum.reserved.names)
+    yield from _reserved(replace(enum.reserved, names=kept), inner, "values")
+    if not enum.exact:
+        yield f"{inner}// Not set."
+        yield f"{inner}{enum.value_in_proto('unspecified')} = 0;"
     for value in enum.values:
-        yield from _comment(words.summary(value.doc, value.name).splitlines(), "  ")
-        yield f"  {names.enum_value(enum.name, value.name)} = {value.number};"
-    yield "}"
+        yield from _comment(words.summary(value.doc, value.name).splitlines(), inner)
+        yield from lint.ignored(inner, lint.of_value(enum, value))
+        head = f"{inner}{enum.value_in_proto(value.name)} = {value.number}"
+        yield from _with_options(head, [options.written(option) for option in value.options], inner)
+    yield f"{indent}}}"

@@ -15,7 +15,6 @@ import rstr
 
 from protoserve.codegen import fields
 from protoserve.codegen.limits import cast
-from protoserve.contract import names
 from protoserve.contract.errors import Problem, SchemaError
 from protoserve.contract.model import Contract, Enum, Field, Message
 from protoserve.contract.types import SCALARS, Kind, ScalarType
@@ -49,7 +48,7 @@ def scalar(contract: Contract, field: Field) -> Any:
         return field.default
     enum = contract.enum(field.type)
     if enum is not None:
-        return enum.values[0].name
+        return next((value.name for value in enum.values if value.number), enum.values[0].name)
     kind = SCALARS[field.type]
     if kind.numeric:
         return _number(field, kind)
@@ -219,8 +218,8 @@ def _json_scalar(contract: Contract, field: Field) -> Any:
     value = scalar(contract, field)
     enum: Enum | None = contract.enum(field.type)
     if enum is not None:
-        return names.enum_value(enum.name, str(value))
-    if field.type in ("int64", "uint64"):
+        return enum.value_in_proto(str(value))
+    if SCALARS[field.type].proto.endswith("64"):
         return str(value)
     if SCALARS[field.type].kind is Kind.BYTES:
         return base64.b64encode(raw_bytes(field, value)).decode()

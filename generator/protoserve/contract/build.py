@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import re
 
-from protoserve.contract import limits
-from protoserve.contract.draft import Draft, EnumDraft, FieldDraft, MessageDraft, MethodDraft, ValueDraft
+from protoserve.contract import limits, options, wellknown
+from protoserve.contract.draft import Draft, EnumDraft, FieldDraft, MessageDraft, MethodDraft, ValueDraft, changed
 from protoserve.contract.model import Dimension, EnumValue, Field, Reserved, Where
 from protoserve.contract.nodes import Mapping, Node, Place, Scalar
 from protoserve.contract.section import Problems, Section, described, nearest, plain, shown
 from protoserve.contract.types import ALIASES
 
-ROOT_KEYS = ("package", "status", "service", "doc", "enums", "messages", "methods")
-ENUM_KEYS = ("doc", "values", "reserved")
-VALUE_KEYS = ("name", "number", "doc", "renamed_from")
-MESSAGE_KEYS = ("doc", "presence", "fields", "reserved")
-BODY_KEYS = ("message", *MESSAGE_KEYS)
-METHOD_KEYS = ("doc", "streaming", "request", "response")
+ROOT_KEYS = (
+    *("package", "status", "service", "doc", "names", "options", "service_options"),
+    *("enums", "messages", "methods"),
+)
+ENUM_KEYS = ("doc", "values", "reserved", "options")
+VALUE_KEYS = ("name", "number", "doc", "renamed_from", "options")
+BODY_KEYS = ("message", "doc", "presence", "fields", "reserved", "options")
+MESSAGE_KEYS = (*BODY_KEYS[1:], "after")
+METHOD_KEYS = ("doc", "streaming", "request", "response", "options")
 RESERVED_KEYS = ("numbers", "names")
 FIELD_KEYS = (
     *("name", "number", "type", "key", "value", "doc", "required", "repeated", "shape", "oneof", "default", "example"),
     *("minimum", "maximum", "min_length", "max_length", "min_items", "max_items", "pattern", "allow_nan"),
-    *("media_type", "unit", "source", "deprecated", "renamed_from"),
+    *("media_type", "unit", "source", "deprecated", "renamed_from", "presence", "json_name", "options"),
 )
 # What people write from other schema languages, and what it is here.
 _MEANT = {
@@ -38,8 +41,8 @@ _MEANT = {
     "regex": "write `pattern`",
 }
 MAX_FIELD_NUMBER = 536_870_911
-MAX_ENUM_NUMBER = 2**31 - 1
-_RANGE = re.compile(r"([0-9]{1,10})\s+to\s+([0-9]{1,10}|max)")
+MIN_ENUM_NUMBER, MAX_ENUM_NUMBER = -(2**31), 2**31 - 1
+_RANGE = re.compile(r"(-?[0-9]{1,10})\s+to\s+(-?[0-9]{1,10}|max)")
 _MAX_COUNT = 2**31 - 1
 _MAX_LEAST = 2**27
 
@@ -53,6 +56,7 @@ def build(root: Mapping, problems: Problems, default_package: str | None) -> Dra
         package = default_package
         if package is None:
             section.wrong(None, "`package` is missing", "write `package: NAME.v1` on the first line")
+    exact = section.choice("names", ("standard", "exact"), "standard") == "exact"
     enums = section.section("enums")
     messages = section.section("messages")
     shared = [_message(inner, name, MESSAGE_KEYS) for name, inner in messages.sections()] if messages else []
@@ -61,6 +65,10 @@ def build(root: Mapping, problems: Problems, default_package: str | None) -> Dra
         section.wrong(None, "`methods` is missing", "write `methods:` with at least one method")
     elif methods is not None and not methods.keys:
         section.wrong("methods", "the service has no method", "write at least one, `Predict:` for example")
+    drafts = [_method(inner, name, shared) for name, inner in methods.sections()] if methods else []
+    for message in [*shared, *(body for method in drafts for body in (method.request, method.response))]:
+        for item in message.fields:
+            _well_known(item.field.type, shared, problems)
     return Draft(
         package or "",
         section.text("service") or "PredictionService",
@@ -68,10 +76,23 @@ def build(root: Mapping, problems: Problems, default_package: str | None) -> Dra
         section.text("doc", lines=True) or "",
         section,
         {*(enums.keys if enums else ()), *(messages.keys if messages else ())},
-        [_enum(inner, name) for name, inner in enums.sections()] if enums else [],
+        [_enum(inner, name, exact=exact) for name, inner in enums.sections()] if enums else [],
         shared,
-        [_method(inner, name, shared) for name, inner in methods.sections()] if methods else [],
+        drafts,
+        exact,
+        options.read(section, "file"),
+        options.read(section, "service", "service_options"),
     )
+
+
+def _well_known(name: str, shared: list[MessageDraft], problems: Problems) -> MessageDraft | None:
+    """The message of protobuf's own of that name, which is among the shared ones from now on; None for another name."""
+    found = next((message for message in shared if message.name == name), None)
+    definition = wellknown.definition(name) if found is None and name in wellknown.FILES else None
+    if definition is not None:
+        found = _message(Section(definition, name, problems), name, MESSAGE_KEYS)
+        shared.append(found)
+    return found
 
 
 def _method(section: Section, name: str, shared: list[MessageDraft]) -> MethodDraft:
@@ -79,7 +100,11 @@ def _method(section: Section, name: str, shared: list[MessageDraft]) -> MethodDr
     section.allow(METHOD_KEYS, meant)
     streaming = section.choice("streaming", ("none", "server"), "none") == "server"
     request, response = (_body(section, kind, f"{name}{kind.capitalize()}", shared) for kind in ("request", "response"))
-    return MethodDraft(name, section, request, response, section.text("doc", lines=True) or "", streaming)
+    doc, given = (
+        section.text("doc", lines=True) or "",
+        options.read(section, "method") if "options" in section else None,
+    )
+    return MethodDraft(name, section, request, response, doc, streaming, given)
 
 
 def _body(method: Section, kind: str, standard: str, shared: list[MessageDraft]) -> MessageDraft:
@@ -91,6 +116,7 @@ def _body(method: Section, kind: str, standard: str, shared: list[MessageDraft])
         return MessageDraft(standard, method, [], "", Reserved(), False)
     name = section.text("message") or standard
     found = next((message for message in shared if message.name == name), None)
+    found = found or _well_known(name, shared, section.problems)
     if "message" in section and "fields" not in section:
         if found is not None:
             others = [key for key in section.keys if key in MESSAGE_KEYS]
@@ -116,7 +142,11 @@ def _message(section: Section, name: str, keys: tuple[str, ...]) -> MessageDraft
     ]
     reserved = _reserved(section, MAX_FIELD_NUMBER)
     implicit = section.choice("presence", ("explicit", "implicit"), "explicit") == "implicit"
-    return MessageDraft(name, section, fields, section.text("doc", lines=True) or "", reserved, implicit)
+    for item in fields:
+        if implicit and "presence" not in item.section:
+            changed(item, implicit=True)
+    doc, given, after = section.text("doc", lines=True) or "", options.read(section, "message"), section.text("after")
+    return MessageDraft(name, section, fields, doc, reserved, implicit, given, after)
 
 
 def _named(parent: Section, list_key: str, node: Node, index: int, what: str) -> tuple[Section, str] | None:
@@ -169,6 +199,9 @@ def _field(parent: Section, node: Node, index: int) -> FieldDraft | None:
         source=section.text("source", exact=True) or None,
         deprecated=section.flag("deprecated") or False,
         renamed_from=section.text("renamed_from") or None,
+        implicit=section.choice("presence", ("explicit", "implicit"), "explicit") == "implicit",
+        json_name=section.text("json_name", exact=True),
+        options=options.read(section, "field"),
         where=section.where,
     )
     return FieldDraft(field, section, section.flag("required"))
@@ -219,21 +252,22 @@ def _value(section: Section, key: str) -> object:
     return found
 
 
-def _enum(section: Section, name: str) -> EnumDraft:
+def _enum(section: Section, name: str, *, exact: bool) -> EnumDraft:
     section.allow(ENUM_KEYS)
     values: list[ValueDraft] = []
     items = section.items("values", "values")
     for index, node in enumerate(items or ()):
-        value = _enum_value(section, node, index)
+        value = _enum_value(section, node, index, exact=exact)
         if value is not None:
             values.append(value)
     if items == () or (items is None and "values" not in section):
         section.wrong("values", "the enum has no value", "write `values: [first, second]`")
     doc = section.text("doc", lines=True) or ""
-    return EnumDraft(name, section, values, doc, _reserved(section, MAX_ENUM_NUMBER))
+    reserved = _reserved(section, MAX_ENUM_NUMBER, MIN_ENUM_NUMBER if exact else 1)
+    return EnumDraft(name, section, values, doc, reserved, exact, options.read(section, "enum"))
 
 
-def _enum_value(parent: Section, node: Node, index: int) -> ValueDraft | None:
+def _enum_value(parent: Section, node: Node, index: int, *, exact: bool) -> ValueDraft | None:
     if isinstance(node, Scalar) and isinstance(node.value, str) and node.text.strip():
         place = Where(node.place.line, node.place.column, f"{parent.path}.values.{node.text}")
         return ValueDraft(EnumValue(node.text, where=place), node)
@@ -246,13 +280,16 @@ def _enum_value(parent: Section, node: Node, index: int) -> ValueDraft | None:
         return None
     section, name = named
     section.allow(VALUE_KEYS)
-    number = section.integer("number", 1, MAX_ENUM_NUMBER, "number from 1: 0 is UNSPECIFIED, which every enum has")
-    doc = section.text("doc", lines=True) or ""
-    value = EnumValue(name, number or 0, doc, section.text("renamed_from") or None, section.where)
-    return ValueDraft(value, section)
+    if exact:
+        number = section.integer("number", MIN_ENUM_NUMBER, MAX_ENUM_NUMBER)
+    else:
+        number = section.integer("number", 1, MAX_ENUM_NUMBER, "number from 1: 0 is UNSPECIFIED, which every enum has")
+    doc, given = section.text("doc", lines=True) or "", options.read(section, "value")
+    was = section.text("renamed_from") or None
+    return ValueDraft(EnumValue(name, number or 0, doc, was, given, section.where), section)
 
 
-def _reserved(parent: Section, top: int) -> Reserved:
+def _reserved(parent: Section, top: int, least: int = 1) -> Reserved:
     """`{numbers: [3, "5 to 9"], names: [colour]}`."""
     section = parent.section("reserved")
     if section is None:
@@ -261,8 +298,8 @@ def _reserved(parent: Section, top: int) -> Reserved:
     ranges: list[tuple[int, int]] = []
     for item in section.items("numbers", 'numbers, such as [3, "5 to 9"]') or ():
         found = _range(item, top)
-        if found is None or not 1 <= found[0] <= found[1] <= top:
-            remedy = f'write an integer from 1 to {top}, or a range: "5 to 9"'
+        if found is None or not least <= found[0] <= found[1] <= top:
+            remedy = f'write an integer from {least} to {top}, or a range: "5 to 9"'
             section.problems.add(item.place, f"{section.path}.numbers", f"{described(item)} is no number", remedy)
         else:
             ranges.append(found)

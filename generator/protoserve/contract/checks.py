@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from protoserve.contract import graph, limits, naming, numbering, values
+from protoserve.contract import graph, limits, naming, numbering, values, wellknown
 from protoserve.contract.draft import Draft, FieldDraft, MessageDraft, changed
+from protoserve.contract.model import Field
 from protoserve.contract.section import nearest, shown
-from protoserve.contract.types import ALIASES, MAP_KEYS, SCALARS
+from protoserve.contract.types import ALIASES, MAP_KEYS, SCALARS, Kind
 
 # What other languages call a type, and what it is here.
 _MEANT = {
@@ -45,7 +46,7 @@ def check(draft: Draft) -> None:
         numbering.check_message(message)
         for item in message.fields:
             if _known_types(item, draft):
-                _combination(item, message, draft)
+                _combination(item, draft)
                 limits.check(item)
                 values.check(item, draft)
         _settle_required(message)
@@ -78,11 +79,13 @@ def _type_remedy(name: str, known: tuple[str, ...]) -> str:
         return f"write `type: {brackets[1]}` and `repeated: true`"
     if brackets:
         return f"write `type: {brackets[1]}` and `shape: [{brackets[2]}]`"
+    if name in wellknown.SCALARS:
+        return f"write `{wellknown.SCALARS[name]}`"
     guess = _MEANT.get(name.lower()) or nearest(name, (*known, *ALIASES))
     return f"did you mean {guess!r}?" if guess else f"write one of {', '.join(known)}"
 
 
-def _combination(item: FieldDraft, message: MessageDraft, draft: Draft) -> None:
+def _combination(item: FieldDraft, draft: Draft) -> None:
     """Which keys of a field exclude each other."""
     field, section, scalar = item.field, item.section, item.field.scalar
     if field.shape is not None:
@@ -98,12 +101,19 @@ def _combination(item: FieldDraft, message: MessageDraft, draft: Draft) -> None:
         section.wrong("repeated", "a map cannot be repeated", "put the map into a message and repeat that")
     if field.oneof is not None:
         _in_oneof(item)
+    if any(name == "packed" for name, _ in field.options) and not (field.repeated and _packable(field, draft)):
+        section.wrong("options", "`packed` is for lists of numbers, bools and enums", "take `packed` out")
     if item.required and (field.repeated or field.is_map):
         section.wrong("required", "a list or a map is never required: it can be empty", "write `min_items: 1`")
     if field.default is not None:
-        _default(item, message, draft)
+        _default(item, draft)
     if field.example is not None and field.type in draft.message_names:
         section.wrong("example", "an example of a message", f"give examples on the fields of {field.type}")
+
+
+def _packable(field: Field, draft: Draft) -> bool:
+    scalar = field.scalar
+    return field.type in draft.enum_names if scalar is None else scalar.numeric or scalar.kind is Kind.BOOL
 
 
 def _in_oneof(item: FieldDraft) -> None:
@@ -115,7 +125,7 @@ def _in_oneof(item: FieldDraft) -> None:
         section.wrong("oneof", f"a {field.type} of a fixed shape travels as a list and cannot be in a oneof", remedy)
 
 
-def _default(item: FieldDraft, message: MessageDraft, draft: Draft) -> None:
+def _default(item: FieldDraft, draft: Draft) -> None:
     field, section = item.field, item.section
     what = None
     if field.type in draft.message_names:
@@ -132,7 +142,7 @@ def _default(item: FieldDraft, message: MessageDraft, draft: Draft) -> None:
         section.wrong("default", f"{what} has no default", "take `default` out")
     elif item.required:
         section.wrong("required", "a field with a default is not required", "take `required` or `default` out")
-    elif message.implicit:
+    elif field.implicit:
         remedy = "take `default` out, or `presence: implicit`"
         section.wrong("default", "without presence a missing value is 0, never a default", remedy)
 

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from protoserve.contract.model import Contract, Enum, EnumValue, Field, Message, Method, Reserved
+from protoserve.contract import names
+from protoserve.contract.model import Contract, Enum, EnumValue, Field, Message, Method, Options, Reserved
 from protoserve.contract.nodes import Scalar
 from protoserve.contract.section import Section
+from protoserve.contract.types import SCALARS
 
 
 @dataclass(slots=True)
@@ -32,6 +34,8 @@ class MessageDraft:
     doc: str
     reserved: Reserved
     implicit: bool
+    options: Options = ()
+    after: str | None = None
 
     def oneofs(self) -> dict[str, list[FieldDraft]]:
         groups: dict[str, list[FieldDraft]] = {}
@@ -41,8 +45,10 @@ class MessageDraft:
         return groups
 
     def finished(self) -> Message:
-        fields = tuple(item.field for item in self.fields)
-        return Message(self.name, fields, self.doc, self.reserved, self.implicit, self.section.where)
+        fields = tuple(replace(item.field, type=_python(item.field.type)) for item in self.fields)
+        name, where = names.python(self.name), self.section.where
+        written = self.name if self.name != name else ""
+        return Message(name, fields, self.doc, self.reserved, self.implicit, written, self.after, self.options, where)
 
 
 @dataclass(slots=True)
@@ -60,10 +66,14 @@ class EnumDraft:
     values: list[ValueDraft]
     doc: str
     reserved: Reserved
+    exact: bool
+    options: Options
 
     def finished(self) -> Enum:
         values = tuple(item.value for item in self.values)
-        return Enum(self.name, values, self.doc, self.reserved, self.section.where)
+        name, where = names.python(self.name), self.section.where
+        written = self.name if self.name != name else ""
+        return Enum(name, values, self.doc, self.reserved, self.exact, written, self.options, where)
 
 
 @dataclass(slots=True)
@@ -76,6 +86,7 @@ class MethodDraft:
     response: MessageDraft
     doc: str
     streaming: bool
+    options: Options | None
 
 
 @dataclass
@@ -91,6 +102,9 @@ class Draft:
     enums: list[EnumDraft]
     messages: list[MessageDraft]
     methods: list[MethodDraft]
+    exact: bool
+    options: Options
+    service_options: Options
 
     def all_messages(self) -> Iterator[MessageDraft]:
         """Every message that the text writes, once; two of one name are two."""
@@ -113,12 +127,29 @@ class Draft:
         """The contract; sound only when the checks found nothing."""
         made = {id(message): message.finished() for message in self.all_messages()}
         methods = tuple(
-            Method(m.name, made[id(m.request)], made[id(m.response)], m.doc, m.streaming, m.section.where)
+            Method(m.name, made[id(m.request)], made[id(m.response)], m.doc, m.streaming, m.options, m.section.where)
             for m in self.methods
         )
         enums = tuple(enum.finished() for enum in self.enums)
         shared = tuple(made[id(message)] for message in self.messages)
-        return Contract(self.package, self.service, methods, enums, shared, self.status, self.doc, file)
+        return Contract(
+            self.package,
+            self.service,
+            methods,
+            enums,
+            shared,
+            self.status,
+            self.doc,
+            self.exact,
+            self.options,
+            self.service_options,
+            file,
+        )
+
+
+def _python(kind: str) -> str:
+    """The type of a field as Python names it."""
+    return kind if kind in SCALARS else names.python(kind)
 
 
 def changed(draft: FieldDraft, **values: object) -> None:

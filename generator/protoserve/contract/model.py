@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from protoserve.contract import names
 from protoserve.contract.types import SCALARS, Kind, ScalarType
 
 Dimension = int | str
+# Standard options of protobuf that Python has no use for and a .proto keeps: names, and values as they stand there.
+Options = tuple[tuple[str, bool | str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,12 @@ class Reserved:
 class Field:
     """One field of a message.
 
-    `type` names a scalar (a key of `SCALARS`), an enum or a message of the contract; for a map it is the type of
-    the values and `key` the type of the keys. `number` is 0 until the generator has given one (see
+    `type` names a scalar (a key of `SCALARS`), or as Python does an enum or a message of the contract; for a map it is
+    the type of the values and `key` the type of the keys. `number` is 0 until the generator has given one (see
     `protoserve.contract.numbers`). `shape` holds sizes and names of dimensions. Limits that were not given
     are None. `default` and `example` are JSON-like values; for an enum they are a value's name. `renamed_from` is the
-    name that the field had in an earlier contract.
+    name that the field had in an earlier contract. `implicit` is true where the wire cannot tell 0 from nothing;
+    `json_name` is None where it is protoc's own.
     """
 
     name: str
@@ -66,6 +70,9 @@ class Field:
     source: str | None = None
     deprecated: bool = False
     renamed_from: str | None = None
+    implicit: bool = False
+    json_name: str | None = None
+    options: Options = ()
     where: Where = Where(0, 0, "")
 
     @property
@@ -95,14 +102,27 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message: `implicit` is the presence that a foreign proto3 message without `optional` has."""
+    """A message: `implicit` is the presence that a foreign proto3 message without `optional` has.
+
+    `name` is Python's. `proto_name` is that of the .proto where it is another: `Outer.Inner` for a message in a
+    message, and for a foreign one that would break Python's code. `after` is the field of the outer message behind
+    which an inner one stands in the .proto; None before all fields.
+    """
 
     name: str
     fields: tuple[Field, ...]
     doc: str = ""
     reserved: Reserved = Reserved()
     implicit: bool = False
+    proto_name: str = ""
+    after: str | None = None
+    options: Options = ()
     where: Where = Where(0, 0, "")
+
+    @property
+    def in_proto(self) -> str:
+        """The name in the .proto, from the package on."""
+        return self.proto_name or self.name
 
     @property
     def oneofs(self) -> dict[str, tuple[Field, ...]]:
@@ -120,35 +140,59 @@ class EnumValue:
     number: int = 0
     doc: str = ""
     renamed_from: str | None = None
+    options: Options = ()
     where: Where = Where(0, 0, "")
 
 
 @dataclass(frozen=True, slots=True)
 class Enum:
-    """An enum; 0 is UNSPECIFIED, is on the wire only, and is not among `values`."""
+    """An enum; 0 is UNSPECIFIED, is on the wire only, and is not among `values`.
+
+    Where it is `exact`, as in a foreign .proto, its values are all that it has, 0 among them, under the very names that
+    the .proto has. `name` and `proto_name` are as in a message.
+    """
 
     name: str
     values: tuple[EnumValue, ...]
     doc: str = ""
     reserved: Reserved = Reserved()
+    exact: bool = False
+    proto_name: str = ""
+    options: Options = ()
     where: Where = Where(0, 0, "")
+
+    @property
+    def in_proto(self) -> str:
+        """The name in the .proto, from the package on."""
+        return self.proto_name or self.name
+
+    def value_in_proto(self, value: str) -> str:
+        """The name of a value in the .proto, where all values of one scope share it."""
+        return value if self.exact else names.enum_value(self.in_proto.rpartition(".")[2], value)
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One method; `streaming` is true when the reply is a stream of responses."""
+    """One method; `streaming` is true when the reply is a stream of responses.
+
+    `options` is None where the method has none, and empty where its .proto says `{}`, which a descriptor shows.
+    """
 
     name: str
     request: Message
     response: Message
     doc: str = ""
     streaming: bool = False
+    options: Options | None = None
     where: Where = Where(0, 0, "")
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """A whole schema. `package` is the proto package; its last part is the API version."""
+    """A whole schema. `package` is the proto package; its last part is the API version.
+
+    `exact` contracts have the names of a foreign .proto, whose package may have no version, or be empty.
+    """
 
     package: str
     service: str
@@ -157,16 +201,37 @@ class Contract:
     messages: tuple[Message, ...] = ()
     status: str = "draft"
     doc: str = ""
+    exact: bool = False
+    options: Options = ()
+    service_options: Options = ()
     file: str = field(default="schema.yaml", compare=False)
 
     @property
     def version(self) -> str:
-        return self.package.rpartition(".")[2]
+        """The last part of the package; a package without a version is the first one, `v1`."""
+        return names.version(self.package) or "v1"
+
+    @property
+    def folder(self) -> str:
+        """Where .proto and stubs lie below their roots; see `names.folder`."""
+        return names.folder(self.package, self.service)
+
+    @property
+    def module(self) -> str:
+        """The Python package of the stubs."""
+        return self.folder.replace("/", ".")
+
+    @property
+    def full_service(self) -> str:
+        """The service with its package, as in the path of a call and as a name of health."""
+        return f"{self.package}.{self.service}".lstrip(".")
 
     def all_messages(self) -> Iterator[Message]:
-        """Every message once: a method's own before the shared ones, as they stand in the .proto."""
+        """Every message once: methods' own first, then the shared ones, as they stand in the .proto."""
+        shared = {message.name for message in self.messages}
         owned = [message for method in self.methods for message in (method.request, method.response)]
-        yield from {message.name: message for message in (*owned, *self.messages)}.values()
+        own = {message.name: message for message in owned if message.name not in shared}
+        yield from (*own.values(), *self.messages)
 
     def enum(self, name: str) -> Enum | None:
         return next((item for item in self.enums if item.name == name), None)

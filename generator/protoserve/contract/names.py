@@ -12,11 +12,12 @@ import keyword
 import re
 import sys
 
-from protoserve.contract.types import SCALARS
+from protoserve.contract.types import ALIASES, SCALARS
 
 Complaint = tuple[str, str]
 
 _SNAKE = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PASCAL = re.compile(r"[A-Z][A-Za-z0-9]*")
 _VALUE = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*")
 _VERSION = re.compile(r"v[1-9][0-9]*(?:(?:alpha|beta)[1-9][0-9]*)?")
@@ -59,6 +60,32 @@ _DEVICES = frozenset(
 )
 
 
+def python(name: str) -> str:
+    """The name in Python of the .proto's message or enum: `Outer.Inner` is `OuterInner`, `any` is `AnyMessage`."""
+    if name.startswith("google.protobuf."):
+        return f"Protobuf{name.rpartition('.')[2]}"
+    found = name if _PASCAL.fullmatch(name) else as_pascal(name)
+    return f"{found}Message" if found in _GENERATED or found in _BUILTINS else found
+
+
+def version(package: str) -> str | None:
+    """The version that a package ends in."""
+    last = package.rpartition(".")[2]
+    return last if _VERSION.fullmatch(last) else None
+
+
+def folder(package: str, service: str) -> str:
+    """The folders of a package's .proto and stubs: those of its parts, as buf's PACKAGE_DIRECTORY_MATCH asks.
+
+    A package that cannot be Python's (`tensorflow.serving` would hide a library, `import.v1` has a keyword), and one
+    that is empty, gets a folder of its own.
+    """
+    parts = package.split(".")
+    if package and _hides(parts) is None:
+        return "/".join(parts)
+    return f"{'_'.join(parts).lower() or snake(service).lstrip('_')}_proto"
+
+
 def snake(name: str) -> str:
     """`HTTPStatus` as `http_status`, cut into words as buf cuts them for ENUM_VALUE_PREFIX."""
     return _WORDS.sub("_", name).lower()
@@ -94,14 +121,18 @@ def as_pascal(name: str) -> str:
     return found if found and found[0].isalpha() else f"X{found}"
 
 
-def field(name: str, what: str = "field") -> Complaint | None:
-    """The name of a field or a oneof."""
+def field(name: str, what: str = "field", *, exact: bool = False) -> Complaint | None:
+    """The name of a field or a oneof; an `exact` one is a foreign .proto's, in any style."""
     if name in _MESSAGE_METHODS or (name.startswith("__") and name.endswith("__")):
         return f"a {what} named {name!r} would hide the message's own attribute", f"rename it to {_other(name)!r}"
     if keyword.iskeyword(name):
         return f"{name!r} is a keyword of Python", f"rename it, to {_other(name)!r} for example"
     if name in _IN_CLASS:
         return f"{name!r} is a name that the generated code needs", f"rename it, to {name + '_value'!r} for example"
+    if exact:
+        if _IDENTIFIER.fullmatch(name) and not name.startswith("__") and name != "_field":
+            return None
+        return f"{name!r} is a name that Python keeps for itself", f"rename it, to {as_snake(name) + '_value'!r}"
     if not _SNAKE.fullmatch(name):
         remedy = f"rename it to {_other(name)!r}"
         if what == "field" and not name.isidentifier():
@@ -115,13 +146,29 @@ def _other(name: str) -> str:
     return f"{found}_value" if keyword.iskeyword(found) or found in _IN_CLASS else found
 
 
-def kind(name: str, what: str) -> Complaint | None:
-    """The name of a message or an enum."""
-    found = pascal(name, what)
-    if found is None and (name in _GENERATED or name in _BUILTINS):
+def kind(name: str, what: str, *, exact: bool = False) -> Complaint | None:
+    """The name of a message or an enum; of one inside another it is `Outer.Inner`."""
+    if name in SCALARS or name in ALIASES:
+        return f"{name!r} is the name of a type", f"rename the {what}"
+    for part in name.split("."):
+        found = identifier(part, what) if exact else pascal(part, what)
+        if found is not None:
+            return found
+        if part in _MESSAGE_METHODS:
+            return f"{part!r} would hide a message's own attribute", f"rename the {what}"
+    if not exact and (name in _GENERATED or name in _BUILTINS):
         owner = "Python's" if name in _BUILTINS else "the generated code's"
         return f"{name!r} is {owner} own name", f"rename the {what}, to {name + 'Data'!r} for example"
-    return found
+    return None
+
+
+def identifier(name: str, what: str) -> Complaint | None:
+    """A name that a foreign .proto gave to anything that Python reaches by its name."""
+    if keyword.iskeyword(name):
+        return f"{name!r} is a keyword of Python", f"rename the {what}, to {name + '_'!r} for example"
+    if not _IDENTIFIER.fullmatch(name) or name.startswith("__"):
+        return f"{name!r} is no name that Python can use", f"rename the {what}"
+    return None
 
 
 def pascal(name: str, what: str) -> Complaint | None:
@@ -133,9 +180,9 @@ def pascal(name: str, what: str) -> Complaint | None:
     return None
 
 
-def method(name: str) -> Complaint | None:
+def method(name: str, *, exact: bool = False) -> Complaint | None:
     """A method is a class-like name in the .proto, a function in Python and a file name of its sample."""
-    found = pascal(name, "method")
+    found = identifier(name, "method") if exact else pascal(name, "method")
     if found is not None:
         return found
     if keyword.iskeyword(snake(name)):
@@ -145,8 +192,12 @@ def method(name: str) -> Complaint | None:
     return None
 
 
-def value(name: str) -> Complaint | None:
-    """The name of an enum's value, in any case; the .proto and Python have it in capitals."""
+def value(name: str, *, exact: bool = False) -> Complaint | None:
+    """The name of an enum's value, in any case; Python has it in capitals, and so has the .proto unless `exact`."""
+    if exact:
+        if name.startswith("_") and name.endswith("_"):
+            return f"{name!r} is a name that Python's enums keep for themselves", "rename the value"
+        return identifier(name, "value")
     if name.upper() == "UNSPECIFIED":
         return f"{name!r} is the value 0, which every enum has", "leave it out"
     if not _VALUE.fullmatch(name):
@@ -160,23 +211,35 @@ def dimension(name: str) -> Complaint | None:
     return None
 
 
-def package(name: str) -> Complaint | None:
-    """A proto package: folders under `src/` and a Python module path."""
+def package(name: str, *, exact: bool = False) -> Complaint | None:
+    """A proto package: folders under `src/` and a Python module path; for an `exact` one see `folder`."""
+    if exact:
+        good = not name or all(_IDENTIFIER.fullmatch(part) for part in name.split("."))
+        return None if good else (f"{name!r} is no package", "write the package of the .proto")
     *parts, version = name.split(".")
     for part in (*parts, version):
         if not _SNAKE.fullmatch(part):
             example = ".".join(as_snake(piece) for piece in name.split(".") if piece) or "iris.v1"
             return f"the part {part!r} is not lower_snake_case", f"write {example!r} for example"
-        if keyword.iskeyword(part):
-            return f"the part {part!r} is a keyword of Python", f"rename it, to {part + '_api'!r} for example"
-        if part in _DEVICES:
-            return f"the part {part!r} is a device on Windows and can name no folder", "rename it"
-        if part in ("google", "grpc"):
-            return f"the part {part!r} hides the library of that name", f"rename it, to {part + '_api'!r} for example"
+    found = _hides([*parts, version])
+    if found is not None:
+        return found
     if not _VERSION.fullmatch(version):
         return f"{name!r} does not end in a version", f"write '{name}.v1' (v2, v1alpha1 and v1beta1 are versions too)"
     if not parts:
         return f"{name!r} is a version only", "put a name before it: 'iris.v1'"
+    return None
+
+
+def _hides(parts: list[str]) -> Complaint | None:
+    """What keeps the parts of a package from being a path of Python's modules."""
+    for part in parts:
+        if keyword.iskeyword(part):
+            return f"the part {part!r} is a keyword of Python", f"rename it, to {part + '_api'!r} for example"
+        if part.lower() in _DEVICES:
+            return f"the part {part!r} is a device on Windows and can name no folder", "rename it"
+        if part in ("google", "grpc"):
+            return f"the part {part!r} hides the library of that name", f"rename it, to {part + '_api'!r} for example"
     if parts[0] in _STANDARD:
         return f"{parts[0]!r} is a module of Python's standard library", "begin with another name"
     if parts[0] in _INSTALLED:
@@ -184,9 +247,9 @@ def package(name: str) -> Complaint | None:
     return None
 
 
-def clash(package: str, python_package: str) -> Complaint | None:
-    """A proto package whose stubs would lie where the project's own modules do."""
-    first, _, rest = package.partition(".")
+def clash(module: str, python_package: str) -> Complaint | None:
+    """A package of stubs that would lie where the project's own modules do."""
+    first, _, rest = module.partition(".")
     part = rest.partition(".")[0]
     if first == python_package and part in ("contract", "model", "server"):
         return f"{first}.{part} is a module of the project itself", f"rename the part {part!r}"

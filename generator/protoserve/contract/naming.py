@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from protoserve.contract import names
+from protoserve.contract import names, wellknown
 from protoserve.contract.draft import Draft, EnumDraft, MessageDraft
 from protoserve.contract.names import Complaint
 from protoserve.contract.nodes import Place
@@ -13,14 +13,15 @@ from protoserve.contract.section import Section
 
 def check(draft: Draft) -> None:
     if draft.package:
-        _told(draft.section, "package", names.package(draft.package))
-    _told(draft.section, "service", names.pascal(draft.service, "service"))
+        _told(draft.section, "package", names.package(draft.package, exact=draft.exact))
+    service = names.identifier if draft.exact else names.pascal
+    _told(draft.section, "service", service(draft.service, "service"))
     for method in draft.methods:
-        _told(method.section, None, names.method(method.name))
+        _told(method.section, None, names.method(method.name, exact=draft.exact))
     _together([(m.name, m.section, "method") for m in draft.methods], names.snake, "in Python and in file names")
     _kinds(draft)
     for message in draft.all_messages():
-        _fields(message)
+        _fields(message, exact=draft.exact)
     for enum in draft.enums:
         _values(enum)
     _value_scope(draft)
@@ -52,10 +53,11 @@ def _kinds(draft: Draft) -> None:
     """Messages, enums and the service share one scope in the .proto, and one module in Python."""
     items: list[tuple[str, Section, str]] = []
     for enum in draft.enums:
-        _told(enum.section, None, names.kind(enum.name, "enum"))
+        _told(enum.section, None, names.kind(enum.name, "enum", exact=draft.exact))
         items.append((enum.name, enum.section, "enum"))
     for message in draft.messages:
-        _told(message.section, None, names.kind(message.name, "message"))
+        if message.name not in wellknown.FILES:
+            _told(message.section, None, names.kind(message.name, "message", exact=draft.exact))
         items.append((message.name, message.section, "message"))
     shared = {id(message) for message in draft.messages}
     for method in draft.methods:
@@ -63,10 +65,12 @@ def _kinds(draft: Draft) -> None:
             if id(body) not in shared and body.section is not method.section:
                 # A wrong name of the method is told there; here only one that the author wrote.
                 if "message" in body.section:
-                    _told(body.section, "message", names.kind(body.name, "message"))
+                    _told(body.section, "message", names.kind(body.name, "message", exact=draft.exact))
                 items.append((body.name, body.section, "message"))
-    _together(items, names.snake, "in Python")
-    _hidden(draft)
+    _together(items, lambda name: names.snake(names.python(name)), "in Python")
+    _nested(draft)
+    if not draft.exact:
+        _hidden(draft)
     fields = [item.field for message in draft.all_messages() for item in message.fields]
     tensors = {names.tensor(field.type): field for field in fields if field.dynamic and field.scalar}
     for name, section, what in items:
@@ -75,6 +79,21 @@ def _kinds(draft: Draft) -> None:
         elif name in tensors:
             reason = f"the message that is made for shapes with named dimensions, as {tensors[name].name!r} has"
             section.wrong(None, f"{name!r} is {reason}", f"rename the {what}")
+
+
+def _nested(draft: Draft) -> None:
+    """A name with a dot is that of a message or an enum inside a message."""
+    kinds = [(enum.name, enum.section) for enum in draft.enums]
+    kinds += [(item.name, item.section) for item in draft.all_messages() if item.name not in wellknown.FILES]
+    for name, section in kinds:
+        outer = name.rpartition(".")[0]
+        if outer and outer not in draft.message_names:
+            section.wrong(None, f"there is no message {outer!r} that {name!r} could be in", f"define {outer!r} too")
+    for message in draft.messages:
+        around = draft.message_names.get(message.name.rpartition(".")[0])
+        if message.after is not None and (around is None or message.after not in {f.name for f in around.fields}):
+            remedy = "name one, or take `after` out"
+            message.section.wrong("after", f"{message.after!r} is no field of the message that this one is in", remedy)
 
 
 def _hidden(draft: Draft) -> None:
@@ -89,17 +108,17 @@ def _hidden(draft: Draft) -> None:
                 )
 
 
-def _fields(message: MessageDraft) -> None:
+def _fields(message: MessageDraft, *, exact: bool) -> None:
     first: dict[str, Section] = {}
     in_json: dict[str, str] = {}
     for item in message.fields:
-        _told(item.section, "name", names.field(item.name))
+        _told(item.section, "name", names.field(item.name, exact=exact))
         taken = first.setdefault(item.name, item.section)
         if taken is not item.section:
             remedy = "rename one, or take it out if two branches added the same field"
             item.section.wrong("name", f"the field {item.name!r} stands twice (first on line {_line(taken)})", remedy)
             continue
-        other = in_json.setdefault(names.json_name(item.name), item.name)
+        other = in_json.setdefault(item.field.json_name or names.json_name(item.name), item.name)
         if other != item.name:
             item.section.wrong(
                 "name", f"{item.name!r} and {other!r} (line {_line(first[other])}) are one name in JSON", "rename one"
@@ -107,7 +126,7 @@ def _fields(message: MessageDraft) -> None:
     _renamed([(item.name, item.field.renamed_from, item.section) for item in message.fields], "field", str)
     for oneof, members in message.oneofs().items():
         section = members[0].section
-        _told(section, "oneof", names.field(oneof, "oneof"))
+        _told(section, "oneof", names.field(oneof, "oneof", exact=exact))
         if oneof in first:
             found = f"the oneof {oneof!r} has the name of the field on line {_line(first[oneof])}"
             section.wrong("oneof", found, "rename one of them")
@@ -138,7 +157,7 @@ def _values(enum: EnumDraft) -> None:
     for item in enum.values:
         name, where = item.value.name, item.value.where
         place = item.source.at("name") if isinstance(item.source, Section) else item.source.place
-        complaint = names.value(name)
+        complaint = names.value(name, exact=enum.exact)
         if complaint is not None:
             enum.section.problems.add(place, where.path, *complaint)
         taken = first.setdefault(name.upper(), (name, place))
@@ -155,12 +174,13 @@ def _value_scope(draft: Draft) -> None:
     """In a .proto the values of all enums of a package share one scope."""
     first: dict[str, tuple[EnumDraft, str]] = {}
     for enum in draft.enums:
-        written = [("unspecified", enum.section.place, enum.section.path)]
+        written = [] if enum.exact else [("unspecified", enum.section.place, enum.section.path)]
         for item in enum.values:
             place = item.source.at("name") if isinstance(item.source, Section) else item.source.place
             written.append((item.value.name, place, item.value.where.path))
+        outer, _, inner = enum.name.rpartition(".")
         for name, place, path in written:
-            full = names.enum_value(enum.name, name)
+            full = f"{outer}.{name if enum.exact else names.enum_value(inner, name)}".lstrip(".")
             other, said = first.setdefault(full, (enum, name))
             if other is not enum and names.snake(other.name) != names.snake(enum.name):
                 message = f"{enum.name}.{name} and {other.name}.{said} are both {full} in the .proto"

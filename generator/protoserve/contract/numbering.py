@@ -54,25 +54,41 @@ def check_message(message: MessageDraft) -> None:
 def check_enum(enum: EnumDraft) -> None:
     """Tells what is wrong with the numbers of the values and their reserved names."""
     items = values_of(enum)
+    if enum.exact:
+        _exact(enum, items)
+    if ("allow_alias", True) in enum.options:
+        items = list({item.number: item for item in reversed(items)}.values())[::-1]
     free = next_free((item.number for item in items), enum.reserved, MAX_ENUM_NUMBER, own=False)
-    _used(items, enum.reserved, "value", free)
-    # The .proto has values in capitals, so a reserved name is the same in any letters.
-    kept = {name.upper() for name in enum.reserved.names}
+    _used(items, enum.reserved, "value", free, zero=enum.exact)
+    # The .proto has values in capitals, so a reserved name is the same in any letters, unless names are exact.
+    form = str if enum.exact else str.upper
+    kept = {form(name) for name in enum.reserved.names}
     for item in enum.values:
-        if item.value.name.upper() in kept:
+        if form(item.value.name) in kept:
             section = item.source if isinstance(item.source, Section) else None
             place = section.at("name") if section else item.source.place
             _reserved_name(section or enum.section, place, item.value.name)
+
+
+def _exact(enum: EnumDraft, items: list[Numbered]) -> None:
+    """Under `names: exact` the values are those of the .proto: each with its number, the first of them 0."""
+    for value in enum.values:
+        if not isinstance(value.source, Section) or "number" not in value.source:
+            found = f"the value {value.value.name!r} has no number, and with exact names none is given"
+            place, path = value.source.place, value.value.where.path
+            enum.section.problems.add(place, path, found, "write `{name: ..., number: ...}`")
+    if items and items[0].number != 0:
+        items[0].section.wrong("number", "the first value is not 0, which proto3 asks for", "put the value 0 first")
 
 
 def _reserved_name(section: Section, place: Place, name: str) -> None:
     section.problems.add(place, section.path, f"the name {name!r} is reserved", "take another name")
 
 
-def _used(items: list[Numbered], reserved: Reserved, what: str, free: int | None) -> None:
+def _used(items: list[Numbered], reserved: Reserved, what: str, free: int | None, *, zero: bool = False) -> None:
     first: dict[int, Numbered] = {}
     for item in items:
-        if not item.number:
+        if not item.number and not zero:
             continue
         taken = first.setdefault(item.number, item)
         if taken is not item:

@@ -40,7 +40,7 @@ def numbered(text: str, file: str = "schema.yaml") -> str:
     edits: list[_Edit] = []
     for message in draft.all_messages():
         edits.extend(_of_message(text, file, message))
-    for enum in draft.enums:
+    for enum in (item for item in draft.enums if not item.exact):
         edits.extend(_of_enum(text, file, enum))
     if not edits:
         return text

@@ -38,14 +38,14 @@ def _remedy(answer: str) -> str:
     meant = f"did you mean {guess!r}? Else " if guess else ""
     return (
         f"{meant}give a preset ({', '.join(presets())}), a signature such as `length: float64 -> score: float32`,"
-        " or the path of a .yaml file"
+        " or the path of a .yaml or .proto file"
     )
 
 
 def _complete(text: str, file: str, proto_package: str) -> str:
     # The first look names places in the author's file, before anything is inserted.
     contract = loads(text, file, default_package=proto_package)
-    clash = names.clash(contract.package, proto_package.partition(".")[0])
+    clash = names.clash(contract.module, proto_package.partition(".")[0])
     if clash is not None:
         line = next(n for n, found in enumerate(text.splitlines(), 1) if contract.package in found)
         raise SchemaError(file, [Problem(line, 1, "package", *clash)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 
@@ -50,6 +50,11 @@ def _integer(name: str, proto: str, bits: int, *, signed: bool) -> ScalarType:
     return ScalarType(name, Kind.INT, proto, "int", name, low, high, bits // 8 if bits <= 16 else 0)
 
 
+def _other(name: str, bits: int, *, signed: bool) -> ScalarType:
+    """An integer in one of protobuf's other encodings, for a foreign .proto: it takes no shape."""
+    return replace(_integer(name, name, bits, signed=signed), dtype=None)
+
+
 FLOAT16_MAX = 65504.0
 FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 
@@ -65,6 +70,12 @@ SCALARS: dict[str, ScalarType] = {
         _integer("uint16", "uint32", 16, signed=False),
         _integer("uint32", "uint32", 32, signed=False),
         _integer("uint64", "uint64", 64, signed=False),
+        _other("sint32", 32, signed=True),
+        _other("sint64", 64, signed=True),
+        _other("fixed32", 32, signed=False),
+        _other("fixed64", 64, signed=False),
+        _other("sfixed32", 32, signed=True),
+        _other("sfixed64", 64, signed=True),
         ScalarType("float16", Kind.FLOAT, "float", "float", "float16", -FLOAT16_MAX, FLOAT16_MAX, 2),
         ScalarType("float32", Kind.FLOAT, "float", "float", "float32", -FLOAT32_MAX, FLOAT32_MAX),
         ScalarType("float64", Kind.FLOAT, "double", "float", "float64", -math.inf, math.inf),
@@ -80,4 +91,7 @@ SCALARS: dict[str, ScalarType] = {
 ALIASES = {"float": "float32", "double": "float64"}
 
 # What a map's key may be (protobuf: any integral or string type, no enum, no float, no bytes).
-MAP_KEYS = ("string", "bool", "int32", "int64", "uint32", "uint64")
+MAP_KEYS = (
+    *("string", "bool", "int32", "int64", "uint32", "uint64"),
+    *("sint32", "sint64", "fixed32", "fixed64", "sfixed32", "sfixed64"),
+)

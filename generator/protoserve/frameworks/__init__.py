@@ -90,7 +90,7 @@ def seeds(contract: Contract, package: str, framework: Framework, data: str | No
         "train.py": _render(train, **common, **_train(contract, methods, packed=packed, has_data=data is not None)),
         "tests/test_model.py": _render("test_model.py.jinja", package=package),
     }
-    files = _formatted(files, {package, contract.package.split(".")[0]})
+    files = _formatted(files, {package, contract.folder.split("/")[0]})
     files["requirements/model.txt"] = _MODEL_REQUIREMENTS + _lines([*framework.requirements, *_decoders(contract)])
     files["requirements/train.txt"] = _TRAIN_REQUIREMENTS + _lines(framework.train_requirements)
     if data is not None:
