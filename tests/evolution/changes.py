@@ -286,7 +286,21 @@ VALUES = [
     value("reservation of a value taken out", ONE, ONE, True, True, "reservation-removed", LEFT, ""),
 ]
 
-ROWS = [*FIELDS, *TYPES, *SHAPES, *MESSAGES, *VALUES, *_limits()]
+# What a schema has for the sake of a foreign .proto.
+FOREIGN = [
+    Row("packed otherwise", a("type: int32, repeated: true"), a("type: int32, repeated: true, options: {packed: false}"), False, False, "option-changed"),
+    Row("another type in JavaScript", a("type: int64"), a("type: int64, options: {jstype: JS_STRING}"), True, True, "option-changed"),
+    Row("another name in JSON", a("type: int32"), a("type: int32, json_name: alpha"), True, True, "json-name-changed"),
+    Row("the name in JSON taken away", a("type: int32, json_name: alpha"), a("type: int32"), True, True, "json-name-changed"),
+    Row("presence of one field taken away", a("type: int32"), a("type: int32, presence: implicit"), True, True, "presence-changed"),
+    Row("presence given to one field", a("type: int32, presence: implicit"), a("type: int32"), True, True, "presence-changed"),
+    Row("an option of a message", a("type: int32"), a("type: int32"), False, False, "option-changed", "", ", options: {deprecated: true}"),
+    Row("an option of an enum", ONE, ONE, False, False, "option-changed", "", ", options: {deprecated: true}", enum=True),
+    Row("an option of a value", ONE, "{name: one, number: 1, options: {deprecated: true}}", False, False, "option-changed", enum=True),
+    Row("a second name of a number", ONE, f"{ONE}, {{name: uno, number: 1}}", False, True, "value-added", "", ", options: {allow_alias: true}", enum=True),
+]  # fmt: skip
+
+ROWS = [*FIELDS, *TYPES, *SHAPES, *MESSAGES, *VALUES, *FOREIGN, *_limits()]
 
 
 @dataclass(frozen=True)
@@ -322,5 +336,44 @@ WHOLE = [
     Whole("a value of an enum that nothing uses added", "Shade: {values: [", "Shade: {values: [{name: grey, number: 9}, ", False, "value-added"),
     Whole("a field of a message that nothing uses required", "Spot: {fields: [", "Spot: {fields: [{name: z, number: 9, type: bool}, ", False, ADDED),
     Whole("a field of a message that nothing uses removed", "Spot: {fields: [{name: x, number: 1, type: float64}, ", "Spot: {fields: [", True, GONE),
+    Whole("the package in Go", "doc: All.", "options: {go_package: x}\ndoc: All.", True, "option-changed"),
+    Whole("a file that is deprecated", "doc: All.", "options: {deprecated: true}\ndoc: All.", False, "option-changed"),
+    Whole("a service that is deprecated", "doc: All.", "service_options: {deprecated: true}\ndoc: All.", False, "option-changed"),
+    Whole("an option of a method", "  Ping:\n", "  Ping:\n    options: {idempotency_level: IDEMPOTENT}\n", True, "option-changed"),
+    Whole("braces behind a method", "  Ping:\n", "  Ping:\n    options: {}\n", False, "option-changed"),
     Whole("a limit two messages deep", "Point: {fields: [{name: x, number: 1, type: float64", "Point: {fields: [{name: x, number: 1, type: float64, maximum: 9", True, NARROW),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A change that is in several places of a schema: two whole ones."""
+
+    name: str
+    old: str
+    new: str
+    breaking: bool
+    rule: str
+
+
+def foreign(kinds: str, messages: str = "", names: str = "exact", used: str = "Kind") -> str:
+    """A stable contract with an enum, in a reply."""
+    return (
+        f"package: acme.v1\nstatus: stable\nnames: {names}\nenums:\n{kinds}messages:\n  Outer: {{fields: []}}\n{messages}"
+        "methods:\n  Predict:\n    request: {fields: []}\n    response:\n      fields:\n"
+        f"        - {{name: kind, number: 1, type: {used}, required: false}}\n"
+    )
+
+
+EXACT = "  Kind: {values: [{name: KIND_UNSPECIFIED, number: 0}, {name: KIND_ONE, number: 1}]}\n"
+STANDARD = f"  Kind: {{values: [{ONE}]}}\n"
+INNER = "  Outer.Inner: {fields: [], after: x}\n  Outer: {fields: [{name: x, number: 1, key: string, value: bool}]}\n"
+TEXTS = [
+    Texts("names exact, with the same .proto", foreign(STANDARD, names="standard"), foreign(EXACT), True, "zero-is-a-value"),
+    Texts("names no longer exact", foreign(EXACT), foreign(STANDARD, names="standard"), False, "zero-is-no-value"),
+    Texts("exact value in other letters", foreign(EXACT), foreign(EXACT.replace("KIND_ONE", "Kind_one")), True, "number-reused"),
+    Texts("prefix lost with exact names", foreign(STANDARD, names="standard"), foreign(EXACT.replace("KIND_ONE", "ONE")), True, "number-reused"),
+    Texts("enum moved into a message", foreign("  OuterKind: {values: [{name: A, number: 0}]}\n", used="OuterKind"), foreign("  Outer.Kind: {values: [{name: A, number: 0}]}\n", used="Outer.Kind"), True, "type-moved"),
+    Texts("message moved out of a message", foreign(EXACT, "  Outer.Inner: {fields: []}\n", used="Outer.Inner"), foreign(EXACT, "  OuterInner: {fields: []}\n", used="OuterInner"), True, "type-moved"),
+    Texts("message elsewhere in a message", foreign(EXACT, "", used="Outer.Inner").replace("  Outer: {fields: []}\n", INNER), foreign(EXACT, "", used="Outer.Inner").replace("  Outer: {fields: []}\n", INNER.replace(", after: x", "")), False, "documentation-changed"),
 ]  # fmt: skip

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from ruamel.yaml import YAML
 
-from evolution.changes import CONTEXTS, EVERYTHING, ROWS, WHOLE, Row, Whole
+from evolution.changes import CONTEXTS, EVERYTHING, ROWS, TEXTS, WHOLE, Row, Texts, Whole
 from protoserve.codegen import proto
 from protoserve.contract import model
 from protoserve.contract.evolution import Break, Change, compare
@@ -51,6 +51,8 @@ def pairs() -> Iterator[tuple[str, str, str, bool]]:
         yield f"{row.name}, {context}", *row.schemas(context), row.breaking(context)
     for case in WHOLE:
         yield case.name, EVERYTHING, edited(case), case.breaking
+    for text in TEXTS:
+        yield text.name, text.old, text.new, text.breaking
 
 
 def test_the_table_is_large_and_has_no_name_twice() -> None:
@@ -80,6 +82,13 @@ def test_verdict_of_the_whole(case: Whole) -> None:
     found = changes(EVERYTHING, edited(case))
     assert any(change.breaking for change in found) == case.breaking, found
     assert case.rule in {change.rule for change in found}
+
+
+@pytest.mark.parametrize("case", TEXTS, ids=lambda case: case.name)
+def test_verdict_of_texts(case: Texts) -> None:
+    found = changes(case.old, case.new)
+    assert any(change.breaking for change in found) == case.breaking, found
+    assert case.rule in {change.rule for change in found}, found
 
 
 def test_a_change_says_all_that_its_reader_needs() -> None:

@@ -109,11 +109,8 @@ def _imports(contract: Contract, package: str) -> Iterator[str]:
 def _enum(enum: Enum) -> Iterator[str]:
     yield f"\nclass {enum.name}(IntEnum):"
     yield f"    {_docstring(words.summary(enum.doc, f'The values of {enum.name}'))}\n"
-    seen: set[int] = set()
     for value in enum.values:
-        again = "  # noqa: PIE796" if value.number in seen else ""
-        seen.add(value.number)
-        yield f"    {value.name.upper()} = {value.number}{again}"
+        yield f"    {value.name.upper()} = {value.number}"
         if value.doc:
             yield f"    {_docstring(words.summary(value.doc, value.name))}"
 

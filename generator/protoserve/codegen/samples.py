@@ -15,6 +15,7 @@ import rstr
 
 from protoserve.codegen import fields
 from protoserve.codegen.limits import cast
+from protoserve.contract import wellknown
 from protoserve.contract.errors import Problem, SchemaError
 from protoserve.contract.model import Contract, Enum, Field, Message
 from protoserve.contract.types import SCALARS, Kind, ScalarType
@@ -194,8 +195,20 @@ def raw_bytes(field: Field, value: Any) -> bytes:
     return base64.b64decode(value) if field.example is not None or field.default is not None else str(value).encode()
 
 
-def _object(contract: Contract, message: Message, above: tuple[str, ...]) -> dict[str, Any]:
+def _object(contract: Contract, message: Message, above: tuple[str, ...]) -> Any:
+    """A message in JSON, where protobuf's own have forms of their own."""
+    if message.in_proto in wellknown.FILES:
+        return _well_known(contract, message, above)
     return {field.name: _json(contract, field, (*above, message.name)) for field in filled(contract, message, above)}
+
+
+def _well_known(contract: Contract, message: Message, above: tuple[str, ...]) -> Any:
+    name = message.in_proto.removeprefix(wellknown.PREFIX)
+    if name in ("Empty", "Any"):  # what an Any holds would have to be known to who reads the JSON
+        return {}
+    (field,) = message.fields
+    value = _json(contract, field, (*above, message.name))
+    return ",".join(value) if name == "FieldMask" else value
 
 
 def _json(contract: Contract, field: Field, above: tuple[str, ...]) -> Any:

@@ -166,6 +166,11 @@ class Enum:
         """The name in the .proto, from the package on."""
         return self.proto_name or self.name
 
+    @property
+    def members(self) -> tuple[EnumValue, ...]:
+        """The values without other names of the same number: what iterating over Python's enum gives."""
+        return tuple({value.number: value for value in reversed(self.values)}.values())[::-1]
+
     def value_in_proto(self, value: str) -> str:
         """The name of a value in the .proto, where all values of one scope share it."""
         return value if self.exact else names.enum_value(self.in_proto.rpartition(".")[2], value)

@@ -57,6 +57,8 @@ def check_enum(enum: EnumDraft) -> None:
     if enum.exact:
         _exact(enum, items)
     if ("allow_alias", True) in enum.options:
+        if len({item.number for item in items}) == len(items):
+            enum.section.wrong("options", "`allow_alias`, and no two values have one number", "take `allow_alias` out")
         items = list({item.number: item for item in reversed(items)}.values())[::-1]
     free = next_free((item.number for item in items), enum.reserved, MAX_ENUM_NUMBER, own=False)
     _used(items, enum.reserved, "value", free, zero=enum.exact)

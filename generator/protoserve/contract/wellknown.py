@@ -24,11 +24,10 @@ _TEXT = "\n".join(
     [
         "Empty: {doc: Nothing., fields: []}",
         "Any: {doc: A message of any type., presence: implicit, fields: ["
-        "{name: type_url, number: 1, type: string, example: type.googleapis.com/google.protobuf.Empty},"
-        ' {name: value, number: 2, type: bytes, example: ""}]}',
+        "{name: type_url, number: 1, type: string}, {name: value, number: 2, type: bytes}]}",
         "Struct: {doc: A JSON object., fields: [{name: fields, number: 1, key: string, value: json}]}",
         "ListValue: {doc: A JSON array., fields: [{name: values, number: 1, type: json, repeated: true}]}",
-        "FieldMask: {doc: Names of fields., fields: [{name: paths, number: 1, type: string, repeated: true}]}",
+        "FieldMask: {doc: Paths., fields: [{name: paths, number: 1, type: string, repeated: true, example: name}]}",
         *(
             f"{name}: {{doc: A value that may be absent., presence: implicit,"
             f" fields: [{{name: value, number: 1, type: {kind}}}]}}"

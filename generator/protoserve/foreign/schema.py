@@ -68,10 +68,10 @@ def _translated(writer: Writer, error: SchemaError) -> Iterator[Problem]:
     """Problems of the schema, at their places in the .proto."""
     for problem in error.problems:
         path = problem.path
-        while path and path not in writer.steps:
+        while path and path not in writer.parts:
             path = path.rpartition(".")[0]
-        place = writer.source.line(writer.steps.get(path, ()))
-        yield Problem(*place, problem.path, problem.message, problem.remedy)
+        steps, name = writer.parts.get(path, ((), ""))
+        yield writer.source.problem(steps, name, problem.message, problem.remedy)
 
 
 __all__ = ["Source", "differs", "from_proto"]

@@ -45,7 +45,7 @@ class Source:
         if found is None:
             return ""
         lines = ((found.leading_comments.strip() and found.leading_comments) or found.trailing_comments).splitlines()
-        cleaned = ("".join(c for c in line.expandtabs() if c.isprintable()).strip() for line in lines)
+        cleaned = ("".join(c for c in line.replace("\t", " ") if c.isprintable()).strip() for line in lines)
         return "\n".join(line for line in cleaned if not line.startswith("buf:lint:")).strip()
 
     def problem(self, steps: Steps, path: str, message: str, remedy: str) -> Problem:
@@ -73,11 +73,11 @@ def compiled(text: str, file: str) -> FileDescriptorProto:
         root = Path(temporary)
         (root / _FILE).write_text(text, encoding="utf-8")
         command = [
-            *(sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={root}"),
+            *(sys.executable, "-m", "grpc_tools.protoc", "--proto_path=."),
             f"--proto_path={Path(grpc_tools.__file__).parent / '_proto'}",
-            *("--include_source_info", f"--descriptor_set_out={root / 'set'}", _FILE),
+            *("--include_source_info", "--descriptor_set_out=set", _FILE),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SchemaError(file, list(_complaints(done.stderr)))
         return FileDescriptorSet.FromString((root / "set").read_bytes()).file[0]
@@ -86,7 +86,7 @@ def compiled(text: str, file: str) -> FileDescriptorProto:
 def _complaints(stderr: str) -> Iterator[Problem]:
     """What protoc said; of a file that imports others only that, since the rest follows from it."""
     found = [match for line in stderr.splitlines() if (match := _COMPLAINT.match(line))]
-    imports = [(match, name) for match in found if (name := _IMPORT.fullmatch(match[3]))]
+    imports = [(match, name) for match in found if (name := _IMPORT.match(match[3]))]
     for match, name in imports:
         place = int(match[1] or 1), int(match[2] or 1)
         yield Problem(*place, f"import {name[1] or name[2]}", *SEVERAL_FILES)

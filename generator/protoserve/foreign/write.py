@@ -24,11 +24,11 @@ Pair = tuple[str, str]
 
 
 class Writer:
-    """`steps` has, after `text`, the place in the .proto of each path of the schema."""
+    """`parts` has, after `text`, for each path of the schema its place and its name in the .proto."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.steps: dict[str, Steps] = {}
+        self.parts: dict[str, tuple[Steps, str]] = {}
         self._enums: list[tuple[str, EnumDescriptorProto, Steps]] = []
         self._messages: list[tuple[str, DescriptorProto, Steps, str]] = []
         file = source.descriptor
@@ -56,7 +56,7 @@ class Writer:
 
     def _lines(self, name: str) -> Iterator[str]:
         file, service = self.source.descriptor, self.source.descriptor.service[0]
-        self.steps |= {"package": (2,), "service": (6, 0, 1)}
+        self.parts |= {"package": ((2,), "package"), "service": ((6, 0, 1), service.name)}
         yield f"# Taken over from {name}. What its clients rely on is kept: names, numbers, types, presence, options."
         yield f"package: {_text(file.package)}"
         yield "status: draft"
@@ -78,7 +78,7 @@ class Writer:
                 yield from self._message(full, message, steps, after)
         yield "methods:"
         for index, method in enumerate(service.method):
-            self.steps[f"methods.{method.name}"] = (6, 0, 2, index)
+            self.parts[f"methods.{method.name}"] = ((6, 0, 2, index), f"{service.name}.{method.name}")
             yield f"  {_text(method.name)}:"
             yield from _doc(self.source.comment((6, 0, 2, index)), "    ")
             if method.server_streaming:
@@ -91,14 +91,14 @@ class Writer:
 
     def _enum(self, full: str, enum: EnumDescriptorProto, steps: Steps) -> Iterator[str]:
         path = f"enums.{full}"
-        self.steps[path] = steps
+        self.parts[path] = steps, full
         yield f"  {_text(full)}:"
         yield from _doc(self.source.comment(steps), "    ")
         yield from _flow_options(enum.options, "enum", "    ")
         yield "    values:"
         for index, value in enumerate(enum.value):
             place = (*steps, 2, index)
-            self.steps[f"{path}.values.{value.name}"] = place
+            self.parts[f"{path}.values.{value.name}"] = place, f"{full}.{value.name}"
             pairs = [("name", _text(value.name)), ("number", str(value.number))]
             pairs += _given(value.options, "value")
             yield from _item(pairs, self.source.comment(place), "      ")
@@ -107,7 +107,7 @@ class Writer:
 
     def _message(self, full: str, message: DescriptorProto, steps: Steps, after: str) -> Iterator[str]:
         path = f"messages.{full}"
-        self.steps[path] = steps
+        self.parts[path] = steps, full
         yield f"  {_text(full)}:"
         yield from _doc(self.source.comment(steps), "    ")
         if after:
@@ -119,7 +119,7 @@ class Writer:
         yield f"    fields:{'' if message.field else ' []'}"
         for index, field in enumerate(message.field):
             place = (*steps, 2, index)
-            self.steps[f"{path}.fields.{field.name}"] = place
+            self.parts[f"{path}.fields.{field.name}"] = place, f"{full}.{field.name}"
             pairs = self._field(message, field, implicit=implicit)
             yield from _item(pairs, self.source.comment(place), "      ")
         ranges = [(item.start, item.end - 1) for item in message.reserved_range]

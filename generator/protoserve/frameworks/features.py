@@ -136,8 +136,8 @@ class Features:
         if scalar is None:
             return f"float({value} or 0)" if absent else f"float({value})"
         if scalar.kind is Kind.FLOAT:
-            plain = f"({value} or 0.0)" if absent else value
-            return f"float(np.nan_to_num({plain}))" if field.allow_nan else plain
+            plain = f"{value} or 0.0" if absent else value
+            return f"float(np.nan_to_num({plain}))" if field.allow_nan else f"({plain})" if absent else plain
         if scalar.kind in (Kind.INT, Kind.BOOL):
             return f"float({value} or 0)" if absent else f"float({value})"
         if scalar.kind is Kind.TIMESTAMP:

@@ -108,7 +108,7 @@ def _classification(contract: Contract, method: Method) -> tuple[Field | None, F
         return None, None, None
     enum = contract.enum(labels[0].type)
     wide = scores[0].minimum in (None, 0) and scores[0].maximum in (None, 1)
-    if enum is None or len(enum.values) < 2 or scores[0].shape != (len(enum.values),):
+    if enum is None or len(enum.members) < 2 or scores[0].shape != (len(enum.members),):
         return None, None, None
     if not wide or any(field.oneof for field in fields):
         return None, None, None

@@ -33,7 +33,7 @@ class Responses:
                 f"    return {message.name}({seeded.label.name}=list({enum})[int(outputs.argmax())],"
                 f" {seeded.scores.name}=outputs)\n"
             )
-            self.outputs[seeded.attribute] = len(seeded.enum.values)
+            self.outputs[seeded.attribute] = len(seeded.enum.members)
         elif seeded.rows:
             self.functions[seeded.response] = self._rows(seeded)
             return

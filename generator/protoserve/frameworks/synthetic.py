@@ -72,7 +72,7 @@ class Synthetic:
         if scalar is None:
             enum = self.contract.enum(field.type)
             if enum is not None:
-                return f"list({enum.name})[rng.integers({len(enum.values)})]"
+                return f"list({enum.name})[rng.integers({len(enum.members)})]"
             inner = self.contract.message(field.type)
             assert inner is not None  # the loader resolved every type
             name = f"random_{names.snake(inner.name)}"

@@ -6,6 +6,7 @@ from protoserve.contract import names
 from protoserve.contract.evolution import enums, fields
 from protoserve.contract.evolution.change import NOWHERE, Break, Change, Changes
 from protoserve.contract.evolution.documentation import judge as documentation
+from protoserve.contract.evolution.foreign import judge_names, judge_options, judge_place
 from protoserve.contract.evolution.reach import reach
 from protoserve.contract.model import Contract, Method
 
@@ -27,6 +28,9 @@ def compare(old: Contract, new: Contract) -> tuple[Change, ...]:
     if old.service != new.service:
         why = f"the service is {new.service}, was {old.service}: calls of the old name are not found"
         found.add("service", NOWHERE, "service-renamed", {Break.WIRE}, why, f"keep the name {old.service}")
+    judge_names(old, new, NOWHERE, found)
+    judge_options(old.options, new.options, "", NOWHERE, found)
+    judge_options(old.service_options, new.service_options, "service", NOWHERE, found)
     _methods(old, new, found)
     met = reach(old, new)
     for first, second in met.messages:
@@ -35,6 +39,8 @@ def compare(old: Contract, new: Contract) -> tuple[Change, ...]:
         assert after is not None
         used = met.of_message((first, second))
         documentation(before, after, after.where.path or f"messages.{after.name}", after.where, found)
+        judge_options(before.options, after.options, after.where.path or f"messages.{after.name}", after.where, found)
+        judge_place(before, after, after.where.path or f"messages.{after.name}", found)
         fields.judge(old, new, before, after, used, found)
     for (first, second), directions in met.enums.items():
         was, now = old.enum(first), new.enum(second)
@@ -65,6 +71,7 @@ def _methods(old: Contract, new: Contract, found: Changes) -> None:
             found.add(path, NOWHERE, "method-removed", {Break.WIRE}, why, remedy)
             continue
         documentation(was, now, path, now.where, found)
+        judge_options(was.options, now.options, path, now.where, found)
         if was.streaming != now.streaming:
             form = "a stream of replies" if now.streaming else "one reply"
             why = f"it answers with {form} now: callers who expect the other form fail"

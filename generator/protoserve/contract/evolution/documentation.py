@@ -9,7 +9,7 @@ from protoserve.contract.model import Where
 
 # Attributes of the model that no caller can notice; `where` and `file` are places, and `renamed_from` is read by the
 # matching of fields and values.
-KEYS = ("doc", "example", "source")
+KEYS = ("doc", "example", "source", "after")
 HARMLESS = (*KEYS, "where", "file", "renamed_from")
 
 

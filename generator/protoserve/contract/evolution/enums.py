@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from protoserve.contract.evolution.change import NOWHERE, Break, Changes, Directions
 from protoserve.contract.evolution.documentation import judge as documentation
+from protoserve.contract.evolution.foreign import alike, judge_options, judge_place, judge_zero
 from protoserve.contract.evolution.matching import match
 from protoserve.contract.evolution.reserved import judge_removed, judge_reserved
 from protoserve.contract.model import Enum, EnumValue
@@ -11,11 +15,18 @@ from protoserve.contract.model import Enum, EnumValue
 
 def judge(before: Enum, after: Enum, used: Directions, found: Changes) -> None:
     """Tells what changed from one enum to the other, given the directions in which both are used."""
-    documentation(before, after, after.where.path or f"enums.{after.name}", after.where, found)
+    path = after.where.path or f"enums.{after.name}"
+    documentation(before, after, path, after.where, found)
+    judge_options(before.options, after.options, path, after.where, found)
+    judge_place(before, after, path, found)
+    judge_zero(before, after, used, path, found)
+    before, after = alike(before, after)
     judge_reserved(before.reserved, after.reserved, after.where.path or f"enums.{after.name}", after.where, found)
-    matching = match([_plain(item) for item in before.values], [_plain(item) for item in after.values])
+    form = str if after.exact else str.lower
+    matching = match([_plain(item, form) for item in before.values], [_plain(item, form) for item in after.values])
     for was, now in matching.same:
         documentation(was, now, _path(after, now), now.where, found)
+        judge_options(was.options, now.options, _path(after, now), now.where, found)
         if was.name != now.name:
             why = f"it was `{was.name}`: protobuf's JSON has values by name"
             found.add(_path(after, now), now.where, "value-renamed", {Break.JSON}, why, f"keep the name `{was.name}`")
@@ -47,10 +58,10 @@ def judge(before: Enum, after: Enum, used: Directions, found: Changes) -> None:
         found.add(_path(after, now), now.where, "value-added", breaks, why, remedy)
 
 
-def _plain(value: EnumValue) -> EnumValue:
-    """The value with its name as the .proto has it, where only the letters count and not their case."""
-    earlier = None if value.renamed_from is None else value.renamed_from.lower()
-    return EnumValue(value.name.lower(), value.number, value.doc, earlier, value.where)
+def _plain(value: EnumValue, form: Callable[[str], str]) -> EnumValue:
+    """The value with its name as the .proto has it: unless exact, only the letters count and not their case."""
+    earlier = None if value.renamed_from is None else form(value.renamed_from)
+    return replace(value, name=form(value.name), renamed_from=earlier)
 
 
 def _path(enum: Enum, value: EnumValue) -> str:

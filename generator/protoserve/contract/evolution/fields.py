@@ -8,6 +8,7 @@ from typing import Any
 from protoserve.contract.evolution import limits, shapes, types
 from protoserve.contract.evolution.change import Break, Changes, Directions
 from protoserve.contract.evolution.documentation import judge as documentation
+from protoserve.contract.evolution.foreign import judge_json_name, judge_options
 from protoserve.contract.evolution.matching import Matching, match
 from protoserve.contract.evolution.reserved import judge_removed, judge_reserved
 from protoserve.contract.model import Contract, Field, Message
@@ -71,6 +72,8 @@ def _pair(old: Contract, new: Contract, before: Side, after: Side, used: Directi
     if was.deprecated != now.deprecated:
         why = "callers are told to stop using it" if now.deprecated else "it is no longer deprecated"
         found.add(path, now.where, "deprecated" if now.deprecated else "not-deprecated", (), why)
+    judge_options(was.options, now.options, path, now.where, found)
+    judge_json_name(was, now, path, found)
     if _cardinality(old, new, before, after, used, found):
         return
     types.judge(old, new, was, now, path, used, found)
@@ -191,7 +194,8 @@ def _added(
         return  # told with its oneof
     needed = field.required or bool((field.repeated or field.is_map) and field.min_items)
     if _never_missing(contract, message, field):
-        needed = not limits.takes_zero(field, enum=contract.enum(field.type) is not None)
+        enum = contract.enum(field.type)
+        needed = not limits.takes_zero(field, enum=enum is not None and not enum.exact)
     breaks = used & {Break.REQUEST} if needed else frozenset()
     if not breaks:
         found.add(path, field.where, "field-added", (), "new; callers who do not know it need not")

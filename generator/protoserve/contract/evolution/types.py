@@ -34,7 +34,7 @@ def presence(contract: Contract, message: Message, field: Field) -> str:
     if field.repeated or packed(field):
         return "list"
     of_messages = contract.message(field.type) is not None or (field.scalar and field.scalar.kind in _MESSAGES)
-    if not message.implicit or field.oneof is not None or field.dynamic or of_messages:
+    if not field.implicit or field.oneof is not None or field.dynamic or of_messages:
         return "optional"
     return "implicit"
 

@@ -1,0 +1,89 @@
+"""Files that cannot be taken over: each with the line, the path and words of what is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HEAD = 'syntax = "proto3";\npackage a.v1;\n'
+SERVICE = "service S { rpc Do(M) returns (M); }\n"
+
+
+@dataclass(frozen=True)
+class Refused:
+    name: str
+    text: str
+    line: int
+    path: str
+    words: str
+
+
+def file(*lines: str, head: str = HEAD, service: str = SERVICE) -> str:
+    """A file whose own lines begin on line 3."""
+    return head + "".join(f"{line}\n" for line in lines) + service
+
+
+REFUSED = [
+    Refused("proto2", file("message M { optional int32 a = 1; }", head='syntax = "proto2";\npackage a.v1;\n'), 1,
+            "syntax", "proto2 is not carried"),
+    Refused("no syntax is proto2", file("message M { required int32 a = 1; }", head="package a.v1;\n\n"), 1,
+            "syntax", "proto2 is not carried"),
+    Refused("an edition", file("message M { int32 a = 1; }", head='edition = "2023";\npackage a.v1;\n'), 1,
+            "edition", "an edition is not carried"),
+    Refused("a group", file("message M { optional group G = 1 { optional int32 a = 2; } }",
+            head='syntax = "proto2";\npackage a.v1;\n'), 1, "syntax", "proto2 is not carried"),
+    Refused("another file", file('import "acme/common.proto";', "message M { acme.Money a = 1; }"), 3,
+            "import acme/common.proto", "of other files only protobuf's own types can be used"),
+    Refused("annotations of HTTP", file('import "google/api/annotations.proto";', "message M {}"), 3,
+            "import google/api/annotations.proto", "a schema is one file"),
+    Refused("another file of protobuf's", file('import "google/protobuf/api.proto";', "message M {}"), 3,
+            "import google/protobuf/api.proto", "a schema is one file"),
+    Refused("a public import", file('import public "google/protobuf/any.proto";',
+            "message M { google.protobuf.Any a = 1; }"), 3,
+            "import google/protobuf/any.proto", "a public import is not carried"),
+    Refused("a custom option", file('import "google/protobuf/descriptor.proto";',
+            "extend google.protobuf.FieldOptions { string unit = 50000; }",
+            'message M { int32 a = 1 [(unit) = "cm"]; }'), 3,
+            "import google/protobuf/descriptor.proto", "custom options are not carried"),
+    Refused("an extension", file('import "google/protobuf/descriptor.proto";', "message M {}",
+            "extend google.protobuf.MessageOptions { string owner = 50001; }"), 5,
+            "", "an extension is not carried"),
+    Refused("an option that nobody defined", file('message M { int32 a = 1 [(unit) = "cm"]; }'), 3,
+            "", "unknown"),
+    Refused("a stream of requests", file("message M {}", service="service S { rpc Do(stream M) returns (M); }"), 4,
+            "S.Do", "a stream of requests is not carried"),
+    Refused("streams in both directions", file("message M {}",
+            service="service S {\n  rpc Do(stream M) returns (stream M);\n}"), 5,
+            "S.Do", "streams in both directions are not carried"),
+    Refused("two services", file("message M {}", "service T { rpc Do(M) returns (M); }"), 5,
+            "S", "a second service beside T"),
+    Refused("no service", file("message M {}", service=""), 1, "", "the file has no service"),
+    Refused("a service without methods", file("message M {}", service="service S {}"), 4, "S", "has no method"),
+    Refused("a keyword as a field", file("message M {", "  int32 from = 1;", "}"), 4,
+            "M.from", "'from' is a keyword of Python"),
+    Refused("a built-in type as a field", file("message M { string bytes = 1; }"), 3,
+            "M.bytes", "'bytes' is a name that the generated code needs"),
+    Refused("a method of messages as a field", file("message M { bool Clear = 1; }"), 3,
+            "M.Clear", "would hide the message's own attribute"),
+    Refused("a keyword as a message", file("message M { None a = 1; }", "message None {}"), 4,
+            "None", "'None' is a keyword of Python"),
+    Refused("a keyword as a method", file("message M {}", service="service S { rpc import(M) returns (M); }"), 4,
+            "S.import", "'import' is a keyword of Python"),
+    Refused("a keyword as a value", file("message M { E e = 1; }", "enum E { E_A = 0; True = 1; }"), 4,
+            "E.True", "'True' is a keyword of Python"),
+    Refused("two classes of one name", file("message M { N n = 1; message N {} }", "message MN {}"), 4,
+            "MN", "are one name in Python"),
+    Refused("two values of one name", file("message M { E e = 1; }", "enum E { A = 0; b = 1; B = 2; }"), 4,
+            "", "Enum name B has the same name as b"),
+    Refused("a message that is a scalar here", file("message M { .a.v1.json a = 1; }", "message json {}"), 4,
+            "json", "is the name of a type"),
+    Refused("a type of protobuf's that has no form here", file('import "google/protobuf/struct.proto";',
+            "message M { google.protobuf.NullValue a = 1; }"), 4,
+            "M.a", "google.protobuf.NullValue is not carried"),
+    Refused("protobuf's timestamp as a request", file('import "google/protobuf/timestamp.proto";', "message M {}",
+            service="service S { rpc Do(google.protobuf.Timestamp) returns (M); }"), 5,
+            "S.Do", "google.protobuf.Timestamp as a message of a method"),
+    Refused("a package in the project", file("message M {}", head='syntax = "proto3";\npackage proj.server.v1;\n'), 2,
+            "package", "is a module of the project itself"),
+    Refused("what protoc refuses", file("message M { int32 a = 1; int32 b = 1; }"), 3, "", "already been used"),
+    Refused("no .proto at all", "package: iris.v1\n", 1, "", "Expected identifier"),
+]  # fmt: skip

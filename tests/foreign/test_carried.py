@@ -1,0 +1,100 @@
+"""A foreign .proto becomes a schema whose .proto has the very same descriptor, or is refused by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
+
+from foreign.refused import REFUSED, Refused
+from protoserve.codegen import module, proto
+from protoserve.contract.errors import SchemaError
+from protoserve.contract.jsonschema import json_schema
+from protoserve.contract.load import loads
+from protoserve.contract.numbers import numbered
+from protoserve.foreign.schema import from_proto
+from protoserve.foreign.source import compiled
+from support import run, tool
+
+PROTOS = sorted(Path(__file__).with_name("protos").glob("*.proto"))
+
+
+def descriptor(text: str) -> FileDescriptorProto:
+    """What protoc makes of a .proto, without its comments, its path, and the order of its imports."""
+    made = compiled(text, "x.proto")
+    imports = sorted(made.dependency)
+    for name in ("name", "source_code_info", "dependency"):
+        made.ClearField(name)
+    made.dependency.extend(imports)
+    return made
+
+
+@pytest.mark.parametrize("path", PROTOS, ids=lambda path: path.stem)
+def test_the_descriptor_stays_the_same(path: Path) -> None:
+    schema = from_proto(path, "proj")
+    ours = proto.render(loads(schema))
+    assert descriptor(ours) == descriptor(path.read_text(encoding="utf-8"))
+    assert numbered(schema) == schema  # nothing is left to be filled in
+    Draft202012Validator(json.loads(json_schema())).validate(YAML(typ="safe", pure=True).load(schema))
+    compile(module.render(loads(schema), "proj"), "v1.py", "exec")
+
+
+def test_there_are_many_shapes() -> None:
+    assert len(PROTOS) >= 8
+
+
+def test_buf_lints_and_formats_them(tmp_path: Path) -> None:
+    template = Path(__file__).resolve().parents[2] / "template" / "buf.yaml"
+    for path in PROTOS:
+        contract = loads(from_proto(path, "proj"))
+        target = tmp_path / path.stem / "proto" / proto.path_of(contract)
+        target.parent.mkdir(parents=True)
+        target.write_text(proto.render(contract), encoding="utf-8")
+        (tmp_path / path.stem / "buf.yaml").write_bytes(template.read_bytes())
+        run([tool("buf"), "lint"], cwd=tmp_path / path.stem)
+        run([tool("buf"), "format", "--diff", "--exit-code"], cwd=tmp_path / path.stem)
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
+def test_what_cannot_be_carried_is_refused_by_name(case: Refused, tmp_path: Path) -> None:
+    path = tmp_path / "their.proto"
+    path.write_text(case.text, encoding="utf-8")
+    with pytest.raises(SchemaError) as caught:
+        from_proto(path, "proj")
+    assert caught.value.file == str(path)
+    told = [(p.line, p.path) for p in caught.value.problems if case.words in p.message]
+    assert (case.line, case.path) in told, caught.value
+    assert all(problem.remedy for problem in caught.value.problems)
+
+
+COMMENTED = """\
+syntax = "proto3";
+package a.v1;
+/* Serves
+ * people. */
+service S {
+  // Does: it.
+  rpc Do(M) returns (M);
+}
+// buf:lint:ignore MESSAGE_PASCAL_CASE
+// A \\ "part"\tof it
+//
+//   - one
+message M {
+  int32 a = 1;  // {Behind} it.
+}
+"""
+
+
+def test_comments_become_docs(tmp_path: Path) -> None:
+    path = tmp_path / "their.proto"
+    path.write_text(COMMENTED, encoding="utf-8")
+    contract = loads(from_proto(path, "proj"))
+    assert contract.doc == "Serves\npeople."
+    assert contract.methods[0].doc == "Does: it."
+    assert contract.messages[0].doc == 'A \\ "part" of it\n\n- one'
+    assert contract.messages[0].fields[0].doc == "{Behind} it."
