@@ -107,7 +107,7 @@ def from_project(folder: Path) -> Interface:
         contract = load(schema)
     except SchemaError as error:
         raise UsageError(str(error)) from None
-    file = folder / "proto" / Path(*contract.package.split(".")) / "prediction.proto"
+    file = folder / "proto" / Path(contract.folder) / "prediction.proto"
     if not file.is_file():
         raise UsageError(f"{file}: there is no such file: run `protoserve generate` in the project")
     return from_proto(file, [folder / "proto"], contract)
