@@ -6,7 +6,7 @@ KUSTOMIZE ?= kubectl kustomize
 KUBERNETES_VERSION ?=
 
 .PHONY: kubernetes
-kubernetes: | $(BIN)/python  ## render deploy/kubernetes/overlays to build/kubernetes and check them (KUBERNETES_VERSION=1.33)
+kubernetes: | $(BIN)/kubernetes-validate  ## render deploy/kubernetes/overlays to build/kubernetes and check them (KUBERNETES_VERSION=1.33)
 	@mkdir -p build/kubernetes
 	@for overlay in $(notdir $(patsubst %/,%,$(wildcard deploy/kubernetes/overlays/*/))); do \
 	    rendered=build/kubernetes/$$overlay.yaml; \
@@ -15,3 +15,6 @@ kubernetes: | $(BIN)/python  ## render deploy/kubernetes/overlays to build/kuber
 	    $(BIN)/kubernetes-validate --strict --quiet $(addprefix --kubernetes-version ,$(KUBERNETES_VERSION)) $$rendered || exit 1; \
 	    echo "$$rendered: all keys and types are right"; \
 	done
+
+$(BIN)/kubernetes-validate: | $(BIN)/python
+	@echo "kubernetes-validate is not installed yet: run 'make setup' again." >&2; exit 1

@@ -41,11 +41,15 @@ _GRPC_NAME = re.compile(r"(^|-)(grpc|h2c)(-|$)|^grpc|^h2c")
 
 @dataclass(slots=True)
 class _Pod:
-    """A pod, or the template of one: its `labels`, the node of its specification, and what stands in that."""
+    """A pod, or the template of one: its `labels`, the node of its specification, and what stands in that.
+
+    `own` says that a kind of Kubernetes itself makes it; a custom resource may complete its pods.
+    """
 
     spec: Node
     labels: dict[str, object]
     namespace: str
+    own: bool
     containers: list[Container] = field(default_factory=list)
 
 
@@ -67,6 +71,7 @@ def read(file: str, documents: list[Node]) -> Spec | None:
         for key in ("containers", "initContainers"):
             for node in pod.spec.listed(key):
                 faults += _container_faults(node)
+                faults += _no_image(node) if pod.own else ()
         pod.containers = [_container(node, pod.spec, grpc) for node in pod.spec.listed("containers")]
     for service in services:
         faults += _service(service, pods)
@@ -99,6 +104,14 @@ def _kind(resource: Node) -> str:
     return found.value if found is not None and found.is_text else ""
 
 
+def _is_own(resource: Node) -> bool:
+    """Whether it is a resource of Kubernetes itself."""
+    version = resource.get("apiVersion")
+    if version is None or not version.is_text:
+        return False
+    return _OWN_GROUP.fullmatch(version.value) is not None and not _CUSTOM.search(version.value)
+
+
 def _title(resource: Node) -> str:
     name = resource.get("metadata", "name")
     return f"{_kind(resource) or 'no kind'} {name.value if name is not None else 'without a name'}"
@@ -107,15 +120,15 @@ def _title(resource: Node) -> str:
 def _pods(resource: Node) -> Iterator[_Pod]:
     """The pods that the resource makes, wherever in it they are: a list `containers` of mappings is a pod."""
     namespace = resource.get("metadata", "namespace")
-    where = str(namespace.value) if namespace is not None else ""
+    where, own = str(namespace.value) if namespace is not None else "", _is_own(resource)
 
     def below(node: Node, labels: Node | None) -> Iterator[_Pod]:
         if node.listed("containers"):
-            yield _Pod(node, labels.value if labels is not None and labels.is_mapping else {}, where)
+            yield _Pod(node, labels.value if labels is not None and labels.is_mapping else {}, where, own)
             return
-        own = node.get("metadata", "labels")
+        found = node.get("metadata", "labels")
         for inner in (*node.keys.values(), *node.items):
-            yield from below(inner, own)
+            yield from below(inner, found)
 
     yield from below(resource, None)
 
@@ -243,6 +256,23 @@ def _container_faults(node: Node) -> Iterator[Fault]:
             yield from _probe_faults(inner)
 
 
+def _no_image(node: Node) -> Iterator[Fault]:
+    if any(nearest(key, ("image",)) for key in node.keys):
+        return
+    name = node.get("name")
+    yield fail(
+        node,
+        f"the container {'' if name is None else name.shown()} has no image",
+        "Kubernetes refuses it (image: Required value), which its schemas do not say. A patch of kustomize that names "
+        "a container which is not there adds one.",
+        """
+        Give it an image, or patch the container by the name that it has:
+            containers:
+            - name: server
+        """,
+    )
+
+
 def _keys(node: Node, known: list[str] | tuple[str, ...]) -> Iterator[Fault]:
     for name, inner in node.keys.items():
         if name not in known and (meant := nearest(name, known)) is not None:
@@ -349,11 +379,8 @@ def _by_schema(resources: list[Node], known: list[Fault]) -> list[Fault]:
     told = {id(inner) for fault in known for inner in fault.node.all()}
     found: list[Fault] = []
     for resource in resources:
-        version = resource.get("apiVersion")
-        if version is None or not version.is_text or not _kind(resource):
-            continue
-        if _OWN_GROUP.fullmatch(version.value) is None or _CUSTOM.search(version.value):
-            continue  # a custom resource: its own schema lies in the cluster
+        if not _kind(resource) or not _is_own(resource):
+            continue  # of a custom resource the schema lies in the cluster
         for fault in schema.faults(resource):
             # The schema may complain about a whole where we know which part of it is wrong.
             node = fault.node
