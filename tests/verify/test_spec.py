@@ -306,7 +306,7 @@ OF_KUBERNETES = (
         ("one probe has grpc and tcpSocket",), line="tcpSocket"),
     Bad("probe-without-kind-k", K, READINESS_K, "        readinessProbe:\n          timeoutSeconds: 5\n", SHAPE,
         ("must specify a handler type",)),
-    Bad("no-image-k", K, "      - name: iris\n        im", "      - name: server\n      - name: iris\n        im", SHAPE,
+    Bad("no-image-k", K, "      - name: iris\n", "      - name: server\n      - name: iris\n", SHAPE,
         ('the container "server" has no image',), line="- name: server"),
     Bad("selector", K, "matchLabels: {app: iris}", "matchLabels: {app: isir}", SHAPE,
         ("the selector wants app: isir", "does not match")),
