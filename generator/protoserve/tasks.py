@@ -9,6 +9,7 @@ from pathlib import Path
 
 from protoserve import answers
 from protoserve.codegen import project as codegen
+from protoserve.codegen import upgrades
 from protoserve.contract.errors import SchemaError
 from protoserve.contract.load import load, loads
 from protoserve.contract.presets import preset_data, presets
@@ -79,7 +80,8 @@ def _first(schema: str, package: str, cwd: Path) -> str:
 
 def generate(project: Path, *, check: bool) -> int:
     """Writes the generated files, or says how they differ from what they should be."""
-    made = codegen.plan(project, answers.read(project)["package"])
+    package = answers.read(project)["package"]
+    made = codegen.plan(project, package)
     if check:
         found = codegen.differences(made)
         if found:
@@ -91,6 +93,8 @@ def generate(project: Path, *, check: bool) -> int:
         print(f"{'removed' if name in made.stale else 'wrote'} {name}")
     if not changed:
         print("everything is as schema.yaml says")
+    for line in upgrades.unwritten(made.upgrades, project, package):
+        print(f"protoserve: {line}", file=sys.stderr)
     return 0
 
 

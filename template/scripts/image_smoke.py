@@ -10,13 +10,11 @@ import argparse
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import grpc
-from grpc_client import METHODS, NotServing, call, connect, explain, parse_request, wait_until_serving
+from grpc_client import METHODS, NotServing, call, connect, explain, parse_request, sample_file, wait_until_serving
 
-REQUESTS = Path(__file__).resolve().parent.parent / "tests" / "requests"
 RESTRICTIONS = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 
 
@@ -104,12 +102,13 @@ def _ask(docker: Docker, container: str, target: str) -> None:
     """Waits for the server at `target` and sends it every sample request; raises NotServing and Refused."""
     with connect(target) as channel:
         wait_until_serving(channel, alive=lambda: docker.running(container))
-        for method in METHODS.values():
-            request = parse_request(method, (REQUESTS / f"{method.name}.json").read_text(encoding="utf-8"))
+        for method in {method.path: method for method in METHODS.values()}.values():
+            request = parse_request(method, sample_file(method).read_text(encoding="utf-8"))
             try:
                 next(call(channel, method, request), None)
             except grpc.RpcError as error:
-                raise Refused(f"{method.name} failed: " + "\n".join(explain(error))) from error
+                if not (method.retired and error.code() is grpc.StatusCode.UNIMPLEMENTED):
+                    raise Refused(f"{method.label} failed: " + "\n".join(explain(error))) from error
 
 
 if __name__ == "__main__":

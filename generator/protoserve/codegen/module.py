@@ -8,7 +8,7 @@ from pathlib import Path
 
 from protoserve.codegen import fields, limits, samples, words
 from protoserve.codegen.formatting import LINE_LENGTH
-from protoserve.codegen.proto import HEADER
+from protoserve.codegen.proto import HEADER, header
 from protoserve.contract import names, wellknown
 from protoserve.contract.model import Contract, Enum, Message
 from protoserve.contract.types import Kind
@@ -53,7 +53,7 @@ def _top_level(contract: Contract) -> list[Message]:
 def _module(contract: Contract, package: str) -> Iterator[str]:
     about = contract.package or contract.service
     yield f'"""The messages of {about} as Python sees them: typed, checked on the way in and on the way out.'
-    yield f'\n{HEADER}\n"""\n'
+    yield f'\n{header(contract)}\n"""\n'
     yield "from __future__ import annotations\n"
     yield from _imports(contract, package)
     yield ""

@@ -6,46 +6,50 @@ import contextlib
 import difflib
 import os
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
-from protoserve.codegen import module, proto, samples, served, stubs
+from protoserve.codegen import module, proto, samples, schemas, served, stubs, upgrades
 from protoserve.codegen.formatting import format_python
-from protoserve.contract import jsonschema, names
-from protoserve.contract.errors import Problem, SchemaError
-from protoserve.contract.load import loads, read_text
+from protoserve.contract import jsonschema
 from protoserve.contract.model import Contract
-from protoserve.contract.numbers import numbered
 
-SCHEMA = "schema.yaml"
+SCHEMA = schemas.SCHEMA
 MANIFEST = ".protoserve/generated.txt"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`files` maps paths below the project to their content; `stale` are files of an earlier run that go."""
+    """`files` maps paths below the project to their content; `stale` are files of an earlier run that go.
+
+    `seeds` are files of the author's, which are written only where nothing is yet. `upgrades` lead from each older
+    version to the next, the oldest first.
+    """
 
     project: Path
     files: dict[str, bytes]
     stale: tuple[str, ...]
+    seeds: dict[str, bytes] = field(default_factory=dict)
+    upgrades: tuple[upgrades.Upgrade, ...] = ()
 
 
-def plan(project: Path, package: str) -> Plan:
-    """What `generate` makes of the project's schema for the Python package `package`; writes nothing.
+def plan(project: Path, package: str, texts: dict[str, str] | None = None) -> Plan:
+    """What `generate` makes of the project's schemas for the Python package `package`; writes nothing.
 
-    Raises SchemaError for a schema that is not sound, and where the file cannot be read.
+    `texts` are schemas by their paths, in place of those that lie in the project. Raises SchemaError for a schema
+    that is not sound, and where a file cannot be read.
     """
-    schema = numbered(read_text(project / SCHEMA), file=SCHEMA)
-    contract = loads(schema, file=SCHEMA, default_package=f"{package}.v1")
-    clash = names.clash(contract.module, package)
-    if clash is not None:
-        raise SchemaError(SCHEMA, [Problem(1, 1, "package", *clash)])
-    files = {name: content.encode() for name, content in _texts(contract, package)}
-    files |= _compiled(contract, package, files)
+    found = schemas.load(schemas.read(project) if texts is None else texts, package)
+    steps = tuple(upgrades.upgrade(old, new) for new, old in pairwise(found.contracts))[::-1]
+    files = {name: content.encode() for name, content in _texts(found.contracts, steps, package)}
+    files |= _compiled(found.contracts, package, files)
     listed = {*files, MANIFEST}
     files[MANIFEST] = "".join(f"{name}\n" for name in sorted(listed)).encode()
-    return Plan(project, {SCHEMA: schema.encode(), **files}, tuple(_stale(project, listed)))
+    files = {name: text.encode() for name, text in found.texts.items()} | files
+    seeds = {name: content.encode() for name, content in _seeds(steps, package).items()}
+    return Plan(project, files, tuple(_stale(project, listed | {*found.texts})), seeds, steps)
 
 
 def differences(made: Plan) -> str:
@@ -55,6 +59,9 @@ def differences(made: Plan) -> str:
         parts.extend(_diff(name, _read(made.project / name), content))
     for name in made.stale:
         parts.extend(_diff(name, _read(made.project / name), None))
+    for name, content in made.seeds.items():
+        if not (made.project / name).exists():
+            parts.extend(_diff(name, None, content))
     return "".join(parts)
 
 
@@ -64,6 +71,7 @@ def apply(made: Plan) -> list[str]:
     Raises OSError with the project as it was.
     """
     changed = {name: content for name, content in made.files.items() if _read(made.project / name) != content}
+    changed |= {name: content for name, content in made.seeds.items() if not (made.project / name).exists()}
     touched = [*changed, *made.stale]
     before = {name: _read(made.project / name) for name in touched}
     staged: dict[str, Path] = {}
@@ -85,33 +93,47 @@ def apply(made: Plan) -> list[str]:
     return touched
 
 
-def _texts(contract: Contract, package: str) -> Iterator[tuple[str, str]]:
-    yield f"proto/{proto.path_of(contract)}", proto.render(contract)
-    yield f"src/{package}/contract/__init__.py", module.package_init(contract)
-    yield f"src/{package}/contract/checks.py", module.support()
-    yield f"src/{package}/contract/served.py", served.render([contract])
-    yield f"src/{package}/contract/{contract.version}.py", module.render(contract, package)
-    for method in contract.methods:
-        yield f"tests/requests/{method.name}.json", samples.as_json(contract, method.request)
+def _texts(contracts: Sequence[Contract], steps: Sequence[upgrades.Upgrade], package: str) -> Iterator[tuple[str, str]]:
+    newest = contracts[0]
+    folder = f"src/{package}/contract"
+    yield f"{folder}/__init__.py", module.package_init(newest)
+    yield f"{folder}/checks.py", module.support()
+    yield f"{folder}/served.py", served.render(contracts)
+    if steps:
+        yield f"{folder}/steps.py", served.support()
+    for step in steps:
+        yield f"{folder}/{step.module}.py", upgrades.render(step, package)
+    for contract in contracts:
+        yield f"proto/{proto.path_of(contract)}", proto.render(contract)
+        yield f"{folder}/{contract.version}.py", module.render(contract, package)
+        requests = "tests/requests" if contract is newest else f"tests/requests/{contract.version}"
+        for method in contract.methods:
+            yield f"{requests}/{method.name}.json", samples.as_json(contract, method.request)
     yield jsonschema.PATH, jsonschema.json_schema()
 
 
-def _compiled(contract: Contract, package: str, files: dict[str, bytes]) -> dict[str, bytes]:
+def _seeds(steps: Sequence[upgrades.Upgrade], package: str) -> dict[str, str]:
+    """What is the author's of several versions."""
+    folder = f"src/{package}/upgrade"
+    made = {f"{folder}/{step.older.version}.py": upgrades.seed(step) for step in steps}
+    return {f"{folder}/__init__.py": upgrades.SEED_INIT, **made} if made else {}
+
+
+def _compiled(contracts: Sequence[Contract], package: str, files: dict[str, bytes]) -> dict[str, bytes]:
     """The stubs, and every Python file as `ruff format` leaves it."""
-    path = proto.path_of(contract)
     with tempfile.TemporaryDirectory(prefix="protoserve-") as temporary:
         root = Path(temporary)
         sources, out = root / "proto", root / "out"
-        (sources / path).parent.mkdir(parents=True)
-        (sources / path).write_bytes(files[f"proto/{path}"])
         for name, content in files.items():
-            if name.endswith(".py"):
-                (out / name).parent.mkdir(parents=True, exist_ok=True)
-                (out / name).write_bytes(content)
-        stubs.compile_proto(sources, path, out / "src")
-        if contract.folder == package:  # where the project's own __init__.py is
-            (out / "src" / package / "__init__.py").unlink()
-        format_python(out, {package, contract.folder.split("/")[0]})
+            if name.endswith((".py", ".proto")):
+                path = out / name if name.endswith(".py") else root / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+        for contract in contracts:
+            stubs.compile_proto(sources, proto.path_of(contract), out / "src", proto.header(contract))
+            if contract.folder == package:  # where the project's own __init__.py is
+                (out / "src" / package / "__init__.py").unlink()
+        format_python(out, {package, *(contract.folder.split("/")[0] for contract in contracts)})
         return {
             item.relative_to(out).as_posix(): item.read_bytes() for item in sorted(out.rglob("*")) if item.is_file()
         }
@@ -139,7 +161,7 @@ def _stale(project: Path, listed: set[str]) -> Iterator[str]:
     manifest = _read(project / MANIFEST)
     for name in (manifest or b"").decode(errors="replace").splitlines():
         inside = (project / name).resolve().is_relative_to(project.resolve())
-        if name and name not in listed and name != SCHEMA and inside and (project / name).is_file():
+        if name and name not in listed and inside and (project / name).is_file():
             yield name
 
 

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from protoserve.codegen import upgrades
 from protoserve.codegen.proto import HEADER
-from protoserve.contract.model import Contract
+from protoserve.contract import names
+from protoserve.contract.model import Contract, Method
+
+_SUPPORT = Path(__file__).with_name("support") / "steps.py"
+
+
+def support() -> str:
+    """The module that carries calls from version to version, for projects that have several."""
+    return _SUPPORT.read_text(encoding="utf-8")
 
 
 def render(contracts: Sequence[Contract]) -> str:
@@ -14,16 +24,64 @@ def render(contracts: Sequence[Contract]) -> str:
 
 
 def _module(contracts: Sequence[Contract]) -> Iterator[str]:
-    newest = contracts[0].version
+    newest, *older = contracts
     yield f'"""All that the server serves: every version of the service, the newest first.\n\n{HEADER}\n"""\n'
     yield "from types import ModuleType\n"
-    yield f"from . import checks, {newest}"
+    for contract in older:
+        yield f"from ..upgrade import {contract.version} as upgrade_{contract.version}"
+    versions = [contract.version for contract in contracts]
+    pairs = [f"{old.version}_to_{new.version}" for new, old in zip(contracts, older, strict=False)]
+    yield f"from . import checks, {', '.join([*(['steps'] if older else []), *versions, *pairs])}"
     yield "from .checks import Method\n"
-    yield "SERVICES: dict[str, tuple[Method, ...]] = {"
-    yield f"    {newest}.SERVICE: {newest}.METHODS,"
-    yield "}"
     yield "__all__ = ['METHODS', 'SERVICES', 'Method', 'missing']\n"
-    yield "METHODS = tuple(method for methods in SERVICES.values() for method in methods)"
+    for contract, pair in zip(older, pairs, strict=True):
+        yield f"{_instance(contract)}: {pair}.Carried = steps.made(upgrade_{contract.version}.Upgrade)"
+    yield "SERVICES: dict[str, tuple[Method, ...]] = {"
+    yield f"    {newest.version}.SERVICE: {newest.version}.METHODS,"
+    for index, contract in enumerate(older):
+        yield f"    {contract.version}.SERVICE: ("
+        for method in contract.methods:
+            yield f"        {_answered(contract, method, contracts[index::-1])},"
+        yield "    ),"
+    yield "}"
+    yield "METHODS = tuple(method for methods in SERVICES.values() for method in methods)\n"
     yield "\ndef missing(module: ModuleType) -> str:"
     yield '    """What the author must still write before this can be served, empty when nothing is."""'
-    yield f"    return '; '.join(checks.missing(module, {newest}.ModelInterface, {newest}.METHODS))"
+    yield f"    lacking = checks.missing(module, {newest.version}.ModelInterface, {newest.version}.METHODS)"
+    yield f"    return '; '.join({'[*lacking, *steps.unfinished]' if older else 'lacking'})"
+
+
+def _instance(contract: Contract) -> str:
+    return f"FROM_{contract.version.upper()}"
+
+
+def _answered(contract: Contract, method: Method, newer: Sequence[Contract]) -> str:
+    """What answers `method` of an older version; `newer` are the versions above it, the next one first."""
+    steps, at = [], contract
+    current = method
+    for above in newer:
+        kept = upgrades.kept(at, above, current)
+        if kept is None:
+            break
+        steps.append(_step(at, current, above, kept))
+        at, current = above, kept
+    last = f"{at.version}.METHODS[{at.methods.index(current)}]"
+    if at is not newer[-1]:
+        last = f"steps.alone({last}, {_instance(at)}.{names.snake(current.name)})"
+    if not steps:
+        return last
+    index = contract.methods.index(method)
+    return f"steps.through({contract.version}.METHODS[{index}], {last}, {', '.join(steps)})"
+
+
+def _step(older: Contract, method: Method, newer: Contract, kept: Method) -> str:
+    name, instance = names.snake(method.name), _instance(older)
+    given = [
+        f"upgrade={instance}.{name}_request",
+        f"downgrade={instance}.{name}_response",
+        f"check={newer.version}.write_{names.snake(kept.request.name)}",
+        f'older="{older.package}.{method.request.name}"',
+        f'newer="{newer.version}"',
+        f"renamed={instance}.renamed",
+    ]
+    return f"steps.Step({', '.join(given)})"

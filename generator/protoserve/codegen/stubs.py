@@ -10,13 +10,11 @@ from pathlib import Path
 
 import grpc_tools
 
-from protoserve.codegen.proto import HEADER
-
 _LEADING_COMMENTS = re.compile(r"\A(?:#[^\n]*\n)+")
 
 
-def compile_proto(root: Path, proto: str, out: Path) -> None:
-    """Compiles `root/proto` into `out`, at the path of its package.
+def compile_proto(root: Path, proto: str, out: Path, header: str) -> None:
+    """Compiles `root/proto` into `out`, at the path of its package; every file begins with the line `header`.
 
     Raises RuntimeError with protoc's words: a sound contract always compiles, so it is a fault of protoserve's.
     """
@@ -40,8 +38,8 @@ def compile_proto(root: Path, proto: str, out: Path) -> None:
     folder = out / Path(proto).parent
     for path in sorted(folder.glob("*_pb2*")):
         text = path.read_text(encoding="utf-8")
-        path.write_text(f"# {HEADER}\n{_LEADING_COMMENTS.sub('', text)}", encoding="utf-8")
-    (folder / "__init__.py").write_text(f"# {HEADER}\n", encoding="utf-8")
+        path.write_text(f"# {header}\n{_LEADING_COMMENTS.sub('', text)}", encoding="utf-8")
+    (folder / "__init__.py").write_text(f"# {header}\n", encoding="utf-8")
 
 
 def _plugin(folder: Path) -> Path:
