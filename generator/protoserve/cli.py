@@ -64,6 +64,16 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff where files differ")
     generate.set_defaults(run=_generate)
 
+    version = commands.add_parser(
+        "version",
+        help="start a new version of a project's contract beside the old one, or end an old one",
+        description="Keeps the contract as schemas/v1.yaml and starts v2 in schema.yaml; the server serves both. Runs "
+        "the generator of the template version that the project records. Exit code 0, or 1 with nothing changed.",
+    )
+    evolving.version(version)
+    evolving.project(version)
+    version.set_defaults(run=_version)
+
     diff = commands.add_parser(
         "diff",
         help="say what changed in a project's contract since a git revision, and for whom that breaks something",
@@ -154,13 +164,21 @@ def _new(given: argparse.Namespace) -> int:
 
 
 def _generate(given: argparse.Namespace) -> int:
-    recorded = answers.read(given.project)
-    script = given.project / "scripts" / "generate.py"
+    return _by_script(given.project, ["--check"] if given.check else [])
+
+
+def _version(given: argparse.Namespace) -> int:
+    return _by_script(given.project, ["version", *([given.version] if given.version else ["--drop", given.drop])])
+
+
+def _by_script(project: Path, arguments: list[str]) -> int:
+    """Has the project's own script run the generator that the project records."""
+    recorded = answers.read(project)
+    script = project / "scripts" / "generate.py"
     if not script.is_file():
         raise answers.AnswersError(f"{script} is missing: restore it from git, or run `copier recopy --trust`")
     ours = importlib.metadata.version("protoserve")
     theirs = recorded.get("_commit", "no version")
     if theirs.removeprefix("v") != ours:
         print(f"protoserve: this is {ours}; using the generator of the project's template, {theirs}", file=sys.stderr)
-    command = [sys.executable, str(script), *(["--check"] if given.check else [])]
-    return subprocess.run(command, check=False).returncode
+    return subprocess.run([sys.executable, str(script), *arguments], check=False).returncode

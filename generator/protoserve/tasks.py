@@ -14,6 +14,8 @@ from protoserve.contract.errors import SchemaError
 from protoserve.contract.load import load, loads
 from protoserve.contract.presets import preset_data, presets
 from protoserve.contract.seed import seed
+from protoserve.evolve import options as evolving
+from protoserve.evolve import versions
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,6 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     again = commands.add_parser("generate", help="write what schema.yaml gives")
     again.add_argument("project", type=Path, nargs="?", default=Path())
     again.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff where files differ")
+    beside = commands.add_parser("version", help="start a new version of the contract, or end an old one")
+    evolving.version(beside)
+    evolving.project(beside)
     before = commands.add_parser("before-update", help="refuse an update that could not end well")
     before.add_argument("--package", default="")
     before.add_argument("--framework", default="")
@@ -35,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if given.command == "create":
             return create(Path(), given.package, given.framework, given.schema)
+        if given.command == "version":
+            return versions.command(given.project, given.version, given.drop)
         if given.command == "before-update":
             return before_update(Path(), package=given.package, framework=given.framework, schema=given.schema)
         return generate(given.project, check=given.check)

@@ -7,7 +7,7 @@ import difflib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -50,6 +50,12 @@ def plan(project: Path, package: str, texts: dict[str, str] | None = None) -> Pl
     files = {name: text.encode() for name, text in found.texts.items()} | files
     seeds = {name: content.encode() for name, content in _seeds(steps, package).items()}
     return Plan(project, files, tuple(_stale(project, listed | {*found.texts})), seeds, steps)
+
+
+def without(made: Plan, names: Sequence[str]) -> Plan:
+    """The plan that removes these files, too."""
+    seeds = {name: content for name, content in made.seeds.items() if name not in names}
+    return replace(made, stale=(*made.stale, *names), seeds=seeds)
 
 
 def differences(made: Plan) -> str:

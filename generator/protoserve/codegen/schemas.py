@@ -76,6 +76,10 @@ def _misplaced(contract: Contract, before: list[Contract]) -> tuple[str, str] | 
     newest, version = before[0], contract.version
     if contract.file != path_of(version):
         return f"this is the schema of {version}", f"call it {path_of(version)}, or write the package of its own name"
+    for item in (contract, newest):
+        if _VERSION.fullmatch(item.version) is None:
+            remedy = f"a package in {FOLDER}/ and that of {SCHEMA} end in v1 and so on"
+            return f"{item.package} ends in no version", remedy
     if order(version) >= order(newest.version):
         found = f"{version} is no older than {newest.version} in {SCHEMA}"
         return found, f"{FOLDER}/ is for older versions: `package` in {SCHEMA} must end in a newer one"

@@ -49,7 +49,7 @@ def _complete(text: str, file: str, proto_package: str) -> str:
     if clash is not None:
         line = next(n for n, found in enumerate(text.splitlines(), 1) if contract.package in found)
         raise SchemaError(file, [Problem(line, 1, "package", *clash)])
-    return numbered(_with_head(_with_package(text, file, proto_package)), file)
+    return numbered(_with_head(with_package(text, file, proto_package)), file)
 
 
 def _line_end(text: str) -> str:
@@ -63,7 +63,7 @@ def _with_head(text: str) -> str:
     return f"{MODELINE}{_line_end(text)}{body}"
 
 
-def _with_package(text: str, file: str, proto_package: str) -> str:
+def with_package(text: str, file: str, proto_package: str) -> str:
     """The text with a `package`, before its first key where it has none."""
     root = parse(text, file)
     assert isinstance(root, Mapping)  # it has been loaded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -59,6 +60,14 @@ class Repository:
         """The commit and its ancestors, always by the first parent, at most `count`."""
         done = _git(self.project, "rev-list", "--first-parent", f"--max-count={count}", commit)
         return done.stdout.split()
+
+    def changed(self, names: Sequence[str]) -> list[str]:
+        """Those of the project's files that differ from the last commit, or are in none; raises EvolveError."""
+        done = _git(self.project, "status", "--porcelain", "-z", "--untracked-files=all", "--", *names)
+        if done.returncode != 0:
+            raise EvolveError(f"git cannot compare files with the last commit: {_cause(done)}")
+        told = {line[3:] for line in done.stdout.split("\0")}
+        return [name for name in names if self.inside(name) in told]
 
     @property
     def shallow(self) -> bool:

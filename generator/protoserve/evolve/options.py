@@ -17,6 +17,13 @@ def diff(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def version(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `version`, but for the project."""
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("version", metavar="NAME", nargs="?", help="the version to start, v2 for example")
+    which.add_argument("--drop", metavar="NAME", help="end the oldest version instead")
+
+
 def project(parser: argparse.ArgumentParser) -> None:
     """`--project DIR`."""
     parser.add_argument(
