@@ -77,7 +77,7 @@ def _misplaced(contract: Contract, before: list[Contract]) -> tuple[str, str] | 
     if contract.file != path_of(version):
         return f"this is the schema of {version}", f"call it {path_of(version)}, or write the package of its own name"
     for item in (contract, newest):
-        if _VERSION.fullmatch(item.version) is None:
+        if names.version(item.package) is None:
             remedy = f"a package in {FOLDER}/ and that of {SCHEMA} end in v1 and so on"
             return f"{item.package} ends in no version", remedy
     if order(version) >= order(newest.version):

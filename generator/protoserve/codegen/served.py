@@ -76,11 +76,12 @@ def _answered(contract: Contract, method: Method, newer: Sequence[Contract]) -> 
 
 def _step(older: Contract, method: Method, newer: Contract, kept: Method) -> str:
     name, instance = names.snake(method.name), _instance(older)
+    message = f"{older.package}.{method.request.in_proto}".lstrip(".")
     given = [
         f"upgrade={instance}.{name}_request",
         f"downgrade={instance}.{name}_response",
         f"check={newer.version}.write_{names.snake(kept.request.name)}",
-        f'older="{older.package}.{method.request.name}"',
+        f'older="{message}"',
         f'newer="{newer.version}"',
         f"renamed={instance}.renamed",
     ]

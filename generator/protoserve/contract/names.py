@@ -251,6 +251,6 @@ def clash(module: str, python_package: str) -> Complaint | None:
     """A package of stubs that would lie where the project's own modules do."""
     first, _, rest = module.partition(".")
     part = rest.partition(".")[0]
-    if first == python_package and part in ("contract", "model", "server"):
+    if first == python_package and part in ("contract", "model", "server", "upgrade"):
         return f"{first}.{part} is a module of the project itself", f"rename the part {part!r}"
     return None

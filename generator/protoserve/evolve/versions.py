@@ -86,11 +86,10 @@ def end(project: Path, package: str, version: str) -> int:
 def _newer(version: str, contracts: tuple[Contract, ...]) -> None:
     """Raises EvolveError unless the version can follow."""
     newest = contracts[0]
-    try:
-        last = schemas.order(newest.version)
-    except ValueError:
-        found = f"the package {newest.package} ends in no version, so {version} cannot stand beside it"
-        raise EvolveError(f"{found}: name it {newest.package}.v1 first") from None
+    if names.version(newest.package) is None:
+        found = f"the package {newest.package!r} ends in no version, so {version} cannot stand beside it"
+        raise EvolveError(f"{found}: versions are told apart by the last part of their packages")
+    last = schemas.order(newest.version)
     following = f"v{last[0] + 1}"
     complaint = names.package(f"x.{version}")
     try:
