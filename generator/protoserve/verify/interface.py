@@ -50,12 +50,16 @@ class Method:
 class Interface:
     """What the methods are, and who says so (`source`: "reflection", or a path).
 
-    `contract` is the schema of a protoserve project, which knows limits too; None for all others.
+    `contracts` are the schemas of a protoserve project, the newest first, which know limits too; of others none.
     """
 
     source: str
     methods: tuple[Method, ...]
-    contract: Contract | None = None
+    contracts: tuple[Contract, ...] = ()
+
+    def contract_of(self, method: Method) -> Contract | None:
+        """The schema that has the method, None where there is none."""
+        return next((found for found in self.contracts if found.full_service == method.service), None)
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -72,7 +76,7 @@ def from_files(
     files: Iterable[descriptor_pb2.FileDescriptorProto],
     services: Iterable[str],
     source: str,
-    contract: Contract | None = None,
+    contracts: tuple[Contract, ...] = (),
 ) -> Interface:
     """The interface of these services; `files` hold all that they import. Raises UsageError where they do not."""
     pool = descriptor_pool.DescriptorPool()
@@ -84,10 +88,10 @@ def from_files(
             methods += map(_method, pool.FindServiceByName(name).methods)
     except (TypeError, KeyError) as error:
         raise UsageError(f"{source}: the descriptors do not fit together: {error}") from None
-    return Interface(source, tuple(methods), contract)
+    return Interface(source, tuple(methods), contracts)
 
 
-def from_proto(file: Path, includes: Sequence[Path] = (), contract: Contract | None = None) -> Interface:
+def from_proto(file: Path, includes: Sequence[Path] = (), contracts: tuple[Contract, ...] = ()) -> Interface:
     """The services of a .proto file, compiled by protoc. Raises UsageError with what protoc says."""
     if not file.is_file():
         raise UsageError(f"{file}: there is no such file" if not file.exists() else f"{file}: this is a folder")
@@ -97,20 +101,27 @@ def from_proto(file: Path, includes: Sequence[Path] = (), contract: Contract | N
     services = [f"{file_.package}.{s.name}".lstrip(".") for file_ in found[-1:] for s in file_.service]
     if not services:
         raise UsageError(f"{file}: it defines no service; name the .proto that does (it may import this one)")
-    return from_files(found, services, str(file), contract)
+    return from_files(found, services, str(file), contracts)
 
 
 def from_project(folder: Path) -> Interface:
-    """The contract of a protoserve project: its schema and the .proto made from it. Raises UsageError."""
-    schema = folder / "schema.yaml"
-    try:
-        contract = load(schema)
-    except SchemaError as error:
-        raise UsageError(str(error)) from None
-    file = folder / "proto" / Path(contract.folder) / "prediction.proto"
-    if not file.is_file():
-        raise UsageError(f"{file}: there is no such file: run `protoserve generate` in the project")
-    return from_proto(file, [folder / "proto"], contract)
+    """The contract of a protoserve project in all its versions: schemas and the .proto made from each.
+
+    Raises UsageError.
+    """
+    methods: list[Method] = []
+    contracts: list[Contract] = []
+    for schema in (folder / "schema.yaml", *sorted((folder / "schemas").glob("*.yaml"), reverse=True)):
+        try:
+            contracts.append(load(schema))
+        except SchemaError as error:
+            raise UsageError(str(error)) from None
+        file = folder / "proto" / Path(contracts[-1].folder) / "prediction.proto"
+        if not file.is_file():
+            raise UsageError(f"{file}: there is no such file: run `protoserve generate` in the project")
+        methods += from_proto(file, [folder / "proto"]).methods
+    source = folder / "proto" / Path(contracts[0].folder) / "prediction.proto"
+    return Interface(str(source), tuple(methods), tuple(contracts))
 
 
 def well_known(name: str) -> descriptor_pb2.FileDescriptorProto | None:

@@ -133,7 +133,9 @@ def read(interface: Interface, given: Sequence[str], project: Path | None) -> di
     found: dict[str, Request] = {}
     if project is not None:
         for method in interface.methods:
-            file = project / "tests" / "requests" / f"{method.name}.json"
+            contract = interface.contract_of(method)
+            older = [contract.version] if contract in interface.contracts[1:] and contract is not None else []
+            file = project.joinpath("tests", "requests", *older, f"{method.name}.json")
             if file.is_file():
                 found[method.path] = _read(method, file)
     for text in given:

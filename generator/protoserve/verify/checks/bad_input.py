@@ -79,7 +79,7 @@ def _requests(session: Session, method: Method) -> Iterator[_Bad]:
     """What to send: at most 15 requests a method, 3 where only the types are known."""
     for what, data in _GARBAGE:
         yield _Bad(what, data, message=False, forbidden=True)
-    contract = session.interface.contract if session.interface is not None else None
+    contract = session.interface.contract_of(method) if session.interface is not None else None
     valid = session.request(method).data
     if method.input.fields and valid:
         empty = contract is not None and bool(request_violations(contract, method.name, method.request()))

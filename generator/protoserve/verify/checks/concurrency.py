@@ -130,7 +130,7 @@ def together(session: Session, method: Method, requests: Sequence[bytes], timeou
 def variants(session: Session, method: Method, count: int, timeout: float) -> Iterator[bytes]:
     """The valid request, and others like it that the server takes; as many as there are, at most `count`."""
     valid = session.request(method).data
-    contract = session.interface.contract if session.interface is not None else None
+    contract = session.interface.contract_of(method) if session.interface is not None else None
     yield valid
     base = session.ask(method, valid, timeout)
     chosen = None

@@ -35,7 +35,7 @@ def run(session: Session) -> Finding:
 
 
 def _judge(session: Session, method: Method) -> Finding:
-    contract = session.interface.contract if session.interface is not None else None
+    contract = session.interface.contract_of(method) if session.interface is not None else None
     if contract is None:
         if field := _open(method.input, ()):
             return skipped(f"{method.name}: only the types are known, and {field} may be of any length")

@@ -116,8 +116,9 @@ def _message(session: Session, method: Method, data: bytes, which: str) -> Findi
         )
     if finding := _foreign(session, method, message, data, seen):
         return finding
-    if session.interface is not None and session.interface.contract is not None:
-        broken = conform.violations(session.interface.contract, method.name, message)
+    contract = session.interface.contract_of(method) if session.interface is not None else None
+    if contract is not None:
+        broken = conform.violations(contract, method.name, message)
         if broken:
             return failed(
                 f"{method.path}{which}: " + "; ".join(broken[:8]),
@@ -155,7 +156,7 @@ def _foreign(session: Session, method: Method, message: Message, data: bytes, se
         )
     seen = f"{seen}; fields that {wanted} does not have: {', '.join(path for path, _ in strange)}"
     themselves = session.interface is not None and (
-        session.interface.contract is not None or session.interface.source == "reflection"
+        bool(session.interface.contracts) or session.interface.source == "reflection"
     )
     if message.ListFields() and not themselves and not _form(data):
         return warned(
