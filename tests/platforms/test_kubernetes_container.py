@@ -15,11 +15,13 @@ from typing import Any
 
 import grpc
 import pytest
+import yaml
 
 from platforms.kubelet import Kubelet, Probe
 from platforms.manifests import SPREAD, Resource, container, environment, pod, render
 from support import run
 from workplace import Workplace
+from zoo.process import verify
 
 pytestmark = [pytest.mark.slow, pytest.mark.docker]
 
@@ -157,6 +159,20 @@ def test_a_model_that_loads_slowly_is_left_alone(slow_image: str, resources: lis
         (models / "go").touch()
         kubelet.wait(lambda: kubelet.ready, 30)
         assert made.predict(0) is grpc.StatusCode.OK
+
+
+def test_verify_takes_image_and_manifest_together(
+    slow_image: str, resources: list[Resource], slow_project: Workplace, tmp_path: Path
+) -> None:
+    """The commands of docs/platforms/kubernetes.md, as one: nothing fails and nothing is warned of."""
+    file = tmp_path / "production.yaml"
+    file.write_text(yaml.safe_dump_all(resources), encoding="utf-8")
+    options = ["--spec", str(file), "--platform", "kubernetes", "--project", str(slow_project.path)]
+    code, report = verify("--image", slow_image, *options, "--docker", DOCKER)
+    verdicts = {check["id"]: check["verdict"] for check in report["checks"]}
+    assert {id: verdict for id, verdict in verdicts.items() if verdict not in ("pass", "skip")} == {}, report
+    assert verdicts["spec-routes"] == verdicts["shutdown"] == verdicts["image-user"] == "pass"
+    assert code == 0
 
 
 def test_a_busy_server_passes_every_probe(slow_image: str, resources: list[Resource], models: Path) -> None:

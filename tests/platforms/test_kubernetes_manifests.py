@@ -15,7 +15,7 @@ import yaml
 from platforms import manifests
 from platforms.manifests import Resource, container, environment, faults, one, pod, render
 from protoserve import cli
-from support import Project, create
+from support import ROOT, Project, create
 
 FOLDERS = ("base", "overlays/dev", "overlays/production")
 
@@ -123,6 +123,22 @@ def _with_component(deploy: Path, tmp_path: Path, name: str) -> Path:
     assert line in text
     file.write_text(text.replace("# components:\n", "components:\n").replace(line, line[2:]), encoding="utf-8")
     return file.parent
+
+
+def test_what_the_page_shows_of_overlays_can_be_applied(template: Path, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "platforms" / "kubernetes.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 3
+    overlays = create(template, tmp_path / "iris", framework="python", platforms=["kubernetes"]).path
+    overlays = overlays / "deploy" / "kubernetes" / "overlays"
+    for number, block in enumerate(blocks):
+        folder = overlays / str(number)
+        folder.mkdir()
+        (folder / "kustomization.yaml").write_text(f"resources: [../../base]\n{block}", encoding="utf-8")
+        resources = render(folder)
+        assert faults(resources) == []
+        assert resources != render(overlays.parent / "base")
+    assert one(resources, "NetworkPolicy")["spec"]["ingress"][0]["from"]
 
 
 # A path to a key in the manifests for production, what stands there instead (REMOVED: nothing), and what is said.

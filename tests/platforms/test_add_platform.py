@@ -1,0 +1,71 @@
+"""A platform is added by what docs/develop.md says of it, and by nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support import ROOT, copy_template, create
+from workplace import Workplace
+
+
+@pytest.fixture(scope="module")
+def section() -> str:
+    """The section of the page."""
+    page = (ROOT / "docs" / "develop.md").read_text(encoding="utf-8")
+    found = re.search(r"^## Add a platform\n(.*?)^## ", page, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def extended(section: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template with the platform of the page: the files that it names, and the line that it gives."""
+    template = copy_template(tmp_path_factory.mktemp("source") / "protoserve")
+    files = re.findall(r"^`([^`\n]+)`:\n\n```\w+\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert [Path(name).name for name, _ in files] == ["service.yaml.jinja", "cloud-run.mk"]
+    for name, content in files:
+        path = template / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    (line,) = re.findall(r"^```yaml\n(.*)\n```$", section, re.MULTILINE)
+    questions = template / "copier.yml"
+    platforms = re.compile(r"(^platforms:\n(?:  .*\n)*?  choices:\n)", re.MULTILINE)
+    text, count = platforms.subn(rf"\1{line}\n", questions.read_text(encoding="utf-8"))
+    assert count == 1
+    questions.write_text(text, encoding="utf-8")
+    return template
+
+
+def test_a_project_with_the_new_platform_has_its_files_and_targets(extended: Path, tmp_path: Path) -> None:
+    answers = {"package": "fraud_scores", "framework": "python", "port": 9100}
+    project = create(extended, tmp_path / "made", platforms=["cloud-run"], **answers)
+    deploy = project.path / "deploy"
+    assert {path.relative_to(deploy).as_posix() for path in deploy.rglob("*") if path.is_file()} == {
+        "cloud-run/service.yaml",
+        "cloud-run/cloud-run.mk",
+    }
+    service = yaml.safe_load((deploy / "cloud-run" / "service.yaml").read_text(encoding="utf-8"))
+    assert service["metadata"]["name"] == "fraud-scores"
+    (container,) = service["spec"]["template"]["spec"]["containers"]
+    assert container["ports"] == [{"name": "h2c", "containerPort": 9100}]
+    assert "make cloud-run    deploy to Cloud Run" in Workplace(project.path).make().stdout
+
+
+def test_it_is_not_there_when_another_was_chosen(extended: Path, tmp_path: Path) -> None:
+    project = create(extended, tmp_path / "made", framework="python", platforms=["kubernetes"])
+    assert [path.name for path in (project.path / "deploy").iterdir()] == ["kubernetes"]
+
+
+@pytest.mark.parametrize("name", ["vertex-ai", "kubernetes"])
+def test_a_platform_has_what_the_page_asks_for(name: str) -> None:
+    """Its choice, its page with a row in the table, its folder, and its page in the index."""
+    questions = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
+    assert name in questions["platforms"]["choices"].values()
+    assert set(questions["platforms"]["choices"].values()) == {"vertex-ai", "kubernetes"}
+    assert (ROOT / "template" / "deploy" / f"{{{{ '{name}' if '{name}' in platforms else '' }}}}").is_dir()
+    table = (ROOT / "docs" / "platforms" / "README.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| `{name}` \|.*\({name}\.md\) \|$", table, re.MULTILINE)
