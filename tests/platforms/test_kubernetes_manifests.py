@@ -142,7 +142,7 @@ def test_what_the_page_shows_of_overlays_can_be_applied(template: Path, tmp_path
 
 
 # A path to a key in the manifests for production, what stands there instead (REMOVED: nothing), and what is said.
-REMOVED = object()
+REMOVED = "(removed)"
 SERVER = "Deployment/spec/template/spec/containers/0"
 POD = "Deployment/spec/template/spec"
 BROKEN: list[tuple[str, Any, str]] = [
