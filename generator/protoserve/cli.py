@@ -42,17 +42,21 @@ def _parser() -> argparse.ArgumentParser:
 
     new = commands.add_parser("new", help="create a project", description="Creates a project in a folder.")
     new.add_argument("dest", metavar="DEST", help="the folder of the project; made where it is not there")
-    for name in QUESTIONS:
-        option, about = f"--{name.replace('_', '-')}", "answers the question of that name"
-        if name in SEVERAL:
-            about += ": names by comma, or the option again for each"
-            new.add_argument(option, help=about, type=answers.names, action="extend", metavar="NAME[,NAME]")
-        else:
-            new.add_argument(option, help=about)
-    new.add_argument("--defaults", action="store_true", help="ask nothing: take the default of every other question")
-    new.add_argument("--template", metavar="URL", help="another template than the one this protoserve came with")
-    new.add_argument("--ref", metavar="REVISION", help="the template's git tag, branch or commit")
+    _add_questions(new, QUESTIONS)
     new.set_defaults(run=_new)
+
+    adopt = commands.add_parser(
+        "adopt",
+        help="bring a project that was made by hand under the template",
+        description="Takes over a project's .proto and adds the template to it, in a git repository with nothing to "
+        "commit. No line of code is changed; what goes into model.py is told. Exit code 0: adopted; 1: refused or "
+        "failed, the project is as it was.",
+    )
+    adopt.add_argument("project", metavar="DIR", type=Path, help="the folder of the project")
+    adopt.add_argument("--proto", metavar="FILE", type=Path, help="the .proto; default: the only one with a service")
+    adopt.add_argument("--servicer", metavar="FILE", type=Path, help="the Python file of the servicer; default: all")
+    _add_questions(adopt, tuple(name for name in QUESTIONS if name != "schema"))
+    adopt.set_defaults(run=_adopt)
 
     generate = commands.add_parser(
         "generate",
@@ -130,6 +134,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_questions(command: argparse.ArgumentParser, questions: tuple[str, ...]) -> None:
+    for name in questions:
+        option, about = f"--{name.replace('_', '-')}", "answers the question of that name"
+        if name in SEVERAL:
+            about += ": names by comma, or the option again for each"
+            command.add_argument(option, help=about, type=answers.names, action="extend", metavar="NAME[,NAME]")
+        else:
+            command.add_argument(option, help=about)
+    command.add_argument(
+        "--defaults", action="store_true", help="ask nothing: take the default of every other question"
+    )
+    command.add_argument("--template", metavar="URL", help="another template than the one this protoserve came with")
+    command.add_argument("--ref", metavar="REVISION", help="the template's git tag, branch or commit")
+
+
+def _answered(given: argparse.Namespace, questions: tuple[str, ...] = QUESTIONS) -> dict[str, object]:
+    return {name: getattr(given, name) for name in questions if getattr(given, name, None) is not None}
+
+
 def _verify(given: argparse.Namespace) -> int:
     # gRPC, too, takes its time to import.
     from protoserve.verify.command import main
@@ -159,8 +182,13 @@ def _new(given: argparse.Namespace) -> int:
     # Copier takes most of a second to import.
     from protoserve.create import new
 
-    data = {name: getattr(given, name) for name in QUESTIONS if getattr(given, name) is not None}
-    return new(Path(given.dest), data, defaults=given.defaults, template=given.template, ref=given.ref)
+    return new(Path(given.dest), _answered(given), defaults=given.defaults, template=given.template, ref=given.ref)
+
+
+def _adopt(given: argparse.Namespace) -> int:
+    from protoserve.adopt.command import main
+
+    return main(given, _answered(given))
 
 
 def _generate(given: argparse.Namespace) -> int:

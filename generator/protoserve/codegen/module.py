@@ -97,11 +97,12 @@ def _imports(contract: Contract, package: str) -> Iterator[str]:
     if arrays:
         yield "from numpy.typing import NDArray\n"
     yield "from . import checks\n"
-    folders = contract.folder.split("/")[:-1]
-    if not folders or folders[0] == package:
+    folders = contract.folder.split("/")
+    if folders[0] == package:
         yield f"from {contract.module} import prediction_pb2 as pb\n"
         return
-    parents = [".".join(folders[: index + 1]) for index in range(len(folders))]
+    # Above the stubs' own folder, or that where nothing is above it.
+    parents = [".".join(folders[: index + 1]) for index in range(max(len(folders) - 1, 1))]
     yield f"checks.join_packages({', '.join(repr(name) for name in parents)})"
     yield f"from {contract.module} import prediction_pb2 as pb  # noqa: E402\n"
 

@@ -45,6 +45,10 @@ def plan(project: Path, package: str, texts: dict[str, str] | None = None) -> Pl
     steps = tuple(upgrades.upgrade(old, new) for new, old in pairwise(found.contracts))[::-1]
     files = {name: content.encode() for name, content in _texts(found.contracts, steps, package)}
     files |= _compiled(found.contracts, package, files)
+    for contract in found.contracts:
+        init = f"src/{contract.folder}/__init__.py"
+        if (project / init).is_file() and init not in _listed(project):
+            files.pop(init, None)  # the stubs lie in a package of the author's
     listed = {*files, MANIFEST}
     files[MANIFEST] = "".join(f"{name}\n" for name in sorted(listed)).encode()
     files = {name: text.encode() for name, text in found.texts.items()} | files
@@ -74,7 +78,7 @@ def differences(made: Plan) -> str:
 def apply(made: Plan) -> list[str]:
     """Writes what differs and removes what is stale, all or nothing; the paths that changed.
 
-    Raises OSError with the project as it was.
+    Raises OSError with the project as it was; so it is after an interrupt, too.
     """
     changed = {name: content for name, content in made.files.items() if _read(made.project / name) != content}
     changed |= {name: content for name, content in made.seeds.items() if not (made.project / name).exists()}
@@ -88,11 +92,12 @@ def apply(made: Plan) -> list[str]:
             os.replace(path, made.project / name)
         for name in made.stale:
             (made.project / name).unlink(missing_ok=True)
-    except OSError:
+    except BaseException:
         for path in staged.values():
             path.unlink(missing_ok=True)
         for name in touched:
             _restore(made.project / name, before[name])
+            _prune(made.project, (made.project / name).parent)
         raise
     for name in made.stale:
         _prune(made.project, (made.project / name).parent)
@@ -162,10 +167,14 @@ def _diff(name: str, old: bytes | None, new: bytes | None) -> Iterator[str]:
         yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
 
 
+def _listed(project: Path) -> list[str]:
+    """What the last run made, by its manifest."""
+    return (_read(project / MANIFEST) or b"").decode(errors="replace").splitlines()
+
+
 def _stale(project: Path, listed: set[str]) -> Iterator[str]:
     """What the manifest of the last run names and this run does not make: never a file that we did not write."""
-    manifest = _read(project / MANIFEST)
-    for name in (manifest or b"").decode(errors="replace").splitlines():
+    for name in _listed(project):
         inside = (project / name).resolve().is_relative_to(project.resolve())
         if name and name not in listed and inside and (project / name).is_file():
             yield name

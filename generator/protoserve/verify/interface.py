@@ -116,11 +116,11 @@ def from_project(folder: Path) -> Interface:
             contracts.append(load(schema))
         except SchemaError as error:
             raise UsageError(str(error)) from None
-        file = folder / "proto" / Path(contracts[-1].folder) / "prediction.proto"
+        file = folder / "proto" / contracts[-1].folder / "prediction.proto"
         if not file.is_file():
             raise UsageError(f"{file}: there is no such file: run `protoserve generate` in the project")
         methods += from_proto(file, [folder / "proto"]).methods
-    source = folder / "proto" / Path(contracts[0].folder) / "prediction.proto"
+    source = folder / "proto" / contracts[0].folder / "prediction.proto"
     return Interface(str(source), tuple(methods), tuple(contracts))
 
 

@@ -1,0 +1,75 @@
+"""Projects made by hand, adopted once each; no test writes into them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from adopt.handmade import HAND_MADE, HandMade
+from releases import make_template
+from support import Project, run, tool
+
+
+@pytest.fixture(scope="session")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template's repository, with releases."""
+    return make_template(tmp_path_factory.mktemp("releases") / "models")
+
+
+def adopt(folder: Path, template: Path, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """`protoserve adopt` with the defaults, as a process."""
+    command = [tool("protoserve"), "adopt", str(folder), "--template", str(template), "--ref", "v1.0.0", "--defaults"]
+    return run([*command, *options], cwd=folder.parent, check=check)
+
+
+@contextmanager
+def listening(folder: Path, *arguments: str, **env: str) -> Iterator[int]:
+    """The author's own server, which prints its port."""
+    command = [sys.executable, *arguments, "0"]
+    with subprocess.Popen(command, cwd=folder, env=sources(folder) | env, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def sources(folder: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(folder / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A project before and after: `said` is what its old client printed of its old server, `told` the report."""
+
+    made: HandMade
+    project: Project
+    said: str
+    told: str
+
+    def ask(self, port: int) -> str:
+        """What the old client prints, with the old stubs."""
+        return run(
+            [sys.executable, *self.made.client, str(port)], cwd=self.project.path, env=sources(self.project.path)
+        ).stdout
+
+
+@pytest.fixture(scope="session", params=HAND_MADE, ids=lambda made: made.name)
+def adopted(request: pytest.FixtureRequest, releases: Path, tmp_path_factory: pytest.TempPathFactory) -> Adopted:
+    made: HandMade = request.param
+    folder = made.write(tmp_path_factory.mktemp("made") / made.name)
+    before = Adopted(made, Project(folder, ""), "", "")
+    with listening(folder, *made.server) as port:
+        said = before.ask(port)
+    told = adopt(folder, releases).stdout
+    package = "greeter" if made.name == "greeter" else "vision_server"
+    project = Project(folder, package)
+    project.python("train.py")
+    return Adopted(made, project, said, told)

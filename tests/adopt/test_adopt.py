@@ -1,0 +1,300 @@
+"""A project made by hand comes under the template, keeps its code, and its old client notices nothing."""
+
+# A row of the table of refusals stays on its line.
+# ruff: noqa: E501
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import pytest
+
+from adopt.conftest import Adopted, adopt
+from adopt.handmade import HAND_MADE
+from protoserve.adopt import files
+from protoserve.cli import main
+from protoserve.contract.load import load
+from protoserve.foreign.schema import differs
+from protoserve.foreign.source import read
+from releases import commit, edit, git
+from support import ROOT, Project, run, tool
+
+
+def test_no_line_of_code_is_changed(adopted: Adopted) -> None:
+    folder = adopted.project.path
+    changed = git(folder, "diff", "--name-only", "HEAD").split()
+    assert not [name for name in changed if name.endswith((".py", ".pyi", ".proto"))]
+    for name in changed:
+        was = git(folder, "show", f"HEAD:{name}")
+        if name == ".gitignore":
+            assert (folder / name).read_text(encoding="utf-8").startswith(was)
+        else:
+            assert (folder / f"{name}{files.ASIDE}").read_text(encoding="utf-8") == was
+            assert f"{name}{files.ASIDE}" in adopted.told
+    for name, text in adopted.made.files.items():
+        if name not in changed:
+            assert (folder / name).read_text(encoding="utf-8") == text
+
+
+def test_the_contract_is_the_authors(adopted: Adopted) -> None:
+    folder = adopted.project.path
+    theirs = folder / next(name for name in adopted.made.files if name.endswith(".proto"))
+    ours = folder / "proto" / load(folder / "schema.yaml").folder / "prediction.proto"
+    assert differs(read(theirs).descriptor, read(ours).descriptor) is None
+    recorded = (folder / ".copier-answers.yml").read_text(encoding="utf-8")
+    assert f"schema: {theirs.relative_to(folder).as_posix()}\n" in recorded
+
+
+def test_what_moves_is_told_with_its_place(adopted: Adopted) -> None:
+    folder = adopted.project.path
+    places = re.findall(r"^ +(\S+\.py):(\d+)  (\S.*?) +-> (.+)$", adopted.told, re.MULTILINE)
+    assert len(places) > 8
+    for name, line, what, instead in places:
+        text = (folder / name).read_text(encoding="utf-8").splitlines()[int(line) - 1]
+        word = (
+            re.split(r"[(.=]", what.split(" = ")[0].removesuffix("(...)"))[-1].split()[-1]
+            if "abort" not in what
+            else "abort"
+        )
+        assert word in text, (name, line, what)
+        assert instead
+
+
+WORDS = {
+    "greeter": (
+        *(
+            "server.py:25  def SayHello ",
+            "Model.say_hello(self, batch: Sequence[HelloRequest]) -> Sequence[HelloReply]",
+        ),
+        *("context.abort(grpc.StatusCode.INVALID_ARGUMENT)", "self.model = load()", "GREETING = 'Hello'", "LIMIT = 3"),
+        *("server.py:38  grpc.server(...)", "signal.signal(...)", "python -m greeter.server", "greeter_pb2.py"),
+    ),
+    "vision": (
+        *(
+            "async def detect ",
+            "Model.watch(self, request: DetectRequest) -> Iterator[DetectReply]",
+            "not there: Describe",
+        ),
+        *("context.write(...)", "HasField(...)", "WhichOneof(...)", "def boxes", "aio.server(...)"),
+    ),
+}
+
+
+def test_the_report_names_all_of_it(adopted: Adopted) -> None:
+    assert not [words for words in WORDS[adopted.made.name] if words not in adopted.told], adopted.told
+
+
+def test_generated_files_are_as_the_schema_says(adopted: Adopted) -> None:
+    folder = adopted.project.path
+    command = [sys.executable, "-m", "protoserve.tasks", "generate", "--check", str(folder)]
+    run(command, cwd=folder)
+
+
+def serve(project: Project, tmp_path: Path, ask: Callable[[int], str]) -> str:
+    """What `ask` says of the project's own server."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {**project.environment, "HOST": "127.0.0.1", "PORT": str(port)}
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", f"{project.package}.server"]
+        process = subprocess.Popen(command, cwd=project.path, env=env, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        wait(port, process, log)
+        return ask(port)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until health says SERVING."""
+    from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+        watch = channel.unary_stream(
+            "/grpc.health.v1.Health/Watch", HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString
+        )
+        for state in watch(HealthCheckRequest(), timeout=60, wait_for_ready=True):
+            if state.status == HealthCheckResponse.SERVING:
+                return
+    raise AssertionError(log.read_text(encoding="utf-8", errors="replace"))
+
+
+def test_its_own_server_answers_before_anything_is_moved(adopted: Adopted, tmp_path: Path) -> None:
+    assert serve(adopted.project, tmp_path, lambda port: "serving") == "serving"
+
+
+def test_the_old_client_gets_equal_replies_when_the_code_has_moved(adopted: Adopted, tmp_path: Path) -> None:
+    folder = tmp_path / adopted.made.name
+    shutil.copytree(adopted.project.path, folder, symlinks=True)
+    project = Project(folder, adopted.project.package)
+    model = adopted.made.model.format(package=project.package)
+    (folder / "src" / project.package / "model.py").write_text(model, encoding="utf-8")
+    assert adopted.said
+    assert serve(project, tmp_path, adopted.ask) == adopted.said
+
+
+@pytest.mark.slow
+def test_a_moved_project_passes_its_own_checks(adopted: Adopted, tmp_path: Path) -> None:
+    folder = tmp_path / adopted.made.name
+    shutil.copytree(adopted.project.path, folder, symlinks=True)
+    project = Project(folder, adopted.project.package)
+    model = adopted.made.model.format(package=project.package)
+    (folder / "src" / project.package / "model.py").write_text(model, encoding="utf-8")
+    (folder / "train.py").write_text('"""There is nothing to train."""\n', encoding="utf-8")
+    if adopted.made.name == "vision":  # of which the sample that was made up gets no box
+        edit(
+            folder / "schema.yaml",
+            "required: false, allow_nan: true}",
+            "required: false, allow_nan: true, example: 0.5}",
+        )
+        run([sys.executable, "-m", "protoserve.tasks", "generate", str(folder)], cwd=folder)
+    for name in adopted.made.files:  # what is no longer needed, and buf's and pytest's would be the author's matter
+        if name.endswith(".py"):
+            (folder / name).unlink()
+    for name in folder.glob("**/*_pb2*.py"):
+        if "prediction" not in name.name:
+            name.unlink()
+    project.python("-m", "ruff", "check", ".")
+    project.python("-m", "ruff", "format", "--check", ".")
+    project.python("-m", "mypy")
+    run([tool("buf"), "lint"], cwd=folder)
+    run([tool("buf"), "format", "--diff", "--exit-code"], cwd=folder)
+    project.python("-m", "pytest", "-q", "-p", "no:cacheprovider")
+
+
+@pytest.mark.slow
+def test_an_update_finds_a_project_like_any_other(adopted: Adopted, tmp_path: Path) -> None:
+    if adopted.made.name == "vision":
+        pytest.skip("one of them shows it")
+    folder = tmp_path / adopted.made.name
+    shutil.copytree(adopted.project.path, folder, symlinks=True)
+    edit(folder / "Makefile", ".DEFAULT_GOAL := help", "# Mine.\n.DEFAULT_GOAL := help")
+    commit(folder, "adopted")
+    run([tool("protoserve"), "update", str(folder), "--to", "v1.1.0"], cwd=tmp_path)
+    assert "_commit: v1.1.0" in (folder / ".copier-answers.yml").read_text(encoding="utf-8")
+    assert "could not answer" in (folder / "src" / adopted.project.package / "server/errors.py").read_text(
+        encoding="utf-8"
+    )
+    assert "# Mine." in (folder / "Makefile").read_text(encoding="utf-8")
+    commit(folder, "updated")
+    assert git(folder, "diff", "--name-only", "HEAD~1").split()
+    for name, text in adopted.made.files.items():
+        if name.endswith(".py"):
+            assert (folder / name).read_text(encoding="utf-8") == text
+
+
+def test_the_page_shows_what_it_tells(adopted: Adopted) -> None:
+    page = (ROOT / "docs" / "adopt.md").read_text(encoding="utf-8")
+    if adopted.made.name == "greeter":
+        (shown,) = re.findall(r"^```text\n(Adopted:.*?)^```$", page, re.MULTILINE | re.DOTALL)
+        assert shown in adopted.told
+        for code in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+            whole = adopted.made.files["server.py"] + adopted.made.model.format(package="greeter")
+            assert [line for line in code.splitlines() if line not in whole.splitlines()] == []
+    (commands,) = re.findall(r"^```sh\n(.*?)^```$", page.partition("## What happens")[0], re.MULTILINE | re.DOTALL)
+    assert "protoserve adopt greeter" in commands
+
+
+GREETER = HAND_MADE[0]
+REFUSALS = {
+    "uncommitted": ({}, {"words.py": "x = 1\n", "new.txt": ""}, (), "has changes that are not committed"),
+    "no repository": ({".git": None}, {}, (), "is in no git repository"),
+    "adopted already": ({".copier-answers.yml": "package: a\n"}, {}, (), "`protoserve update` is for it"),
+    "no service": ({"protos/greeter.proto": 'syntax = "proto3";\n'}, {}, (), "has a service: name it, --proto FILE"),
+    "two services": ({"b.proto": 'syntax = "proto3";\nservice B {\n}\n'}, {}, (), "several files have a service (b.proto, "),
+    "another .proto": ({}, {}, ("--proto", "nowhere.proto"), "nowhere.proto is no file"),
+    "not to be carried": (
+        {"protos/greeter.proto": GREETER.files["protos/greeter.proto"].replace("(HelloRequest)", "(stream HelloRequest)")},
+        {}, (), "protos/greeter.proto:15:3: Greeter.SayHello: a stream of requests is not carried",
+    ),
+    "no such servicer": ({}, {}, ("--servicer", "words.py"), "words.py has no class that derives from GreeterServicer"),
+    "code in the way": ({"train.py": "x = 1\n", "tests/test_smoke.py": ""}, {}, (), "yours would be lost: tests/test_smoke.py, train.py"),
+    "a package that is there": ({"greeter/__init__.py": ""}, {}, ("--package", "greeter"), "--package greeter_server, for example"),
+    "a module that hides the stubs": ({"helloworld.py": ""}, {}, (), "helloworld.py hides the package helloworld"),
+    "a package that imports": ({"helloworld/__init__.py": "import greeter_pb2\n"}, {}, (), "importing them would load the old stubs too"),
+    "a file where a folder goes": ({"scripts": "x"}, {}, (), "scripts (a folder of the template)"),
+    "an answer that is none": ({}, {}, ("--port", "80"), "port"),
+    "a template that is none": ({}, {}, ("--template", "nowhere"), "nowhere"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def greeter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return GREETER.write(tmp_path_factory.mktemp("greeter") / "greeter")
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refusal_changes_nothing(
+    name: str, greeter: Path, releases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    committed, loose, options, words = REFUSALS[name]
+    folder = tmp_path / "greeter"
+    shutil.copytree(greeter, folder, symlinks=True)
+    for path, text in (committed | loose).items():
+        if text is None:
+            shutil.rmtree(folder / path)
+            continue
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+        if path in committed:
+            git(folder, "add", path)
+            git(folder, "commit", "--quiet", "--message=More")
+    before = everything(folder)
+    given = ["adopt", str(folder), "--template", str(releases), "--ref", "v1.0.0", "--defaults", *options]
+    assert main(given) == 1
+    out, err = capsys.readouterr()
+    assert words in err
+    assert "nothing was changed" in err
+    assert out == ""
+    assert everything(folder) == before
+
+
+def everything(folder: Path) -> dict[str, bytes | None]:
+    """All of a folder but git's own notes, empty folders too."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+        if ".git" not in path.relative_to(folder).parts
+    }
+
+
+def test_a_failure_while_writing_changes_nothing(
+    greeter: Path, releases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even an interrupt, when half of the files are there."""
+    from protoserve.codegen import project
+
+    folder = tmp_path / "greeter"
+    shutil.copytree(greeter, folder, symlinks=True)
+    before, calls, replace = everything(folder), [], project.os.replace
+
+    def fail(source: Path, target: Path) -> None:
+        calls.append(target)
+        if len(calls) == 20:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(project.os, "replace", fail)
+    assert main(["adopt", str(folder), "--template", str(releases), "--ref", "v1.0.0", "--defaults"]) == 1
+    assert len(calls) >= 20
+    assert everything(folder) == before
+
+
+@pytest.mark.slow
+def test_rules_that_ignore_the_stubs_are_told(greeter: Path, releases: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "greeter"
+    shutil.copytree(greeter, folder, symlinks=True)
+    (folder / ".gitignore").write_text("*_pb2.py\n", encoding="utf-8")
+    git(folder, "commit", "--quiet", "--all", "--message=More")
+    told = adopt(folder, releases).stdout
+    assert "Ignored by git, and to be committed" in told
+    assert "  src/helloworld/prediction_pb2.py\n" in told
