@@ -48,7 +48,7 @@ def plan(project: Path, package: str, texts: dict[str, str] | None = None) -> Pl
     for contract in found.contracts:
         init = f"src/{contract.folder}/__init__.py"
         if (project / init).is_file() and init not in _listed(project):
-            files.pop(init, None)  # the stubs lie in a package of the author's
+            files.pop(init, None)  # the stubs lie in a package that somebody else made
     listed = {*files, MANIFEST}
     files[MANIFEST] = "".join(f"{name}\n" for name in sorted(listed)).encode()
     files = {name: text.encode() for name, text in found.texts.items()} | files
@@ -142,8 +142,6 @@ def _compiled(contracts: Sequence[Contract], package: str, files: dict[str, byte
                 path.write_bytes(content)
         for contract in contracts:
             stubs.compile_proto(sources, proto.path_of(contract), out / "src", proto.header(contract))
-            if contract.folder == package:  # where the project's own __init__.py is
-                (out / "src" / package / "__init__.py").unlink()
         format_python(out, {package, *(contract.folder.split("/")[0] for contract in contracts)})
         return {
             item.relative_to(out).as_posix(): item.read_bytes() for item in sorted(out.rglob("*")) if item.is_file()
