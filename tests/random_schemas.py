@@ -59,7 +59,7 @@ def schemas(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def _fields(draw: st.DrawFn, enums: list[str], messages: list[str]) -> list[dict[str, Any]]:
     names = draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=7, unique=True))
-    fields = [{"name": name, **draw(_field(enums, messages))} for name in names]
+    fields = [{"name": name, **draw(field_of(enums, messages))} for name in names]
     singular = [f for f in fields if not f.keys() & {"repeated", "shape", "key", "required", "default"}]
     if len(singular) >= 2 and draw(st.booleans()):
         for field in singular[:2]:
@@ -68,7 +68,7 @@ def _fields(draw: st.DrawFn, enums: list[str], messages: list[str]) -> list[dict
 
 
 @st.composite
-def _field(draw: st.DrawFn, enums: list[str], messages: list[str]) -> dict[str, Any]:
+def field_of(draw: st.DrawFn, enums: list[str], messages: list[str]) -> dict[str, Any]:
     form = draw(st.sampled_from(["one", "one", "one", "optional", "repeated", "shape", "tensor", "map"]))
     if form in ("shape", "tensor"):
         name = draw(st.sampled_from(SHAPED))

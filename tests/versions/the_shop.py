@@ -167,7 +167,7 @@ class Upgrade(Carried):
 TO_V3 = (
     (
         "        - {name: until, number: 1, type: int64, minimum: 0, maximum: 1000000, example: 3}\n",
-        "        - {name: limit, number: 2, type: int32, minimum: 0, maximum: 1000, example: 3}\n",
+        "        - {name: limit, number: 2, type: int32, minimum: 0, maximum: 1000, example: 3, renamed_from: until}\n",
     ),
 )
 
@@ -176,8 +176,7 @@ MODEL_V3 = MODEL_V2.replace("request.until", "request.limit")
 UPGRADE_V2 = '''\
 """How callers of v2 are answered by a model that speaks v3."""
 
-from collections.abc import Mapping
-from typing import ClassVar, final
+from typing import final
 
 from .. import contract
 from ..contract import v2
@@ -187,8 +186,6 @@ from ..contract.v2_to_v3 import Carried
 @final
 class Upgrade(Carried):
     """v2's requests as v3's, v3's replies as v2's."""
-
-    renamed: ClassVar[Mapping[str, str]] = {"limit": "until"}
 
     def count_request_limit(self, request: v2.CountRequest) -> int:
         if request.until > 1000:

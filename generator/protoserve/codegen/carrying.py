@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Protocol, TypeVar
 
 from protoserve.codegen import limits, words
 from protoserve.contract.model import Contract, Field, Message
@@ -41,24 +42,53 @@ def absent(field: Field) -> bool:
     return not field.required or field.oneof is not None
 
 
-def choice(source: Message, message: Message, name: str, carried: Sequence[str]) -> str | None:
-    """Why the oneof `name` of `message` may be wrong with its fields `carried` from `source`, None if it is right."""
-    members = message.oneofs[name]
-    given = [field for field in source.fields if field.name in carried]
+class Named(Protocol):
+    """A field or an enum's value."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def renamed_from(self) -> str | None: ...
+
+
+T = TypeVar("T", bound=Named)
+
+
+def pairs(given: Sequence[T], wanted: Sequence[T]) -> dict[str, T]:
+    """What becomes what: by the names of `wanted`, those of `given` with the same name (in any case), or a new one.
+
+    Either side may be the newer one, whose `renamed_from` counts where no name is the same.
+    """
+    by_name = {item.name.lower(): item for item in given}
+    taken = {item.name.lower() for item in wanted}
+    by_rename = {item.renamed_from: item for item in given if item.renamed_from and item.name.lower() not in taken}
+    found: dict[str, T] = {}
+    for item in wanted:
+        other = by_name.get(item.name.lower()) or by_rename.get(item.name)
+        if other is None and item.renamed_from is not None and item.renamed_from.lower() not in taken:
+            other = by_name.get(item.renamed_from.lower())
+        if other is not None:
+            found[item.name] = other
+    return found
+
+
+def choice(source: Message, members: Sequence[Field], given: Sequence[Field]) -> str | None:
+    """Why a oneof may be wrong whose `members` come from the fields `given` of `source`, None where it is right."""
     groups = {field.oneof for field in given}
+    names = [field.name for field in given]
     if len(given) > 1 and (len(groups) > 1 or None in groups):
-        return f"more than one of {', '.join(carried)} may be given"
+        return f"more than one of {', '.join(names)} may be given"
     if not members[0].required:
         return None
     if not given:
-        return "nothing is carried over to it"
+        return "nothing becomes one of them"
     sure = not absent(given[0])
     if given[0].oneof is not None:
-        left = [field.name for field in source.oneofs[given[0].oneof] if field.name not in carried]
+        left = [field.name for field in source.oneofs[given[0].oneof] if field not in given]
         if left:
             return f"{', '.join(left)} may be given in its place"
         sure = given[0].required
-    return None if sure else f"{' and '.join(carried)} may be absent"
+    return None if sure else f"{' and '.join(names)} may be absent"
 
 
 def _form(field: Field) -> tuple[object, ...]:

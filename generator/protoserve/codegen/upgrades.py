@@ -86,7 +86,7 @@ class Upgrade(Carried):
     """{old}'s requests as {new}'s, {new}'s replies as {old}'s."""
 
     # Fields of requests that {old} calls otherwise, for what the model says of them: {{"{new}'s": "{old}'s"}}.
-    renamed: ClassVar[Mapping[str, str]] = {{}}
+    renamed: ClassVar[Mapping[str, str]] = {{**Carried.renamed}}
 '''
 
 
@@ -101,6 +101,26 @@ def unwritten(steps: Iterable[Upgrade], project: Path, package: str) -> Iterator
         for item in made.needed:
             if not re.search(rf"^\s+def {item.name}\(", text, re.MULTILINE):
                 yield f"{file}: write `def {item.name}(self, {item.signature}`. {item.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Conversion:
+    """The method `name`, from the message `given` of `source`, which it calls `value`, to `wanted` of `target`."""
+
+    name: str
+    value: str
+    source: Contract
+    given: Message
+    target: Contract
+    wanted: Message
+
+    @property
+    def parameter(self) -> str:
+        return f"{self.value}: {self.source.version}.{self.given.name}"
+
+    @property
+    def result(self) -> str:
+        return f"{self.target.version}.{self.wanted.name}"
 
 
 class _Maker:
@@ -126,8 +146,9 @@ class _Maker:
         if newer is None:
             self._alone(method, name)
             return
-        self._message(f"{name}_request", "request", self.older, method.request, self.newer, newer.request)
-        self._message(f"{name}_response", "response", self.newer, newer.response, self.older, method.response)
+        old, new = self.older, self.newer
+        self._message(_Conversion(f"{name}_request", "request", old, method.request, new, newer.request))
+        self._message(_Conversion(f"{name}_response", "response", new, newer.response, old, method.response))
 
     def _alone(self, method: Method, name: str) -> None:
         old, new = self.older.version, self.newer.version
@@ -156,36 +177,35 @@ class _Maker:
         self._names.add(name)
         return name
 
-    def _message(
-        self, name: str, value: str, source: Contract, given: Message, target: Contract, wanted: Message
-    ) -> None:
-        """The method `name`, from a message of `source` to one of `target`."""
+    def _message(self, made: _Conversion) -> None:
+        """The method that makes a message of another one."""
         at = len(self.methods)
         self.methods.append("")  # helpers come below
-        have = {field.name: field for field in given.fields}
-        arguments, carried, said = [], [], []
-        for field in wanted.fields:
-            found = have.get(field.name)
-            why = None if found is None else carrying.obstacle(source, found, target, field)
-            if found is not None and why is None:
-                carried.append(field.name)
-                arguments.append(f"{field.name}={self._carry(source, found, target, field, f'{value}.{field.name}')}")
+        pairs = carrying.pairs(made.given.fields, made.wanted.fields)
+        arguments = []
+        for field in made.wanted.fields:
+            found = pairs.get(field.name)
+            why = f"{made.source.version} has no such field"
+            if found is not None:
+                why = carrying.obstacle(made.source, found, made.target, field) or ""
+            if not why and found is not None:
+                value = self._carry(made, found, field)
             elif found is not None or self._must(field):
-                if found is not None:
-                    carried.append(field.name)
-                why = why or f"{source.version} has no such field"
-                arguments.append(f"{field.name}={self._ask(name, value, source, given, target, wanted, field, why)}")
-        dropped = [field.name for field in given.fields if all(field.name != other.name for other in wanted.fields)]
-        if dropped:
-            said.append(f"{target.version} has no {', '.join(dropped)}.")
-        result = f"{target.version}.{wanted.name}({', '.join(arguments)})"
-        for oneof in wanted.oneofs:
-            members = [field.name for field in wanted.oneofs[oneof] if field.name in carried]
-            trouble = carrying.choice(given, wanted, oneof, members)
+                value = self._ask(made, field, why)
+            else:
+                continue
+            arguments.append(f"{field.name}={value}")
+        result = f"{made.result}({', '.join(arguments)})"
+        for oneof, members in made.wanted.oneofs.items():
+            given = [pairs[member.name] for member in members if member.name in pairs]
+            trouble = carrying.choice(made.given, members, given)
             if trouble is not None:
-                result = self._settle(name, value, source, given, target, wanted, oneof, trouble, result)
-        doc = " ".join([f"{given.name} of {source.version} as {target.version}'s {wanted.name}.", *said])
-        head = f"    def {name}(self, {value}: {source.version}.{given.name}, /) -> {target.version}.{wanted.name}:"
+                result = self._settle(made, oneof, trouble, result)
+        doc = f"{made.given.name} of {made.source.version} as {made.target.version}'s {made.wanted.name}."
+        dropped = [field.name for field in made.given.fields if field not in pairs.values()]
+        if dropped:
+            doc += f" {made.target.version} has no {', '.join(dropped)}."
+        head = f"    def {made.name}(self, {made.parameter}, /) -> {made.result}:"
         self.methods[at] = "\n".join([head, _docstring(doc, 8), f"        return {result}", ""])
 
     @staticmethod
@@ -195,48 +215,27 @@ class _Maker:
             return bool(field.min_items)
         return field.required and field.default is None and field.oneof is None
 
-    def _ask(
-        self,
-        name: str,
-        value: str,
-        source: Contract,
-        given: Message,
-        target: Contract,
-        wanted: Message,
-        field: Field,
-        why: str,
-    ) -> str:
+    def _ask(self, made: _Conversion, field: Field, why: str) -> str:
         """A call of the method by which the author gives one field."""
-        asked = self._free(f"{name}_{field.name}")
-        kind = _qualified(target, field)
-        text = f"The {field.name} of {target.version}'s {wanted.name}: {why}."
-        self._abstract(asked, f"{value}: {source.version}.{given.name}, /) -> {kind}", text)
-        return f"self.{asked}({value})"
+        asked = self._free(f"{made.name}_{field.name}")
+        text = f"The {field.name} of {made.target.version}'s {made.wanted.name}: {why}."
+        self._abstract(asked, f"{made.parameter}, /) -> {_qualified(made.target, field)}", text)
+        return f"self.{asked}({made.value})"
 
-    def _settle(
-        self,
-        name: str,
-        value: str,
-        source: Contract,
-        given: Message,
-        target: Contract,
-        wanted: Message,
-        oneof: str,
-        trouble: str,
-        result: str,
-    ) -> str:
+    def _settle(self, made: _Conversion, oneof: str, trouble: str, result: str) -> str:
         """A call of the method by which the author sets a oneof of a message that is made otherwise."""
-        asked = self._free(f"{name}_{oneof}")
-        members = ", ".join(field.name for field in wanted.oneofs[oneof])
-        wants = "Exactly one" if wanted.oneofs[oneof][0].required else "At most one"
-        kind = f"{target.version}.{wanted.name}"
-        text = f"{wants} of {members} must be set in the reply, and in what is carried over {trouble}."
-        self._abstract(asked, f"{value}: {source.version}.{given.name}, carried: {kind}, /) -> {kind}", text)
-        return f"self.{asked}({value}, {result})"
+        asked = self._free(f"{made.name}_{oneof}")
+        members = made.wanted.oneofs[oneof]
+        wants = "Exactly one" if members[0].required else "At most one"
+        listed = ", ".join(field.name for field in members)
+        text = f"{wants} of {listed} must be set in the result, and in what is carried over {trouble}."
+        self._abstract(asked, f"{made.parameter}, carried: {made.result}, /) -> {made.result}", text)
+        return f"self.{asked}({made.value}, {result})"
 
-    def _carry(self, source: Contract, given: Field, target: Contract, wanted: Field, value: str) -> str:
+    def _carry(self, made: _Conversion, given: Field, wanted: Field) -> str:
         """The expression for a field that can be carried over."""
-        helper = self._helper(source, given, target)
+        target, value = made.target, f"{made.value}.{given.name}"
+        helper = self._helper(made.source, given, target)
         if given.repeated:
             return value if helper is None else f"[self.{helper}(item) for item in {value}]"
         if given.is_map:
@@ -267,20 +266,26 @@ class _Maker:
                 given, wanted = source.message(field.type), target.message(field.type)
                 assert given is not None  # a sound contract has every type that it names
                 assert wanted is not None
-                self._message(name, "value", source, given, target, wanted)
+                self._message(_Conversion(name, "value", source, given, target, wanted))
         return self._made[key]
 
-    def _enum(self, name: str, source: Contract, enum: Enum, target: Contract, other: Enum) -> None:
+    def _enum(self, method: str, source: Contract, enum: Enum, target: Contract, other: Enum) -> None:
         old, new = source.version, target.version
-        head = f"    def {name}(self, value: {old}.{enum.name}, /) -> {new}.{enum.name}:"
+        head = f"    def {method}(self, value: {old}.{enum.name}, /) -> {new}.{enum.name}:"
         doc = _docstring(f"{enum.name} of {old} as {new}'s, by the names of its values.", 8)
-        known = {value.name.upper() for value in other.values}
-        lost = [value.name.upper() for value in enum.values if value.name.upper() not in known]
-        body = [f"        return {new}.{enum.name}[value.name]"]
+        pairs = carrying.pairs(enum.values, other.values)
+        renamed = {was.name.upper(): name.upper() for name, was in pairs.items() if was.name.upper() != name.upper()}
+        lost = [value.name.upper() for value in enum.values if value not in pairs.values()]
+        name, body = "value.name", []
+        if renamed:
+            name, body = "name", [f"        name = {renamed!r}.get(value.name, value.name)"]
         if lost:
-            asked = self._free(f"{name}_else")
-            body = [f"        if value.name in {new}.{enum.name}.__members__:", f"    {body[0]}"]
-            body.append(f"        return self.{asked}(value)")
+            asked = self._free(f"{method}_else")
+            body += [
+                f"        if {name} not in {new}.{enum.name}.__members__:",
+                f"            return self.{asked}(value)",
+            ]
+        body.append(f"        return {new}.{enum.name}[{name}]")
         self.methods.append("\n".join([head, doc, *body, ""]))
         if lost:
             text = f"What stands in {new} for {', '.join(lost)}, which its {enum.name} has not."
@@ -314,7 +319,7 @@ def _module(made: Upgrade, package: str) -> Iterator[str]:
         f"{old}'s requests as {new}'s, {new}'s replies as {old}'s; `{package}.upgrade.{old}` completes it.", 4
     )
     yield ""
-    yield "    renamed: ClassVar[Mapping[str, str]] = {}"
+    yield f"    renamed: ClassVar[Mapping[str, str]] = {_renamed(made.older, made.newer)!r}"
     yield _docstring(f"What {old} calls fields of requests, by their paths in {new}; both without indices.", 4)
     yield ""
     yield from made.methods
@@ -334,6 +339,33 @@ def _imports(made: Upgrade, package: str) -> Iterable[str]:
         "from .checks import Json, Retired\n",
         *(("if TYPE_CHECKING:", "    from ..model import Model\n") if _asks_model(made) else ()),
     )
+
+
+def _renamed(older: Contract, newer: Contract) -> dict[str, str]:
+    """The paths of fields of requests that were renamed, as the schema says it."""
+    found: dict[str, str] = {}
+    for method in older.methods:
+        above = kept(older, newer, method)
+        if above is not None:
+            found.update(_paths(older, method.request, newer, above.request, "", "", ()))
+    return found
+
+
+def _paths(
+    older: Contract, was: Message, newer: Contract, now: Message, old: str, new: str, above: tuple[str, ...]
+) -> Iterator[tuple[str, str]]:
+    """Pairs of the newer and the older path, below `new` and `old`; a message within itself is not gone into again."""
+    pairs = carrying.pairs(was.fields, now.fields)
+    for field in now.fields:
+        before = pairs.get(field.name)
+        if before is None:
+            continue
+        if f"{new}{field.name}" != f"{old}{before.name}":
+            yield f"{new}{field.name}", f"{old}{before.name}"
+        inner, outer = newer.message(field.type), older.message(before.type)
+        if inner is not None and outer is not None and inner.name not in above:
+            below = (*above, inner.name)
+            yield from _paths(older, outer, newer, inner, f"{old}{before.name}.", f"{new}{field.name}.", below)
 
 
 def _asks_model(made: Upgrade) -> bool:
