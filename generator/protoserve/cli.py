@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     generate.add_argument("project", metavar="PROJECT", nargs="?", type=Path, default=Path(), help="default: here")
     generate.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff where files differ")
+    evolving.accept_breaking(generate)
     generate.set_defaults(run=_generate)
 
     version = commands.add_parser(
@@ -87,6 +88,16 @@ def _parser() -> argparse.ArgumentParser:
     evolving.diff(diff)
     evolving.project(diff)
     diff.set_defaults(run=_diff)
+
+    renumber = commands.add_parser(
+        "renumber",
+        help="settle numbers that two merged branches have both taken",
+        description="Gives a field or value that is not on the main branch yet another number, in the text of "
+        "schema.yaml, where a merge left one number twice. Exit code 0: no number stands twice; 1: it could not.",
+    )
+    evolving.renumber(renumber)
+    evolving.project(renumber)
+    renumber.set_defaults(run=_renumber)
 
     verify = commands.add_parser(
         "verify",
@@ -178,6 +189,12 @@ def _diff(given: argparse.Namespace) -> int:
     return diff(given)
 
 
+def _renumber(given: argparse.Namespace) -> int:
+    from protoserve.evolve.renumber import main
+
+    return main(given)
+
+
 def _new(given: argparse.Namespace) -> int:
     # Copier takes most of a second to import.
     from protoserve.create import new
@@ -192,7 +209,8 @@ def _adopt(given: argparse.Namespace) -> int:
 
 
 def _generate(given: argparse.Namespace) -> int:
-    return _by_script(given.project, ["--check"] if given.check else [])
+    flags = (("--check", given.check), ("--accept-breaking", given.accept_breaking))
+    return _by_script(given.project, [flag for flag, wanted in flags if wanted])
 
 
 def _version(given: argparse.Namespace) -> int:

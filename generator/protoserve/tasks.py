@@ -11,11 +11,12 @@ from protoserve import answers
 from protoserve.codegen import project as codegen
 from protoserve.codegen import upgrades
 from protoserve.contract.errors import SchemaError
-from protoserve.contract.load import load, loads
+from protoserve.contract.load import load, loads, read_text
 from protoserve.contract.presets import preset_data, presets
 from protoserve.contract.seed import seed
+from protoserve.evolve import baseline, gate, renumber, versions
 from protoserve.evolve import options as evolving
-from protoserve.evolve import versions
+from protoserve.evolve.command import diff
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,9 +30,16 @@ def main(arguments: list[str] | None = None) -> int:
     again = commands.add_parser("generate", help="write what schema.yaml gives")
     again.add_argument("project", type=Path, nargs="?", default=Path())
     again.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff where files differ")
+    evolving.accept_breaking(again)
     beside = commands.add_parser("version", help="start a new version of the contract, or end an old one")
     evolving.version(beside)
     evolving.project(beside)
+    since = commands.add_parser("diff", help="say what changed in the contract since a git revision")
+    evolving.diff(since)
+    evolving.project(since)
+    settle = commands.add_parser("renumber", help="settle numbers that two branches have both taken")
+    evolving.renumber(settle)
+    evolving.project(settle)
     before = commands.add_parser("before-update", help="refuse an update that could not end well")
     before.add_argument("--package", default="")
     before.add_argument("--framework", default="")
@@ -44,7 +52,13 @@ def main(arguments: list[str] | None = None) -> int:
             return versions.command(given.project, given.version, given.drop)
         if given.command == "before-update":
             return before_update(Path(), package=given.package, framework=given.framework, schema=given.schema)
-        return generate(given.project, check=given.check)
+        if given.command == "diff":
+            return diff(given)
+        if given.command == "renumber":
+            return renumber.main(given)
+        return generate(given.project, check=given.check, accept_breaking=given.accept_breaking)
+    except gate.Refused as error:
+        print(error, file=sys.stderr)
     except SchemaError as error:
         print(error, file=sys.stderr)
     except answers.AnswersError as error:
@@ -73,6 +87,7 @@ def create(project: Path, package: str, framework: str, schema: str) -> int:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(content, encoding="utf-8")
     codegen.apply(made)
+    baseline.remember(project, {codegen.SCHEMA: read_text(path)}, committed=False)
     return 0
 
 
@@ -85,17 +100,23 @@ def _first(schema: str, package: str, cwd: Path) -> str:
     return from_proto(cwd / Path(schema.strip()).expanduser(), package)
 
 
-def generate(project: Path, *, check: bool) -> int:
-    """Writes the generated files, or says how they differ from what they should be."""
+def generate(project: Path, *, check: bool, accept_breaking: bool = False) -> int:
+    """Writes the generated files, or says how they differ from what they should be.
+
+    Changes that break callers of a stable contract are refused before anything is written.
+    """
     package = answers.read(project)["package"]
-    made = codegen.plan(project, package)
     if check:
+        made = codegen.plan(project, package)
         found = codegen.differences(made)
         if found:
             sys.stdout.write(found)
             print("protoserve: generated files are not what schema.yaml gives: `make generate`", file=sys.stderr)
         return 1 if found else 0
+    passed = gate.gate(project, package, accept=accept_breaking)
+    made = codegen.plan(project, package, passed.schemas)
     changed = codegen.apply(made)
+    baseline.remember(project, passed.schemas, committed=passed.committed)
     for name in changed:
         print(f"{'removed' if name in made.stale else 'wrote'} {name}")
     if not changed:

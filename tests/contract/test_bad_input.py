@@ -36,7 +36,8 @@ def test_all_problems_at_once_in_order() -> None:
         " rename it, to 'class_value' for example",
         "a.yaml:6:42: methods.Predict.request.fields.class.type: unknown type 'strng'; did you mean 'string'?",
         "a.yaml:7:29: methods.Predict.request.fields.b.number: 'b' has the number 1, and so has 'class' (line 6);"
-        " two branches may each have added a field: keep the released number, and write 2, the next free one",
+        " two branches may each have added a field: `make renumber` gives the one that is not on the main branch"
+        " another number; or keep the released number, and write 2, the next free one",
         "a.yaml:7:56: methods.Predict.request.fields.b.minimum: the minimum 3 is above the maximum 2;"
         " swap them or mend one",
         "a.yaml:7:71: methods.Predict.request.fields.b.unitt: unknown key 'unitt'; did you mean 'unit'?",

@@ -29,6 +29,18 @@ def loads(text: str, file: str = "schema.yaml", *, default_package: str | None =
 
 def draft_of(text: str, file: str, *, default_package: str | None = None) -> Draft:
     """A draft that passed every check, and knows its places in `text`. Raises SchemaError."""
+    draft, problems = _read(text, file, default_package)
+    if problems.found:
+        raise SchemaError(file, problems.found)
+    return draft
+
+
+def unchecked_draft_of(text: str, file: str, *, default_package: str | None = None) -> Draft:
+    """A draft with whatever is wrong in it, as far as it could be read. Raises SchemaError for what is no mapping."""
+    return _read(text, file, default_package)[0]
+
+
+def _read(text: str, file: str, default_package: str | None) -> tuple[Draft, Problems]:
     if len(text) > MAX_BYTES:
         raise _refused(file, "the file is larger than 1 MiB", "a schema is a few pages; is this the right file?")
     if text.startswith(_BOM):
@@ -39,9 +51,7 @@ def draft_of(text: str, file: str, *, default_package: str | None = None) -> Dra
         raise _refused(file, "the file is no mapping", "begin with `package: NAME.v1`", root.place.line)
     draft = build(root, problems, default_package)
     checks.check(draft)
-    if problems.found:
-        raise SchemaError(file, problems.found)
-    return draft
+    return draft, problems
 
 
 def read_text(path: Path) -> str:

@@ -64,6 +64,7 @@ class Scalar:
 class Sequence:
     place: Place
     items: tuple[Node, ...]
+    flow: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ class _Builder:
             items: list[Node] = []
             while not isinstance(inner := next(self._events), SequenceEndEvent):
                 items.append(self._node(inner, depth + 1))
-            return Sequence(self._until(place, inner), tuple(items))
+            return Sequence(self._until(place, inner), tuple(items), bool(event.flow_style))
         return self._mapping(event, place, depth)
 
     def _mapping(self, event: MappingStartEvent, place: Place, depth: int) -> Mapping:

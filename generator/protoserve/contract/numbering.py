@@ -96,7 +96,10 @@ def _used(items: list[Numbered], reserved: Reserved, what: str, free: int | None
         if taken is not item:
             line = taken.section.at("number").line
             found = f"{item.name!r} has the number {item.number}, and so has {taken.name!r} (line {line})"
-            remedy = f"two branches may each have added a {what}: keep the released number, and {_free(free)}"
+            remedy = (
+                f"two branches may each have added a {what}: `make renumber` gives the one that is not on the main "
+                f"branch another number; or keep the released number, and {_free(free)}"
+            )
             item.section.wrong("number", found, remedy)
         span = next((span for span in reserved.ranges if span[0] <= item.number <= span[1]), None)
         if span is not None:

@@ -24,6 +24,22 @@ def version(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--drop", metavar="NAME", help="end the oldest version instead")
 
 
+def accept_breaking(parser: argparse.ArgumentParser) -> None:
+    """`--accept-breaking` of `generate`."""
+    parser.add_argument(
+        "--accept-breaking",
+        action="store_true",
+        help="write what breaks callers of a stable contract, too; what is gone is put into `reserved`",
+    )
+
+
+def renumber(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `renumber`, but for the project."""
+    parser.add_argument(
+        "--base", metavar="REV", help="the main branch (default: origin/main, origin/master, main or master)"
+    )
+
+
 def project(parser: argparse.ArgumentParser) -> None:
     """`--project DIR`."""
     parser.add_argument(

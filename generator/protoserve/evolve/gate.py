@@ -1,0 +1,119 @@
+"""What stands before `generate`: a contract that callers rely on does not break unless its author says so."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from protoserve.contract.evolution import Change
+from protoserve.contract.evolution.leftovers import leftovers
+from protoserve.contract.load import loads
+from protoserve.contract.numbers import numbered
+from protoserve.contract.reserving import reserve
+from protoserve.evolve import contracts
+from protoserve.evolve.baseline import Baseline, baseline
+from protoserve.evolve.comparison import Comparison, Evolution, between
+from protoserve.evolve.contracts import Contracts
+from protoserve.evolve.main_branch import on_main
+from protoserve.evolve.output import line
+
+# What breaks nobody and is refused all the same: it would be the first half of a break in two commits.
+WITHDRAWN = "stability-withdrawn"
+_MOVED = {"field-renumbered", "value-renumbered"}
+
+
+class Refused(Exception):
+    """Breaking changes of a stable contract; the text says all there is to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """`schemas` are the texts to generate from, by their path in the project: numbers and `reserved` are in them."""
+
+    schemas: dict[str, str]
+    committed: bool
+
+
+def gate(project: Path, package: str, *, accept: bool) -> Passed:
+    """Compares the schemas on disk with the baseline; tells what breaks in drafts, and refuses it in stable contracts.
+
+    Which status counts is the baseline's, since that is what callers were promised. Writes nothing. Raises Refused,
+    and SchemaError for a schema that is not sound.
+    """
+    was = baseline(project, package)
+    schemas = _numbered(contracts.texts(project), was.contracts, package)
+    found = between(was.contracts, contracts.read(schemas, package), was.since) if was.contracts else None
+    if was.told:
+        print(f"protoserve: {was.told}", file=sys.stderr)
+    if found is None:
+        return Passed(schemas, was.committed)
+    refused = {item.package: _refused(project, package, item) for item in found.evolutions if item.stable}
+    count = sum(map(len, refused.values()))
+    if count and not accept:
+        raise Refused(_refusal(found, refused, was))
+    _tell_drafts(found)
+    if count:
+        schemas = _with_leftovers(found, schemas)
+        print(f"protoserve: accepted: {_counted(count)} of a stable contract", file=sys.stderr)
+    return Passed(schemas, was.committed)
+
+
+def _numbered(schemas: dict[str, str], before: Contracts, package: str) -> dict[str, str]:
+    """The texts with all numbers; what was renamed keeps the one that it had."""
+    found = {}
+    for file, text in schemas.items():
+        known = before.get(loads(text, file, default_package=f"{package}.v1").package)
+        found[file] = numbered(text, file, known=known)
+    return found
+
+
+def _refused(project: Path, package: str, evolution: Evolution) -> list[Change]:
+    """What a stable contract must not do; a number that never was on the main branch may still change after a merge."""
+    found = [change for change in evolution.changes if change.breaking or change.rule == WITHDRAWN]
+    if any(change.rule in _MOVED for change in found):
+        released = on_main(project, package, evolution.package)
+        if released is not None:
+            found = [change for change in found if change.rule not in _MOVED or change.path in released]
+    return found
+
+
+def _refusal(found: Comparison, refused: dict[str, list[Change]], was: Baseline) -> str:
+    lines = [
+        line(evolution.file, change) for evolution in found.evolutions for change in refused.get(evolution.package, ())
+    ]
+    names = " and ".join(package for package, changes in refused.items() if changes)
+    count = sum(map(len, refused.values()))
+    lines.append(
+        f"protoserve: nothing was written: {names} is stable since {was.since} or before, and {_counted(count)} of it. "
+        "Ways out: what stands behind each line; a new version beside it, `protoserve version v2`; or, where no caller "
+        "is left to break, `make generate ARGS=--accept-breaking`"
+    )
+    return "\n".join(lines)
+
+
+def _counted(count: int) -> str:
+    return "1 change breaks callers" if count == 1 else f"{count} changes break callers"
+
+
+def _tell_drafts(found: Comparison) -> None:
+    for evolution in found.evolutions:
+        if evolution.stable or not evolution.breaking:
+            continue
+        for change in evolution.breaking:
+            print(f"warning: {line(evolution.file, change)}", file=sys.stderr)
+        said = f"{_counted(len(evolution.breaking))} of {evolution.package} since {found.since}"
+        print(f"protoserve: {said}; it is a draft, and so they are written all the same", file=sys.stderr)
+
+
+def _with_leftovers(found: Comparison, schemas: dict[str, str]) -> dict[str, str]:
+    """The texts with `reserved` for what stable contracts lose; raises SchemaError where that cannot be written."""
+    made = dict(schemas)
+    for item in found.evolutions:
+        if item.stable and item.old is not None and item.new is not None:
+            left = leftovers(item.old, item.new)
+            made[item.new.file] = reserve(made[item.new.file], item.new.file, left)
+            for owner, kept in left.items():
+                gone = [*(str(low) for low, _ in kept.ranges), *kept.names]
+                print(f"{item.new.file}: reserved in {owner}: {', '.join(gone)}", file=sys.stderr)
+    return made

@@ -1,0 +1,296 @@
+"""`generate` refuses what breaks callers of a stable contract, before it writes anything, and says the ways out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from evolution.changes import CONTEXTS, ROWS
+from evolution.work import SCHEMA, Work, begin
+from protoserve.contract.load import loads
+
+Capture = pytest.CaptureFixture[str]
+WIDTH = "        - {name: width, number: 2, type: float64}  # last\n"
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    """The stable contract, committed in a subfolder of a repository; nothing is generated yet."""
+    made = begin(tmp_path / "repository", "services/iris")
+    made.commit()
+    return made
+
+
+def test_a_breaking_change_is_refused_by_path_line_rule_and_ways_out(work: Work, capsys: Capture) -> None:
+    work.edit(("maximum: 30", "maximum: 25"), (WIDTH, ""))
+    before = work.files()
+    assert work.generate() == 1
+    assert work.files() == before
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "schema.yaml:14:11: methods.Predict.request.fields.length.maximum: limit-narrowed (breaks request): " in err
+    assert "methods.Predict.request.fields.width: field-removed (breaks wire, json, request): " in err
+    assert "`deprecated: true`" in err
+    assert "reserved: {numbers: [2], names: [width]}" in err
+    assert "iris.v1 is stable" in err
+    assert "2 changes break callers" in err
+    assert "`protoserve version v2`" in err
+    assert "`make generate ARGS=--accept-breaking`" in err
+
+
+def test_undoing_an_uncommitted_edit_is_no_break(work: Work, capsys: Capture) -> None:
+    added = WIDTH + "        - {name: colour, number: 3, type: string, required: false}\n"
+    work.edit((WIDTH, added))
+    assert work.generate() == 0
+    work.write(SCHEMA)
+    assert work.generate() == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_accepted_a_field_and_a_value_leave_number_and_name_and_all_else_stays(work: Work, capsys: Capture) -> None:
+    work.edit((WIDTH, ""), ("      - {name: versicolor, number: 2}\n", ""))
+    assert work.generate("--accept-breaking") == 0
+    assert work.text == (
+        SCHEMA.replace(WIDTH, "      reserved: {numbers: [2], names: [width]}\n").replace(
+            "      - {name: versicolor, number: 2}\n", "    reserved: {numbers: [2], names: [versicolor]}\n"
+        )
+    )
+    out, err = capsys.readouterr()
+    assert "wrote schema.yaml" in out
+    assert "reserved in PredictRequest: 2, width" in err
+    proto = (work.path / "proto/iris/v1/prediction.proto").read_text(encoding="utf-8")
+    assert '  reserved 2;\n  reserved "width";\n' in proto
+    assert '  reserved 2;\n  reserved "SPECIES_VERSICOLOR";\n' in proto
+    assert work.generate("--check") == 0
+    work.commit()
+    assert work.generate() == 0
+
+
+def test_an_accepted_change_leaves_nothing_where_nothing_is_gone(work: Work) -> None:
+    work.edit(("maximum: 30", "maximum: 25"))
+    assert work.generate("--accept-breaking") == 0
+    assert work.text == SCHEMA.replace("maximum: 30", "maximum: 25")
+
+
+def test_a_draft_is_warned_and_written(tmp_path: Path, capsys: Capture) -> None:
+    work = begin(tmp_path, schema=SCHEMA.replace("stable", "draft"))
+    work.commit()
+    work.edit((WIDTH, ""))
+    assert work.generate() == 0
+    out, err = capsys.readouterr()
+    assert "wrote proto/iris/v1/prediction.proto" in out
+    assert "warning: schema.yaml:13:7: methods.Predict.request.fields.width: field-removed" in err
+    assert "it is a draft" in err
+    assert "reserved" not in work.text
+
+
+def test_the_status_of_the_baseline_counts(work: Work, tmp_path: Path, capsys: Capture) -> None:
+    work.edit(("status: stable", "status: draft"))
+    assert work.generate() == 1, "the first half of a break in two commits"
+    assert "status: stability-withdrawn" in capsys.readouterr().err
+    work.edit(("maximum: 30", "maximum: 25"))
+    assert work.generate() == 1
+    assert "limit-narrowed" in capsys.readouterr().err
+    assert work.generate("--accept-breaking") == 0
+
+    draft = begin(tmp_path / "other", schema=SCHEMA.replace("stable", "draft"))
+    draft.commit()
+    draft.edit(("status: draft", "status: stable"), ("maximum: 30", "maximum: 25"))
+    assert draft.generate() == 0, "nobody was promised anything about a draft"
+
+
+def test_check_does_not_gate(work: Work, capsys: Capture) -> None:
+    work.edit(("maximum: 30", "maximum: 25"))
+    assert work.generate("--accept-breaking") == 0
+    capsys.readouterr()
+    assert work.generate("--check") == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_contract_that_goes_is_a_break(work: Work, capsys: Capture) -> None:
+    work.edit(("package: iris.v1", "package: iris.v2"))
+    assert work.generate() == 1
+    assert "package-removed (breaks wire): the contract iris.v1 is gone" in capsys.readouterr().err
+
+
+def test_an_older_version_in_its_own_file_is_the_same_contract(work: Work, capsys: Capture) -> None:
+    (work.path / "schemas").mkdir()
+    (work.path / "schemas" / "v1.yaml").write_text(SCHEMA, encoding="utf-8")
+    work.write(SCHEMA.replace("iris.v1", "iris.v2").replace("stable", "draft"))
+    assert work.run("diff", "--format", "json") == 0
+    assert [change["rule"] for change in json.loads(capsys.readouterr().out)["changes"]] == ["package-added"]
+    (work.path / "schemas" / "v1.yaml").write_text(SCHEMA.replace("maximum: 30", "maximum: 25"), encoding="utf-8")
+    assert work.run("diff", "--format", "json") == 1
+    paths = [change["path"] for change in json.loads(capsys.readouterr().out)["changes"]]
+    assert "schemas/v1.yaml#methods.Predict.request.fields.length.maximum" in paths
+
+
+# Renames.
+
+
+@pytest.mark.parametrize("number", ["number: 2, ", ""])
+def test_a_renamed_field_keeps_its_number_and_breaks_json_only(work: Work, capsys: Capture, number: str) -> None:
+    work.edit((WIDTH, f"        - {{name: breadth, {number}type: float64, renamed_from: width}}  # last\n"))
+    assert work.generate() == 1
+    err = capsys.readouterr().err
+    assert "methods.Predict.request.fields.breadth: field-renamed (breaks json): it was `width`" in err
+    assert "field-removed" not in err
+    assert work.generate("--accept-breaking") == 0
+    assert "{name: breadth, number: 2, type: float64, renamed_from: width}" in work.text
+    assert "reserved" not in work.text
+    work.commit()
+    assert work.generate() == 0, "the key may stay"
+
+
+def test_a_renamed_value_keeps_its_number(work: Work, capsys: Capture) -> None:
+    work.edit(("{name: versicolor, number: 2}", "{name: blue_flag, renamed_from: versicolor}"))
+    assert work.generate() == 1
+    assert "enums.Species.values.blue_flag: value-renamed (breaks json)" in capsys.readouterr().err
+    assert work.generate("--accept-breaking") == 0
+    assert "{name: blue_flag, number: 2, renamed_from: versicolor}" in work.text
+
+
+# What the baseline is, where git cannot simply say.
+
+
+def test_without_git_it_is_what_was_last_generated(tmp_path: Path, capsys: Capture) -> None:
+    work = begin(tmp_path, git=False)
+    assert work.generate() == 0
+    assert "nothing to compare with" in capsys.readouterr().err
+    work.edit(("maximum: 30", "maximum: 25"))
+    before = work.files()
+    assert work.generate() == 1
+    assert "stable since what was last generated" in capsys.readouterr().err
+    assert work.files() == before
+    assert work.generate("--accept-breaking") == 0
+    assert work.generate() == 0
+
+
+def test_a_new_project_is_compared_with_its_seed(template: Path, tmp_path: Path) -> None:
+    from support import create
+
+    project = create(template, tmp_path / "iris")
+    path = project.path / "schema.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("maximum: 30", "maximum: 25"), encoding="utf-8")
+    done = project.python("scripts/generate.py")
+    assert "warning: schema.yaml:" in done.stderr
+    assert "limit-narrowed" in done.stderr
+
+
+@pytest.mark.parametrize("tracked", [False, True], ids=["no commit", "schema.yaml untracked"])
+def test_before_the_first_commit_it_is_what_was_last_generated(tmp_path: Path, capsys: Capture, tracked: bool) -> None:
+    work = begin(tmp_path)
+    if tracked:
+        work.git("commit", "--quiet", "--allow-empty", "--message", "empty")
+    assert work.generate() == 0
+    work.edit(("maximum: 30", "maximum: 25"))
+    assert work.generate() == 1
+    assert "limit-narrowed" in capsys.readouterr().err
+    work.write(SCHEMA)
+    work.commit()
+    assert work.generate() == 0
+    assert not (work.path / ".protoserve" / "last").exists(), "git knows it from now on"
+
+
+def test_a_committed_schema_that_is_not_sound_is_told(work: Work, capsys: Capture) -> None:
+    work.write(SCHEMA.replace("number: 2, type: float64", "number: 1, type: float64"))
+    work.commit("a merge without a look")
+    work.write(SCHEMA.replace("maximum: 30", "maximum: 25"))
+    assert work.generate() == 1
+    err = capsys.readouterr().err
+    assert "schema.yaml of the last commit is not sound; compared with" in err
+    assert "limit-narrowed" in err
+
+
+def test_no_sound_commit_is_told_and_nothing_is_refused(tmp_path: Path, capsys: Capture) -> None:
+    work = begin(tmp_path, schema="package: iris.v1\n")
+    work.commit()
+    work.write(SCHEMA)
+    assert work.generate() == 0
+    err = capsys.readouterr().err
+    assert "breaking changes are not looked for, since schema.yaml:1:1: `methods` is missing" in err
+
+
+def test_a_shallow_clone_knows_its_last_commit(work: Work, tmp_path: Path, capsys: Capture) -> None:
+    work.commit("one more")
+    work.git("clone", "--quiet", "--depth", "1", f"file://{work.root}", str(tmp_path / "clone"))
+    clone = Work(tmp_path / "clone" / "services" / "iris", tmp_path / "clone")
+    clone.edit(("maximum: 30", "maximum: 25"))
+    assert clone.generate() == 1
+    assert clone.run("diff", "v0.9") == 2
+    assert "shallow" in capsys.readouterr().err
+
+
+def test_without_git_installed_it_is_told(work: Work, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(work.root / "nothing"))
+    assert work.generate() == 0
+    assert "breaking changes are not looked for, since git is not installed" in capsys.readouterr().err
+
+
+def test_in_a_hook_it_is_the_repository_of_the_project(
+    work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = begin(tmp_path / "other")
+    monkeypatch.setenv("GIT_DIR", str(other.root / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other.root))
+    work.edit(("maximum: 30", "maximum: 25"))
+    assert work.generate() == 1
+
+
+# The whole table.
+
+IN_CONTEXT = [(row, context) for row in ROWS for context in CONTEXTS]
+BREAKING = [case for case in IN_CONTEXT if case[0].breaking(case[1])]
+COMPATIBLE = [case for case in IN_CONTEXT if not case[0].breaking(case[1])]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Work:
+    return begin(tmp_path_factory.mktemp("table"))
+
+
+def changed(work: Work, old: str, new: str) -> None:
+    """A commit with the old schema, and the new one on disk."""
+    work.write(old)
+    work.commit()
+    work.write(new)
+
+
+def refused(work: Work, cases: list[tuple[object, str]]) -> None:
+    for row, context in cases:
+        changed(work, *row.schemas(context, "iris.v1"))  # type: ignore[attr-defined]
+        before = work.files()
+        assert work.generate() == 1, (row, context)
+        assert work.files() == before, (row, context)
+
+
+def taken(work: Work, cases: list[tuple[object, str]]) -> None:
+    for row, context in cases:
+        changed(work, *row.schemas(context, "iris.v1"))  # type: ignore[attr-defined]
+        assert work.generate() == 0, (row, context)
+        assert work.generate("--check") == 0, (row, context)
+        assert loads(work.text).status == "stable"
+
+
+def test_breaking_rows_write_nothing(table: Work) -> None:
+    refused(table, BREAKING[::9])
+
+
+def test_compatible_rows_generate_and_pass_check(table: Work) -> None:
+    taken(table, COMPATIBLE[::40])
+
+
+@pytest.mark.slow
+def test_all_breaking_rows_write_nothing(table: Work) -> None:
+    refused(table, BREAKING)
+
+
+@pytest.mark.slow
+def test_all_compatible_rows_generate_and_pass_check(table: Work) -> None:
+    """In one context each: what is generated does not depend on the direction."""
+    done: set[str] = set()
+    cases = [case for case in COMPATIBLE if not (case[0].name in done or done.add(case[0].name))]  # type: ignore[func-returns-value]
+    assert len(cases) > 90
+    taken(table, cases)
