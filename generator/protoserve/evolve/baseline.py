@@ -28,8 +28,8 @@ class Baseline:
 
     contracts: Contracts
     since: str
-    committed: bool
     told: str = ""
+    committed: bool = False
 
 
 def baseline(project: Path, package: str) -> Baseline:
@@ -42,17 +42,15 @@ def baseline(project: Path, package: str) -> Baseline:
                 return found
     except (EvolveError, SchemaError) as error:
         said = str(error).splitlines()[0]
-        return Baseline({}, "", False, f"breaking changes are not looked for, since {said}")
+        return Baseline({}, "", f"breaking changes are not looked for, since {said}")
     try:
         last = _last(project)
         found_last = contracts.read(last, package)
     except SchemaError as error:
-        return Baseline({}, "", False, f"breaking changes are not looked for, since {LAST} is not sound: {error}")
+        return Baseline({}, "", f"breaking changes are not looked for, since {LAST} is not sound: {error}")
     if not found_last:
-        return Baseline(
-            {}, "", False, "no earlier contract is committed or was generated here: nothing to compare with"
-        )
-    return Baseline(found_last, "what was last generated", False)
+        return Baseline({}, "", "no earlier contract is committed or was generated here: nothing to compare with")
+    return Baseline(found_last, "what was last generated")
 
 
 def _committed(repository: Repository, package: str) -> Baseline | None:
@@ -64,9 +62,9 @@ def _committed(repository: Repository, package: str) -> Baseline | None:
     if not found:
         return None
     if commit == head:
-        return Baseline(found, "the last commit", True)
+        return Baseline(found, "the last commit", committed=True)
     told = f"{SCHEMA} of the last commit is not sound; compared with {commit[:12]}, the newest commit where it is"
-    return Baseline(found, f"commit {commit[:12]}", True, told)
+    return Baseline(found, f"commit {commit[:12]}", told, committed=True)
 
 
 def _last(project: Path) -> dict[str, str]:
@@ -76,13 +74,12 @@ def _last(project: Path) -> dict[str, str]:
 
 
 def remember(project: Path, schemas: dict[str, str], *, committed: bool) -> None:
-    """Keeps what was generated from, where no commit does; the whole folder is put in place at once.
+    """Keeps what was generated from; the whole folder is put in place at once. Raises OSError.
 
-    Raises OSError.
+    Where a commit has it, the folder is not needed, and only kept true if it is there.
     """
     root = project / LAST
-    if committed:
-        shutil.rmtree(root, ignore_errors=True)
+    if committed and not root.is_dir():
         return
     if root.is_dir() and _as_it_is(root) == schemas:
         return

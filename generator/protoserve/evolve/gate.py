@@ -29,7 +29,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """`schemas` are the texts to generate from, by their path in the project: numbers and `reserved` are in them."""
+    """`schemas` are the texts to generate from, by their path in the project: numbers and `reserved` are in them.
+
+    `committed` says whether a commit has the contract.
+    """
 
     schemas: dict[str, str]
     committed: bool
