@@ -127,6 +127,19 @@ def test_an_older_version_in_its_own_file_is_the_same_contract(work: Work, capsy
     assert "schemas/v1.yaml#methods.Predict.request.fields.length.maximum" in paths
 
 
+def test_a_version_that_was_ended_by_command_is_not_missed(work: Work, capsys: Capture) -> None:
+    assert work.run("version", "v2") == 0
+    assert work.generate() == 0, "v1 is what it was, in schemas/"
+    work.commit()
+    (work.path / "schemas" / "v1.yaml").write_text(SCHEMA.replace("maximum: 30", "maximum: 25"), encoding="utf-8")
+    assert work.generate() == 1
+    assert "schemas/v1.yaml:14:11: methods.Predict.request.fields.length.maximum" in capsys.readouterr().err
+    work.git("checkout", "--quiet", ".")
+    assert work.run("version", "--drop", "v1") == 0
+    assert work.generate() == 0
+    assert "package-removed" not in capsys.readouterr().err
+
+
 # Renames.
 
 

@@ -80,7 +80,7 @@ class Work:
         return tasks.main(["generate", str(self.path), *arguments])
 
     def run(self, command: str, *arguments: str) -> int:
-        return tasks.main([command, str(self.path), *arguments])
+        return tasks.main([command, "--project", str(self.path), *arguments])
 
     def files(self) -> dict[str, bytes]:
         """All files of the project but git's own."""

@@ -12,7 +12,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from protoserve.codegen.project import SCHEMA
+from protoserve.codegen import schemas
+from protoserve.codegen.schemas import SCHEMA
 from protoserve.contract.errors import SchemaError
 from protoserve.contract.load import read_text
 from protoserve.evolve import contracts
@@ -69,11 +70,11 @@ def _committed(repository: Repository, package: str) -> Baseline | None:
 
 def _last(project: Path) -> dict[str, str]:
     root = project / LAST
-    names = [path for path in (root / SCHEMA, *sorted((root / contracts.OLDER).glob("*.yaml"))) if path.is_file()]
+    names = [path for path in (root / SCHEMA, *sorted((root / schemas.FOLDER).glob("*.yaml"))) if path.is_file()]
     return {path.relative_to(root).as_posix(): read_text(path) for path in names}
 
 
-def remember(project: Path, schemas: dict[str, str], *, committed: bool) -> None:
+def remember(project: Path, texts: dict[str, str], *, committed: bool) -> None:
     """Keeps what was generated from; the whole folder is put in place at once. Raises OSError.
 
     Where a commit has it, the folder is not needed, and only kept true if it is there.
@@ -81,12 +82,12 @@ def remember(project: Path, schemas: dict[str, str], *, committed: bool) -> None
     root = project / LAST
     if committed and not root.is_dir():
         return
-    if root.is_dir() and _as_it_is(root) == schemas:
+    if root.is_dir() and _as_it_is(root) == texts:
         return
     root.parent.mkdir(exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".last.", dir=root.parent))
     try:
-        for name, text in schemas.items():
+        for name, text in texts.items():
             (fresh / name).parent.mkdir(exist_ok=True)
             (fresh / name).write_bytes(text.encode())
         fresh.chmod(0o755)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protoserve import answers
-from protoserve.codegen.project import SCHEMA
+from protoserve.codegen.schemas import SCHEMA
 from protoserve.contract.errors import SchemaError
 from protoserve.contract.evolution import Break, Change, compare
 from protoserve.contract.model import Contract, without_places

@@ -9,32 +9,26 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from protoserve import answers
-from protoserve.codegen.project import SCHEMA
+from protoserve.codegen import schemas
+from protoserve.codegen.schemas import SCHEMA
 from protoserve.contract.errors import SchemaError
-from protoserve.contract.load import loads, read_text
+from protoserve.contract.load import loads
 from protoserve.contract.model import Contract
 from protoserve.contract.numbers import numbered
 from protoserve.evolve.git import EvolveError, Repository
 
-OLDER = "schemas"
 Contracts = dict[str, Contract]
-
-
-def texts(project: Path) -> dict[str, str]:
-    """The schemas on disk, by their path in the project. Raises SchemaError for one that cannot be read."""
-    older = sorted((project / OLDER).glob("*.yaml"))
-    return {path.relative_to(project).as_posix(): read_text(path) for path in (project / SCHEMA, *older)}
 
 
 def on_disk(project: Path, package: str) -> Contracts:
     """The contracts as they lie there, by proto package; raises SchemaError."""
-    return read(texts(project), package)
+    return read(schemas.read(project), package)
 
 
-def read(schemas: dict[str, str], package: str) -> Contracts:
+def read(texts: dict[str, str], package: str) -> Contracts:
     """The contracts of some texts, each with all its numbers; `package` is the project's. Raises SchemaError."""
     default = f"{package}.v1"
-    found = (loads(numbered(text, file=file), file, default_package=default) for file, text in schemas.items())
+    found = (loads(numbered(text, file=file), file, default_package=default) for file, text in texts.items())
     return by_package(found)
 
 
@@ -70,9 +64,13 @@ def _at(repository: Repository, commit: str, folder: str) -> dict[str, str]:
 
 
 def _older(repository: Repository, commit: str, folder: str) -> list[str]:
-    below = (PurePosixPath(folder) / OLDER).as_posix()
+    below = (PurePosixPath(folder) / schemas.FOLDER).as_posix()
     paths = (PurePosixPath(name) for name in repository.files(commit, below))
-    return sorted(f"{OLDER}/{path.name}" for path in paths if path.suffix == ".yaml" and path.parent.name == OLDER)
+    return sorted(
+        f"{schemas.FOLDER}/{path.name}"
+        for path in paths
+        if path.suffix == ".yaml" and path.parent.name == schemas.FOLDER
+    )
 
 
 def _projects(repository: Repository, commit: str, package: str) -> list[str]:

@@ -6,12 +6,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from protoserve.codegen import schemas
 from protoserve.contract.evolution import Change
 from protoserve.contract.evolution.leftovers import leftovers
 from protoserve.contract.load import loads
 from protoserve.contract.numbers import numbered
 from protoserve.contract.reserving import reserve
-from protoserve.evolve import contracts
+from protoserve.evolve import contracts, dropped
 from protoserve.evolve.baseline import Baseline, baseline
 from protoserve.evolve.comparison import Comparison, Evolution, between
 from protoserve.evolve.contracts import Contracts
@@ -42,30 +43,31 @@ def gate(project: Path, package: str, *, accept: bool) -> Passed:
     """Compares the schemas on disk with the baseline; tells what breaks in drafts, and refuses it in stable contracts.
 
     Which status counts is the baseline's, since that is what callers were promised. Writes nothing. Raises Refused,
-    and SchemaError for a schema that is not sound.
+    and SchemaError for a schema that is not sound. A version that was dropped by command is not missed.
     """
     was = baseline(project, package)
-    schemas = _numbered(contracts.texts(project), was.contracts, package)
-    found = between(was.contracts, contracts.read(schemas, package), was.since) if was.contracts else None
+    known = {name: contract for name, contract in was.contracts.items() if name not in dropped.read(project)}
+    texts = _numbered(schemas.read(project), known, package)
+    found = between(known, contracts.read(texts, package), was.since) if known else None
     if was.told:
         print(f"protoserve: {was.told}", file=sys.stderr)
     if found is None:
-        return Passed(schemas, was.committed)
+        return Passed(texts, was.committed)
     refused = {item.package: _refused(project, package, item) for item in found.evolutions if item.stable}
     count = sum(map(len, refused.values()))
     if count and not accept:
         raise Refused(_refusal(found, refused, was))
     _tell_drafts(found)
     if count:
-        schemas = _with_leftovers(found, schemas)
+        texts = _with_leftovers(found, texts)
         print(f"protoserve: accepted: {_counted(count)} of a stable contract", file=sys.stderr)
-    return Passed(schemas, was.committed)
+    return Passed(texts, was.committed)
 
 
-def _numbered(schemas: dict[str, str], before: Contracts, package: str) -> dict[str, str]:
+def _numbered(texts: dict[str, str], before: Contracts, package: str) -> dict[str, str]:
     """The texts with all numbers; what was renamed keeps the one that it had."""
     found = {}
-    for file, text in schemas.items():
+    for file, text in texts.items():
         known = before.get(loads(text, file, default_package=f"{package}.v1").package)
         found[file] = numbered(text, file, known=known)
     return found
@@ -109,9 +111,9 @@ def _tell_drafts(found: Comparison) -> None:
         print(f"protoserve: {said}; it is a draft, and so they are written all the same", file=sys.stderr)
 
 
-def _with_leftovers(found: Comparison, schemas: dict[str, str]) -> dict[str, str]:
+def _with_leftovers(found: Comparison, texts: dict[str, str]) -> dict[str, str]:
     """The texts with `reserved` for what stable contracts lose; raises SchemaError where that cannot be written."""
-    made = dict(schemas)
+    made = dict(texts)
     for item in found.evolutions:
         if item.stable and item.old is not None and item.new is not None:
             left = leftovers(item.old, item.new)

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 from protoserve import answers
+from protoserve.codegen import schemas
 from protoserve.codegen.project import Plan, apply
 from protoserve.contract.errors import SchemaError
 from protoserve.contract.renumbering import package_of, renumber
-from protoserve.evolve import contracts, main_branch
+from protoserve.evolve import main_branch
 from protoserve.evolve.git import EvolveError, around
 
 
@@ -36,7 +37,7 @@ def _run(project: Path, base: str | None) -> int:
     released = main_branch.released(repository, revision, package)
     default = f"{package}.v1"
     made: dict[str, bytes] = {}
-    for file, text in contracts.texts(project).items():
+    for file, text in schemas.read(project).items():
         result, changes = renumber(text, file, released.get(package_of(text, file, default)), default)
         for change in changes:
             where = change.where
