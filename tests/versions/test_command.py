@@ -60,7 +60,7 @@ def test_an_upgrade_is_the_authors(second: Shop, capsys: pytest.CaptureFixture[s
     assert "src/shop/upgrade/v1.py: write `def predict_request_currency(self, " in capsys.readouterr().err
     upgrade.write_text(UPGRADE_V1, encoding="utf-8")
     assert generate(second) == 0
-    assert capsys.readouterr().err == ""
+    assert "src/shop/upgrade" not in capsys.readouterr().err
     assert upgrade.read_text(encoding="utf-8") == UPGRADE_V1
     upgrade.unlink()
     assert generate(second, "--check") == 1

@@ -14,7 +14,7 @@ from protoserve.contract import names
 from protoserve.contract.errors import SchemaError
 from protoserve.contract.model import Contract
 from protoserve.contract.renewal import kept, renewed
-from protoserve.evolve import dropped
+from protoserve.evolve import baseline, dropped
 from protoserve.evolve.git import EvolveError, around
 
 
@@ -43,10 +43,10 @@ def begin(project: Path, package: str, version: str) -> int:
     path = schemas.path_of(newest.version)
     if (project / path).exists():
         raise EvolveError(f"{path} is there already: move it away")
-    made = codegen.plan(
-        project, package, {schemas.SCHEMA: renewed(text, newest, name), path: kept(text, newest), **older}
-    )
+    texts = {schemas.SCHEMA: renewed(text, newest, name), path: kept(text, newest), **older}
+    made = codegen.plan(project, package, texts)
     _print(codegen.apply(made), made)
+    baseline.remember(project, texts, committed=around(project) is not None)
     if newest.status == "draft":
         print(
             f"note: {newest.version} is a draft: where it has callers, say `status: stable` in {path}", file=sys.stderr
@@ -75,6 +75,7 @@ def end(project: Path, package: str, version: str) -> int:
     made = codegen.plan(project, package, texts)
     made = dropped.with_one_more(codegen.without(made, mine), gone.package)
     _print(codegen.apply(made), made)
+    baseline.remember(project, texts, committed=True)
     if functions:
         print(f"with {step} went {', '.join(functions)}")
     for place in _mentions(project, package, version):
