@@ -48,16 +48,19 @@ def merge(folder: Path, project: Path, ref: str, data: dict[str, Any]) -> str:
         except ProcessExecutionError as error:
             failure = f"{' '.join(map(str, error.argv[-3:]))}: {why(str(error.stderr))}"
         except (CopierError, TemplateError, ValueError, OSError) as error:
-            failure = _plain(error)
+            failure = _plain(error, data)
         told = _told(captured)
     if failure is not None:
         raise MergeError(failure, told)
     return told
 
 
-def _plain(error: Exception) -> str:
+def _plain(error: Exception, data: dict[str, Any]) -> str:
     """An error in one line. Copier has no type of its own for an answer that a validator refuses: a ValueError."""
     line = " ".join(str(error).split())
+    if data and (not line or line.startswith(("while parsing", "while scanning"))):
+        # Copier does not say of which question.
+        return f"{' or '.join(data)}: the answer is not of the question's type{f' ({line})' if line else ''}"
     refused = re.match(r"(?:Validation error for question|Invalid choice for) '(\w+)': (.*)", line)
     if refused:
         return f"{refused[1]}: {refused[2]}"

@@ -1,0 +1,205 @@
+"""Whatever goes wrong, the project is to the byte as it was, ignored files and git's index too; one line says why."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from releases import Work, environment, git, release
+
+Fork = Callable[[Work], Path]
+
+
+@pytest.fixture
+def work(work: Work) -> Work:
+    """A project with files that git ignores."""
+    work.write("artifacts/model.skops", "weights")
+    work.write(".env", "PORT=1")
+    return work
+
+
+def refused(work: Work, *options: str, code: int = 1, **variables: str) -> str:
+    """Runs an update that must change nothing, and gives what it says on standard error."""
+    before = work.state()
+    done = work.update(*options, check=False, **variables)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert work.state() == before
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def one_line(told: str) -> str:
+    (line,) = told.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("package=other", "package cannot change after creation: it stays iris ("),
+        ("framework=xgboost", "framework cannot change after creation: it stays sklearn ("),
+        (
+            "schema=text",
+            "schema cannot change after creation: it stays tabular (edit schema.yaml, then `make generate`)",
+        ),
+        ("port", "--set port: it is KEY=VALUE, such as port=9000"),
+        ("colour=red", "colour is no question of v1.0.0; it asks "),
+        ("port=80", "port: must be an integer from 1024 to 65535 (below, a server needs root), such as 9000"),
+        ("port=[", "port: "),
+        ("python_version=2.7", "python_version: '2.7' is not in "),
+    ],
+)
+def test_answers_that_cannot_be(work: Work, option: str, said: str) -> None:
+    assert one_line(refused(work, "--set", option)).startswith(f"protoserve: {said}")
+
+
+def test_a_later_versions_validator_is_asked(work: Work) -> None:
+    assert "team: is one word, such as risk" in one_line(refused(work, "--to", "latest", "--set", "team=a b"))
+
+
+def test_work_that_is_not_committed(work: Work) -> None:
+    work.write("tests/test_mine.py", "")
+    work.edit("Makefile", "IMAGE ?=", "IMAGE  ?=")
+    said = one_line(refused(work))
+    assert "changes that are not committed (Makefile, tests/test_mine.py): commit or stash them" in said
+
+
+@pytest.mark.parametrize("why", ["no git", "no commit", "no project", "no version", "no YAML"])
+def test_projects_that_cannot_be_updated(work: Work, why: str) -> None:
+    if why == "no git":
+        (work.path / ".git").rename(work.path.parent / "git")
+        said = "is in no git repository"
+    elif why == "no commit":
+        git(work.path, "update-ref", "-d", "HEAD")
+        said = "nothing of"
+    elif why == "no project":
+        git(work.path, "rm", "--quiet", ".copier-answers.yml")
+        said = "is no protoserve project"
+    elif why == "no version":
+        answers = work.read(".copier-answers.yml")
+        work.write(".copier-answers.yml", answers.replace("_commit: v1.0.0\n", ""))
+        said = "records no version of the template (_commit)"
+    else:
+        work.write(".copier-answers.yml", "a: [\n")
+        said = "is no YAML"
+    done = work.update(check=False)
+    assert done.returncode == 1
+    assert said in one_line(done.stderr)
+
+
+def test_a_schema_that_is_not_sound(work: Work) -> None:
+    work.edit("schema.yaml", "type: float64", "type: flaot64")
+    work.commit()
+    told = refused(work)
+    assert "schema.yaml:" in told
+    assert "did you mean" in told
+    assert told.endswith("protoserve: a step of the template failed; the project is as it was\n")
+
+
+def test_a_template_that_is_gone(work: Work, fork: Fork) -> None:
+    template = fork(work)
+    template.rename(template.with_name("moved"))
+    assert f"the template {template} cannot be asked for its versions" in one_line(refused(work))
+
+
+@pytest.mark.parametrize("revision", ["v9.9.9", "--upload-pack=x"])
+def test_a_revision_that_is_none(work: Work, revision: str) -> None:
+    assert revision in one_line(refused(work, f"--to={revision}"))
+
+
+def test_an_older_version(work: Work) -> None:
+    work.update()
+    work.commit()
+    assert "Downgrades are not supported" in one_line(refused(work, "--to", "v1.0.0"))
+
+
+def test_a_template_that_does_not_render(work: Work, fork: Fork) -> None:
+    template = fork(work)
+    (template / "template/NOTES.md.jinja").write_text("{{ nobody_knows }}\n", encoding="utf-8")
+    release(template, "v3.0.0")
+    assert "'nobody_knows' is undefined" in one_line(refused(work))
+
+
+def test_a_generator_that_fails_after_the_merge(work: Work, fork: Fork) -> None:
+    template = fork(work)
+    (template / "generator/protoserve/codegen/proto.py").write_text("raise SystemExit('no luck')\n", encoding="utf-8")
+    release(template, "v3.0.0")
+    told = refused(work)
+    assert "no luck" in told
+    assert told.endswith("protoserve: a step of the template failed; the project is as it was\n")
+
+
+def test_an_ignored_file_where_the_template_now_has_one(work: Work, fork: Fork) -> None:
+    template = fork(work)
+    (template / "template/.env").write_text("PORT=9000\n", encoding="utf-8")
+    git(template, "add", "--force", "template/.env")
+    release(template, "v3.0.0")
+    assert ".env: the template now has a file there, and yours is ignored by git" in one_line(refused(work))
+
+
+def test_a_folder_that_cannot_be_written(work: Work, fork: Fork) -> None:
+    template = fork(work)
+    (template / "template/artifacts/model.skops").mkdir()
+    (template / "template/artifacts/model.skops/README.md").write_text("A folder now.\n", encoding="utf-8")
+    git(template, "add", "--force", "--all")
+    release(template, "v3.0.0")
+    assert "model.skops" in one_line(refused(work))
+
+
+def test_a_smoke_that_fails(work: Work) -> None:
+    told = refused(work, "--smoke")
+    assert "make setup" in told
+    assert "protoserve: `make check smoke` failed on the updated project; the project is as it was" in told
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("when", ["merging", "smoking"])
+def test_a_stop_from_outside(work: Work, fork: Fork, stop: signal.Signals, when: str, tmp_path: Path) -> None:
+    """At a step that tells that it was reached, and then waits for somebody who never comes."""
+    template, reached, never = fork(work), tmp_path / "reached", tmp_path / "never"
+    os.mkfifo(reached)
+    os.mkfifo(never)
+    options = ["--smoke"] if when == "smoking" else []
+    if when == "merging":
+        script = f"open({str(reached)!r}, 'w').write('here')\nopen({str(never)!r}).read()\n"
+        (template / "generator/protoserve/codegen/proto.py").write_text(script, encoding="utf-8")
+        release(template, "v3.0.0")
+    else:
+        python = work.path / ".venv/bin/python"
+        work.write(".venv/bin/python", f"#!/bin/sh\necho here > {reached}\nread x < {never}\n")
+        python.chmod(0o755)
+    before = work.state()
+    listening = os.open(reached, os.O_RDWR | os.O_NONBLOCK)
+    update = subprocess.Popen(
+        [sys.executable, "-m", "protoserve", "update", *options],
+        cwd=work.path,
+        env=environment(work.home),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Where the tests run in the background, a shell lets them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        assert select.select([listening], [], [], 120)[0], "the step was never reached"
+        if when == "smoking":
+            assert (work.path / "tests/test_server.py").exists()
+        update.send_signal(stop)
+        assert update.wait(60) == 1
+        assert work.state() == before
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(update.pid, signal.SIGKILL)  # the step still waits
+        os.close(listening)
+    assert update.stderr is not None
+    told = update.stderr.read()
+    assert told.endswith("protoserve: interrupted; the project is as it was\n")
