@@ -57,7 +57,8 @@ def carry(project: Path, template: Path, package: str) -> list[str]:
                 if target is not None:
                     (project / target).unlink()
             elif _content(project, mine) != (base / name).read_bytes():
-                told.append(_carried(project, base / name, name, target, mine))
+                taken = next((new for new in reversed(names) if new in committed), None)
+                told.append(_carried(project, base / name, name, target or taken, mine, free=target is not None))
         return told
 
 
@@ -94,11 +95,16 @@ def _targets(project: Path, renames: Sequence[tuple[str, str]]) -> Iterator[str]
             yield new
 
 
-def _carried(project: Path, base: Path, name: str, target: str | None, mine: Committed) -> str:
-    """Brings the author's version of `name` to where it belongs, and says so."""
+def _carried(project: Path, base: Path, name: str, target: str | None, mine: Committed, *, free: bool) -> str:
+    """Brings the author's version of `name` to `target` if that is free, else back to where it was, and says so."""
     if target is None:
-        path = _put_back(project, base, name, mine)
-        return f"{path}: you edited it, the template has it no longer: keep it (git add) or remove it (git rm)"
+        _put_back(project, base, name, mine)
+        return f"{name}: you edited it, the template has it no longer: keep it (git add) or remove it (git rm)"
+    if not free:
+        _put_back(project, base, name, mine)
+        return (
+            f"{name}: it is {target} in the template now, where you had a file: bring your edits over, then git rm it"
+        )
     with tempfile.TemporaryDirectory(prefix="protoserve-merge-") as temporary:
         edited = Path(temporary) / "edited"
         edited.write_bytes(_content(project, mine))
@@ -109,8 +115,8 @@ def _carried(project: Path, base: Path, name: str, target: str | None, mine: Com
             ["git", "merge-file", "-p", *labels, *files], cwd=project, capture_output=True, check=False
         )
     if not 0 <= done.returncode < _FAILED:  # not text
-        path = _put_back(project, base, name, mine)
-        return f"{path}: you edited it, and it is {target} now, but cannot be merged: bring your edits over, git rm it"
+        _put_back(project, base, name, mine)
+        return f"{name}: it is {target} now, and cannot be merged: bring your edits over, then git rm it"
     if done.returncode > 0:
         _unmerge(project, target, mine.mode, [base.read_bytes(), _content(project, mine), theirs.read_bytes()])
     theirs.write_bytes(done.stdout)
@@ -118,14 +124,13 @@ def _carried(project: Path, base: Path, name: str, target: str | None, mine: Com
     return f"{name} is {target} now: your edits were carried over{conflicts}"
 
 
-def _put_back(project: Path, base: Path, name: str, mine: Committed) -> str:
+def _put_back(project: Path, base: Path, name: str, mine: Committed) -> None:
     """The author's file where it was, as the conflict that git calls `deleted by them`."""
     path = project / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(_content(project, mine))
     path.chmod(int(mine.mode[-3:], 8))
     _unmerge(project, name, mine.mode, [base.read_bytes(), _content(project, mine)])
-    return name
 
 
 def _unmerge(project: Path, name: str, mode: str, versions: Sequence[bytes]) -> None:

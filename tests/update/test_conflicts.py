@@ -53,6 +53,7 @@ def test_conflicts_exit_3_and_stay_as_markers(clashing: Work, copied: Copied) ->
     assert clashing.update("--set", "port=9100").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_dry_run_tells_conflicts_as_well(clashing: Work) -> None:
     before = clashing.state()
     done = clashing.update("--dry-run", check=False)

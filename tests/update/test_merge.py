@@ -119,6 +119,7 @@ def test_bare_copier_does_the_same(worked: Work, updated: tuple[Work, str], copi
     assert "your edits were carried over" in done.stderr
 
 
+@pytest.mark.slow
 def test_release_after_release_comes_to_the_same(worked: Work, updated: tuple[Work, str], copied: Copied) -> None:
     steps = copied("steps", worked)
     steps.update("--to", "v1.1.0")

@@ -12,7 +12,8 @@ import pytest
 
 from releases import Work, commit, git, make_project, release
 
-Copied = Callable[..., Work]
+pytestmark = pytest.mark.slow
+
 Fork = Callable[[Work], Path]
 
 

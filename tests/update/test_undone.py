@@ -52,16 +52,28 @@ def one_line(told: str) -> str:
             "schema cannot change after creation: it stays tabular (edit schema.yaml, then `make generate`)",
         ),
         ("port", "--set port: it is KEY=VALUE, such as port=9000"),
-        ("colour=red", "colour is no question of v1.0.0; it asks "),
         ("port=80", "port: must be an integer from 1024 to 65535 (below, a server needs root), such as 9000"),
-        ("port=[", "port: "),
-        ("python_version=2.7", "python_version: '2.7' is not in "),
     ],
 )
 def test_answers_that_cannot_be(work: Work, option: str, said: str) -> None:
     assert one_line(refused(work, "--set", option)).startswith(f"protoserve: {said}")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("colour=red", "colour is no question of v1.0.0; it asks "),
+        ("port=[", "port: "),
+        ("python_version=2.7", "python_version: '2.7' is not in "),
+        ("platforms=mars", "platforms: 'mars' is not in "),
+    ],
+)
+def test_answers_that_only_the_template_knows_to_be_wrong(work: Work, option: str, said: str) -> None:
+    assert one_line(refused(work, "--set", option)).startswith(f"protoserve: {said}")
+
+
+@pytest.mark.slow
 def test_a_later_versions_validator_is_asked(work: Work) -> None:
     assert "team: is one word, such as risk" in one_line(refused(work, "--to", "latest", "--set", "team=a b"))
 
@@ -96,6 +108,7 @@ def test_projects_that_cannot_be_updated(work: Work, why: str) -> None:
     assert said in one_line(done.stderr)
 
 
+@pytest.mark.slow
 def test_a_schema_that_is_not_sound(work: Work) -> None:
     work.edit("schema.yaml", "type: float64", "type: flaot64")
     work.commit()
@@ -111,17 +124,20 @@ def test_a_template_that_is_gone(work: Work, fork: Fork) -> None:
     assert f"the template {template} cannot be asked for its versions" in one_line(refused(work))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("revision", ["v9.9.9", "--upload-pack=x"])
 def test_a_revision_that_is_none(work: Work, revision: str) -> None:
     assert revision in one_line(refused(work, f"--to={revision}"))
 
 
+@pytest.mark.slow
 def test_an_older_version(work: Work) -> None:
     work.update()
     work.commit()
     assert "Downgrades are not supported" in one_line(refused(work, "--to", "v1.0.0"))
 
 
+@pytest.mark.slow
 def test_a_template_that_does_not_render(work: Work, fork: Fork) -> None:
     template = fork(work)
     (template / "template/NOTES.md.jinja").write_text("{{ nobody_knows }}\n", encoding="utf-8")
@@ -129,6 +145,7 @@ def test_a_template_that_does_not_render(work: Work, fork: Fork) -> None:
     assert "'nobody_knows' is undefined" in one_line(refused(work))
 
 
+@pytest.mark.slow
 def test_a_generator_that_fails_after_the_merge(work: Work, fork: Fork) -> None:
     template = fork(work)
     (template / "generator/protoserve/codegen/proto.py").write_text("raise SystemExit('no luck')\n", encoding="utf-8")
@@ -138,6 +155,7 @@ def test_a_generator_that_fails_after_the_merge(work: Work, fork: Fork) -> None:
     assert told.endswith("protoserve: a step of the template failed; the project is as it was\n")
 
 
+@pytest.mark.slow
 def test_an_ignored_file_where_the_template_now_has_one(work: Work, fork: Fork) -> None:
     template = fork(work)
     (template / "template/.env").write_text("PORT=9000\n", encoding="utf-8")
@@ -146,6 +164,7 @@ def test_an_ignored_file_where_the_template_now_has_one(work: Work, fork: Fork) 
     assert ".env: the template now has a file there, and yours is ignored by git" in one_line(refused(work))
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written(work: Work, fork: Fork) -> None:
     template = fork(work)
     (template / "template/artifacts/model.skops").mkdir()
@@ -155,12 +174,14 @@ def test_a_folder_that_cannot_be_written(work: Work, fork: Fork) -> None:
     assert "model.skops" in one_line(refused(work))
 
 
+@pytest.mark.slow
 def test_a_smoke_that_fails(work: Work) -> None:
     told = refused(work, "--smoke")
     assert "make setup" in told
     assert "protoserve: `make check smoke` failed on the updated project; the project is as it was" in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("when", ["merging", "smoking"])
 def test_a_stop_from_outside(work: Work, fork: Fork, stop: signal.Signals, when: str, tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def status(given: argparse.Namespace) -> Report:
     with ThreadPoolExecutor() as pool:
         version = pool.submit(_version, project, recorded, offline=given.offline)
         conflicts = pool.submit(rows.conflicts, project)
+        contract = pool.submit(rows.contract, project)
         try:
             folder = template_folder(project)
             generated = pool.submit(_generated, project, folder)
@@ -52,7 +53,7 @@ def status(given: argparse.Namespace) -> Report:
         except RecordedError as error:
             told, files = (Row(name, State.UNKNOWN, str(error)) for name in ("answers", "files"))
             generated = pool.submit(Row, "generated", State.UNKNOWN, str(error))
-        found = (version.result(), told, generated.result(), conflicts.result(), files)
+        found = (version.result(), told, generated.result(), conflicts.result(), contract.result(), files)
     return Report(str(recorded.get("project_name", project.name)), source, commit, found, given.fail_on)
 
 

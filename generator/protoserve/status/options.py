@@ -11,6 +11,7 @@ ROWS = {
     "answers": True,
     "generated": True,
     "conflicts": True,
+    "contract": True,
     "files": False,
 }
 FORMATS = ("table", "json")

@@ -10,7 +10,7 @@ from protoserve.status.report import Report, State
 
 _STYLES = {State.OK: "green", State.TODO: "bold yellow", State.UNKNOWN: "red"}
 _WIDTH = 120  # where the output is no terminal
-_NAMED = ("edited", "deleted", "differ", "unmerged")  # details that people read below the table
+_NAMED = ("breaking", "edited", "deleted", "differ", "unmerged")  # details that people read below the table
 
 
 def as_table(report: Report) -> None:

@@ -83,6 +83,32 @@ def files(project: Path, render: Render) -> Row:
     return Row("files", State.OK, said, details)
 
 
+def contract(project: Path) -> Row:
+    """The contracts against those of the last release of the project: the nearest tag among the ancestors of HEAD."""
+    # Contracts take their time to import: not before the processes run that are waited for.
+    from protoserve.contract.errors import SchemaError
+    from protoserve.evolve.comparison import against
+    from protoserve.evolve.git import EvolveError
+
+    try:
+        tag = git(project, "describe", "--tags", "--abbrev=0").decode().strip()
+    except RepositoryError:
+        return Row("contract", State.OK, "no release tag to compare with")
+    try:
+        found = against(project, tag)
+    except SchemaError as error:
+        return Row("contract", State.TODO, str(error).splitlines()[0], {}, "edit schema.yaml")
+    except (EvolveError, answers.AnswersError) as error:
+        return Row("contract", State.UNKNOWN, str(error))
+    breaks = [f"{change.path}: {change.why}" for change in found.changes if change.breaking]
+    if not breaks:
+        return Row("contract", State.OK, f"{len(found.changes)} changes since {tag}, none of which breaks a caller")
+    said = f"{len(breaks)} changes since {tag} break callers"
+    if not found.stable_breaking:
+        return Row("contract", State.OK, f"{said}; it was a draft", {"breaking": breaks})
+    return Row("contract", State.TODO, said, {"breaking": breaks}, f"protoserve diff {tag}")
+
+
 def conflicts(project: Path) -> Row:
     """Files that still have the markers of an update, or that git lists as unmerged."""
     try:

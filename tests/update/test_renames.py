@@ -1,0 +1,91 @@
+"""The table of renames: folders, names that changed twice, and an author who had a file of the new name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from protoserve.carry import CarryError, follow, read_table
+from releases import NEW, OLD, Work, edit, git, release
+from support import ROOT
+
+Fork = Callable[[Work], Path]
+TABLE = """\
+# A comment.
+a.py -> b.py
+src/{package}/server/ -> src/{package}/serving/   # a folder
+b.py -> src/{package}/server.py
+src/{package}/serving/x/ -> src/{package}/y/
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "later"),
+    [
+        ("a.py", ["b.py", "src/iris/server.py"]),
+        ("b.py", ["src/iris/server.py"]),
+        ("src/iris/server/x/z.py", ["src/iris/serving/x/z.py", "src/iris/y/z.py"]),
+        ("src/other/server/x/z.py", []),
+        ("sub/a.py", []),
+    ],
+)
+def test_a_file_is_followed_through_all_its_names(old: str, later: list[str]) -> None:
+    assert list(follow(old, read_table(TABLE, "iris"))) == later
+
+
+@pytest.mark.parametrize("line", ["a.py", "a.py b.py", "a/ -> b.py", "a.py -> b/"])
+def test_a_row_that_is_none_is_refused(line: str) -> None:
+    with pytest.raises(CarryError, match="OLD -> NEW"):
+        read_table(line, "iris")
+
+
+def test_the_table_of_this_template_leads_to_files_that_it_has() -> None:
+    rows = read_table((ROOT / "generator/renames.txt").read_text(encoding="utf-8"), "{{package}}")
+    left = [old for old, _ in rows if list(ROOT.glob(f"template/{old.rstrip('/')}*"))]
+    assert left == [], "a name that was given up is used again"
+
+
+@pytest.mark.slow
+def test_edits_go_through_a_second_rename_and_with_a_folder(work: Work, fork: Fork) -> None:
+    template = fork(work)
+    server = "template/src/{{package}}/server"
+    git(template, "mv", server, "template/src/{{package}}/serving")
+    git(template, "mv", "template/tests/test_server.py.jinja", "template/tests/test_real_server.py.jinja")
+    table = template / "generator/renames.txt"
+    rows = "src/{package}/server/ -> src/{package}/serving/\ntests/test_server.py -> tests/test_real_server.py\n"
+    table.write_text(table.read_text(encoding="utf-8") + rows, encoding="utf-8")
+    edit(template / "template/src/{{package}}/serving/errors.py", "import grpc\n", "import grpc  # of 3.0\n")
+    release(template, "v3.0.0")
+    for name in (OLD, "tests/test_smoke.py", "src/iris/server/errors.py", "src/iris/server/logs.py"):
+        work.write(name, work.read(name) + "# Mine.\n")
+    work.write("src/iris/server/mine.py", "MINE = True\n")
+    (work.path / "src/iris/server/batcher.py").unlink()
+    work.commit()
+
+    summary = work.update().stdout
+    here = {path.relative_to(work.path / "src/iris").as_posix() for path in (work.path / "src/iris").glob("serv*/*.py")}
+    assert "serving/batcher.py" not in here
+    assert {name for name in here if name.startswith("server/")} == {"server/mine.py"}
+    for name in ("src/iris/serving/healthiness.py", "src/iris/serving/logs.py", "tests/test_real_server.py"):
+        assert work.read(name).endswith("# Mine.\n"), name
+    assert "import asyncio  # renamed in 2.0\n" in work.read("src/iris/serving/healthiness.py")
+    errors = work.read("src/iris/serving/errors.py")
+    assert errors.endswith("# Mine.\n")
+    assert "import grpc  # of 3.0\n" in errors
+    assert f"{OLD} is src/iris/serving/healthiness.py now: your edits were carried over" in summary
+
+
+@pytest.mark.slow
+def test_a_file_of_the_authors_at_the_new_name_is_not_written_over(work: Work) -> None:
+    work.write(NEW, "MINE = True\n")
+    work.write(OLD, work.read(OLD) + "# Mine.\n")
+    work.commit()
+    done = work.update(check=False)
+    assert done.returncode == 3
+    assert "MINE = True\n" in work.read(NEW)
+    assert work.read(OLD).endswith("# Mine.\n")
+    assert f"- {OLD}: it is {NEW} in the template now, where you had a file" in done.stdout
+    assert f"- `{OLD}`" in done.stdout
+    assert f"- `{NEW}`" in done.stdout

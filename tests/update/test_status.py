@@ -1,0 +1,108 @@
+"""`protoserve status`: what is told of a project, and the exit code by which a CI job knows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from releases import Work, git
+
+ROWS = ["template", "answers", "generated", "conflicts", "contract", "files"]
+
+
+def rows(work: Work, *options: str, code: int) -> dict[str, Any]:
+    before = work.state()
+    done = work.status("--format", "json", *options, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert work.state() == before
+    report = json.loads(done.stdout)
+    assert [row["name"] for row in report["rows"]] == ROWS
+    assert report["exit_code"] == code
+    return {row["name"]: row for row in report["rows"]}
+
+
+def test_a_project_that_only_lags_behind(work: Work) -> None:
+    found = rows(work, code=1)
+    assert {name: row["state"] for name, row in found.items()} == {**dict.fromkeys(ROWS, "ok"), "template": "todo"}
+    assert found["template"]["said"] == "v1.0.0; the newest is v2.0.0"
+    assert found["template"]["remedy"] == "protoserve update"
+    assert "Makefile" in found["files"]["details"]["unchanged"]
+    assert ".copier-answers.yml" not in found["files"]["details"]["unchanged"]
+
+
+def test_the_newest_is_not_asked_for_offline(work: Work) -> None:
+    assert rows(work, "--offline", code=0)["template"]["said"] == "v1.0.0 (the newest was not looked up)"
+
+
+def test_everything_that_can_be_said_of_a_project(work: Work) -> None:
+    work.edit("schema.yaml", "status: draft", "status: stable")
+    work.commit()
+    git(work.path, "tag", "release-1")
+    work.edit("schema.yaml", "          maximum: 30\n", "          maximum: 20\n")
+    work.write("src/iris/server/errors.py", work.read("src/iris/server/errors.py") + "# mine\n")
+    (work.path / "Dockerfile").unlink()
+    work.write("README.md", work.read("README.md") + "<<<<<<< before updating\n")
+    work.edit(".copier-answers.yml", "port: 9000\n", "port: 80\ncolour: red\n")
+    work.edit(".copier-answers.yml", "python_version: '3.12'\n", "")
+    found = rows(work, code=1)
+    assert found["answers"]["details"]["missing"] == ["python_version"]
+    assert found["answers"]["details"]["unknown"] == ["colour"]
+    (refused,) = found["answers"]["details"]["refused"]
+    assert refused.startswith("port: must be an integer from 1024 to 65535")
+    assert found["generated"]["state"] == "todo"
+    assert found["conflicts"]["details"]["unmerged"] == ["README.md"]
+    assert found["contract"]["state"] == "todo"
+    assert found["contract"]["remedy"] == "protoserve diff release-1"
+    assert found["contract"]["details"]["breaking"][0].startswith(
+        "methods.Predict.request.fields.petal_length.maximum: "
+    )
+    assert found["files"]["details"]["edited"] == ["README.md", "src/iris/server/errors.py"]
+    assert found["files"]["details"]["deleted"] == ["Dockerfile"]
+
+    table = work.status("--fail-on", "files", check=False)
+    assert table.returncode == 1
+    for line in ("edited    src/iris/server/errors.py", "deleted   Dockerfile", "unmerged  README.md"):
+        assert f"{line}\n" in table.stdout
+    assert "protoserve diff release-1" in table.stdout
+
+
+def test_what_counts_is_said_by_fail_on(work: Work) -> None:
+    work.write("Makefile", work.read("Makefile") + "\nmine:\n")
+    work.edit("proto/iris/v1/prediction.proto", "service PredictionService", "service  PredictionService")
+    (work.path / "tests/requests/Predict.json").unlink()
+    found = rows(work, "--fail-on", "answers,contract", code=0)
+    assert found["files"]["counts"] is False
+    assert found["generated"]["details"]["differ"] == ["proto/iris/v1/prediction.proto", "tests/requests/Predict.json"]
+    assert found["generated"]["remedy"] == "make generate"
+    done = work.status("--fail-on", "colour", check=False)
+    assert done.returncode == 2
+    assert "colour is no row: template, answers, generated, conflicts, contract, files" in done.stderr
+
+
+@pytest.mark.parametrize("missing", ["template", "script", "project"])
+def test_what_cannot_be_found_out_is_exit_2(work: Work, missing: str) -> None:
+    if missing == "project":
+        (work.path / ".copier-answers.yml").unlink()
+        done = work.status(check=False)
+        assert done.returncode == 2
+        assert "is no protoserve project" in done.stderr
+        return
+    if missing == "template":
+        answers = work.read(".copier-answers.yml").splitlines(keepends=True)
+        gone = [f"_src_path: {work.path}-gone\n" if line.startswith("_src_path") else line for line in answers]
+        work.write(".copier-answers.yml", "".join(gone))
+    else:
+        (work.path / "scripts/generate.py").unlink()
+    found = rows(work, "--fail-on", "generated", code=2)
+    assert found["generated"]["state"] == "unknown"
+    assert found["conflicts"]["state"] == "ok"
+    assert ("scripts/generate.py" if missing == "script" else f"{work.path}-gone") in found["generated"]["said"]
+
+
+def test_a_schema_that_is_not_sound(work: Work) -> None:
+    work.edit("schema.yaml", "type: float64", "type: flaot64")
+    found = rows(work, "--offline", code=1)
+    assert found["generated"]["said"].startswith("schema.yaml:")
+    assert found["generated"]["remedy"] == "edit schema.yaml"
