@@ -108,7 +108,9 @@ def batches_of(both: Shop, clients: Clients, **settings: str) -> list[list[str]]
         server.release()
         for call in (first, *calls):
             call.result()
-        return [line["batch"] for line in server.told.json()]
+        server.terminate()
+        assert server.ended() == 0
+        return [line["batch"] for line in server.told.ended()]
 
 
 def test_requests_of_two_versions_are_never_in_one_batch(both: Shop, clients: Clients) -> None:
