@@ -1,7 +1,7 @@
 """Runs the generator that lies beside this file, at this very version: what Copier and a project's Makefile call.
 
     python generator/run.py create --package iris --framework sklearn --schema tabular     (in a new project)
-    python generator/run.py generate PROJECT [--check]
+    python generator/run.py generate PROJECT [--check] [--accept-breaking]
     python generator/run.py after-update --package iris                                     (in an updated project)
 
 Standard library only. It takes the running interpreter if that holds what the generator needs, the tools that write
