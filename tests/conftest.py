@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from support import Project, copy_template, create
+from support import ROOT, Project, copy_template, create, run, tool
 
 FRAUD = """\
 package: acme.fraud.v1
@@ -105,6 +106,21 @@ def fraud(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     )
     project.python("train.py")
     return project
+
+
+@pytest.fixture(scope="session")
+def vertex_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with what a project's deploy/vertex-ai needs, and the SDK's local endpoint.
+
+    It is one of its own, since what the API's library needs clashes with what the generator needs.
+    """
+    folder = tmp_path_factory.mktemp("vertex") / "env"
+    requirements = next((ROOT / "template" / "deploy").glob("*vertex-ai*/requirements.txt"))
+    run([tool("uv"), "venv", "--quiet", "--python", sys.executable, folder], cwd=ROOT)
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    install = [tool("uv"), "pip", "install", "--quiet", "--python", python, "--requirement", requirements]
+    run([*install, "google-cloud-aiplatform[prediction]"], cwd=ROOT)
+    return python
 
 
 # Tests that share nothing: each goes to whoever has time.

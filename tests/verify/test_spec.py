@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -676,16 +675,6 @@ specs = json.load(sys.stdin)
 told = {name: refused(spec) for name, spec in specs.items()}
 json.dump({"refused": told, "spec": fields(ModelContainerSpec), "probe": fields(Probe)}, sys.stdout)
 """
-
-
-@pytest.fixture(scope="module")
-def vertex_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("vertex") / "env"
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    wanted = ["google-cloud-aiplatform", "google-cloud-pipeline-components", "kfp>=2.10"]
-    subprocess.run([str(python), "-m", "pip", "install", "-q", *wanted], check=True)
-    return python
 
 
 @pytest.mark.slow
