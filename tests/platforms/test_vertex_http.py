@@ -84,9 +84,11 @@ def test_the_instances_of_a_call_are_one_batch(probe: Probe) -> None:
     values = [float(value) for value in range(101, 133)]
     with running(probe, MAX_BATCH_SIZE="32") as web:
         assert [p["result"] for p in web.predict(*map(row, values)).body["predictions"]] == [v * 2 for v in values]
+        web.server.until_computing(values[0])
         assert web.server.batches()[1:] == [values]  # the first was the warm-up
         longer = [*values, 200.0]
         assert web.predict(*map(row, longer)).status == 200
+        web.server.until_computing(200.0)
         assert web.server.batches()[2:] == [values, [200.0]]
 
 
@@ -99,6 +101,7 @@ def test_the_batches_are_those_of_gRPC(probe: Probe) -> None:
         web.server.release()
         assert [first.result().result, by_grpc.result().result] == [2, 26]
         assert [p["result"] for p in by_http.result().body["predictions"]] == [22, 24]
+        web.server.until_computing(13)
         assert sorted(web.server.batches()[-1]) == [11, 12, 13]
 
 
@@ -283,6 +286,7 @@ def test_a_call_that_takes_too_long_is_given_up_and_what_waits_of_it_is_not_comp
         assert late.message == "there is no answer after HTTP_TIMEOUT_SECONDS, 0.3"
         web.server.release()
         assert web.server.predict(3).result == 6
+        web.server.until_computing(3)
         assert [2] not in web.server.batches()
 
 
@@ -297,6 +301,7 @@ def test_what_a_client_that_has_gone_asked_is_not_computed(probe: Probe) -> None
         web.server.release()
         assert first.result().result == 2
         web.server.predict(5)
+        web.server.until_computing(5)
         assert [77] not in web.server.batches()
 
 
