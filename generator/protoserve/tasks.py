@@ -9,7 +9,7 @@ from pathlib import Path
 
 from protoserve import answers
 from protoserve.codegen import project as codegen
-from protoserve.codegen import upgrades
+from protoserve.codegen import schemas, upgrades
 from protoserve.contract.errors import SchemaError
 from protoserve.contract.load import load, loads, read_text
 from protoserve.contract.presets import preset_data, presets
@@ -127,7 +127,7 @@ def generate(project: Path, *, check: bool, accept_breaking: bool = False) -> in
 
 
 def before_update(project: Path, *, package: str, framework: str, schema: str) -> int:
-    """Before Copier changes anything: the answers that cannot change, and a schema that must be sound."""
+    """Before Copier changes anything: the answers that cannot change, and schemas that must be sound."""
     recorded = answers.read(project)
     if schema and schema != recorded.get("schema"):
         print("protoserve: schema only begins a project: edit schema.yaml, then `make generate`", file=sys.stderr)
@@ -140,7 +140,7 @@ def before_update(project: Path, *, package: str, framework: str, schema: str) -
                 file=sys.stderr,
             )
             return 1
-    load(project / codegen.SCHEMA, default_package=f"{recorded['package']}.v1")
+    schemas.load(schemas.read(project), recorded["package"])
     return 0
 
 

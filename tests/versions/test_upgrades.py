@@ -133,6 +133,11 @@ REQUESTS: dict[str, tuple[str, str, str]] = {
     "a field is gone": ("{name: a, type: string}", "", ""),
     "a field is renamed": ("{name: a, type: string}", "{name: b, type: string, renamed_from: a}", ""),
     "a field is renamed, unsaid": ("{name: a, type: string}", "{name: b, type: string}", "predict_request_b"),
+    "an earlier rename says nothing": (
+        "{name: b, type: string, renamed_from: a}",
+        "{name: a, type: string}",
+        "predict_request_a",
+    ),
     "a renamed field is narrower": (
         "{name: a, type: string}",
         "{name: b, type: string, max_length: 3, renamed_from: a}",

@@ -54,18 +54,20 @@ class Named(Protocol):
 T = TypeVar("T", bound=Named)
 
 
-def pairs(given: Sequence[T], wanted: Sequence[T]) -> dict[str, T]:
+def pairs(given: Sequence[T], wanted: Sequence[T], *, rising: bool) -> dict[str, T]:
     """What becomes what: by the names of `wanted`, those of `given` with the same name (in any case), or a new one.
 
-    Either side may be the newer one, whose `renamed_from` counts where no name is the same.
+    `rising` says that `wanted` is the newer side, whose `renamed_from` counts where no name is the same.
     """
     by_name = {item.name.lower(): item for item in given}
     taken = {item.name.lower() for item in wanted}
-    by_rename = {item.renamed_from: item for item in given if item.renamed_from and item.name.lower() not in taken}
+    fallen = {item.renamed_from: item for item in given if item.renamed_from and item.name.lower() not in taken}
     found: dict[str, T] = {}
     for item in wanted:
-        other = by_name.get(item.name.lower()) or by_rename.get(item.name)
-        if other is None and item.renamed_from is not None and item.renamed_from.lower() not in taken:
+        other = by_name.get(item.name.lower())
+        if other is None and not rising:
+            other = fallen.get(item.name)
+        elif other is None and item.renamed_from is not None and item.renamed_from.lower() not in taken:
             other = by_name.get(item.renamed_from.lower())
         if other is not None:
             found[item.name] = other

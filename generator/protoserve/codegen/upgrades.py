@@ -181,7 +181,7 @@ class _Maker:
         """The method that makes a message of another one."""
         at = len(self.methods)
         self.methods.append("")  # helpers come below
-        pairs = carrying.pairs(made.given.fields, made.wanted.fields)
+        pairs = carrying.pairs(made.given.fields, made.wanted.fields, rising=made.target is self.newer)
         arguments = []
         for field in made.wanted.fields:
             found = pairs.get(field.name)
@@ -273,7 +273,7 @@ class _Maker:
         old, new = source.version, target.version
         head = f"    def {method}(self, value: {old}.{enum.name}, /) -> {new}.{enum.name}:"
         doc = _docstring(f"{enum.name} of {old} as {new}'s, by the names of its values.", 8)
-        pairs = carrying.pairs(enum.values, other.values)
+        pairs = carrying.pairs(enum.values, other.values, rising=target is self.newer)
         renamed = {was.name.upper(): name.upper() for name, was in pairs.items() if was.name.upper() != name.upper()}
         lost = [value.name.upper() for value in enum.values if value not in pairs.values()]
         name, body = "value.name", []
@@ -355,7 +355,7 @@ def _paths(
     older: Contract, was: Message, newer: Contract, now: Message, old: str, new: str, above: tuple[str, ...]
 ) -> Iterator[tuple[str, str]]:
     """Pairs of the newer and the older path, below `new` and `old`; a message within itself is not gone into again."""
-    pairs = carrying.pairs(was.fields, now.fields)
+    pairs = carrying.pairs(was.fields, now.fields, rising=True)
     for field in now.fields:
         before = pairs.get(field.name)
         if before is None:
