@@ -255,3 +255,38 @@ def test_too_short_a_grace_would_lose_calls(slow_image: str, resources: list[Res
             caller.join()
     assert code == 137
     assert set(codes) > {grpc.StatusCode.OK} or grpc.StatusCode.OK not in codes
+
+
+CLIENT = """
+import os, struct, grpc
+channel = grpc.insecure_channel("dns:///slow-headless:9100", options=[("grpc.service_config", os.environ["CONFIG"])])
+call = channel.unary_unary("%s")
+for _ in range(300):
+    call(b"\\x09" + struct.pack("<d", 0), timeout=30, wait_for_ready=True)
+"""
+
+
+def test_a_name_of_several_addresses_is_balanced_over(slow_image: str, slow_project: Workplace) -> None:
+    """What a headless Service is to a client: one name, the address of every pod, in a real DNS."""
+    config = (slow_project.path / "deploy/kubernetes/service_config.json").read_text(encoding="utf-8")
+    network = f"protoserve-test-{os.getpid()}"
+    docker("network", "create", network)
+    started: list[str] = []
+    try:
+        for _ in range(2):
+            asked = ["--network", network, "--network-alias", "slow-headless", "--env", "LOG_REQUESTS=true"]
+            started.append(docker("run", "--detach", *asked, slow_image))
+        for name in started:
+            check = [DOCKER, "exec", name, "python", "-m", "slow.server.healthcheck"]
+            while run(check, cwd=Path(), check=False).returncode:
+                assert docker("inspect", "--format={{.State.Running}}", name) == "true"
+        client = ["--rm", "--network", network, "--env", f"CONFIG={config}"]
+        docker("run", *client, slow_image, "python", "-c", CLIENT % PATH)
+        logs = [run([DOCKER, "logs", name], cwd=Path()).stderr for name in started]
+    finally:
+        for name in started:
+            docker("rm", "--force", name)
+        docker("network", "rm", network)
+    answered = [sum('"code": "OK"' in line for line in log.splitlines()) for log in logs]
+    assert sum(answered) == 300
+    assert min(answered) >= 100  # the second connection takes a moment longer than the first

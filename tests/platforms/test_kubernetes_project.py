@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from platforms.manifests import faults, kubectl
+from support import create, run, tool
 from workplace import Workplace
 
 pytestmark = pytest.mark.slow
@@ -16,6 +17,17 @@ pytestmark = pytest.mark.slow
 
 def test_the_project_passes_its_own_checks(slow_project: Workplace) -> None:
     assert " passed" in slow_project.make("check").stdout
+
+
+def test_with_both_platforms_it_passes_them_too(template: Path, tmp_path: Path) -> None:
+    """In the environment of the tests, which holds what both need."""
+    project = create(template, tmp_path / "both", framework="python", platforms=["vertex-ai", "kubernetes"])
+    assert {path.name for path in (project.path / "deploy").iterdir()} == {"vertex-ai", "kubernetes"}
+    project.python("train.py")
+    run([tool("ruff"), "check", "--no-cache", "."], cwd=project.path)
+    run([tool("ruff"), "format", "--no-cache", "--check", "."], cwd=project.path)
+    project.python("-m", "mypy", f"--cache-dir={tmp_path / 'mypy'}")
+    project.python("-m", "pytest", "--quiet", "tests")
 
 
 def test_make_kubernetes_renders_and_checks_every_overlay(slow_project: Workplace) -> None:
