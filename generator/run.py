@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
         return subprocess.run([*with_uv(uv), *arguments], env=environment(), check=False).returncode
     wanting = ", ".join(lacking)
     print(f"protoserve: the generator cannot run here, for want of {wanting}: {remedy(lacking)}", file=sys.stderr)
-    return 1
+    return 2 if arguments[:1] == ["diff"] else 1  # for `diff` 1 is a verdict
 
 
 def carry(package: str) -> bool:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -15,12 +16,14 @@ from pathlib import Path
 
 import grpc_tools
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from evolution.changes import CONTEXTS, EVERYTHING, ROWS, TEXTS, WHOLE, Row, Texts, Whole
 from protoserve.codegen import proto
 from protoserve.contract import model
+from protoserve.contract.errors import SchemaError
 from protoserve.contract.evolution import Break, Change, compare
 from protoserve.contract.evolution.documentation import HARMLESS
 from protoserve.contract.load import loads
@@ -216,6 +219,69 @@ def text_of(data: object) -> str:
     out = StringIO()
     YAML(typ="safe", pure=True).dump(data, out)
     return numbered(out.getvalue())
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> tuple[Contract, Contract]:
+    """A contract, and the same after some small edits, of which each may break something or not."""
+    before = text_of({"package": "acme.v1", **draw(schemas())})
+    data = YAML(typ="safe", pure=True).load(before)
+    bodies = [body for method in data["methods"].values() for body in (method["request"], method["response"])]
+    bodies += (data.get("messages") or {}).values()
+    for _ in range(draw(st.integers(1, 3))):
+        body = draw(st.sampled_from(bodies))
+        fields = body["fields"]
+        if not fields:
+            continue
+        field = draw(st.sampled_from(fields))
+        edit = draw(st.sampled_from(EDITS))
+        if edit == "drop":
+            fields.remove(field)
+            if draw(st.booleans()):
+                body["reserved"] = {"numbers": [field["number"]], "names": [field["name"]]}
+        elif edit == "swap":
+            other = draw(st.sampled_from(fields))
+            field["number"], other["number"] = other["number"], field["number"]
+        elif edit == "rename":
+            field["name"] = "renamed"
+        elif edit == "optional":
+            field["required"] = not field.get("required", True)
+        elif edit == "list":
+            field["repeated"] = True
+        elif edit == "oneof":
+            field.pop("oneof", None) or field.update(oneof="other")
+        elif edit == "presence":
+            body["presence"] = "implicit"
+        else:
+            kept = {key: field[key] for key in ("name", "number")}
+            like = draw(st.sampled_from([item for one in bodies for item in one["fields"]]))
+            field.clear()
+            field.update({**like, **kept})
+    method = draw(st.sampled_from(sorted(data["methods"])))
+    if draw(st.integers(0, 9)) == 0:
+        data["methods"][method]["streaming"] = "server"
+    try:
+        return loads(before), loads(text_of(data))
+    except SchemaError:
+        return loads(before), loads(before)
+
+
+EDITS = ("drop", "swap", "rename", "optional", "list", "oneof", "presence", "retype", "retype", "retype")
+
+
+@pytest.mark.slow
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.data_too_large, HealthCheck.too_slow])
+@given(st.lists(steps(), min_size=20, max_size=20))
+def test_never_milder_than_buf_over_random_edits(cases: list[tuple[Contract, Contract]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        sides = ([], [])  # type: ignore[var-annotated]
+        for index, pair in enumerate(cases):
+            for side, one in zip(sides, pair, strict=True):
+                side.append(replace(one, package=f"acme.r{index}.v1"))
+        found = breaking(image(sides[0], Path(folder), "old"), image(sides[1], Path(folder), "new"), Path(folder))
+    for index, (old, new) in enumerate(cases):
+        rules = found.get(f"r{index}", set())
+        assert not rules or any(change.breaking for change in compare(old, new)), (rules, old, new)
 
 
 @settings(max_examples=25, deadline=None)

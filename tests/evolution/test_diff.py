@@ -77,7 +77,7 @@ def test_a_table(work: Work, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -
 def test_markdown_whose_cells_hold(work: Work, capsys: Capture) -> None:
     assert diff(work, "--format", "markdown") == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "### Contract: breaking"
+    assert lines[:3] == ["### Contract: breaking", "", "2 changes since HEAD, of which 1 breaks callers."]
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 4
     assert {line.count("|") for line in table} == {6}
@@ -96,7 +96,7 @@ def test_nothing_changed(work: Work, capsys: Capture, form: str) -> None:
     if form == "json":
         assert json.loads(out)["changes"] == []
     else:
-        assert "nothing changed in the contract since head" in out.lower()
+        assert "othing changed in the contract since HEAD" in out
 
 
 def test_stable_only_asks_the_revision(work: Work, capsys: Capture) -> None:

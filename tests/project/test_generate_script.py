@@ -101,6 +101,16 @@ def test_the_tag_is_cloned_once_and_arguments_and_exit_code_pass_through(project
     assert len(project.clones()) == 1
 
 
+def test_a_command_gets_the_project_and_its_own_arguments(project: Project, template: Path) -> None:
+    project.answers(_src_path=str(template), _commit="v1.2.0")
+    done = project.generate("diff", "origin/main", "--format", "json")
+    wanted = ["diff", "--project", str(project.root), "origin/main", "--format", "json"]
+    assert done.stdout == f"first {wanted}\n"
+    project.answers(_src_path="/nowhere", _commit="v1.2.0")
+    assert project.generate().returncode == 1
+    assert project.generate("diff").returncode == 2, "1 would be a verdict"
+
+
 @pytest.mark.parametrize("form", ["describe", "short", "full"])
 def test_every_form_in_which_copier_records_a_commit(project: Project, template: Path, form: str) -> None:
     commit = {

@@ -50,7 +50,8 @@ def summary(comparison: Comparison) -> str:
 
 def markdown(comparison: Comparison) -> str:
     """For the comment on a pull request, or a job's summary."""
-    head = f"### Contract: {comparison.verdict}\n\n{_cell(summary(comparison)).capitalize()}."
+    said = _cell(summary(comparison))
+    head = f"### Contract: {comparison.verdict}\n\n{said[0].upper()}{said[1:]}."
     if not comparison.changes:
         return head
     rows = [
