@@ -172,6 +172,9 @@ FIELDS = [
     Row("NaN no longer allowed", a("type: float32, allow_nan: true"), a("type: float32"), True, False, NARROW),
     Row("minimum as the type has it", a("type: uint32"), a("type: uint32, minimum: 0"), False, False, ""),
     Row("maximum as the type has it", a("type: int8"), a("type: int8, maximum: 127"), False, False, ""),
+    Row("maximum as the type holds it", a("type: float32, maximum: 0.1"), a("type: float32, maximum: 0.10000000149011612"), False, False, ""),
+    Row("minimum of an integer as a fraction", a("type: int32, minimum: 0.5"), a("type: int32, minimum: 1"), False, False, ""),
+    Row("most entries as bool keys have them", a("key: bool, value: bool"), a("key: bool, value: bool, max_items: 2"), False, False, ""),
     Row("least items as an array has them", a("type: bool, shape: [n]"), a("type: bool, shape: [n], min_items: 1"), False, False, ""),
     Row("an array may be empty", a("type: bool, shape: [n]"), a("type: bool, shape: [n], min_items: 0"), False, True, WIDE),
 ]  # fmt: skip

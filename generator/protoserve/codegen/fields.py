@@ -10,7 +10,7 @@ from dataclasses import replace
 from protoserve.codegen import limits
 from protoserve.contract import names
 from protoserve.contract.model import Contract, Field, Message
-from protoserve.contract.types import SCALARS, Kind
+from protoserve.contract.types import SCALARS, Kind, cast
 from protoserve.contract.wire import packed
 
 _ZEROS = {Kind.BOOL: "False", Kind.INT: "0", Kind.FLOAT: "0.0", Kind.STRING: '""', Kind.BYTES: 'b""'}
@@ -66,7 +66,7 @@ def literal(contract: Contract, field: Field, value: object) -> str:
         return f"{enum.name}.{str(value).upper()}"
     scalar = SCALARS[field.type]
     if scalar.kind is Kind.FLOAT:
-        number = limits.cast(scalar, float(str(value)))
+        number = cast(scalar, float(str(value)))
         return repr(number) if math.isfinite(number) else f'float("{number}")'
     if scalar.kind is Kind.TIMESTAMP:
         return f'datetime.fromisoformat("{value}")'

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 
 from protoserve.codegen import words
 from protoserve.contract.model import Contract, Field, Message
-from protoserve.contract.types import FLOAT16_MAX, SCALARS, Kind, ScalarType
+from protoserve.contract.types import FLOAT16_MAX, SCALARS, Kind, ScalarType, cast
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +19,6 @@ class Condition:
     broken: str
     wanted: str
     got: str
-
-
-def cast(scalar: ScalarType, value: float | int) -> float | int:
-    """A limit as the type holds it: 0.1 as a float32 is a little more than 0.1, and must still be allowed."""
-    code = {"float16": "<e", "float32": "<f"}.get(scalar.name)
-    if code is None or scalar.kind is not Kind.FLOAT:
-        return float(value) if scalar.kind is Kind.FLOAT else value
-    return float(struct.unpack(code, struct.pack(code, value))[0])
 
 
 def bounds(field: Field) -> tuple[float | int | None, float | int | None]:

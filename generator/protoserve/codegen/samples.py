@@ -14,11 +14,10 @@ import re2
 import rstr
 
 from protoserve.codegen import fields
-from protoserve.codegen.limits import cast
 from protoserve.contract import wellknown
 from protoserve.contract.errors import Problem, SchemaError
 from protoserve.contract.model import Contract, Enum, Field, Message
-from protoserve.contract.types import SCALARS, Kind, ScalarType
+from protoserve.contract.types import SCALARS, Kind, ScalarType, cast
 
 # A named dimension has this size in a sample: more than one, so that order and size both show.
 DIMENSION = 2

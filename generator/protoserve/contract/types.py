@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -95,3 +96,11 @@ MAP_KEYS = (
     *("string", "bool", "int32", "int64", "uint32", "uint64"),
     *("sint32", "sint64", "fixed32", "fixed64", "sfixed32", "sfixed64"),
 )
+
+
+def cast(scalar: ScalarType, value: float | int) -> float | int:
+    """A limit as the type holds it: 0.1 as a float32 is a little more than 0.1, and must still be allowed."""
+    code = {"float16": "<e", "float32": "<f"}.get(scalar.name)
+    if code is None or scalar.kind is not Kind.FLOAT:
+        return float(value) if scalar.kind is Kind.FLOAT else value
+    return float(struct.unpack(code, struct.pack(code, value))[0])

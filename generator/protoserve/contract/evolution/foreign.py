@@ -50,7 +50,7 @@ def judge_names(old: Contract, new: Contract, where: Where, found: Changes) -> N
 
 def judge_place(was: Message | Enum, now: Message | Enum, path: str, found: Changes) -> None:
     """Tells a message or an enum that has gone into another message or out of it, under one name in Python."""
-    if was.in_proto != now.in_proto:
+    if was.name == now.name and was.in_proto != now.in_proto:
         why = f"it is {now.in_proto} in the .proto, was {was.in_proto}: the same on the wire, another name in code"
         found.add(path, now.where, "type-moved", {Break.SOURCE}, why, f"keep the name {was.in_proto}")
 

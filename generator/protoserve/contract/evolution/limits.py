@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from protoserve.contract.evolution.change import Break, Changes, Directions
 from protoserve.contract.model import Field
-from protoserve.contract.types import Kind
+from protoserve.contract.types import Kind, cast
 
 Number = float | int
 
@@ -41,20 +41,24 @@ def _minimum(field: Field) -> Number:
     scalar = field.scalar
     if scalar is None or scalar.low is None:
         return -math.inf
-    return scalar.low if field.minimum is None else max(field.minimum, scalar.low)
+    return scalar.low if field.minimum is None else max(cast(scalar, field.minimum), scalar.low)
 
 
 def _maximum(field: Field) -> Number:
     scalar = field.scalar
     if scalar is None or scalar.high is None:
         return math.inf
-    return scalar.high if field.maximum is None else min(field.maximum, scalar.high)
+    return scalar.high if field.maximum is None else min(cast(scalar, field.maximum), scalar.high)
 
 
 def _min_items(field: Field) -> Number:
     if field.min_items is not None:
         return field.min_items
     return 1 if field.dynamic else 0  # an array has at least one element, unless the schema says otherwise
+
+
+def _max_items(field: Field) -> Number:
+    return min(_most(field.max_items), 2 if field.key == "bool" else math.inf)
 
 
 def _most(value: int | None) -> Number:
@@ -69,7 +73,7 @@ _LOWER: dict[str, Callable[[Field], Number]] = {
 _UPPER: dict[str, Callable[[Field], Number]] = {
     "maximum": _maximum,
     "max_length": lambda field: _most(field.max_length),
-    "max_items": lambda field: _most(field.max_items),
+    "max_items": _max_items,
 }
 
 
