@@ -203,6 +203,7 @@ def test_parameters_are_fields_of_each_instance_that_does_not_set_them(web: Http
         assert web.predict(row(1), parameters=nothing).status == 200
 
 
+@pytest.mark.slow
 def test_a_parameter_leaves_an_instances_own_oneof_and_names_alone(template: Path, tmp_path: Path) -> None:
     (tmp_path / "fraud.yaml").write_text(FRAUD, encoding="utf-8")
     answers = {"package": "fraud", "framework": "python", "platforms": ["vertex-ai"]}
@@ -407,6 +408,7 @@ def test_another_method_can_be_asked(probe: Probe) -> None:
         assert web.predict({"text": "é"}).body == {"predictions": [{"text": "é"}]}
 
 
+@pytest.mark.slow
 def test_of_a_service_that_only_streams_there_is_health_alone(template: Path, tmp_path: Path) -> None:
     project = create(
         template,
