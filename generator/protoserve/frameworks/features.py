@@ -137,7 +137,10 @@ class Features:
             return f"float({value} or 0)" if absent else f"float({value})"
         if scalar.kind is Kind.FLOAT:
             plain = f"{value} or 0.0" if absent else value
-            return f"float(np.nan_to_num({plain}))" if field.allow_nan else f"({plain})" if absent else plain
+            if field.allow_nan:
+                self.helpers.add("finite")
+                return f"finite({plain})"
+            return f"({plain})" if absent else plain
         if scalar.kind in (Kind.INT, Kind.BOOL):
             return f"float({value} or 0)" if absent else f"float({value})"
         if scalar.kind is Kind.TIMESTAMP:
@@ -157,6 +160,10 @@ HELPERS = {
     "number": '''def number(value: object) -> float:
     """A number from 0 to 1 that stands for bytes or for JSON. A real model would look inside."""
     return zlib.crc32(repr(value).encode()) / 2**32
+''',
+    "finite": '''def finite(value: float) -> float:
+    """A number that any model can compute with, for one that may be NaN or infinite."""
+    return float(np.clip(np.nan_to_num(value), -1e9, 1e9))
 ''',
     "words": '''def words(text: str | None) -> list[float]:
     """How often each of eight groups of words is in a text. A real model would embed it."""

@@ -1,0 +1,110 @@
+"""A project for a foreign .proto takes whatever a plain client of that file sends, and passes its own checks."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from foreign import plain
+from foreign.test_carried import PROTOS
+from protoserve.codegen import project as codegen
+from protoserve.foreign.schema import from_proto
+from serving import Probe, serving
+from support import Project, create, run, tool
+
+SURVIVES = """
+import importlib, random, sys
+from pathlib import Path
+import numpy
+sys.path.insert(0, sys.argv[1])
+from foreign import plain
+for name, data in zip(sys.argv[2::2], sys.argv[3::2]):
+    sys.path.insert(0, data + "/src")
+    contract = importlib.import_module(name + ".contract")
+    kinds = plain.messages(Path(data, "set").read_bytes())
+    for method in contract.METHODS:
+        request, reply = kinds[method.name]
+        taken = "encode" + next(key for key, value in vars(contract).items() if value is method.decode)[len("decode"):]
+        for seed in range(-1, 60):
+            sent = request() if seed < 0 else plain.filled(request(), random.Random(seed))
+            again = request.FromString(getattr(contract, taken)(method.decode(sent.SerializeToString())))
+            # By bytes, since NaN is not itself; maps have no order, unless it is asked for.
+            first, second = (item.SerializeToString(deterministic=True) for item in (sent, again))
+            assert first == second, (sent, again)
+    print(name, len(contract.METHODS))
+"""
+
+
+def test_whatever_is_sent_survives(tmp_path: Path) -> None:
+    """From bytes of the original .proto to the model's messages and back, with nothing lost and nothing refused."""
+    arguments = []
+    for path in PROTOS:
+        package, folder = f"of_{path.stem}", tmp_path / path.stem
+        (folder / "src" / package).mkdir(parents=True)
+        (folder / "src" / package / "__init__.py").touch()
+        (folder / "schema.yaml").write_text(from_proto(path, package), encoding="utf-8")
+        codegen.apply(codegen.plan(folder, package))
+        plain.compiled(path, folder)
+        arguments += [package, str(folder)]
+    told = run([sys.executable, "-c", SURVIVES, str(Path(__file__).parents[1]), *arguments], cwd=tmp_path).stdout
+    assert len(told.splitlines()) == len(PROTOS)
+
+
+def test_a_plain_client_can_send_what_counts() -> None:
+    path = next(path for path in PROTOS if path.stem == "legacy")
+    sent = [plain.filled(_legacy(path)(), random.Random(seed)) for seed in range(60)]
+    assert {item.main for item in sent} >= {0, 1, 2, -5}
+    assert {item.WhichOneof("Either") for item in sent} >= {"leftSide", "rightSide", "Middle"}
+
+
+def _legacy(path: Path) -> type:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        kind: type = plain.messages(plain.compiled(path, Path(folder)))["measure"][0]
+    return kind
+
+
+@pytest.fixture(scope="module", params=["inference", "chat"])
+def served(request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose schema was the answer, with the example model trained."""
+    path = next(path for path in PROTOS if path.stem == request.param)
+    answers = {"project_name": request.param, "package": f"their_{request.param}", "framework": "python"}
+    project = create(template, tmp_path_factory.mktemp("served") / request.param, schema=str(path), **answers)
+    project.python("train.py")
+    return project
+
+
+def test_a_real_client_of_the_original_is_answered(served: Project) -> None:
+    (path,) = (path for path in PROTOS if path.stem == served.path.name)
+    with serving(Probe(served.path, served.package)) as server:
+        command = [sys.executable, str(Path(plain.__file__)), str(path), str(server.port)]
+        told = run(command, cwd=served.path.parent).stdout
+    assert len(told.splitlines()) == len(list((served.path / "tests" / "requests").glob("*.json")))
+
+
+@pytest.mark.slow
+def test_the_project_passes_its_own_checks(served: Project) -> None:
+    served.python("-m", "ruff", "check", ".")
+    served.python("-m", "ruff", "format", "--check", ".")
+    served.python("-m", "mypy")
+    run([tool("buf"), "lint"], cwd=served.path)
+    run([tool("buf"), "format", "--diff", "--exit-code"], cwd=served.path)
+    served.python("-m", "pytest", "-q", "-p", "no:cacheprovider")
+
+
+def test_the_answer_is_asked_for_where_copier_was_called(template: Path, tmp_path: Path) -> None:
+    """As with every path of the question, from the folder of the command; without the command line, too."""
+    (tmp_path / "their.proto").write_bytes(PROTOS[0].read_bytes())
+    env = os.environ | {"PWD": str(tmp_path)}  # as a shell has it
+    command = [tool("copier"), "copy", "--trust", "--defaults", "--quiet", "--data", "schema=their.proto"]
+    run([*command, str(template), "project"], cwd=tmp_path, env=env)
+    assert "Taken over from their.proto" in (tmp_path / "project" / "schema.yaml").read_text(encoding="utf-8")
+    refused = run([*command[:-1], "schema=none.proto", str(template), "other"], cwd=tmp_path, env=env, check=False)
+    assert refused.returncode != 0
+    assert "none.proto:1:1: there is no such file" in refused.stderr
+    assert not (tmp_path / "other").exists()
