@@ -87,6 +87,7 @@ WORDS = {
 
 
 def test_the_report_names_all_of_it(adopted: Adopted) -> None:
+    assert "Ignored by git" not in adopted.told
     assert not [words for words in WORDS[adopted.made.name] if words not in adopted.told], adopted.told
 
 

@@ -1,5 +1,6 @@
 """Schemas that must be refused: each with the place, the path and words of the message that tells why."""
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -528,4 +529,32 @@ VALUES = [
     ),
 ]
 
-CASES = [*FILES, *ROOT, *METHODS, *MESSAGES, *ENUMS, *NAMES, *NUMBERS, *TYPES, *LIMITS, *VALUES]
+
+def exact(values: str, keys: str = "") -> str:
+    """A schema with exact names, whose enum on line 4 has these values."""
+    enums = f"enums:\n  Kind: {{values: [{values}]{keys}}}\n"
+    return schema("{name: a, number: 1, type: Kind}", top=f"names: exact\n{enums}")
+
+
+# What a schema has for the sake of a foreign .proto.
+FOREIGN = [
+    Case("exact value without a number", exact("{name: A}"), 4, "enums.Kind.values.A", "has no number"),
+    Case("exact value, short", exact("A"), 4, "enums.Kind.values.A", "has no number"),
+    Case("exact enum without 0", exact("{name: A, number: 1}"), 4, "enums.Kind.values.A.number", "first value is not 0"),
+    Case("exact number twice", exact("{name: A, number: 0}, {name: B, number: 0}"), 4, "enums.Kind.values.B.number", "and so has"),
+    Case("alias of nothing", exact("{name: A, number: 0}", ", options: {allow_alias: true}"), 4, "enums.Kind.options", "no two values"),
+    Case("value of Python's", exact("{name: _A_, number: 0}"), 4, "enums.Kind.values._A_", "enums keep for themselves"),
+    Case("exact field of Python's", schema("{name: __a, number: 1, type: bool}", top="names: exact\n"), 7, "methods.Predict.request.fields.__a.name", "Python keeps for itself"),
+    Case("names of no kind", schema("{name: a, number: 1, type: bool}", top="names: mine\n"), 2, "names", "standard or exact", True),
+    Case("inner without outer", schema("{name: a, number: 1, type: bool}", messages="messages: {Outer.Inner: {}}\n"), 8, "messages.Outer.Inner", "there is no message 'Outer'"),
+    Case("after nothing", schema("{name: a, number: 1, type: bool}", messages="messages: {Outer: {}, Outer.Inner: {after: b}}\n"), 8, "messages.Outer.Inner.after", "no field of the message"),
+    Case("an option that is none", schema("{name: a, number: 1, type: bool}", top="options: {go_pakage: x}\n"), 2, "options.go_pakage", "unknown key"),
+    Case("an option of another kind", schema("{name: a, number: 1, type: bool}", top="options: {go_package: true}\n"), 2, "options.go_package", "must be a text"),
+    Case("an option of other values", schema("{name: a, number: 1, type: bool}", top="options: {optimize_for: SIZE}\n"), 2, "options.optimize_for", "must be SPEED or CODE_SIZE"),
+    field("packed text", "type: string, repeated: true, options: {packed: true}", "options", "`packed` is for lists"),
+    Case("two names in JSON", schema("{name: a, number: 1, type: bool, json_name: b}", "{name: b, number: 2, type: bool}"), 7, "methods.Predict.request.fields.b.name", "one name in JSON"),
+    field("protobuf's timestamp by its name", "type: google.protobuf.Timestamp", "type", "unknown type"),
+    field("a type of protobuf's that is none here", "type: google.protobuf.Api", "type", "unknown type"),
+]  # fmt: skip
+
+CASES = [*FILES, *ROOT, *METHODS, *MESSAGES, *ENUMS, *NAMES, *NUMBERS, *TYPES, *LIMITS, *VALUES, *FOREIGN]

@@ -103,8 +103,8 @@ def _defaults(project: Path, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ignored(project: Path, adopted: files.Adoption) -> list[str]:
-    """What was written, should be committed, and is ignored by the author's rules."""
-    listed = "\0".join(adopted.new).encode()
+    """What was written, should be committed, and is ignored by the author's rules; the template has some itself."""
+    listed = "\0".join(name for name in adopted.new if not name.startswith((".protoserve/", "artifacts/"))).encode()
     try:
         found = git(project, "check-ignore", "--no-index", "-z", "--stdin", given=listed)
     except RepositoryError:

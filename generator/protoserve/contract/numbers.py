@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from protoserve.contract import names
 from protoserve.contract.build import MAX_ENUM_NUMBER, MAX_FIELD_NUMBER
 from protoserve.contract.draft import EnumDraft, FieldDraft, MessageDraft
 from protoserve.contract.edits import Edit, applied, failed, reads_as
@@ -46,7 +47,7 @@ def numbered(text: str, file: str = "schema.yaml", *, known: Contract | None = N
 
 def _of_message(text: str, file: str, message: MessageDraft, known: Contract | None) -> Iterator[Edit]:
     used = [item.field.number for item in message.fields]
-    before = known.message(message.name) if known is not None else None
+    before = known.message(names.python(message.name)) if known is not None else None
     earlier = {} if before is None else {item.name: item.number for item in before.fields}
     kept = _kept([(item.name, item.field.number, item.field.renamed_from) for item in message.fields], earlier)
     used += kept.values()
@@ -75,7 +76,7 @@ def _kept(items: list[tuple[str, int, str | None]], earlier: dict[str, int]) -> 
 
 def _of_enum(text: str, file: str, enum: EnumDraft, known: Contract | None) -> Iterator[Edit]:
     used = [item.value.number for item in enum.values]
-    before = known.enum(enum.name) if known is not None else None
+    before = known.enum(names.python(enum.name)) if known is not None else None
     earlier = {} if before is None else {item.name: item.number for item in before.values}
     kept = _kept([(item.value.name, item.value.number, item.value.renamed_from) for item in enum.values], earlier)
     used += kept.values()

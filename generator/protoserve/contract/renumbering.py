@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from protoserve.contract import names
 from protoserve.contract.build import MAX_ENUM_NUMBER, MAX_FIELD_NUMBER
 from protoserve.contract.edits import Edit, applied
 from protoserve.contract.errors import Problem, SchemaError
@@ -39,14 +40,16 @@ def renumber(text: str, file: str, released: Contract | None, default_package: s
     edits: list[Edit] = []
     changes: list[Renumbered] = []
     for message in draft.all_messages():
-        there = released.message(message.name) if released is not None else None
+        there = released.message(names.python(message.name)) if released is not None else None
         known = {} if there is None else {item.name: item.number for item in there.fields}
         kept = [message.reserved, *([there.reserved] if there is not None else [])]
         for found, edit in _settled(file, fields_of(message), known, kept, MAX_FIELD_NUMBER, own=True):
             changes.append(found)
             edits.append(edit)
     for enum in draft.enums:
-        values = released.enum(enum.name) if released is not None else None
+        if ("allow_alias", True) in enum.options:
+            continue  # two names of one number are meant
+        values = released.enum(names.python(enum.name)) if released is not None else None
         known = {} if values is None else {item.name: item.number for item in values.values}
         kept = [enum.reserved, *([values.reserved] if values is not None else [])]
         for found, edit in _settled(file, values_of(enum), known, kept, MAX_ENUM_NUMBER, own=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from protoserve.contract import names
 from protoserve.contract.draft import EnumDraft, MessageDraft
 from protoserve.contract.edits import Edit, applied, failed, reads_as
 from protoserve.contract.load import draft_of
@@ -25,12 +26,11 @@ def reserve(text: str, file: str, left: dict[str, Reserved]) -> str:
     edits: list[Edit] = []
     owners: list[MessageDraft | EnumDraft] = [*draft.all_messages(), *draft.enums]
     for owner in owners:
-        more = left.get(owner.name)
+        more = left.get(names.python(owner.name))
         if more is None or not (more.ranges or more.names):
             continue
         edits.extend(_edits(text, owner, more))
-        ranges, names = owner.reserved.ranges + more.ranges, owner.reserved.names + more.names
-        owner.reserved = Reserved(ranges, names)
+        owner.reserved = Reserved(owner.reserved.ranges + more.ranges, owner.reserved.names + more.names)
     if not edits:
         return text
     result = applied(text, edits)

@@ -14,7 +14,7 @@ from protoserve.contract.errors import Problem, SchemaError
 from protoserve.contract.jsonschema import MODELINE
 from protoserve.contract.load import loads
 from protoserve.foreign import refuse
-from protoserve.foreign.source import Source, compiled, read
+from protoserve.foreign.source import compiled, read
 from protoserve.foreign.write import Writer
 
 
@@ -72,6 +72,3 @@ def _translated(writer: Writer, error: SchemaError) -> Iterator[Problem]:
             path = path.rpartition(".")[0]
         steps, name = writer.parts.get(path, ((), ""))
         yield writer.source.problem(steps, name, problem.message, problem.remedy)
-
-
-__all__ = ["Source", "differs", "from_proto"]

@@ -27,7 +27,7 @@ def leftovers(old: Contract, new: Contract) -> dict[str, Reserved]:
         was, now = old.enum(first), new.enum(second)
         assert was is not None
         assert now is not None
-        _left(found, second, was.values, now.values, now.reserved, str.upper)
+        _left(found, second, was.values, now.values, now.reserved, str if now.exact else str.upper)
     return found
 
 
