@@ -129,7 +129,10 @@ SINGLE = {"test_zoo.py", "test_any_schema.py"}
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a file stay together when several processes run them: they share what is expensive to make."""
+    """The tests of a file stay together when several processes run them: they share what is expensive to make.
+
+    Files that share it, too, name a group of their own.
+    """
     for item in items:
-        if item.path.name not in SINGLE:
+        if item.path.name not in SINGLE and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(str(item.path)))

@@ -23,7 +23,7 @@ from support import run
 from workplace import Workplace
 from zoo.process import verify
 
-pytestmark = [pytest.mark.slow, pytest.mark.docker]
+pytestmark = [pytest.mark.slow, pytest.mark.docker, pytest.mark.xdist_group("kubernetes")]
 
 DOCKER = os.environ.get("DOCKER", "docker")
 PATH = "/slow.v1.SlowService/Predict"

@@ -141,6 +141,29 @@ def test_what_the_page_shows_of_overlays_can_be_applied(template: Path, tmp_path
     assert one(resources, "NetworkPolicy")["spec"]["ingress"][0]["from"]
 
 
+def test_the_numbers_of_the_page_are_those_of_the_manifests(rendered: dict[str, list[Resource]]) -> None:
+    page = (ROOT / "docs" / "platforms" / "kubernetes.md").read_text(encoding="utf-8")
+    server = container(rendered["base"])
+    for kind in ("startup", "readiness", "liveness"):
+        probe = server[f"{kind}Probe"]
+        name = probe["grpc"].get("service") or '""'
+        times = f"{probe['periodSeconds']} s, {probe['timeoutSeconds']} s | {probe['failureThreshold']} failures"
+        assert f"| {kind} | `{name}` | {times}" in page
+    startup = server["startupProbe"]
+    assert f"{startup['periodSeconds'] * startup['failureThreshold'] // 60} minutes" in page
+    set_to = environment(rendered["base"])
+    grace = pod(rendered["base"])["terminationGracePeriodSeconds"]
+    assert f"For `LAME_DUCK_SECONDS`, {set_to['LAME_DUCK_SECONDS']} here" in page
+    assert f"until `DRAIN_SECONDS`, {set_to['DRAIN_SECONDS']} here" in page
+    assert f"SIGKILL comes after `terminationGracePeriodSeconds`, {grace}." in page
+    longest = int(set_to["DRAIN_SECONDS"]) - int(set_to["LAME_DUCK_SECONDS"])
+    assert f"For calls that take longer than {longest} seconds" in page
+    for folder in ("base", "overlays/production"):
+        scaler = one(rendered[folder], "HorizontalPodAutoscaler")["spec"]
+        assert f"{scaler['minReplicas']} to {scaler['maxReplicas']} pods" in page
+    assert f"at {scaler['metrics'][0]['resource']['target']['averageUtilization']} % of the CPU" in page
+
+
 # A path to a key in the manifests for production, what stands there instead (REMOVED: nothing), and what is said.
 REMOVED = "(removed)"
 SERVER = "Deployment/spec/template/spec/containers/0"

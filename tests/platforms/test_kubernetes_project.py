@@ -12,7 +12,7 @@ from platforms.manifests import faults, kubectl
 from support import create, run, tool
 from workplace import Workplace
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kubernetes")]
 
 
 def test_the_project_passes_its_own_checks(slow_project: Workplace) -> None:
