@@ -37,7 +37,8 @@ def carry(project: Path, template: Path, package: str) -> list[str]:
 
     `template` is a clone of the new version; its history has the old one. Raises CarryError.
     """
-    renames = read_table((template / TABLE).read_text(encoding="utf-8"), package)
+    table = template / TABLE
+    renames = read_table(table.read_text(encoding="utf-8") if table.is_file() else "", package)
     committed = _committed(project)
     gone = [name for name in committed if not _there(project, name)]
     came = {name for name in _targets(project, renames) if name not in committed}
@@ -156,7 +157,10 @@ def _render_as_recorded(project: Path, template: Path, temporary: Path) -> Path:
     with tarfile.open(archive) as tar:
         tar.extractall(source)  # what the trusted template has committed
     given = {name: value for name, value in answers.items() if not name.startswith("_")}
-    copier.run_copy(str(source), base, data=given, defaults=True, quiet=True, unsafe=True, skip_tasks=True)
+    try:
+        copier.run_copy(str(source), base, data=given, defaults=True, quiet=True, unsafe=True, skip_tasks=True)
+    except Exception as error:  # of Copier, of Jinja, of what the template's questions do: all mean the same here
+        raise CarryError(f"{commit}, which the project records, cannot be rendered: {error}") from error
     return base
 
 

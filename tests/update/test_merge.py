@@ -141,6 +141,7 @@ def test_the_updated_project_is_clean_for_its_own_status(updated: tuple[Work, st
         "answers": "ok",
         "generated": "ok",
         "conflicts": "ok",
+        "contract": "ok",
         "files": "todo",
     }
     files = next(row["details"] for row in report["rows"] if row["name"] == "files")

@@ -76,6 +76,7 @@ def test_a_project_in_a_larger_repository(work: Work, first: Work, tmp_path: Pat
     project.edit("src/iris/server/errors.py", "the server failed to answer this request", "no luck today")
     project.write("src/iris/server/health.py", project.read("src/iris/server/health.py") + "\n# Mine.\n")
     commit(company, "made")
+    shutil.copytree(company, tmp_path / "bare")
     # Work elsewhere in the repository is in nobody's way.
     (company / "README.md").write_text("Ours, and not finished.\n", encoding="utf-8")
 
@@ -87,6 +88,10 @@ def test_a_project_in_a_larger_repository(work: Work, first: Work, tmp_path: Pat
     assert {line[3:].split("/")[0] for line in changed} == {"README.md", "services"}
     assert project.read("src/iris/server/healthiness.py").endswith("\n# Mine.\n")
     assert not (project.path / "src/iris/server/health.py").exists()
+
+    bare = Work(tmp_path / "bare/services/iris", first.home)
+    bare.copier()
+    assert bare.state() == project.state()
 
 
 def test_a_project_made_between_two_releases(releases: Path, home: Path, tmp_path: Path) -> None:
