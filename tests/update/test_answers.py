@@ -1,4 +1,4 @@
-"""Other answers: without a new version, with one that asks more, and for platforms, which come and go with their files."""
+"""Other answers: without a new version, with one that asks more, and for platforms, whose files come and go."""
 
 from __future__ import annotations
 
@@ -67,8 +67,7 @@ def test_platforms_come_and_go_and_what_was_edited_in_them_stays(work: Work) -> 
 @pytest.mark.slow
 def test_smoke_runs_the_projects_check_and_its_real_server(work: Work) -> None:
     """In an environment that has everything already: the project's own commands, found where `make setup` puts them."""
-    work.write(".venv/pyvenv.cfg", "")
-    (work.path / ".venv").joinpath("bin").symlink_to(COMMANDS)
+    (work.path / ".venv").symlink_to(COMMANDS.parent)
     done = work.update("--smoke", PYTHONPATH=str(work.path / "src"))
     assert done.stdout.startswith("## iris: template v1.0.0 → v2.0.0\n")
     assert "tests/test_server.py" in done.stderr

@@ -63,6 +63,7 @@ def test_a_dry_run_tells_conflicts_as_well(clashing: Work) -> None:
     assert clashing.state() == before
 
 
+@pytest.mark.slow
 def test_an_edited_file_that_the_template_removed_waits_for_its_author(work: Work, fork: Fork) -> None:
     template = fork(work)
     git(template, "rm", "--quiet", "template/LICENSE", "template/buf.yaml")

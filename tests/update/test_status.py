@@ -32,6 +32,7 @@ def test_a_project_that_only_lags_behind(work: Work) -> None:
     assert ".copier-answers.yml" not in found["files"]["details"]["unchanged"]
 
 
+@pytest.mark.slow
 def test_the_newest_is_not_asked_for_offline(work: Work) -> None:
     assert rows(work, "--offline", code=0)["template"]["said"] == "v1.0.0 (the newest was not looked up)"
 
