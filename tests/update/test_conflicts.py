@@ -45,7 +45,10 @@ def test_conflicts_exit_3_and_stay_as_markers(clashing: Work, copied: Copied) ->
     assert status.returncode == 1
     assert f"unmerged  {ERRORS}\n" in status.stdout
 
-    # Undecided, there is no next update; decided, there is.
+
+@pytest.mark.slow
+def test_undecided_there_is_no_next_update_and_decided_there_is(clashing: Work) -> None:
+    assert clashing.update(check=False).returncode == 3
     assert clashing.update("--set", "port=9100", check=False).returncode == 1
     for name in (ERRORS, NEW):
         git(clashing.path, "checkout", "--theirs", "--", name)
