@@ -121,6 +121,9 @@ def generate(project: Path, *, check: bool, accept_breaking: bool = False) -> in
         print(f"{'removed' if name in made.stale else 'wrote'} {name}")
     if not changed:
         print("everything is as schema.yaml says")
+    renewed = [step for step in made.upgrades if f"src/{package}/contract/{step.module}.py" in changed]
+    for line in upgrades.notes(renewed):
+        print(f"note: {line}", file=sys.stderr)
     for line in upgrades.unwritten(made.upgrades, project, package):
         print(f"protoserve: {line}", file=sys.stderr)
     return 0

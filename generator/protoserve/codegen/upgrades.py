@@ -33,12 +33,16 @@ class Needed:
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """The class from one version to the next: its methods as Python, and what the author must add."""
+    """The class from one version to the next: its methods as Python, and what the author must add.
+
+    `lost` are the fields of the older version's requests that the newer one has no place for.
+    """
 
     older: Contract
     newer: Contract
     methods: tuple[str, ...]
     needed: tuple[Needed, ...]
+    lost: tuple[str, ...]
 
     @property
     def module(self) -> str:
@@ -50,7 +54,7 @@ def upgrade(older: Contract, newer: Contract) -> Upgrade:
     maker = _Maker(older, newer)
     for method in older.methods:
         maker.add(method)
-    return Upgrade(older, newer, tuple(maker.methods), tuple(maker.needed))
+    return Upgrade(older, newer, tuple(maker.methods), tuple(maker.needed), tuple(maker.lost))
 
 
 def kept(older: Contract, newer: Contract, method: Method) -> Method | None:
@@ -88,6 +92,14 @@ class Upgrade(Carried):
     # Fields of requests that {old} calls otherwise, for what the model says of them: {{"{new}'s": "{old}'s"}}.
     renamed: ClassVar[Mapping[str, str]] = {{**Carried.renamed}}
 '''
+
+
+def notes(steps: Iterable[Upgrade]) -> Iterator[str]:
+    """What callers of older versions send for nothing, a line a version."""
+    for made in steps:
+        if made.lost:
+            old, new = made.older.version, made.newer.version
+            yield f"{new} has no place for {', '.join(made.lost)} of {old}: what {old}'s callers say there is ignored"
 
 
 def unwritten(steps: Iterable[Upgrade], project: Path, package: str) -> Iterator[str]:
@@ -130,6 +142,7 @@ class _Maker:
         self.older, self.newer = older, newer
         self.methods: list[str] = []
         self.needed: list[Needed] = []
+        self.lost: list[str] = []
         self._made: dict[str, str] = {}
         self._names = {"renamed"}
         for method in older.methods:
@@ -205,6 +218,8 @@ class _Maker:
         dropped = [field.name for field in made.given.fields if field not in pairs.values()]
         if dropped:
             doc += f" {made.target.version} has no {', '.join(dropped)}."
+            if made.target is self.newer:
+                self.lost += [f"{made.given.name}.{name}" for name in dropped]
         head = f"    def {made.name}(self, {made.parameter}, /) -> {made.result}:"
         self.methods[at] = "\n".join([head, _docstring(doc, 8), f"        return {result}", ""])
 

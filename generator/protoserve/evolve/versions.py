@@ -144,7 +144,14 @@ def _functions(path: Path) -> Iterator[str]:
 
 def _mentions(project: Path, package: str, version: str) -> Iterator[str]:
     """Lines of the author's Python that name the version's modules."""
-    words = (f"upgrade.{version}", f"contract.{version}", f"import {version}", f" {version}.", f"({version}.")
+    words = (
+        f"upgrade.{version}",
+        f"contract.{version}",
+        f"import {version}",
+        f".{version} import",
+        f" {version}.",
+        f"({version}.",
+    )
     files = [*project.glob("*.py"), *project.glob(f"src/{package}/*.py"), *project.glob("tests/*.py")]
     files += project.glob(f"src/{package}/upgrade/*.py")
     for path in sorted(files):
