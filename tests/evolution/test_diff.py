@@ -129,6 +129,15 @@ def test_a_project_that_lay_elsewhere_then(work: Work, capsys: Capture) -> None:
     assert "limit-narrowed" in capsys.readouterr().out
 
 
+def test_another_project_of_the_same_package_is_another_project(work: Work, capsys: Capture) -> None:
+    other = Work(work.root / "other", work.root)
+    shutil.copytree(work.path, other.path)
+    assert diff(other) == 2
+    assert "HEAD has no other/schema.yaml" in capsys.readouterr().err
+    assert other.generate() == 0
+    assert "limit-narrowed" not in capsys.readouterr().err
+
+
 def test_a_revision_without_numbers_and_package(tmp_path: Path, capsys: Capture) -> None:
     text = DRAFT.replace("package: iris.v1\n", "").replace("number: 2, ", "").replace("          number: 1\n", "")
     work = begin(tmp_path, schema=text)

@@ -140,6 +140,25 @@ def test_a_version_that_was_ended_by_command_is_not_missed(work: Work, capsys: C
     assert "package-removed" not in capsys.readouterr().err
 
 
+def test_what_the_merged_branch_has_accepted_is_not_refused_again(work: Work, capsys: Capture) -> None:
+    work.git("switch", "--quiet", "--create", "feature")
+    work.edit(("{name: score, number: 2,", "{name: score, number: 2, doc: Better.,"))
+    work.commit()
+    work.git("switch", "--quiet", "main")
+    work.edit((WIDTH, ""))
+    assert work.generate("--accept-breaking") == 0
+    work.commit("without width")
+    work.git("switch", "--quiet", "feature")
+    work.git("merge", "--quiet", "--no-commit", "main")
+    capsys.readouterr()
+    assert work.generate() == 0, capsys.readouterr().err
+    work.edit(("maximum: 30", "maximum: 25"))
+    assert work.generate() == 1, "neither side has done this"
+    err = capsys.readouterr().err
+    assert "limit-narrowed" in err
+    assert "field-removed" not in err
+
+
 # Renames.
 
 

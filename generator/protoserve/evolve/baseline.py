@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from protoserve.codegen import schemas
@@ -25,12 +25,16 @@ LAST = ".protoserve/last"
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """`since` says for people what this is; `told` is why there is none, or not the one that was to be expected."""
+    """`since` says for people what this is; `told` is why there is none, or not the one that was to be expected.
+
+    `merging` are the contracts of the branch that is being merged: what that one did was settled there.
+    """
 
     contracts: Contracts
     since: str
     told: str = ""
     committed: bool = False
+    merging: Contracts = field(default_factory=dict)
 
 
 def baseline(project: Path, package: str) -> Baseline:
@@ -62,10 +66,12 @@ def _committed(repository: Repository, package: str) -> Baseline | None:
     commit, found = contracts.nearest_sound(repository, head, package)
     if not found:
         return None
+    other = repository.commit("MERGE_HEAD")
+    merging = {} if other is None else contracts.nearest_sound(repository, other, package)[1]
     if commit == head:
-        return Baseline(found, "the last commit", committed=True)
+        return Baseline(found, "the last commit", committed=True, merging=merging)
     told = f"{SCHEMA} of the last commit is not sound; compared with {commit[:12]}, the newest commit where it is"
-    return Baseline(found, f"commit {commit[:12]}", told, committed=True)
+    return Baseline(found, f"commit {commit[:12]}", told, committed=True, merging=merging)
 
 
 def _last(project: Path) -> dict[str, str]:

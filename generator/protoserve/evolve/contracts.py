@@ -74,10 +74,10 @@ def _older(repository: Repository, commit: str, folder: str) -> list[str]:
 
 
 def _projects(repository: Repository, commit: str, package: str) -> list[str]:
-    """Folders of a commit that hold answers of a project with this Python package."""
+    """Folders of a commit that hold answers of a project with this Python package, and are no project any more."""
     found = []
     for path in map(PurePosixPath, repository.files(commit, "")):
-        if path.name == answers.FILE:
+        if path.name == answers.FILE and not (repository.root / path).exists():
             text = repository.read(commit, path.as_posix()) or ""
             if f"\npackage: {package}\n" in f"\n{text}\n":
                 found.append("" if path.parent == PurePosixPath() else path.parent.as_posix())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protoserve.codegen import schemas
-from protoserve.contract.evolution import Change
+from protoserve.contract.evolution import Change, compare
 from protoserve.contract.evolution.leftovers import leftovers
 from protoserve.contract.load import loads
 from protoserve.contract.numbers import numbered
@@ -53,7 +53,7 @@ def gate(project: Path, package: str, *, accept: bool) -> Passed:
         print(f"protoserve: {was.told}", file=sys.stderr)
     if found is None:
         return Passed(texts, was.committed)
-    refused = {item.package: _refused(project, package, item) for item in found.evolutions if item.stable}
+    refused = {item.package: _refused(project, package, item, was.merging) for item in found.evolutions if item.stable}
     count = sum(map(len, refused.values()))
     if count and not accept:
         raise Refused(_refusal(found, refused, was))
@@ -73,13 +73,23 @@ def _numbered(texts: dict[str, str], before: Contracts, package: str) -> dict[st
     return found
 
 
-def _refused(project: Path, package: str, evolution: Evolution) -> list[Change]:
-    """What a stable contract must not do; a number that never was on the main branch may still change after a merge."""
+def _refused(project: Path, package: str, evolution: Evolution, merging: Contracts) -> list[Change]:
+    """What a stable contract must not do.
+
+    A number that never was on the main branch may still change, and what the branch that is being merged has done was
+    settled there.
+    """
     found = [change for change in evolution.changes if change.breaking or change.rule == WITHDRAWN]
     if any(change.rule in _MOVED for change in found):
         released = on_main(project, package, evolution.package)
         if released is not None:
             found = [change for change in found if change.rule not in _MOVED or change.path in released]
+    theirs = merging.get(evolution.package)
+    if evolution.new is None:
+        return found if theirs is not None or not merging else []
+    if theirs is not None:
+        ours = {(change.path, change.rule) for change in compare(theirs, evolution.new)}
+        found = [change for change in found if (change.path, change.rule) in ours]
     return found
 
 

@@ -23,6 +23,11 @@ class Repository:
     project: Path
     prefix: str
 
+    @property
+    def root(self) -> Path:
+        """The folder of the repository's files."""
+        return self.project.resolve().joinpath(*[".."] * len(PurePosixPath(self.prefix).parts)).resolve()
+
     def commit(self, revision: str) -> str | None:
         """The full hash of a revision, None where there is none of that name."""
         if revision.startswith("-"):
