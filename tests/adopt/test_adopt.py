@@ -4,6 +4,7 @@
 # ruff: noqa: E501
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import socket
@@ -17,10 +18,10 @@ import pytest
 
 from adopt.conftest import Adopted, adopt
 from adopt.handmade import HAND_MADE
-from protoserve.adopt import files
+from protoserve.adopt import files, servicer
 from protoserve.cli import main
-from protoserve.contract.load import load
-from protoserve.foreign.schema import differs
+from protoserve.contract.load import load, loads
+from protoserve.foreign.schema import differs, from_proto
 from protoserve.foreign.source import read
 from releases import commit, edit, git
 from support import ROOT, Project, run, tool
@@ -267,6 +268,20 @@ def everything(folder: Path) -> dict[str, bytes | None]:
         for path in sorted(folder.rglob("*"))
         if ".git" not in path.relative_to(folder).parts
     }
+
+
+def test_a_servicer_is_found_through_classes_and_names_between() -> None:
+    contract = loads(from_proto(ROOT / "tests/foreign/protos/helloworld.proto", ""))
+    sources = {
+        "a.py": "import stubs as s\nclass Base(s.GreeterServicer):\n    def log(self): pass\n",
+        "b.py": "from a import Base as Mine\nclass Other: pass\nclass Greeter(Other, Mine):\n"
+        "    def SayHello(self, request, ctx):\n        ctx.set_code(grpc.StatusCode.NOT_FOUND)\n",
+        "c.py": "class Different(AnotherServicer):\n    def SayHello(self, request, context): pass\n",
+    }
+    trees = [(name, ast.parse(text)) for name, text in sources.items()]
+    (found,) = servicer.servicers(contract, trees)
+    assert (found.name, found.file, found.line, found.missing) == ("Greeter", "b.py", 3, ["SayHelloStreamReply"])
+    assert [note.what for note in found.context] == ["ctx.set_code(grpc.StatusCode.NOT_FOUND)"]
 
 
 def test_a_failure_while_writing_changes_nothing(

@@ -91,21 +91,32 @@ class Servicer:
 
 
 def servicers(contract: Contract, files: Iterable[tuple[str, ast.Module]]) -> list[Servicer]:
-    """Every class below `files` whose base is the service's servicer; stubs themselves have none."""
-    base = f"{contract.service}Servicer"
-    found = []
-    for file, tree in files:
-        called = {base} | {
-            alias.asname
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom)
-            for alias in node.names
-            if alias.name == base and alias.asname
-        }
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef) and any(_last(item) in called for item in node.bases):
-                found.append(_servicer(contract, file, tree, node))
-    return found
+    """Every class below `files` that derives from the service's servicer, also through another; stubs have none.
+
+    Of several only those that implement a method.
+    """
+    trees = list(files)
+    bases = {f"{contract.service}Servicer"}
+    found: dict[int, Servicer] = {}
+    grew = True
+    while grew:
+        before = len(found)
+        for file, tree in trees:
+            called = bases | _renamed(tree, bases)
+            for node in ast.walk(tree):
+                derives = isinstance(node, ast.ClassDef) and any(_last(item) in called for item in node.bases)
+                if isinstance(node, ast.ClassDef) and derives and id(node) not in found:
+                    found[id(node)] = _servicer(contract, file, tree, node)
+                    bases.add(node.name)
+        grew = len(found) > before
+    made = list(found.values())
+    return [item for item in made if item.methods] or made
+
+
+def _renamed(tree: ast.Module, known: set[str]) -> set[str]:
+    """What a module calls the classes that it imports under another name."""
+    imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    return {alias.asname for node in imports for alias in node.names if alias.name in known and alias.asname}
 
 
 def serving(files: Iterable[tuple[str, ast.Module]], contract: Contract) -> list[Note]:
