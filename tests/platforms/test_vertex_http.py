@@ -7,6 +7,7 @@ import http.client
 import json
 import signal
 import socket
+import struct
 import sys
 import threading
 from collections.abc import Iterator
@@ -242,6 +243,7 @@ def test_a_parameter_leaves_an_instances_own_oneof_and_names_alone(template: Pat
         (("POST", "/predict", b"[" * 100_000), 400, "the body is no JSON: "),
         (("POST", "/predict", b"a=b", {"Content-Type": "text/plain"}), 415, "its Content-Type application/json"),
         (("POST", "/predict", b" " * 1_500_001), 413, "1500000"),
+        (("POST", "/predict", b"no gzip", {**JSON, "Content-Encoding": "gzip"}), 400, "cannot be read"),
         (("POST", "/predict", gzip.compress(bytes(10**8)), {**JSON, "Content-Encoding": "gzip"}), 413, "1500000"),
     ],
 )
@@ -304,6 +306,21 @@ def test_what_a_client_that_has_gone_asked_is_not_computed(probe: Probe) -> None
         web.server.predict(5)
         web.server.until_computing(5)
         assert [77] not in web.server.batches()
+
+
+def test_clients_that_go_are_no_errors_of_the_server(probe: Probe) -> None:
+    """A log full of them would hide what matters."""
+    with running(probe, LOG_REQUESTS="true") as web:
+        body = post(json.dumps({"instances": [row(1)] * 20}).encode())
+        for size in [len(body)] * 30 + [len(body) - 5] * 10:
+            with socket.create_connection(("127.0.0.1", web.port)) as gone:
+                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closes by a reset
+                gone.sendall(body[:size])
+        web.server.log.wait(lambda line: line["message"].startswith("HTTP v1.Predict"), count=30)
+        assert web.predict(row(1)).status == 200
+        web.server.terminate()
+        assert web.server.ended() == 0
+        assert web.server.messages("ERROR") == ""
 
 
 def post(body: bytes) -> bytes:

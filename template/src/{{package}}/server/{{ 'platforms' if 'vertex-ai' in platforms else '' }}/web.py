@@ -7,6 +7,7 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -122,6 +123,8 @@ class Web:
                 return await request.read()
         except TimeoutError:
             raise web.HTTPRequestTimeout(text="the body did not arrive within HTTP_TIMEOUT_SECONDS") from None
+        except (ConnectionError, web.RequestPayloadError) as error:  # the caller has gone, or compressed it wrongly
+            raise web.HTTPBadRequest(text=f"the body cannot be read: {error}") from None
 
     async def _answer(self, body: bytes, request_id: str) -> bytes:
         """The predictions for a body; raises Failure and InvalidRequest."""
@@ -146,8 +149,9 @@ class Web:
         response.headers["X-Request-Id"] = request_id
         if not await self._is_serving():
             response.force_close()  # or the next request could meet the end of the connection
-        await response.prepare(request)
-        await response.write_eof()
+        with suppress(ConnectionError):  # the caller has gone
+            await response.prepare(request)
+            await response.write_eof()
         return response
 
 
