@@ -7,8 +7,8 @@ at least 0.97. Then one row of JSON by 16 connections, to that project, to Bento
 scikit-learn model as their documentation shows it, each in an environment of its own that is made here: wanted is at
 least twice the rate of either. One that cannot be installed, or stops to answer, is left out, and told.
 
-All servers of a part run all the time. A round is half a second of each, so that what else the machine does slows all
-alike.
+All servers of a part run all the time, where the system can pin them on one core, with the client on another. A round is
+half a second of each, so that what else the machine does slows all alike.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from throughput import METHOD, TURN_SECONDS, WARM_UP_SECONDS, rate
 
 from support import Project, copy_template, create, tool
 
+ALL_CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 IN_FLIGHT = 16
 ROW = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 START_SECONDS = 120.0
@@ -105,6 +106,7 @@ if __name__ == "__main__":
 
 def main() -> int:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 25
+    _pin(0, -1)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         template = copy_template(folder / "protoserve")
@@ -115,6 +117,12 @@ def main() -> int:
         _grpc(plain, web, rounds)
         _http(web, folder, rounds)
     return 0
+
+
+def _pin(pid: int, core: int) -> None:
+    """Keeps a process (0: this one) to the first or the last core, if there are two."""
+    if hasattr(os, "sched_setaffinity") and len(cores := sorted(ALL_CORES)) > 1:
+        os.sched_setaffinity(pid, {cores[core]})
 
 
 def _grpc(plain: Project, web: Project, rounds: int) -> None:
@@ -180,6 +188,7 @@ def _serving(project: Project) -> Iterator[dict[str, int]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "iris.server"], cwd=project.path, env=environment, stderr=subprocess.PIPE, text=True
     )
+    _pin(process.pid, 0)
     try:
         assert process.stderr
         log = ""
@@ -221,6 +230,7 @@ def _other(name: str, project: Project, folder: Path) -> Iterator[int]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    _pin(process.pid, 0)
     try:
         end = time.monotonic() + START_SECONDS
         while not _answers(port):
