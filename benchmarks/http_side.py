@@ -7,8 +7,8 @@ at least 0.97. Then one row of JSON by 16 connections, to that project, to Bento
 scikit-learn model as their documentation shows it, each in an environment of its own that is made here: wanted is at
 least twice the rate of either. One that cannot be installed, or stops to answer, is left out, and told.
 
-All servers of a part run all the time, where the system can pin them on one core, with the client on another. A round is
-half a second of each, so that what else the machine does slows all alike.
+All servers of a part run all the time, where the system can pin them on one core, with the client on another. A round
+is half a second of each, so that what else the machine does slows all alike.
 """
 
 from __future__ import annotations
