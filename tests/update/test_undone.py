@@ -176,8 +176,11 @@ def test_a_folder_that_cannot_be_written(work: Work, fork: Fork) -> None:
 
 @pytest.mark.slow
 def test_a_smoke_that_fails(work: Work) -> None:
+    assert "make setup" in refused(work, "--smoke")
+    # One that gets so far that it writes artifacts, which git does not keep.
+    work.write(".venv/bin/python", "#!/bin/sh\necho new | tee artifacts/model.skops > artifacts/other\nexit 1\n")
+    (work.path / ".venv/bin/python").chmod(0o755)
     told = refused(work, "--smoke")
-    assert "make setup" in told
     assert "protoserve: `make check smoke` failed on the updated project; the project is as it was" in told
 
 

@@ -19,7 +19,8 @@ class Snapshot:
     repository: Repository
     store: Path
     _kept: dict[str, Path | None] = field(default_factory=dict)
-    _folders: list[Path] = field(default_factory=list)
+    _missing: list[Path] = field(default_factory=list)
+    _whole: list[Path] = field(default_factory=list)
 
     def keep(self, names: Iterable[str]) -> None:
         """Keeps these paths below the project, and that those which are not there are not there; and git's index."""
@@ -33,12 +34,22 @@ class Snapshot:
                 self._kept[name] = copy
             else:
                 self._kept[name] = None
-            self._folders.extend(missing(path.parent))
+            self._missing.extend(missing(path.parent))
         if not (self.store / "index").exists():
             shutil.copy2(self.repository.index, self.store / "index")
 
+    def keep_folder(self, name: str) -> None:
+        """Keeps all files of a folder, and that there are no others."""
+        folder = self.repository.project / name
+        self._whole.append(folder)
+        self.keep(path.relative_to(self.repository.project).as_posix() for path in _files(folder))
+
     def restore(self) -> None:
         """Puts everything back, also the times of the files and git's index."""
+        for whole in self._whole:
+            for path in _files(whole):
+                if path.relative_to(self.repository.project).as_posix() not in self._kept:
+                    path.unlink()
         for name, copy in self._kept.items():
             path = self.repository.project / name
             if copy is None:
@@ -46,7 +57,7 @@ class Snapshot:
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 replace(copy, path)
-        for folder in sorted(set(self._folders), reverse=True):
+        for folder in sorted(set(self._missing), reverse=True):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
         replace(self.store / "index", self.repository.index)
@@ -77,6 +88,10 @@ def write(
             lines.append(f"{mode} {written} {stage}\t{path}\n")
     if lines:
         git(repository.project, "update-index", "--index-info", given=os.fsencode("".join(lines)))
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_symlink() or path.is_file()]
 
 
 def missing(folder: Path) -> list[Path]:

@@ -24,6 +24,7 @@ FIXED = {
     "framework": "to have another, create a new project and move model.py and schema.yaml over",
     "schema": "edit schema.yaml, then `make generate`",
 }
+STOPS = ("SIGINT", "SIGTERM", "SIGHUP")
 _SHOWN = 5  # paths in one line
 
 
@@ -34,7 +35,7 @@ class UpdateError(Exception):
 def main(given: argparse.Namespace) -> int:
     """Exit code 0; 3 with conflicts in the files; 1 with the reason on standard error and the project as it was."""
     # A stop from outside ends an update as Ctrl-C does.
-    for name in ("SIGTERM", "SIGHUP"):
+    for name in STOPS[1:]:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)
     forget_hook()
@@ -177,8 +178,9 @@ def _apply(
             if smoke:
                 _smoke(repository, snapshot, bool(conflicts))
         except BaseException:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not stop what the first one began
+            for name in STOPS:
+                if hasattr(signal, name):
+                    signal.signal(getattr(signal, name), signal.SIG_IGN)  # a second one must not stop the undoing
             snapshot.restore()
             raise
 
@@ -200,8 +202,7 @@ def _smoke(repository: Repository, snapshot: apply.Snapshot, conflicts: bool) ->
     if conflicts:
         print("protoserve: not smoked, since there are conflicts to resolve first", file=sys.stderr)
         return
-    artifacts = repository.project / "artifacts"
-    snapshot.keep(path.relative_to(repository.project).as_posix() for path in artifacts.rglob("*") if path.is_file())
+    snapshot.keep_folder("artifacts")  # which smoke makes where there are none
     command = ["make", "check", "smoke"]
     done = subprocess.run(command, cwd=repository.project, stdout=sys.stderr.fileno(), check=False)
     if done.returncode != 0:
