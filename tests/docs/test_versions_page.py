@@ -39,6 +39,7 @@ def protoserve(project: Project, *arguments: str, check: bool = True) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_from_v1_to_the_end_of_v1(template: Path, iris: Project, tmp_path: Path) -> None:
     run(["cp", "-r", iris.path, tmp_path / "iris"], cwd=tmp_path)
     project = Project(tmp_path / "iris", "iris")
