@@ -48,15 +48,24 @@ class Row:
         """The schema before and after, with the change where the context says."""
         rest_after = self.rest if self.rest_after is None else self.rest_after
         if self.enum:
-            return tuple(  # type: ignore[return-value]
-                schema(package, context, "{name: it, number: 1, type: Kind, required: false}", "", f"[{values}]{rest}")
-                for values, rest in ((self.before, self.rest), (self.after, rest_after))
-            )
-        return schema(package, context, self.before, self.rest), schema(package, context, self.after, rest_after)
+            field, sides = "{name: it, number: 1, type: Kind, required: false}", []
+            for values, rest in ((self.before, self.rest), (self.after, rest_after)):
+                sides.append(schema(package, context, field, "", f"[{values}]{rest}", used="Kind"))
+            return sides[0], sides[1]
+        used = self.before + self.after
+        before = schema(package, context, self.before, self.rest, used=used)
+        return before, schema(package, context, self.after, rest_after, used=used)
 
 
-def schema(package: str, context: str, fields: str, rest: str, kinds: str = "[{name: one, number: 1}]") -> str:
-    """A stable contract with a message of these fields."""
+def schema(
+    package: str,
+    context: str,
+    fields: str,
+    rest: str,
+    kinds: str = "[{name: one, number: 1}]",
+    used: str = "Point Spot Line Color Shade Kind",
+) -> str:
+    """A stable contract with a message of these fields, and with the other messages and enums whose names are `used`."""
     message = f"{{fields: [{fields}]{rest}}}"
     bodies = {"request": "{fields: [{name: id, number: 1, type: string}]}", "response": "{fields: []}"}
     shared, streamed = "", ""
@@ -69,10 +78,13 @@ def schema(package: str, context: str, fields: str, rest: str, kinds: str = "[{n
         )
     else:
         bodies[context] = message
+    enums, others = (
+        "".join(line for line in text.splitlines(True) if line.strip().partition(":")[0] in used)
+        for text in (f"{ENUMS}  Kind: {{values: {kinds}}}\n", OTHERS)
+    )
     return (
-        f"package: {package}\nstatus: stable\nservice: AcmeService\nenums:\n{ENUMS}  Kind: {{values: {kinds}}}\n"
-        f"messages:\n{OTHERS}{shared}methods:\n  Predict:\n    request: {bodies['request']}\n"
-        f"    response: {bodies['response']}\n{streamed}"
+        f"package: {package}\nstatus: stable\nservice: AcmeService\nenums:\n{enums}messages:\n{others}{shared}"
+        f"methods:\n  Predict:\n    request: {bodies['request']}\n    response: {bodies['response']}\n{streamed}"
     )
 
 

@@ -284,7 +284,7 @@ def test_never_milder_than_buf_over_random_edits(cases: list[tuple[Contract, Con
         assert not rules or any(change.breaking for change in compare(old, new)), (rules, old, new)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(schemas(), schemas())
 def test_any_two_contracts(first: dict[str, object], second: dict[str, object]) -> None:
     old, new = (loads(text_of({"package": "drawn.v1", **data})) for data in (first, second))

@@ -308,11 +308,11 @@ def taken(work: Work, cases: list[tuple[Row, str]]) -> None:
 
 
 def test_breaking_rows_write_nothing(table: Work) -> None:
-    refused(table, BREAKING[::9])
+    refused(table, BREAKING[::20])
 
 
 def test_compatible_rows_generate_and_pass_check(table: Work) -> None:
-    taken(table, COMPATIBLE[::40])
+    taken(table, COMPATIBLE[::60])
 
 
 def once(cases: list[tuple[Row, str]]) -> list[tuple[Row, str]]:

@@ -73,7 +73,9 @@ def test_setup_says_which_pythons_are_supported(fresh: Workplace) -> None:
     assert not (fresh.path / ".venv").exists()
 
 
-@pytest.mark.parametrize("target", ["generate", "check", "model", "serve", "predict", "smoke", "lock", "image"])
+@pytest.mark.parametrize(
+    "target", ["generate", "diff", "renumber", "check", "model", "serve", "predict", "smoke", "lock", "image"]
+)
 def test_before_setup_every_target_says_so(fresh: Workplace, target: str) -> None:
     done = fresh.make(target, check=False)
     assert done.returncode != 0
