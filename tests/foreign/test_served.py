@@ -69,7 +69,7 @@ def _legacy(path: Path) -> type:
     return kind
 
 
-@pytest.fixture(scope="module", params=["inference", "chat"])
+@pytest.fixture(scope="module", params=["inference", pytest.param("chat", marks=pytest.mark.slow)])
 def served(request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose schema was the answer, with the example model trained."""
     path = next(path for path in PROTOS if path.stem == request.param)
@@ -97,6 +97,7 @@ def test_the_project_passes_its_own_checks(served: Project) -> None:
     served.python("-m", "pytest", "-q", "-p", "no:cacheprovider")
 
 
+@pytest.mark.slow
 def test_the_answer_is_asked_for_where_copier_was_called(template: Path, tmp_path: Path) -> None:
     """As with every path of the question, from the folder of the command; without the command line, too."""
     (tmp_path / "their.proto").write_bytes(PROTOS[0].read_bytes())
