@@ -17,6 +17,7 @@ import json
 import os
 import re
 import selectors
+import signal
 import socket
 import statistics
 import subprocess
@@ -41,6 +42,7 @@ ALL_CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set
 IN_FLIGHT = 16
 ROW = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
 START_SECONDS = 120.0
+STOP_SECONDS = 20.0
 
 MODEL = """\
 import numpy as np
@@ -241,8 +243,11 @@ def _other(name: str, project: Project, folder: Path) -> Iterator[int]:
             time.sleep(0.2)
         yield port
     finally:
-        with suppress(ProcessLookupError):  # its workers are processes of their own
-            os.killpg(process.pid, 9)
+        process.terminate()  # BentoML's workers have sessions of their own, which only their parent ends
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
