@@ -68,7 +68,8 @@ def test(arguments: list[str]) -> int:
     show([str(tools / "ruff"), "check", "."], HERE)
     show([str(tools / "ruff"), "format", "--check", "."], HERE)
     show([str(tools / "python"), "-m", "mypy"], HERE)
-    # Two at a time, the tests of a group (see tests/conftest.py) one after the other.
+    # Two at a time, the tests of a group (see tests/conftest.py) one after the other; model libraries a core each.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     show([str(tools / "python"), "-m", "pytest", "-n", "2", "--dist", "loadgroup", *arguments], HERE)
     return 0
 
