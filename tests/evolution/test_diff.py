@@ -106,6 +106,13 @@ def test_stable_only_asks_the_revision(work: Work, capsys: Capture) -> None:
     work.commit("stable")
     work.edit(("maximum: 30", "maximum: 25"), ("status: stable", "status: draft"))
     assert diff(work, "--stable-only") == 1
+    capsys.readouterr()
+
+    # To withdraw the promise is the first half of a break.
+    work.edit(("maximum: 25", "maximum: 30"))
+    assert diff(work) == 0
+    assert diff(work, "--stable-only") == 1
+    assert "a contract that was stable is so no more" in capsys.readouterr().err
 
 
 def test_another_revision(work: Work, capsys: Capture) -> None:

@@ -220,6 +220,9 @@ def test_a_stop_from_outside(work: Work, fork: Fork, stop: signal.Signals, when:
         update.send_signal(stop)
         assert update.wait(60) == 1
         assert work.state() == before
+        if when == "smoking":  # nothing that could still write is left
+            with pytest.raises(OSError, match="No such device"):
+                os.open(never, os.O_WRONLY | os.O_NONBLOCK)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(update.pid, signal.SIGKILL)  # the step still waits

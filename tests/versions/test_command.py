@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -145,6 +146,7 @@ def test_the_oldest_version_ends_by_command(second: Shop, capsys: pytest.Capture
     second.edit(*TO_V2)
     second.write("src/shop/upgrade/v1.py", UPGRADE_V1)
     second.write("tests/test_old.py", "from shop.contract import v1\n\nprint(v1.SERVICE)\n")
+    second.write("ops.md", "Load is measured with\n`make predict METHOD=v1.Predict`.\n")
     assert generate(second) == 0
     capsys.readouterr()
 
@@ -160,6 +162,7 @@ def test_the_oldest_version_ends_by_command(second: Shop, capsys: pytest.Capture
     assert "removed schemas/v1.yaml\n" in told
     assert "with src/shop/upgrade/v1.py went item_to_v2_cents, predict_request_currency, " in told
     assert "tests/test_old.py:1 still speaks of v1\ntests/test_old.py:3 still speaks of v1\n" in told
+    assert re.findall("^(.*?):.* still speaks of v1$", told, re.MULTILINE) == ["ops.md", *["tests/test_old.py"] * 2]
     left = {name for name in second.content() if "v1" in name or "upgrade" in name or "steps" in name}
     assert left == set()
     assert not (second.path / "schemas").exists()

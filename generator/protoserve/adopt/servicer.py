@@ -52,8 +52,8 @@ _MESSAGES = {
 }
 # What starts a server by hand; matched against the last part of what is called.
 _SERVING = {
-    "add_insecure_port": "the setting PORT",
-    "add_secure_port": "the setting PORT; TLS ends before the server",
+    "add_insecure_port": "the setting PORT, by default the answer to `port`",
+    "add_secure_port": "the setting PORT, by default the answer to `port`",
     "HealthServicer": 'the server\'s own health: "", the service, and `liveness`',
     "enable_server_reflection": "the server's own reflection",
     "wait_for_termination": "the server's own lifecycle",

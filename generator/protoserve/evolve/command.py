@@ -28,4 +28,6 @@ def diff(given: argparse.Namespace) -> int:
         return 2
     print(text)
     broken = comparison.stable_breaking if given.stable_only else comparison.breaking
+    if given.stable_only and not comparison.breaking and broken:
+        print("protoserve: a contract that was stable is so no more: what breaks it next would pass", file=sys.stderr)
     return 1 if broken else 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from protoserve import answers
 from protoserve.codegen.schemas import SCHEMA
 from protoserve.contract.errors import SchemaError
-from protoserve.contract.evolution import Break, Change, compare
+from protoserve.contract.evolution import STABILITY_WITHDRAWN, Break, Change, compare
 from protoserve.contract.model import Contract, without_places
 from protoserve.evolve import contracts
 from protoserve.evolve.contracts import Contracts
@@ -27,6 +27,11 @@ class Evolution:
     old: Contract | None
     new: Contract | None
     changes: tuple[Change, ...]
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether it was stable, and is a draft again."""
+        return any(change.rule == STABILITY_WITHDRAWN for change in self.changes)
 
     @property
     def stable(self) -> bool:
@@ -69,8 +74,8 @@ class Comparison:
 
     @property
     def stable_breaking(self) -> bool:
-        """Whether a contract that was stable breaks."""
-        return any(evolution.breaking for evolution in self.evolutions if evolution.stable)
+        """Whether a contract that was stable breaks, or is stable no more: what breaks it next would go unseen."""
+        return any(evolution.breaking or evolution.withdrawn for evolution in self.evolutions if evolution.stable)
 
     @property
     def verdict(self) -> str:

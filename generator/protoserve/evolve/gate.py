@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protoserve.codegen import schemas
-from protoserve.contract.evolution import Change, compare
+from protoserve.contract.evolution import STABILITY_WITHDRAWN, Change, compare
 from protoserve.contract.evolution.leftovers import leftovers
 from protoserve.contract.load import loads
 from protoserve.contract.numbers import numbered
@@ -20,7 +20,6 @@ from protoserve.evolve.main_branch import on_main
 from protoserve.evolve.output import line
 
 # What breaks nobody and is refused all the same: it would be the first half of a break in two commits.
-WITHDRAWN = "stability-withdrawn"
 _MOVED = {"field-renumbered", "value-renumbered"}
 
 
@@ -79,7 +78,7 @@ def _refused(project: Path, package: str, evolution: Evolution, merging: Contrac
     A number that never was on the main branch may still change, and what the branch that is being merged has done was
     settled there.
     """
-    found = [change for change in evolution.changes if change.breaking or change.rule == WITHDRAWN]
+    found = [change for change in evolution.changes if change.breaking or change.rule == STABILITY_WITHDRAWN]
     if any(change.rule in _MOVED for change in found):
         released = on_main(project, package, evolution.package)
         if released is not None:

@@ -42,6 +42,11 @@ class Repository:
             raise EvolveError(f"git cannot list {commit[:12]}: {_cause(done)}")
         return [name for name in done.stdout.split("\0") if name]
 
+    def listed(self) -> list[str]:
+        """The paths of the project's files, from its folder: those that git has, and those that it does not ignore."""
+        done = _git(self.project, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".")
+        return [name for name in done.stdout.split("\0") if name]
+
     def read(self, commit: str, path: str) -> str | None:
         """The text of a file of a commit, None where it is not there; raises EvolveError for one that is no UTF-8."""
         done = subprocess.run(

@@ -17,6 +17,8 @@ from protoserve.contract.renewal import kept, renewed
 from protoserve.evolve import baseline, dropped
 from protoserve.evolve.git import EvolveError, around
 
+_TEXTS = {".json", ".md", ".mk", ".proto", ".py", ".sh", ".toml", ".yaml", ".yml"}
+
 
 def command(project: Path, start: str | None, drop: str | None) -> int:
     """Starts the version `start` or drops `drop`; 0, or 1 with the reason on standard error and nothing changed."""
@@ -78,7 +80,8 @@ def end(project: Path, package: str, version: str) -> int:
     baseline.remember(project, texts, committed=True)
     if functions:
         print(f"with {step} went {', '.join(functions)}")
-    for place in _mentions(project, package, version):
+    repository = around(project)
+    for place in _mentions(project, {*repository.listed()} - made.files.keys() if repository else (), gone):
         print(f"{place} still speaks of {version}")
     print(f"{version} is not served any more: its callers get UNIMPLEMENTED", file=sys.stderr)
     return 0
@@ -142,19 +145,16 @@ def _functions(path: Path) -> Iterator[str]:
         yield from re.findall(r"^\s*def (\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def _mentions(project: Path, package: str, version: str) -> Iterator[str]:
-    """Lines of the author's Python that name the version's modules."""
-    words = (
-        f"upgrade.{version}",
-        f"contract.{version}",
-        f"import {version}",
-        f".{version} import",
-        f" {version}.",
-        f"({version}.",
+def _mentions(project: Path, names: Iterable[str], gone: Contract) -> Iterator[str]:
+    """Lines of these files that name the version: its modules, its methods, its messages, its proto package."""
+    version, package = re.escape(gone.version), re.escape(gone.package)
+    words = re.compile(
+        rf"\b(contract|upgrade|schemas|requests)[./]{version}\b|\bimport {version}\b|\b{package}\b|"
+        rf"(?<![\w./]){version}\.[A-Za-z]|\b{package.replace(chr(92) + '.', '/')}/"
     )
-    files = [*project.glob("*.py"), *project.glob(f"src/{package}/*.py"), *project.glob("tests/*.py")]
-    files += project.glob(f"src/{package}/upgrade/*.py")
-    for path in sorted(files):
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            if any(word in line for word in words):
-                yield f"{path.relative_to(project).as_posix()}:{number}"
+    for name in sorted(names):
+        path = project / name
+        if path.suffix in _TEXTS and path.is_file():
+            for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+                if words.search(line):
+                    yield f"{name}:{number}"

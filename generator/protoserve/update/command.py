@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -204,6 +205,13 @@ def _smoke(repository: Repository, snapshot: apply.Snapshot, conflicts: bool) ->
         return
     snapshot.keep_folder("artifacts")  # which smoke makes where there are none
     command = ["make", "check", "smoke"]
-    done = subprocess.run(command, cwd=repository.project, stdout=sys.stderr.fileno(), check=False)
-    if done.returncode != 0:
+    # In a group of its own, so that nothing that make has started goes on writing while the update is undone.
+    make = subprocess.Popen(command, cwd=repository.project, stdout=sys.stderr.fileno(), start_new_session=True)
+    try:
+        code = make.wait()
+    except BaseException:
+        os.killpg(make.pid, signal.SIGKILL)
+        make.wait()
+        raise
+    if code != 0:
         raise UpdateError(f"`{' '.join(command)}` failed on the updated project; the project is as it was")

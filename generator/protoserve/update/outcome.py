@@ -70,7 +70,7 @@ class Outcome:
         steps = []
         changed = {file.path for file in self.files}
         if self.conflicts:
-            steps.append(("git diff", "decide what stands between the markers, then `git add` those files"))
+            steps.append(("git status", "decide each of the conflicts, then `git add` the file, or `git rm` it"))
         if any(path == "pyproject.toml" or path.startswith("requirements/") for path in changed):
             steps.append(("make setup", "the development tools or the server's libraries changed"))
         if "requirements/server.txt" in changed:

@@ -57,7 +57,7 @@ def _lines(outcome: Outcome) -> Iterator[str]:
     yield f"\nTemplate: {code(outcome.template)}"
     if outcome.conflicts:
         yield f"\n### Conflicts: {len(outcome.conflicts)}\n"
-        yield "Both you and the template changed these. What to decide is marked in them.\n"
+        yield "Both you and the template changed these: between markers in the file, or one of you removed it.\n"
         yield from (f"- {code(path)}" for path in outcome.conflicts)
     if outcome.notes:
         yield "\n### To know\n"

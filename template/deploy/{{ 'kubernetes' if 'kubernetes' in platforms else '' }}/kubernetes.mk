@@ -12,6 +12,9 @@ kubernetes: | $(BIN)/kubernetes-validate  ## render deploy/kubernetes/overlays t
 	    rendered=build/kubernetes/$$overlay.yaml; \
 	    $(KUSTOMIZE) deploy/kubernetes/overlays/$$overlay >$$rendered.new || exit 1; \
 	    mv $$rendered.new $$rendered; \
+	    if grep -q ':set-in-overlay' $$rendered; then \
+	        echo "$$overlay: no tag: \`images\` in its kustomization.yaml must have the name of the image in base" >&2; exit 1; \
+	    fi; \
 	    $(BIN)/kubernetes-validate --strict --quiet $(addprefix --kubernetes-version ,$(KUBERNETES_VERSION)) $$rendered || exit 1; \
 	    echo "$$rendered: all keys and types are right"; \
 	done

@@ -6,6 +6,6 @@
 from __future__ import annotations
 
 from protoserve.contract.evolution.change import Break, Change
-from protoserve.contract.evolution.compare import compare
+from protoserve.contract.evolution.compare import STABILITY_WITHDRAWN, compare
 
-__all__ = ["Break", "Change", "compare"]
+__all__ = ["STABILITY_WITHDRAWN", "Break", "Change", "compare"]

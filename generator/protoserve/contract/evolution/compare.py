@@ -10,6 +10,8 @@ from protoserve.contract.evolution.foreign import judge_names, judge_options, ju
 from protoserve.contract.evolution.reach import reach
 from protoserve.contract.model import Contract, Method
 
+STABILITY_WITHDRAWN = "stability-withdrawn"  # breaks nobody yet, and lets the next change do so
+
 
 def compare(old: Contract, new: Contract) -> tuple[Change, ...]:
     """Every change, sorted by path and rule; empty for contracts that say the same.
@@ -57,7 +59,8 @@ def _status(old: Contract, new: Contract, found: Changes) -> None:
     if new.status == "stable":
         found.add("status", NOWHERE, "declared-stable", (), "breaking changes are refused from now on")
     else:
-        found.add("status", NOWHERE, "stability-withdrawn", (), "the contract was stable: callers rely on it")
+        remedy = "keep `status: stable`; what breaks callers is a new version, `protoserve version v2`"
+        found.add("status", NOWHERE, STABILITY_WITHDRAWN, (), "the contract was stable: callers rely on it", remedy)
 
 
 def _methods(old: Contract, new: Contract, found: Changes) -> None:

@@ -30,7 +30,8 @@ def judge_removed(
     why = f"it is gone: {'; '.join(said) or 'no method led to it, and its number and name are reserved'}"
     remedy = f"keep the {what}" + (", marked `deprecated: true`" if what == "field" else " and let the model refuse it")
     if unreserved:
-        remedy += f", or reserve it: `reserved: {{numbers: [{item.number}], names: [{item.name}]}}`"
+        kept_back = f"`reserved: {{numbers: [{item.number}], names: [{item.name}]}}`"
+        remedy += f"; where no caller is left, `--accept-breaking` leaves {kept_back} in its place"
     found.add(path, where, f"{what}-removed", breaks, why, remedy)
 
 
