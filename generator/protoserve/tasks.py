@@ -121,6 +121,7 @@ def generate(project: Path, *, check: bool, accept_breaking: bool = False) -> in
         print(f"{'removed' if name in made.stale else 'wrote'} {name}")
     if not changed:
         print("everything is as schema.yaml says")
+    sys.stdout.flush()  # what the author has to write comes last, also where both go into one file
     renewed = [step for step in made.upgrades if f"src/{package}/contract/{step.module}.py" in changed]
     for line in upgrades.notes(renewed):
         print(f"note: {line}", file=sys.stderr)

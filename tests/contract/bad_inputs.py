@@ -420,7 +420,13 @@ TYPES = [
     field("unknown type", "type: flaot32", "type", "unknown type 'flaot32'", True),
     field("type of another language", "type: str", "type", "unknown type 'str'", True),
     field("type with brackets", "type: 'float32[3]'", "type", "unknown type", True),
-    field("map as a type", "type: 'map<string, bool>'", "type", "unknown type", True),
+    field("map as a type", "type: 'map<string, bool>'", "type", "`key: string` and `value: bool`", True),
+    field("dict as a type", "type: 'dict[str, int]'", "type", "`key: string` and `value: int64`", True),
+    field("list as a type", "type: 'list[int64]'", "type", "write `type: int64` and `repeated: true`", True),
+    field("repeated as a type", "type: repeated str", "type", "write `type: string` and `repeated: true`", True),
+    field("list of lists", "type: 'List[list[float]]'", "type", "`shape: [rows, columns]`", True),
+    field("list alone", "type: list", "type", "the items' type, and `repeated: true`", True),
+    field("optional as a type", "type: 'str | None'", "type", "`type: string` and `required: false`", True),
     field("unknown message", "type: Point", "type", "unknown type"),
     field("unknown key", "type: bool, requird: false", "requird", "unknown key", True),
     field("key of another language", "type: bool, description: Hi", "description", "unknown key", True),
@@ -539,6 +545,8 @@ def exact(values: str, keys: str = "") -> str:
 # What a schema has for the sake of a foreign .proto.
 FOREIGN = [
     Case("exact value without a number", exact("{name: A}"), 4, "enums.Kind.values.A", "has no number"),
+    Case("exact values without a number", exact("{name: A, number: 0}, {name: B}"), 4, "enums.Kind.values.B", "`{name: B, number: N}`"),
+    Case("exact values with a wrong number", exact("{name: A, number: 0}, {name: B, number: x}"), 4, "enums.Kind.values.B.number", "must be an integer", True),
     Case("exact value, short", exact("A"), 4, "enums.Kind.values.A", "has no number"),
     Case("exact enum without 0", exact("{name: A, number: 1}"), 4, "enums.Kind.values.A.number", "first value is not 0"),
     Case("exact number twice", exact("{name: A, number: 0}, {name: B, number: 0}"), 4, "enums.Kind.values.B.number", "and so has"),

@@ -18,7 +18,7 @@ def test_refused(case: Case) -> None:
         loads(case.text, "schema.yaml")
     problems = caught.value.problems
     found = [item for item in problems if (item.line, item.path) == (case.line, case.path)]
-    assert any(case.words in item.message for item in found), str(caught.value)
+    assert any(case.words in f"{item.message}; {item.remedy}" for item in found), str(caught.value)
     assert all(item.remedy and item.column >= 1 for item in problems)
     assert len(problems) == 1 or not case.alone, str(caught.value)
     assert f"schema.yaml:{case.line}:" in str(caught.value)

@@ -96,6 +96,7 @@ def test_it_has_all_its_numbers() -> None:
         ("a: float46 -> b: bool", 4, "unknown type"),
         ("a: map<float64, bool> -> b: bool", 4, "cannot be the key"),
         ("a: map<string> -> b: bool", 14, "','"),
+        ("a: list[str] -> b: bool", 4, "write `string[]`"),
         ("a: map<string, map<string, bool>> -> b: bool", 16, "map of maps"),
         ("tags?: string[] -> b: bool", 1, "never required"),
         ("class: bool -> b: bool", 1, "keyword"),
@@ -109,6 +110,6 @@ def test_errors_point_at_the_column(line: str, column: int, words: str) -> None:
         signature_to_yaml(line, "iris.v1")
     first = caught.value.problems[0]
     assert (first.line, first.column) == (1, column), str(caught.value)
-    assert words in first.message
+    assert words in f"{first.message}; {first.remedy}"
     assert first.remedy
     assert str(caught.value).splitlines()[1:3] == [f"    {line}", f"    {' ' * (column - 1)}^"]

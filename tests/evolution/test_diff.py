@@ -1,5 +1,7 @@
 """`protoserve diff`: what changed since a revision, in every form, from wherever the project lies."""
 
+# A row of a table stays on its line.
+# ruff: noqa: E501
 from __future__ import annotations
 
 import json
@@ -13,9 +15,9 @@ import pytest
 
 from evolution.work import SCHEMA, Work, begin
 from protoserve import cli
-from protoserve.evolve import options
-from protoserve.evolve.comparison import against
-from protoserve.evolve.output import FORMATS
+from protoserve.evolve import contracts, options
+from protoserve.evolve.comparison import Comparison, against, between
+from protoserve.evolve.output import FORMATS, words
 from support import ROOT, Project
 
 Capture = pytest.CaptureFixture[str]
@@ -64,6 +66,54 @@ def test_words_have_what_breaks_first_and_the_verdict_last(work: Work, capsys: C
     assert lines[0].startswith("schema.yaml:14:11: methods.Predict.request.fields.length.maximum: limit-narrowed")
     assert lines[1].startswith("schema.yaml:20:59: methods.Predict.response.fields.score.unit: unit-told: ")
     assert lines[2] == "breaking: 2 changes since HEAD, of which 1 breaks callers"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ("status: stable", "status: draft", "schema.yaml:3:9: status: stability-withdrawn"),
+        ("package: iris.v1", "package: flora.v1", "schema.yaml:2:10: package: package-added"),
+        ("package: iris.v1", "package: flora.v1", "schema.yaml:2:10: package: package-removed"),
+        ("service: IrisService", "service: Flora", "schema.yaml:4:10: service: service-renamed"),
+        ("  Predict:", "  Classify: {request: {fields: []}, response: {fields: []}}\n  Predict:", "schema.yaml:11:3: methods.Classify: method-added"),
+        ("  Predict:", "  Classify:", "schema.yaml:11:3: methods.Predict: method-removed"),
+        ("  Predict:", "  Classify:", "schema.yaml:11:3: methods.Predict.request: message-removed"),
+        ("  Species:", "  Kind: {values: [red]}\n  Species:", "schema.yaml:6:3: enums.Kind: enum-added"),
+        ("# The contract of iris.", "doc: Irises.", "schema.yaml:1:6: doc: documentation-changed"),
+    ],
+)  # fmt: skip
+def test_each_change_is_told_at_its_own_line(old: str, new: str, place: str) -> None:
+    assert SCHEMA.count(old) == 1
+    assert place in words(compared(SCHEMA, SCHEMA.replace(old, new)))
+
+
+def test_what_is_gone_is_told_where_it_was_held() -> None:
+    more = SCHEMA + "  Train: {request: {fields: []}, response: {fields: []}}\n"
+    assert "schema.yaml:10:1: methods.Train: method-removed" in words(compared(more, SCHEMA))
+
+
+RENAMED = "{name: breadth, number: 3, type: float64, required: false, renamed_from: NAME}  # last\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("  # last\n", f"\n        - {RENAMED}", "PredictRequest had no field 'NAME' (it had length, width), so 'breadth' counts as a new one"),
+        ("  # last\n", f"\n        - {RENAMED.replace('NAME', 'age')}", ""),  # a name of the older version
+        ("number: 2}\n", "number: 2}\n      - {name: blue, number: 3, renamed_from: iris}\n", "Species had no value 'iris' (it had setosa, versicolor)"),
+        ("number: 2}\n", "number: 3, renamed_from: VERSICOLOUR}\n", ""),
+    ],
+)  # fmt: skip
+def test_a_rename_of_nothing_is_told(old: str, new: str, told: str) -> None:
+    older = SCHEMA.replace("iris.v1", "iris.v1alpha1").replace("name: width", "name: age")
+    found = words(compared(SCHEMA, SCHEMA.replace(old, new), **{"schemas/v0.yaml": older}))
+    assert told in found
+    assert ("renamed-from-nothing: " in found) == bool(told)
+
+
+def compared(old: str, new: str, **others: str) -> Comparison:
+    before, after = (contracts.read({"schema.yaml": text, **others}, "iris") for text in (old, new))
+    return between(before, after, "then")
 
 
 def test_a_table(work: Work, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,25 @@ def test_a_draft_is_warned_and_written(tmp_path: Path, capsys: Capture) -> None:
     assert "reserved" not in work.text
 
 
+def test_a_draft_beside_an_older_version_is_warned_in_one_line_and_what_to_write_comes_last(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    work = begin(tmp_path, schema=SCHEMA.replace("stable", "draft").replace("iris.v1", "iris.v2"))
+    (work.path / "schemas").mkdir()
+    (work.path / "schemas" / "v1.yaml").write_text(SCHEMA, encoding="utf-8")
+    work.commit()
+    work.edit((WIDTH, ""), ("maximum: 30", "maximum: 25"))
+    assert work.generate() == 0
+    warned, *asked = capsys.readouterr().err.splitlines()
+    assert warned == (
+        "protoserve: 2 changes break callers of iris.v2 since the last commit (`protoserve diff` or `make diff` names "
+        "each); it is a draft, and so they are written all the same"
+    )
+    assert "write `def predict_request_length(" in asked[-1]
+    assert work.run("diff") == 1
+    assert "limit-narrowed" in capsys.readouterr().out
+
+
 def test_the_status_of_the_baseline_counts(work: Work, tmp_path: Path, capsys: Capture) -> None:
     work.edit(("status: stable", "status: draft"))
     assert work.generate() == 1, "the first half of a break in two commits"
@@ -184,6 +203,19 @@ def test_a_renamed_value_keeps_its_number(work: Work, capsys: Capture) -> None:
     assert "enums.Species.values.blue_flag: value-renamed (breaks json)" in capsys.readouterr().err
     assert work.generate("--accept-breaking") == 0
     assert "{name: blue_flag, number: 2, renamed_from: versicolor}" in work.text
+
+
+def test_a_rename_of_nothing_is_told_until_it_is_committed(work: Work, capsys: Capture) -> None:
+    work.edit((WIDTH, WIDTH + "        - {name: breadth, type: float64, required: false, renamed_from: widht}\n"))
+    assert work.generate() == 0
+    (told,) = capsys.readouterr().err.splitlines()
+    path = "methods.Predict.request.fields.breadth.renamed_from"
+    assert told.startswith(
+        f"warning: schema.yaml:19:11: {path}: renamed-from-nothing: PredictRequest had no field 'widht'"
+    )
+    work.commit()
+    assert work.generate() == 0
+    assert capsys.readouterr().err == ""
 
 
 # What the baseline is, where git cannot simply say.

@@ -9,7 +9,7 @@ from protoserve.contract import graph, limits, naming, numbering, values, wellkn
 from protoserve.contract.draft import Draft, FieldDraft, MessageDraft, changed
 from protoserve.contract.model import Field
 from protoserve.contract.section import nearest, shown
-from protoserve.contract.types import ALIASES, MAP_KEYS, SCALARS, Kind
+from protoserve.contract.types import ALIASES, LISTS, MAP_KEYS, SCALARS, Kind
 
 # What other languages call a type, and what it is here.
 _MEANT = {
@@ -36,7 +36,10 @@ _MEANT = {
     "image": "bytes",
 }
 _BRACKETS = re.compile(r"\s*([A-Za-z0-9]+)\s*\[(.*)\]\s*")
-_MAP = re.compile(r"\s*map\s*<\s*(\w+)\s*,\s*(\w+)\s*>\s*")
+# How other languages write a list, a map, and what may be missing.
+_LIST = re.compile(rf"\s*(?:(?:{'|'.join(LISTS)})\s*[\[<](.+)[\]>]|repeated\s+(.+?)|\[(.+)\])\s*", re.IGNORECASE)
+_MAP = re.compile(r"\s*(?:map|dict|mapping)\s*[\[<]\s*(\w+)\s*,\s*(.+?)\s*[\]>]\s*", re.IGNORECASE)
+_OPTIONAL = re.compile(r"\s*(?:optional\s*[\[<](.+)[\]>]|optional\s+(.+?)|(.+?)\s*\|\s*None)\s*", re.IGNORECASE)
 
 
 def check(draft: Draft) -> None:
@@ -72,9 +75,19 @@ def _known_types(item: FieldDraft, draft: Draft) -> bool:
 
 
 def _type_remedy(name: str, known: tuple[str, ...]) -> str:
-    brackets, entries = _BRACKETS.fullmatch(name), _MAP.fullmatch(name)
+    brackets, entries, items = _BRACKETS.fullmatch(name), _MAP.fullmatch(name), _LIST.fullmatch(name)
+    optional = _OPTIONAL.fullmatch(name)
     if entries:
-        return f"write `key: {entries[1]}` and `value: {entries[2]}` in place of `type`"
+        return f"write `key: {meant(entries[1])}` and `value: {meant(entries[2])}` in place of `type`"
+    if items:
+        item = next(filter(None, items.groups()))
+        if re.search(r"[\[<]", item):
+            return "write the numbers' type and `shape: [rows, columns]`, or put the inner list into a message"
+        return f"write `type: {meant(item)}` and `repeated: true`"
+    if optional:
+        return f"write `type: {meant(next(filter(None, optional.groups())))}` and `required: false`"
+    if name.lower() in LISTS:
+        return "write the items' type, and `repeated: true`"
     if brackets and not brackets[2].strip():
         return f"write `type: {brackets[1]}` and `repeated: true`"
     if brackets:
@@ -83,6 +96,11 @@ def _type_remedy(name: str, known: tuple[str, ...]) -> str:
         return f"write `{wellknown.SCALARS[name]}`"
     guess = _MEANT.get(name.lower()) or nearest(name, (*known, *ALIASES))
     return f"did you mean {guess!r}?" if guess else f"write one of {', '.join(known)}"
+
+
+def meant(name: str) -> str:
+    """What a type of another language is here; any other name as it is."""
+    return _MEANT.get(name.strip().lower(), name.strip())
 
 
 def _combination(item: FieldDraft, draft: Draft) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from protoserve.contract import names
-from protoserve.contract.model import Contract, Enum, EnumValue, Field, Message, Method, Options, Reserved
-from protoserve.contract.nodes import Scalar
+from protoserve.contract.model import Contract, Enum, EnumValue, Field, Message, Method, Options, Reserved, Where
+from protoserve.contract.nodes import Place, Scalar
 from protoserve.contract.section import Section
 from protoserve.contract.types import SCALARS
 
@@ -144,7 +144,14 @@ class Draft:
             self.options,
             self.service_options,
             file,
+            {key: Where(place.line, place.column, key) for key, place in self._places()},
         )
+
+    def _places(self) -> Iterator[tuple[str, Place]]:
+        """Of a text or a number its own place, of what has lines below it that of its key."""
+        for key, written in self.section.keys.items():
+            node = self.section.node_of(key)
+            yield key, node.place if isinstance(node, Scalar) else written.place
 
 
 def _python(kind: str) -> str:

@@ -5,7 +5,7 @@ Everything here has been checked already: a `Contract` that exists is sound.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -196,7 +196,8 @@ class Method:
 class Contract:
     """A whole schema. `package` is the proto package; its last part is the API version.
 
-    `exact` contracts have the names of a foreign .proto, whose package may have no version, or be empty.
+    `exact` contracts have the names of a foreign .proto, whose package may have no version, or be empty. `places` are
+    those of what stands at the keys of the schema's first level.
     """
 
     package: str
@@ -210,6 +211,11 @@ class Contract:
     options: Options = ()
     service_options: Options = ()
     file: str = field(default="schema.yaml", compare=False)
+    places: Mapping[str, Where] = field(default_factory=dict, compare=False)
+
+    def where(self, key: str) -> Where:
+        """The place of what stands at a key of the first level; the beginning of the schema where it is not written."""
+        return self.places.get(key, Where(1, 1, ""))
 
     @property
     def version(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from protoserve.contract.build import MAX_ENUM_NUMBER, MAX_FIELD_NUMBER
 from protoserve.contract.draft import EnumDraft, MessageDraft
 from protoserve.contract.model import Reserved
-from protoserve.contract.nodes import Place
+from protoserve.contract.nodes import Place, Scalar
 from protoserve.contract.section import Section
 
 # protobuf keeps these for itself.
@@ -55,7 +55,7 @@ def check_enum(enum: EnumDraft) -> None:
     """Tells what is wrong with the numbers of the values and their reserved names."""
     items = values_of(enum)
     if enum.exact:
-        _exact(enum, items)
+        items = _exact(enum, items)
     if ("allow_alias", True) in enum.options:
         if len({item.number for item in items}) == len(items):
             enum.section.wrong("options", "`allow_alias`, and no two values have one number", "take `allow_alias` out")
@@ -72,15 +72,27 @@ def check_enum(enum: EnumDraft) -> None:
             _reserved_name(section or enum.section, place, item.value.name)
 
 
-def _exact(enum: EnumDraft, items: list[Numbered]) -> None:
-    """Under `names: exact` the values are those of the .proto: each with its number, the first of them 0."""
+def _exact(enum: EnumDraft, items: list[Numbered]) -> list[Numbered]:
+    """Under `names: exact` the values are those of the .proto: each with its number, the first of them 0.
+
+    Those that have one: 0 is a number here, and none for what has none, or a wrong one that has been told.
+    """
     for value in enum.values:
         if not isinstance(value.source, Section) or "number" not in value.source:
-            found = f"the value {value.value.name!r} has no number, and with exact names none is given"
-            place, path = value.source.place, value.value.where.path
-            enum.section.problems.add(place, path, found, "write `{name: ..., number: ...}`")
-    if items and items[0].number != 0:
-        items[0].section.wrong("number", "the first value is not 0, which proto3 asks for", "put the value 0 first")
+            name = value.value.name
+            found = f"the value {name!r} has no number, and with exact names none is given"
+            remedy = f"write `{{name: {name}, number: N}}` with the number that it has in the .proto"
+            enum.section.problems.add(value.source.place, value.value.where.path, found, remedy)
+    told = [item for item in items if _written(item)]
+    if len(told) == len(enum.values) and told and told[0].number != 0:
+        told[0].section.wrong("number", "the first value is not 0, which proto3 asks for", "put the value 0 first")
+    return told
+
+
+def _written(item: Numbered) -> bool:
+    """Whether the number is the one that stands in the text."""
+    node = item.section.node_of("number")
+    return isinstance(node, Scalar) and node.value == item.number
 
 
 def _reserved_name(section: Section, place: Place, name: str) -> None:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from protoserve.contract.checks import meant
 from protoserve.contract.errors import Problem, SchemaError
 from protoserve.contract.load import loads
+from protoserve.contract.types import LISTS
 
 FILE = "signature"
 _TOKEN = re.compile(r"\s*(?:(->|[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[:?,|()\[\]<>])|(\S))")
@@ -158,6 +160,9 @@ class _Parser:
         kind = self._type(path)
         shape_at = self._peek().at
         shape = self._shape(path) if self._peek().text == "[" else None
+        if kind.name.lower() in LISTS and kind.name not in self._enums:
+            item = meant(shape[0]) if shape else "float64"
+            raise self._wrong(kind.at, path, "a list is told behind the type of its items", f"write `{item}[]`")
         if optional and (shape == [] or kind.key is not None):
             what = "a map" if kind.key is not None else "a list"
             raise self._wrong(name.at, path, f"{what} is never required: it can be empty", "take the '?' out")

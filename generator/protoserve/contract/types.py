@@ -91,6 +91,9 @@ SCALARS: dict[str, ScalarType] = {
 # protobuf's own names for the two floats, accepted so that nobody has to look them up.
 ALIASES = {"float": "float32", "double": "float64"}
 
+# What other languages call a list, in small letters: no type here, where a list is a property of the field.
+LISTS = ("list", "sequence", "array", "vector", "tuple", "set", "iterable")
+
 # What a map's key may be (protobuf: any integral or string type, no enum, no float, no bytes).
 MAP_KEYS = (
     *("string", "bool", "int32", "int64", "uint32", "uint64"),

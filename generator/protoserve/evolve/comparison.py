@@ -10,7 +10,8 @@ from protoserve import answers
 from protoserve.codegen.schemas import SCHEMA
 from protoserve.contract.errors import SchemaError
 from protoserve.contract.evolution import STABILITY_WITHDRAWN, Break, Change, compare
-from protoserve.contract.model import Contract, without_places
+from protoserve.contract.evolution.renames import unknown_renames
+from protoserve.contract.model import Contract, Where, without_places
 from protoserve.evolve import contracts
 from protoserve.evolve.contracts import Contracts
 from protoserve.evolve.git import EvolveError, around
@@ -90,12 +91,17 @@ def between(old: Contracts, new: Contracts, since: str) -> Comparison:
         if before is not None and after is not None:
             same = without_places(before) == without_places(after)
             changes = () if same else compare(before, after)
+            others = [item for name, item in new.items() if name != package]
+            changes = tuple(sorted((*changes, *unknown_renames(before, after, others))))
         elif before is not None:
             why = f"the contract {package} is gone: no call of its methods is found"
             remedy = f"keep it: `protoserve version` starts a new version and leaves {package} beside it"
-            changes = (Change("package", "package-removed", (Break.WIRE,), why, remedy),)
+            place = next((item.where("package") for item in new.values() if item.file == SCHEMA), Where(1, 1, ""))
+            changes = (Change("package", "package-removed", (Break.WIRE,), why, remedy, place),)
         else:
-            changes = (Change("package", "package-added", (), f"the contract {package} is new", ""),)
+            assert after is not None  # one of the two has the package
+            why = f"the contract {package} is new"
+            changes = (Change("package", "package-added", (), why, "", after.where("package")),)
         found.append(Evolution(package, before, after, changes))
     return Comparison(tuple(found), since)
 

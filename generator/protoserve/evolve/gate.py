@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protoserve.codegen import schemas
+from protoserve.codegen.schemas import SCHEMA
 from protoserve.contract.evolution import STABILITY_WITHDRAWN, Change, compare
 from protoserve.contract.evolution.leftovers import leftovers
+from protoserve.contract.evolution.renames import RENAMED_FROM_NOTHING
 from protoserve.contract.load import loads
 from protoserve.contract.numbers import numbered
 from protoserve.contract.reserving import reserve
@@ -52,6 +54,7 @@ def gate(project: Path, package: str, *, accept: bool) -> Passed:
         print(f"protoserve: {was.told}", file=sys.stderr)
     if found is None:
         return Passed(texts, was.committed)
+    _tell_renames(found)
     refused = {item.package: _refused(project, package, item, was.merging) for item in found.evolutions if item.stable}
     count = sum(map(len, refused.values()))
     if count and not accept:
@@ -111,13 +114,27 @@ def _counted(count: int) -> str:
 
 
 def _tell_drafts(found: Comparison) -> None:
+    """Warns of what breaks in drafts: change by change, but for a new version, whose callers have the one before it.
+
+    There the changes are what it was begun for, and would bury what the author has to write to carry callers over.
+    """
+    beside = sum(evolution.new is not None for evolution in found.evolutions) > 1
     for evolution in found.evolutions:
         if evolution.stable or not evolution.breaking:
             continue
-        for change in evolution.breaking:
+        begun = beside and evolution.file == SCHEMA and evolution.new is not None
+        for change in () if begun else evolution.breaking:
             print(f"warning: {line(evolution.file, change)}", file=sys.stderr)
         said = f"{_counted(len(evolution.breaking))} of {evolution.package} since {found.since}"
-        print(f"protoserve: {said}; it is a draft, and so they are written all the same", file=sys.stderr)
+        where = " (`protoserve diff` or `make diff` names each)" if begun else ""
+        print(f"protoserve: {said}{where}; it is a draft, and so they are written all the same", file=sys.stderr)
+
+
+def _tell_renames(found: Comparison) -> None:
+    for evolution in found.evolutions:
+        for change in evolution.changes:
+            if change.rule == RENAMED_FROM_NOTHING:
+                print(f"warning: {line(evolution.file, change)}", file=sys.stderr)
 
 
 def _with_leftovers(found: Comparison, texts: dict[str, str]) -> dict[str, str]:

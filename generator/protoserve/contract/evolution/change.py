@@ -8,8 +8,6 @@ from enum import StrEnum
 
 from protoserve.contract.model import Where
 
-NOWHERE = Where(1, 1, "")
-
 
 class Break(StrEnum):
     """What a change breaks for callers who know the old contract.
@@ -47,7 +45,7 @@ class Change:
     breaks: tuple[Break, ...]
     why: str
     remedy: str
-    where: Where = field(default=NOWHERE, compare=False)
+    where: Where = field(default=Where(1, 1, ""), compare=False)
 
     @property
     def breaking(self) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from protoserve.contract import names
 from protoserve.contract.evolution import enums, fields
-from protoserve.contract.evolution.change import NOWHERE, Break, Change, Changes
+from protoserve.contract.evolution.change import Break, Change, Changes
 from protoserve.contract.evolution.documentation import judge as documentation
 from protoserve.contract.evolution.foreign import judge_names, judge_options, judge_place
 from protoserve.contract.evolution.reach import reach
-from protoserve.contract.model import Contract, Method
+from protoserve.contract.model import Contract, Method, Where
 
 STABILITY_WITHDRAWN = "stability-withdrawn"  # breaks nobody yet, and lets the next change do so
 
@@ -21,18 +21,19 @@ def compare(old: Contract, new: Contract) -> tuple[Change, ...]:
     maps, oneofs and streams; one that is used in both is judged for both.
     """
     found = Changes()
-    documentation(old, new, "doc", NOWHERE, found)
+    documentation(old, new, "doc", new.where("doc"), found)
     _status(old, new, found)
     if old.package != new.package:
         why = f"the package is {new.package}, was {old.package}: the path of every method has another name"
         remedy = f"keep {old.package} beside it: `protoserve version` makes a new version and leaves the old one there"
-        found.add("package", NOWHERE, "package-changed", {Break.WIRE}, why, remedy)
+        found.add("package", new.where("package"), "package-changed", {Break.WIRE}, why, remedy)
     if old.service != new.service:
         why = f"the service is {new.service}, was {old.service}: calls of the old name are not found"
-        found.add("service", NOWHERE, "service-renamed", {Break.WIRE}, why, f"keep the name {old.service}")
-    judge_names(old, new, NOWHERE, found)
-    judge_options(old.options, new.options, "", NOWHERE, found)
-    judge_options(old.service_options, new.service_options, "service", NOWHERE, found)
+        found.add("service", new.where("service"), "service-renamed", {Break.WIRE}, why, f"keep the name {old.service}")
+    judge_names(old, new, new.where("names"), found)
+    judge_options(old.options, new.options, "", new.where("options"), found)
+    where = new.where("service_options")
+    judge_options(old.service_options, new.service_options, "service", where, found)
     _methods(old, new, found)
     met = reach(old, new)
     for first, second in met.messages:
@@ -57,10 +58,11 @@ def _status(old: Contract, new: Contract, found: Changes) -> None:
     if old.status == new.status:
         return
     if new.status == "stable":
-        found.add("status", NOWHERE, "declared-stable", (), "breaking changes are refused from now on")
+        found.add("status", new.where("status"), "declared-stable", (), "breaking changes are refused from now on")
     else:
         remedy = "keep `status: stable`; what breaks callers is a new version, `protoserve version v2`"
-        found.add("status", NOWHERE, STABILITY_WITHDRAWN, (), "the contract was stable: callers rely on it", remedy)
+        why = "the contract was stable: callers rely on it"
+        found.add("status", new.where("status"), STABILITY_WITHDRAWN, (), why, remedy)
 
 
 def _methods(old: Contract, new: Contract, found: Changes) -> None:
@@ -71,7 +73,7 @@ def _methods(old: Contract, new: Contract, found: Changes) -> None:
         if now is None:
             why = "the method is gone: its callers get UNIMPLEMENTED"
             remedy = "keep it, and let its doc say what to use instead"
-            found.add(path, NOWHERE, "method-removed", {Break.WIRE}, why, remedy)
+            found.add(path, _holder(old, new, path), "method-removed", {Break.WIRE}, why, remedy)
             continue
         documentation(was, now, path, now.where, found)
         judge_options(was.options, now.options, path, now.where, found)
@@ -84,6 +86,20 @@ def _methods(old: Contract, new: Contract, found: Changes) -> None:
         _type(was, now, f"{path}.response", was.response.name, now.response.name, found)
     for method in after.values():
         found.add(method.where.path or f"methods.{method.name}", method.where, "method-added", (), "new")
+
+
+def _holder(old: Contract, new: Contract, path: str) -> Where:
+    """The place in the new schema of what held something that is gone: its method, or the one that took its place."""
+    first, *inner = path.split(".")
+    if first != "methods":
+        return new.where(first)
+    names_before = [method.name for method in old.methods]
+    for index, name in enumerate(names_before):
+        if inner[:1] == [name]:
+            there = [item for item in new.methods if item.name == name]
+            there += [item for item in new.methods[index : index + 1] if item.name not in names_before]
+            return there[0].where if there else new.where(first)
+    return new.where(first)
 
 
 def _type(was: Method, now: Method, path: str, before: str, after: str, found: Changes) -> None:
@@ -100,7 +116,8 @@ def _gone(old: Contract, new: Contract, found: Changes) -> None:
         if name not in after:
             path = message.where.path or f"messages.{name}"
             why = f"the message is gone, or has another name: code that says {name} does not compile"
-            found.add(path, NOWHERE, "message-removed", {Break.SOURCE}, why, f"keep {name}, even where nothing uses it")
+            remedy = f"keep {name}, even where nothing uses it"
+            found.add(path, _holder(old, new, path), "message-removed", {Break.SOURCE}, why, remedy)
     for name, message in after.items():
         if name not in before:
             found.add(message.where.path or f"messages.{name}", message.where, "message-added", (), "new")
@@ -109,7 +126,7 @@ def _gone(old: Contract, new: Contract, found: Changes) -> None:
             why = f"no shape with a named dimension is of {name} any more, so {names.tensor(name)} is gone"
             found.add(
                 f"messages.{names.tensor(name)}",
-                NOWHERE,
+                new.where("methods"),
                 "message-removed",
                 {Break.SOURCE},
                 why,
@@ -117,7 +134,7 @@ def _gone(old: Contract, new: Contract, found: Changes) -> None:
             )
     for enum in old.enums:
         if new.enum(enum.name) is None:
-            enums.judge_gone(enum, found)
+            enums.judge_gone(enum, new.where("enums"), found)
     for enum in new.enums:
         if old.enum(enum.name) is None:
             found.add(enum.where.path or f"enums.{enum.name}", enum.where, "enum-added", (), "new")

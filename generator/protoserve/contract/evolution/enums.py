@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from protoserve.contract.evolution.change import NOWHERE, Break, Changes, Directions
+from protoserve.contract.evolution.change import Break, Changes, Directions
 from protoserve.contract.evolution.documentation import judge as documentation
 from protoserve.contract.evolution.foreign import alike, judge_options, judge_place, judge_zero
 from protoserve.contract.evolution.matching import match
 from protoserve.contract.evolution.reserved import judge_removed, judge_reserved
-from protoserve.contract.model import Enum, EnumValue
+from protoserve.contract.model import Enum, EnumValue, Where
 
 
 def judge(before: Enum, after: Enum, used: Directions, found: Changes) -> None:
@@ -68,8 +68,8 @@ def _path(enum: Enum, value: EnumValue) -> str:
     return value.where.path or f"enums.{enum.name}.values.{value.name}"
 
 
-def judge_gone(enum: Enum, found: Changes) -> None:
-    """Tells an enum that is in no contract any more under its name."""
+def judge_gone(enum: Enum, where: Where, found: Changes) -> None:
+    """Tells an enum that is in no contract any more under its name; `where` is the place of the others."""
     path = enum.where.path or f"enums.{enum.name}"
     why = f"the enum is gone, or has another name: code that says {enum.name} does not compile"
-    found.add(path, NOWHERE, "enum-removed", {Break.SOURCE}, why, f"keep {enum.name}, even where nothing uses it")
+    found.add(path, where, "enum-removed", {Break.SOURCE}, why, f"keep {enum.name}, even where nothing uses it")
