@@ -80,7 +80,7 @@ def test_implicit_presence(tmp_path: Path) -> None:
     assert (request.amount, request.kind, request.pixels, request.at) == (0.0, made.Kind.CHIP, None, None)
     assert violations(made, made.pb.PredictRequest(amount=-1).SerializeToString()) == [
         ("amount", "must be at least 0; got -1.0"),
-        ("kind", "must be one of CHIP; got UNSPECIFIED"),
+        ("kind", "must be one of KIND_CHIP; got KIND_UNSPECIFIED"),
     ]
 
 

@@ -1,5 +1,7 @@
 """The HTTP side that Vertex AI asks: a real server process, asked as the platform asks it."""
 
+# A row of a table stays on its line.
+# ruff: noqa: E501
 from __future__ import annotations
 
 import gzip
@@ -127,9 +129,9 @@ VIOLATIONS: list[tuple[str, Any, list[tuple[str, str]]]] = [
         "types and limits",
         {"instances": [{"value": "high", "mode": 5, "points": [{"x": 11}, {"x": "a"}, {"y": 1}, 3]}]},
         [
-            ("instances[0].value", "must be a number: could not convert string to float: 'high'"),
-            ("instances[0].mode", "must be a string: ..."),
-            ("instances[0].points[1].x", "must be a number: ..."),
+            ("instances[0].value", 'must be a number; got "high"'),
+            ("instances[0].mode", "must be a string; got 5"),
+            ("instances[0].points[1].x", 'must be a number; got "a"'),
             ("instances[0].points[2].y", "is no field of Point; there are: x"),
             ("instances[0].points[3]", 'must be an object, {"x": ...}; got a number'),
         ],
@@ -138,7 +140,7 @@ VIOLATIONS: list[tuple[str, Any, list[tuple[str, str]]]] = [
         "a limit beside a type",
         {"instances": [{"value": 5000, "mode": 7, "nearest": {}}]},
         [
-            ("instances[0].mode", "must be a string: ..."),
+            ("instances[0].mode", "must be a string; got 7"),
             ("instances[0].nearest", "is no field of PredictRequest; there are: value, mode, points, near"),
             ("instances[0].value", "must be from 0 to 1000; got 5000.0"),
         ],
@@ -146,7 +148,7 @@ VIOLATIONS: list[tuple[str, Any, list[tuple[str, str]]]] = [
     (
         "a list that is none",
         {"instances": [row(1) | {"points": {"x": 1}}]},
-        [("instances[0].points", "must be a list, each probe.v1.Point: ...")],
+        [("instances[0].points", "must be a list, each an object, a Point; got an object")],
     ),
     (
         "parameters",
@@ -158,7 +160,11 @@ VIOLATIONS: list[tuple[str, Any, list[tuple[str, str]]]] = [
         {"instances": [row(1)], "parameters": {"top_k": 5}},
         [("parameters.top_k", "is no field of PredictRequest; there are: value, mode, points, near")],
     ),
-    ("NaN", {"instances": [row(float("nan"))]}, [("instances[0].value", "must be a number: ...")]),
+    (
+        "NaN",
+        {"instances": [row(float("nan"))]},
+        [("instances[0].value", "must be a number; got NaN; JSON has it in quotes: ...")],
+    ),
 ]
 
 
@@ -204,14 +210,35 @@ def test_parameters_are_fields_of_each_instance_that_does_not_set_them(web: Http
         assert web.predict(row(1), parameters=nothing).status == 200
 
 
+CHANNELS = "must be one of CHANNEL_ONLINE, CHANNEL_IN_STORE; got "
+TENSOR: dict[str, Any] = {"shape": [1, 4], "values": [0, 0, 0, 0]}
+# Instances of `Score`, and of `Explain` where there is an embedding: the first thing that is said of each.
+MISFITS: list[tuple[dict[str, Any], str, str]] = [
+    ({"channel": "ONLINE"}, "channel", f'{CHANNELS}"ONLINE"'),
+    ({"merchant": {"country": 5}}, "merchant.country", "must be a string; got 5"),
+    ({"retries": 1.5}, "retries", "must be an integer from -2147483648 to 2147483647; got 1.5"),
+    ({"history": [{"at": "yesterday"}]}, "history[0].at", 'must be a time, such as "2026-01-31T12:00:00Z"; got "yesterday"'),
+    ({"counters": {"a": 1, "b": "x"}}, "counters['b']", f'must be an integer from {-(2**63)} to {2**63 - 1}; got "x"'),
+    ({"counters": [1]}, "counters", "must be an object, {KEY: VALUE, ...}; got a list"),
+    ({"card": "c", "account": "a"}, "means", "only one of card, account may be given"),
+    ({"embedding": TENSOR | {"values": [0, 1, None, 2]}}, "embedding.values[2]", "must be a number from -3.4e38 to 3.4e38; got null"),
+    ({"embedding": TENSOR, "window": "1 hour"}, "window", 'must be a duration, such as "1.5s"; got "1 hour"'),
+    ({"embedding": TENSOR, "pixels": 3}, "pixels", "must be a string in base64; got 3"),
+    # What protobuf reads and the contract refuses has the same names.
+    ({"channel": 0, "merchant": {"merchant_id": "m_0042", "country": "NL"}, "amount": 1}, "channel", f"{CHANNELS}CHANNEL_UNSPECIFIED"),
+]  # fmt: skip
+
+
 @pytest.mark.slow
-def test_a_parameter_leaves_an_instances_own_oneof_and_names_alone(template: Path, tmp_path: Path) -> None:
+def test_parameters_leave_an_instances_own_oneof_alone_and_misfits_are_told_in_own_words(
+    template: Path, tmp_path: Path
+) -> None:
     (tmp_path / "fraud.yaml").write_text(FRAUD, encoding="utf-8")
     answers = {"package": "fraud", "framework": "python", "platforms": ["vertex-ai"]}
     project = create(template, tmp_path / "fraud", **answers, schema=str(tmp_path / "fraud.yaml"))
     code = """
         import json, pathlib
-        from fraud.contract import METHODS
+        from fraud.contract import METHODS, InvalidRequest
         from fraud.server.platforms.instances import Codec
         sample = json.loads(pathlib.Path("tests/requests/Score.json").read_text())
         paid = {key: value for key, value in sample.items() if key not in ("card", "account", "note")}
@@ -220,10 +247,18 @@ def test_a_parameter_leaves_an_instances_own_oneof_and_names_alone(template: Pat
                 "parameters": {"account": "p", "note": "of all", "retries": 5}}
         found = Codec(METHODS[0]).decode(json.dumps(body).encode())
         print(json.dumps([[r.card, r.account, r.note, r.retries] for r in found]))
-    """
+        told = []
+        for method, instance in json.loads(CASES):
+            try:
+                Codec(METHODS[method]).decode(json.dumps({"instances": [instance]}).encode())
+            except InvalidRequest as error:
+                told.append([error.violations[0].field.removeprefix("instances[0]."), error.violations[0].description])
+        print(json.dumps(told))
+    """.replace("CASES", repr(json.dumps([(int("embedding" in one), one) for one, _, _ in MISFITS])))
     retries = json.loads((project.path / "tests/requests/Score.json").read_text(encoding="utf-8"))["retries"]
-    printed = project.python("-c", "\n".join(line[8:] for line in code.splitlines())).stdout
-    assert json.loads(printed) == [
+    printed = project.python("-c", "\n".join(line[8:] for line in code.splitlines())).stdout.splitlines()
+    assert json.loads(printed[1]) == [[path, words] for _, path, words in MISFITS]
+    assert json.loads(printed[0]) == [
         [None, "p", "of all", retries],
         ["c", None, "of all", retries],
         [None, "a", "of all", 3],

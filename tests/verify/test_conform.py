@@ -195,8 +195,8 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
     ({"sepal_length": None, "at": None}, ["sepal_length: is required", "at: is required"]),
     ({"code": "abc"}, ["code: must match the pattern ^[a-z]{2}$; got 'abc' (str)"]),
     ({"code": "abcde"}, ["code: must have at most 4 characters; got 5"]),
-    ({"kind": 0}, ["kind: must be one of ONE, TWO; got UNSPECIFIED"]),
-    ({"kind": 7}, ["kind: must be one of ONE, TWO; got 7"]),
+    ({"kind": 0}, ["kind: must be one of KIND_ONE, KIND_TWO; got KIND_UNSPECIFIED"]),
+    ({"kind": 7}, ["kind: must be one of KIND_ONE, KIND_TWO; got 7"]),
     (
         {"spans": [{"label": "a", "end": 1}, {"label": "", "end": 200}]},
         ["spans[1].label: must have at least 1 characters; got 0", "spans[1].end: must be from -128 to 127; got 200"],

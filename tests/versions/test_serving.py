@@ -130,7 +130,7 @@ def test_a_bad_request_is_told_in_v1s_words(server: Server, clients: Clients) ->
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert violations(error) == [
         ("items[0].amount", "must be from 0 to 1000; got -1.0"),
-        ("colour", "must be one of RED, GREEN; got 9"),
+        ("colour", "must be one of COLOUR_RED, COLOUR_GREEN; got 9"),
     ]
 
 

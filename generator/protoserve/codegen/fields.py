@@ -101,8 +101,10 @@ def _convert(contract: Contract, field: Field, wire: str, path: str) -> str | No
     if scalar is not None:
         kind = _CONVERTED.get(scalar.kind)
         return None if kind is None else f"checks.read_{kind}({wire}, {_fstring(path)}, bad)"
-    if contract.enum(field.type) is not None:
-        return f"checks.read_enum({field.type}, {wire}, {_fstring(path)}, bad)"
+    enum = contract.enum(field.type)
+    if enum is not None:
+        prefix = "" if enum.exact else f', "{enum.value_in_proto("")}"'
+        return f"checks.read_enum({field.type}, {wire}, {_fstring(path)}, bad{prefix})"
     return f"read_{names.snake(field.type)}({wire}, {_fstring(path + '.')}, bad)"
 
 

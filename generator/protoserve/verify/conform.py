@@ -141,8 +141,8 @@ def _shown(value: object) -> str:
 
 def _enum(enum: Enum, number: int, path: str) -> Iterator[str]:
     if number not in {value.number for value in enum.values}:
-        names = ", ".join(value.name.upper() for value in enum.values)
-        yield f"{path}: must be one of {names}; got {number or 'UNSPECIFIED'}"
+        names = ", ".join(enum.value_in_proto(value.name) for value in enum.values)
+        yield f"{path}: must be one of {names}; got {number or enum.value_in_proto('unspecified')}"
 
 
 def _timestamp(message: Any, path: str) -> Iterator[str]:

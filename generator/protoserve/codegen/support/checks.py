@@ -175,12 +175,13 @@ def parse(kind: type[M], data: bytes) -> M:
 # Requests: what came over the wire, as Python values.
 
 
-def read_enum(kind: type[E], number: int, field: str, bad: Violations) -> E:
+def read_enum(kind: type[E], number: int, field: str, bad: Violations, prefix: str = "") -> E:
+    """The value of a number. Callers are told the names of the .proto, which have the `prefix`."""
     try:
         return kind(number)
     except ValueError:
-        names = ", ".join(member.name for member in kind)
-        bad.add(field, f"must be one of {names}; got {'UNSPECIFIED' if number == 0 else number}")
+        names = ", ".join(f"{prefix}{member.name}" for member in kind)
+        bad.add(field, f"must be one of {names}; got {f'{prefix}UNSPECIFIED' if number == 0 else number}")
         return next(iter(kind))
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from google.protobuf import descriptor_pool
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -19,6 +18,7 @@ from google.rpc.status_pb2 import Status
 
 from ...contract.checks import MAX_VIOLATIONS, InvalidRequest, Method, Violation
 from ..errors import Failure
+from .misfits import described, fields, fits, misfits, slot
 
 BODY = '{"instances": [...], "parameters": {...}}, in which parameters may be missing'
 
@@ -39,14 +39,14 @@ class Codec:
         except (ValueError, RecursionError) as error:
             raise InvalidRequest(f"the body is no JSON: {error}") from None
         if not isinstance(found, dict):
-            raise InvalidRequest(f"the body must be {BODY}; got {_kind(found)}")
+            raise InvalidRequest(f"the body must be {BODY}; got {described(found)}")
         instances, parameters = found.get("instances"), found.get("parameters")
         problems: list[Violation] = []
         if not isinstance(instances, list):
-            wanted = "is required" if instances is None else f"must be a list; got {_kind(instances)}"
+            wanted = "is required" if instances is None else f"must be a list; got {described(instances)}"
             problems.append(Violation("instances", wanted))
         given = {} if parameters is None else parameters
-        problems += _misfits(given, self._request, "parameters")
+        problems += misfits(given, self._request, "parameters")
         requests = [] if problems else list(self._requests(instances or [], given, problems))
         if problems:
             first, *others = problems[:MAX_VIOLATIONS]
@@ -78,13 +78,15 @@ class Codec:
 
     def _wrong(self, instance: Any, at: str) -> list[Violation]:
         """Where an instance does not fit its message, and what the contract says of the rest of it."""
-        found = _misfits(instance, self._request, at)
+        found = misfits(instance, self._request, at)
         if any(item.field == at for item in found):
             return found
+        known = fields(self._request)
         bad = {_root(item.field.removeprefix(f"{at}.")) for item in found}
-        rest = {name: value for name, value in instance.items() if name not in bad}
-        fields = _fields(self._request)
-        bad |= {name for key in bad & fields.keys() for name in (fields[key].name, _slot(fields[key]))}
+        bad |= {name for key in bad & known.keys() for name in (known[key].name, slot(known[key]))}
+        rest = {name: value for name, value in instance.items() if name in known and slot(known[name]) not in bad}
+        if not fits(rest, self._request):
+            return found
         try:
             self._decode(ParseDict(rest, self._request()).SerializeToString())
         except InvalidRequest as error:
@@ -111,86 +113,8 @@ def violations(failure: Failure) -> list[Violation]:
     return [Violation(item.field, item.description) for item in bad.field_violations]
 
 
-def _fields(kind: type[Message]) -> dict[str, Any]:
-    """The fields by both of their names."""
-    return {name: field for field in kind.DESCRIPTOR.fields for name in (field.json_name, field.name)}
-
-
 def _with_parameters(instance: dict[str, Any], parameters: dict[str, Any], kind: type[Message]) -> dict[str, Any]:
     """The instance with those parameters that it does not set, whose oneof it does not set either."""
-    fields = _fields(kind)
-    taken = {_slot(fields[name]) for name in instance if name in fields}
-    return {**{name: value for name, value in parameters.items() if _slot(fields[name]) not in taken}, **instance}
-
-
-def _slot(field: FieldDescriptor) -> str:
-    """What only one value can be given for: the oneof of the field, or the field."""
-    return field.containing_oneof.name if field.containing_oneof is not None else field.name
-
-
-def _misfits(value: Any, kind: type[Message], at: str) -> list[Violation]:
-    """Where JSON does not fit a message, each place by its path; parsing would stop at the first."""
-    if not isinstance(value, dict):
-        first = next((f'"{field.name}": ...' for field in kind.DESCRIPTOR.fields), "")
-        return [Violation(at, f"must be an object, {{{first}}}; got {_kind(value)}")]
-    fields, found = _fields(kind), []
-    for name, item in value.items():
-        field, path = fields.get(name), f"{at}.{name}"
-        if field is None:
-            known = ", ".join(field.name for field in kind.DESCRIPTOR.fields)
-            found.append(Violation(path, f"is no field of {kind.DESCRIPTOR.name}; there are: {known or 'none'}"))
-            continue
-        try:
-            ParseDict({name: item}, kind())
-        except (ParseError, ValueError, RecursionError) as error:
-            found += _inside(item, field, path) or [Violation(path, f"must be {_wanted(field)}: {_reason(error)}")]
-    if not found:  # every field fits alone
-        try:
-            ParseDict(value, kind())
-        except (ParseError, ValueError, RecursionError) as error:
-            found.append(Violation(at, _reason(error)))
-    return found
-
-
-def _inside(value: Any, field: FieldDescriptor, path: str) -> list[Violation]:
-    """What is wrong deeper in the value, if its field is one of messages."""
-    inner = field.message_type
-    if inner is None or inner.GetOptions().map_entry or inner.full_name.startswith("google.protobuf."):
-        return []
-    kind = GetMessageClass(inner)
-    if not field.is_repeated:
-        return _misfits(value, kind, path)
-    if not isinstance(value, list):
-        return []
-    return [wrong for index, item in enumerate(value) for wrong in _misfits(item, kind, f"{path}[{index}]")]
-
-
-def _wanted(field: FieldDescriptor) -> str:
-    """The type of a field, as the .proto says it."""
-    if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        return "a map"
-    if field.enum_type is not None:
-        one = f"one of {', '.join(value.name for value in field.enum_type.values if value.number)}"
-    else:
-        one = field.message_type.full_name if field.message_type else _TYPES.get(field.type, "a number")
-    return f"a list, each {one}" if field.is_repeated else one
-
-
-_TYPES = {
-    FieldDescriptor.TYPE_STRING: "a string",
-    FieldDescriptor.TYPE_BYTES: "a string in base64",
-    FieldDescriptor.TYPE_BOOL: "true or false",
-}
-
-
-def _reason(error: BaseException) -> str:
-    """Why protobuf refused, from its innermost error: the others repeat it with paths of their own."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-
-
-def _kind(value: Any) -> str:
-    """The kind of a JSON value, in JSON's words."""
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
+    known = fields(kind)
+    taken = {slot(known[name]) for name in instance if name in known}
+    return {**{name: value for name, value in parameters.items() if slot(known[name]) not in taken}, **instance}
