@@ -42,7 +42,7 @@ def generated(folder: Path, package: str, schema: dict[str, Any]) -> ModuleType:
 def told(module: ModuleType, name: str, data: bytes) -> list[str]:
     """What the generated code says of the bytes of a message."""
     bad = module.checks.Violations()
-    parsed = module.checks.parse(getattr(module.pb, name), data)
+    parsed = module.reading.parse(getattr(module.pb, name), data)
     getattr(module, f"read_{names.snake(name)}")(parsed, "", bad)
     return [f"{field}: {description}" for field, description in bad.found]
 

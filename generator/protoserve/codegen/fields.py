@@ -100,11 +100,11 @@ def _convert(contract: Contract, field: Field, wire: str, path: str) -> str | No
     scalar = field.scalar
     if scalar is not None:
         kind = _CONVERTED.get(scalar.kind)
-        return None if kind is None else f"checks.read_{kind}({wire}, {_fstring(path)}, bad)"
+        return None if kind is None else f"reading.read_{kind}({wire}, {_fstring(path)}, bad)"
     enum = contract.enum(field.type)
     if enum is not None:
         prefix = "" if enum.exact else f', "{enum.value_in_proto("")}"'
-        return f"checks.read_enum({field.type}, {wire}, {_fstring(path)}, bad{prefix})"
+        return f"reading.read_enum({field.type}, {wire}, {_fstring(path)}, bad{prefix})"
     return f"read_{names.snake(field.type)}({wire}, {_fstring(path + '.')}, bad)"
 
 
@@ -123,8 +123,8 @@ def _read_array(field: Field) -> str:
     wire, path = f"message.{field.name}", _fstring(f"{{at}}{field.name}")
     if field.dynamic:
         options = _count_options(field) + _array_options(field)
-        return f'checks.read_tensor({wire}, "{field.type}", {field.shape!r}, sizes, {path}, bad{options})'
-    return f'checks.read_array({wire}, "{field.type}", {field.shape!r}, {path}, bad{_array_options(field)})'
+        return f'reading.read_tensor({wire}, "{field.type}", {field.shape!r}, sizes, {path}, bad{options})'
+    return f'reading.read_array({wire}, "{field.type}", {field.shape!r}, {path}, bad{_array_options(field)})'
 
 
 def _presence(contract: Contract, message: Message, field: Field) -> str | None:
@@ -175,7 +175,7 @@ def _read_many(contract: Contract, message: Message, field: Field, path: str) ->
     name = field.name
     count = ""
     if field.min_items or field.max_items is not None:
-        count = f"checks.count(len(message.{name}), {field.min_items or 0}, {field.max_items}, {_fstring(path)}, bad)"
+        count = f"reading.count(len(message.{name}), {field.min_items or 0}, {field.max_items}, {_fstring(path)}, bad)"
     key, item = f"{name}_key" if field.is_map else "index", f"{name}_item"
     place = f"{path}[{{{key}{'!r' if field.is_map else ''}}}]"
     items = f"message.{name}.items()" if field.is_map else f"enumerate(message.{name})"
@@ -242,25 +242,25 @@ def _wire(contract: Contract, message: Message, field: Field, source: str, path:
     place = _fstring(path)
     if scalar is None:
         if contract.enum(field.type) is not None:
-            return f"checks.write_enum({field.type}, {source}, {place})"
+            return f"writing.write_enum({field.type}, {source}, {place})"
         return f"write_{names.snake(field.type)}({source}, {_fstring(path + '.')})"
     if scalar.kind is Kind.BOOL:
-        return f"checks.write_bool({source}, {place})"
+        return f"writing.write_bool({source}, {place})"
     if scalar.kind is Kind.INT:
         least, most = limits.integer_bounds(field)
-        return f"checks.write_int({source}, {place}, {least}, {most})"
+        return f"writing.write_int({source}, {place}, {least}, {most})"
     if scalar.kind is Kind.FLOAT:
         low, high = limits.bounds(field)
         allow = ", allow_nan=True" if field.allow_nan else ""
-        return f'checks.write_float({source}, {place}, "{scalar.name}", {low!r}, {high!r}{allow})'
+        return f'writing.write_float({source}, {place}, "{scalar.name}", {low!r}, {high!r}{allow})'
     if scalar.kind in (Kind.STRING, Kind.BYTES):
         options = (
             f", {field.min_length or 0}" if field.min_length or field.max_length is not None or field.pattern else ""
         )
         options += f", {field.max_length}" if field.max_length is not None or field.pattern else ""
         options += f", {limits.pattern_name(message, field)}" if field.pattern else ""
-        return f"checks.write_{scalar.python}({source}, {place}{options})"
-    return f"checks.write_{_CONVERTED[scalar.kind]}({source}, {place})"
+        return f"writing.write_{scalar.python}({source}, {place}{options})"
+    return f"writing.write_{_CONVERTED[scalar.kind]}({source}, {place})"
 
 
 def _write_array(field: Field, path: str) -> Iterator[str]:
@@ -271,11 +271,11 @@ def _write_array(field: Field, path: str) -> Iterator[str]:
             _count_options(field) if field.min_items is not None else ", least=1" + _count_options(field)
         )
     options += ", allow_nan=True" if field.allow_nan else ""
-    array = f'checks.write_array(value.{field.name}, {_fstring(path)}, "{field.type}", {field.shape!r}{options})'
+    array = f'writing.write_array(value.{field.name}, {_fstring(path)}, "{field.type}", {field.shape!r}{options})'
     if field.dynamic:
-        yield f"checks.pack_tensor(message.{field.name}, {array})"
+        yield f"writing.pack_tensor(message.{field.name}, {array})"
     elif packed(field):
-        yield f"checks.pack(message, {field.number}, message.{field.name}, {array})"
+        yield f"writing.pack(message, {field.number}, message.{field.name}, {array})"
     else:
         yield f"message.{field.name} = {array}.tobytes()"
 
@@ -287,12 +287,12 @@ def _write_many(contract: Contract, message: Message, field: Field, path: str) -
     item = f"{name}_item"
     if field.is_map:
         key = f"{name}_key"
-        yield f"for {key}, {item} in checks.write_map(value.{name}, {_fstring(path)}{bounded}).items():"
+        yield f"for {key}, {item} in writing.write_map(value.{name}, {_fstring(path)}{bounded}).items():"
         expression = _wire(contract, message, field, item, f"{path}[{{{key}!r}}]")
         place = f"message.{name}[{_map_key(field, key, path)}]"
         yield f"    {place}.CopyFrom({expression})" if is_message else f"    {place} = {expression}"
         return
-    yield f"for index, {item} in enumerate(checks.write_items(value.{name}, {_fstring(path)}{bounded})):"
+    yield f"for index, {item} in enumerate(writing.write_items(value.{name}, {_fstring(path)}{bounded})):"
     yield f"    message.{name}.append({_wire(contract, message, field, item, f'{path}[{{index}}]')})"
 
 
@@ -300,5 +300,5 @@ def _map_key(field: Field, key: str, path: str) -> str:
     kind = SCALARS[field.key or "string"]
     place = _fstring(f"{path} key")
     if kind.kind is Kind.INT:
-        return f"checks.write_int({key}, {place}, {kind.low}, {kind.high})"
-    return f"checks.write_{kind.python}({key}, {place})"
+        return f"writing.write_int({key}, {place}, {kind.low}, {kind.high})"
+    return f"writing.write_{kind.python}({key}, {place})"

@@ -13,12 +13,14 @@ from protoserve.contract import names, wellknown
 from protoserve.contract.model import Contract, Enum, Message
 from protoserve.contract.types import Kind
 
-_SUPPORT = Path(__file__).with_name("support") / "checks.py"
+_SUPPORT = Path(__file__).with_name("support")
+# What every contract module of a project shares.
+SUPPORT = ("checks.py", "bounds.py", "reading.py", "writing.py")
 
 
-def support() -> str:
-    """The module that every contract module of a project shares."""
-    return _SUPPORT.read_text(encoding="utf-8")
+def support(name: str) -> str:
+    """One of the modules that the contract modules of a project share."""
+    return (_SUPPORT / name).read_text(encoding="utf-8")
 
 
 def package_init(contract: Contract) -> str:
@@ -96,7 +98,7 @@ def _imports(contract: Contract, package: str) -> Iterator[str]:
         yield "import re2"
     if arrays:
         yield "from numpy.typing import NDArray\n"
-    yield "from . import checks\n"
+    yield "from . import checks, reading, writing\n"
     folders = contract.folder.split("/")
     if folders[0] == package:
         yield f"from {contract.module} import prediction_pb2 as pb\n"
@@ -178,7 +180,7 @@ def _reader(contract: Contract, message: Message) -> Iterator[str]:
     for oneof, members in message.oneofs.items():
         if members[0].required:
             listed = ", ".join(member.name for member in members)
-            yield f'    checks.read_oneof(message, "{oneof}", "{listed}", at, bad)'
+            yield f'    reading.read_oneof(message, "{oneof}", "{listed}", at, bad)'
     values = ", ".join(f"{field.name}={fields.value(contract, message, field)}" for field in message.fields)
     yield f"    return {message.name}({values})"
 
@@ -196,7 +198,7 @@ def _writer(contract: Contract, message: Message) -> Iterator[str]:
         yield "    sizes: dict[str, int] = {}"
     for oneof, members in message.oneofs.items():
         given = ", ".join(f"{member.name}=value.{member.name}" for member in members)
-        yield f'    checks.write_oneof(f"{{at}}{oneof}", {members[0].required}, {given})'
+        yield f'    writing.write_oneof(f"{{at}}{oneof}", {members[0].required}, {given})'
     for field in message.fields:
         yield from (f"    {line}" for line in fields.write(contract, message, field))
     yield "    return message"
@@ -207,7 +209,7 @@ def _codec(message: Message) -> Iterator[str]:
     yield f"\ndef decode_{name}(data: bytes) -> {message.name}:"
     yield '    """Raises InvalidRequest with every violation, each under its path."""'
     yield "    bad = checks.Violations()"
-    yield f'    value = read_{name}(checks.parse({_stub(message)}, data), "", bad)'
+    yield f'    value = read_{name}(reading.parse({_stub(message)}, data), "", bad)'
     yield "    bad.settle()"
     yield "    return value\n"
     yield f"\ndef encode_{name}(value: object) -> bytes:"

@@ -108,10 +108,9 @@ def _texts(contracts: Sequence[Contract], steps: Sequence[upgrades.Upgrade], pac
     newest = contracts[0]
     folder = f"src/{package}/contract"
     yield f"{folder}/__init__.py", module.package_init(newest)
-    yield f"{folder}/checks.py", module.support()
+    for name in (*module.SUPPORT, *(["steps.py"] if steps else [])):
+        yield f"{folder}/{name}", module.support(name)
     yield f"{folder}/served.py", served.render(contracts)
-    if steps:
-        yield f"{folder}/steps.py", served.support()
     for step in steps:
         yield f"{folder}/{step.module}.py", upgrades.render(step, package)
     for contract in contracts:

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from protoserve.codegen import upgrades
 from protoserve.codegen.proto import HEADER
 from protoserve.contract import names
 from protoserve.contract.model import Contract, Method
-
-_SUPPORT = Path(__file__).with_name("support") / "steps.py"
-
-
-def support() -> str:
-    """The module that carries calls from version to version, for projects that have several."""
-    return _SUPPORT.read_text(encoding="utf-8")
 
 
 def render(contracts: Sequence[Contract]) -> str:
