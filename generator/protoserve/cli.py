@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         action="append",
         default=[],
+        type=_pair,
         help="another answer to a question; without --to the version of the template stays",
     )
     update.add_argument("--dry-run", action="store_true", help="change nothing, and print the diff")
@@ -143,6 +145,13 @@ def _parser() -> argparse.ArgumentParser:
     status_options.add_arguments(status)
     status.set_defaults(run=_status)
     return parser
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text} is not KEY=VALUE, such as port=9000")
+    return name, value
 
 
 def _add_questions(command: argparse.ArgumentParser, questions: tuple[str, ...]) -> None:
@@ -223,8 +232,15 @@ def _by_script(project: Path, arguments: list[str]) -> int:
     script = project / "scripts" / "generate.py"
     if not script.is_file():
         raise answers.AnswersError(f"{script} is missing: restore it from git, or run `copier recopy --trust`")
-    ours = importlib.metadata.version("protoserve")
-    theirs = recorded.get("_commit", "no version")
-    if theirs.removeprefix("v") != ours:
+    ours, theirs = importlib.metadata.version("protoserve"), recorded.get("_commit", "no version")
+    if not _same(ours, theirs):
         print(f"protoserve: this is {ours}; using the generator of the project's template, {theirs}", file=sys.stderr)
     return subprocess.run([sys.executable, str(script), *arguments], check=False).returncode
+
+
+def _same(ours: str, theirs: str) -> bool:
+    """Whether a recorded version of the template is that of this protoserve: by its number, or by its commit."""
+    described = re.fullmatch(r"(?:(.+)-\d+-g)?([0-9a-f]{7,64})", theirs)
+    if (described[1] if described and described[1] else theirs).removeprefix("v") == ours:
+        return True
+    return described is not None and (origin.commit() or "").startswith(described[2])

@@ -10,6 +10,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
+from protoserve.git import GitError, git
+
 
 class OriginError(Exception):
     """Nothing says where the template is; the message says what to do."""
@@ -55,3 +57,12 @@ def template() -> Template:
     if not (folder / "copier.yml").is_file():
         raise OriginError(f"the template was in {folder}, which has no copier.yml any more: use --template URL")
     return Template(str(folder), "HEAD")
+
+
+def commit() -> str | None:
+    """The commit of the template that belongs to this protoserve, None where nothing says it."""
+    try:
+        found = template()
+        return git(Path(found.source), "rev-parse", "HEAD").decode().strip() if found.ref == "HEAD" else found.ref
+    except (OriginError, GitError):
+        return None

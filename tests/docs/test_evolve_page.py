@@ -97,7 +97,37 @@ def test_the_number_taken_twice_is_told_as_shown(tmp_path: Path, capsys: pytest.
     added = [f"        - {{name: {name}, number: 3, type: string}}\n" for name in ("height", "colour")]
     work = begin(tmp_path, schema=SCHEMA.replace(last, last + "".join(added)))
     assert work.generate() == 1
+    assert capsys.readouterr().err == TEXTS[2]
+
+
+def test_the_commands_after_a_merge_settle_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the page tells it: both branches added a field at the same line, and generated files conflict, too."""
+    last = "        - {name: width, number: 2, type: float64}  # last\n"
+    work = begin(tmp_path)
+    work.commit()
+    for branch, name in {"main": "height", "feature": "colour"}.items():
+        work.git("switch", "--quiet", *(["--create", branch, "main~1"] if branch == "feature" else [branch]))
+        work.edit((last, f"{last}        - {{name: {name}, number: 3, type: string, required: false}}\n"))
+        assert work.generate() == 0
+        work.commit()
+    block = PAGE.partition("## Two branches")[2].partition("```sh\n")[2].partition("```")[0]
+    merge, *settle = (line.partition("#")[0].split() for line in block.splitlines() if line[0] != " ")
+    work.git(*merge[1:], check=False)
+    marked = [name for name, content in work.files().items() if b"<<<<<<<" in content]
+    assert {"schema.yaml", "proto/iris/v1/prediction.proto", "src/iris/contract/v1.py"} <= set(marked)
+    capsys.readouterr()
+    assert work.generate() == 1
     assert capsys.readouterr().err == TEXTS[1]
+    work.write(re.sub(r"^(<<<<<<<|=======|>>>>>>>).*\n", "", work.text, flags=re.MULTILINE))
+    for command, *arguments in settle:
+        if command == "git":
+            work.git(*arguments)
+        else:
+            assert (work.generate() if arguments == ["generate"] else work.run(*arguments)) == 0
+    assert "{name: colour, number: 4, " in work.text
+    assert work.generate("--check") == 0
+    assert not [name for name, content in work.files().items() if b"<<<<<<<" in content]
+    assert work.git("status", "--porcelain") == ""
 
 
 def commands() -> list[str]:

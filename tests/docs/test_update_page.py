@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from protoserve import cli
 from protoserve.status.options import ROWS
+from protoserve.status.report import State
 from releases import Work, git, make_project, make_template
 from support import ROOT
 
@@ -46,6 +47,18 @@ def test_every_option_of_status_is_told() -> None:
 def test_the_rows_of_status_are_in_the_table() -> None:
     table = re.findall(r"^\| `(\w+)` \|.*\| (yes|no)\b.*\|$", section("protoserve status"), re.MULTILINE)
     assert {name: counts == "yes" for name, counts in table} == ROWS
+
+
+def test_the_states_of_status_are_in_the_table() -> None:
+    table = section("protoserve status").partition("| state | what it means |\n|---|---|\n")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(State)
+
+
+def test_an_answer_without_a_value_is_no_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["update", "--set", "port"])
+    assert stopped.value.code == 2
+    assert "argument --set: port is not KEY=VALUE, such as port=9000" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", COMMANDS)

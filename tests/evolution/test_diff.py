@@ -206,7 +206,7 @@ def test_a_revision_without_numbers_and_package(tmp_path: Path, capsys: Capture)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("nowhere",), "git knows no nowhere here: check its name, or fetch it first (git fetch origin nowhere)"),
+        (("nowhere",), "git knows no nowhere here: check its name, or fetch it (`git fetch origin nowhere`)"),
         (("--help-me",), "unrecognized arguments"),
         (("empty",), "empty has no services/iris/schema.yaml"),
         (("broken",), "the contract of broken is not sound, and cannot be compared with: schema.yaml:1:1: "),

@@ -281,13 +281,27 @@ def test_no_sound_commit_is_told_and_nothing_is_refused(tmp_path: Path, capsys: 
 
 
 def test_a_shallow_clone_knows_its_last_commit(work: Work, tmp_path: Path, capsys: Capture) -> None:
-    work.commit("one more")
+    for message in ("second", "third", "fourth"):
+        work.commit(message)
     work.git("clone", "--quiet", "--depth", "1", f"file://{work.root}", str(tmp_path / "clone"))
     clone = Work(tmp_path / "clone" / "services" / "iris", tmp_path / "clone")
     clone.edit(("maximum: 30", "maximum: 25"))
     assert clone.generate() == 1
-    assert clone.run("diff", "v0.9") == 2
-    assert "shallow" in capsys.readouterr().err
+    # What is told to get a revision that it lacks gets it.
+    work.git("branch", "other")
+    work.git("tag", "--annotate", "v0.9", "--message", "a release", "HEAD~2")
+    for revision, known in {
+        "HEAD~1": "HEAD~1",
+        "origin/other": "FETCH_HEAD",
+        "v0.9": "FETCH_HEAD",
+        work.git("rev-parse", "HEAD~3"): "HEAD~3",
+    }.items():
+        capsys.readouterr()
+        assert clone.run("diff", revision) == 2
+        told = capsys.readouterr().err
+        assert f"git knows no {revision} in this shallow clone: " in told
+        clone.git(*told.split("`")[1].split()[1:])
+        assert clone.run("diff", known) == 1, told
 
 
 def test_without_git_installed_it_is_told(work: Work, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,8 @@ def test_another_answer_keeps_the_version(work: Work) -> None:
     assert "port: 9100\n" in answers
     assert "_commit: v1.0.0\n" in answers
     assert "9100" in work.read("src/iris/server/default_port.py")
+    work.commit()
+    assert work.update("--set", "port=9100").stdout == "already at v1.0.0 with these answers: nothing to do\n"
 
 
 @pytest.mark.slow

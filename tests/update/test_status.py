@@ -82,7 +82,7 @@ def test_what_counts_is_said_by_fail_on(work: Work) -> None:
     assert "colour is no row: template, answers, generated, conflicts, contract, files" in done.stderr
 
 
-@pytest.mark.parametrize("missing", ["template", "script", "project"])
+@pytest.mark.parametrize("missing", ["template", "version", "script", "project"])
 def test_what_cannot_be_found_out_is_exit_2(work: Work, missing: str) -> None:
     if missing == "project":
         (work.path / ".copier-answers.yml").unlink()
@@ -94,6 +94,13 @@ def test_what_cannot_be_found_out_is_exit_2(work: Work, missing: str) -> None:
         answers = work.read(".copier-answers.yml").splitlines(keepends=True)
         gone = [f"_src_path: {work.path}-gone\n" if line.startswith("_src_path") else line for line in answers]
         work.write(".copier-answers.yml", "".join(gone))
+    elif missing == "version":
+        work.edit(".copier-answers.yml", "_commit: v1.0.0\n", "_commit: v9.9.9\n")
+        found = rows(work, code=2)
+        assert found["template"]["said"] == "v9.9.9; the newest is v2.0.0; the template has no v9.9.9"
+        assert found["template"]["remedy"] == "git restore .copier-answers.yml"
+        assert {found[name]["state"] for name in ("template", "answers", "generated", "files")} == {"unknown"}
+        return
     else:
         (work.path / "scripts/generate.py").unlink()
     found = rows(work, "--fail-on", "generated", code=2)

@@ -51,7 +51,6 @@ def one_line(told: str) -> str:
             "schema=text",
             "schema cannot change after creation: it stays tabular (edit schema.yaml, then `make generate`)",
         ),
-        ("port", "--set port: it is KEY=VALUE, such as port=9000"),
         ("port=80", "port: must be an integer from 1024 to 65535 (below, a server needs root), such as 9000"),
     ],
 )
@@ -134,7 +133,8 @@ def test_a_revision_that_is_none(work: Work, revision: str) -> None:
 def test_an_older_version(work: Work) -> None:
     work.update()
     work.commit()
-    assert "Downgrades are not supported" in one_line(refused(work, "--to", "v1.0.0"))
+    said = one_line(refused(work, "--to", "v1.0.0"))
+    assert said.endswith("Downgrades are not supported; the project is as it was")
 
 
 @pytest.mark.slow
@@ -182,6 +182,24 @@ def test_a_smoke_that_fails(work: Work) -> None:
     (work.path / ".venv/bin/python").chmod(0o755)
     told = refused(work, "--smoke")
     assert "protoserve: `make check smoke` failed on the updated project; the project is as it was" in told
+
+
+def test_a_stop_while_files_are_kept(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was not kept yet stays: it is no file that came later."""
+    from protoserve.git import committed
+    from protoserve.update.apply import Snapshot
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    before = work.state()
+    snapshot = Snapshot(committed(work.path), tmp_path)
+    monkeypatch.setattr("shutil.copy2", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        snapshot.keep_folder("artifacts")
+    monkeypatch.undo()
+    snapshot.restore()
+    assert work.state() == before
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from protoserve.contract import names
 from protoserve.contract.errors import SchemaError
 from protoserve.contract.load import loads
 from protoserve.foreign.schema import from_proto
-from protoserve.update.repository import RepositoryError, forget_hook, git
+from protoserve.git import GitError, forget_hook, git
 
 
 def main(given: argparse.Namespace, data: dict[str, Any]) -> int:
@@ -107,6 +107,6 @@ def _ignored(project: Path, adopted: files.Adoption) -> list[str]:
     listed = "\0".join(name for name in adopted.new if not name.startswith((".protoserve/", "artifacts/"))).encode()
     try:
         found = git(project, "check-ignore", "--no-index", "-z", "--stdin", given=listed)
-    except RepositoryError:
+    except GitError:
         return []  # git's exit code where nothing is ignored is that of a failure
     return sorted(name for name in found.decode(errors="replace").split("\0") if name)

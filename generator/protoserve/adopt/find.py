@@ -7,7 +7,7 @@ from pathlib import Path
 
 from protoserve.adopt import AdoptError
 from protoserve.answers import FILE
-from protoserve.update.repository import RepositoryError, find, git
+from protoserve.git import GitError, committed
 
 _SERVICE = re.compile(r"^\s*service\s+\w+\s*\{?", re.MULTILINE)
 
@@ -19,16 +19,15 @@ def files(project: Path) -> list[str]:
     if (project / FILE).exists():
         raise AdoptError(f"{project} has a {FILE}: it is a protoserve project, and `protoserve update` is for it")
     try:
-        find(project)
-        changed = git(project, "status", "--porcelain", "--", ".").decode(errors="replace").splitlines()
-        listed = git(project, "ls-files", "-z").decode(errors="surrogateescape").split("\0")
-    except RepositoryError as error:
+        repository = committed(project)
+        changed, listed = repository.uncommitted(), repository.tracked()
+    except GitError as error:
         raise AdoptError(str(error)) from None
     if changed:
-        named = ", ".join(line[3:] for line in changed[:5])
+        named = ", ".join(changed[:5])
         more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
         raise AdoptError(f"{project} has changes that are not committed: commit or stash {named}{more}")
-    return [name for name in listed if name]
+    return listed
 
 
 def the_proto(project: Path, listed: list[str], given: Path | None) -> str:

@@ -83,6 +83,7 @@ def parse(text: str, file: str) -> Node:
     """The one document in `text`. Raises SchemaError where there is none, or more than plain YAML."""
     markers = list(_MARKER.finditer(text))
     if markers:
+        markers = [marker for marker in markers if marker[1] == "<<<<<<<"] or markers[:1]  # a line for each conflict
         lines = _Lines(text)
         raise SchemaError(file, [_conflict(lines.place(m.start(), m.end())) for m in markers])
     return _Builder(text, file).document()

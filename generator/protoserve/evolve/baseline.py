@@ -16,9 +16,9 @@ from protoserve.codegen import schemas
 from protoserve.codegen.schemas import SCHEMA
 from protoserve.contract.errors import SchemaError
 from protoserve.contract.load import read_text
-from protoserve.evolve import contracts
+from protoserve.evolve import EvolveError, contracts
 from protoserve.evolve.contracts import Contracts
-from protoserve.evolve.git import EvolveError, Repository, around
+from protoserve.git import GitError, Repository, around
 
 LAST = ".protoserve/last"
 
@@ -45,7 +45,7 @@ def baseline(project: Path, package: str) -> Baseline:
             found = _committed(repository, package)
             if found is not None:
                 return found
-    except (EvolveError, SchemaError) as error:
+    except (EvolveError, GitError, SchemaError) as error:
         said = str(error).splitlines()[0]
         return Baseline({}, "", f"breaking changes are not looked for, since {said}")
     try:

@@ -7,9 +7,10 @@ import sys
 
 from protoserve import answers
 from protoserve.contract.errors import SchemaError
+from protoserve.evolve import EvolveError
 from protoserve.evolve.comparison import against
-from protoserve.evolve.git import EvolveError
 from protoserve.evolve.output import FORMATS
+from protoserve.git import GitError
 
 
 def diff(given: argparse.Namespace) -> int:
@@ -23,7 +24,7 @@ def diff(given: argparse.Namespace) -> int:
     except SchemaError as error:
         print(error, file=sys.stderr)
         return 2
-    except (EvolveError, answers.AnswersError) as error:
+    except (EvolveError, GitError, answers.AnswersError) as error:
         print(f"protoserve: {error}", file=sys.stderr)
         return 2
     print(text)

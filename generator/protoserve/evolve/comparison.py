@@ -12,9 +12,10 @@ from protoserve.contract.errors import SchemaError
 from protoserve.contract.evolution import STABILITY_WITHDRAWN, Break, Change, compare
 from protoserve.contract.evolution.renames import unknown_renames
 from protoserve.contract.model import Contract, Where, without_places
-from protoserve.evolve import contracts
+from protoserve.evolve import EvolveError, contracts
 from protoserve.evolve.contracts import Contracts
-from protoserve.evolve.git import EvolveError, around
+from protoserve.evolve.revisions import unknown
+from protoserve.git import around
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,8 @@ def between(old: Contracts, new: Contracts, since: str) -> Comparison:
 def against(project: Path, revision: str = "HEAD") -> Comparison:
     """The project's schemas as they lie on disk against those of a git revision.
 
-    Raises EvolveError where there is nothing to compare with, SchemaError for a schema on disk that is not sound, and
-    answers.AnswersError for a folder that is no project.
+    Raises EvolveError and GitError where there is nothing to compare with, SchemaError for a schema on disk that is not
+    sound, and answers.AnswersError for a folder that is no project.
     """
     package = answers.read(project)["package"]
     now = contracts.on_disk(project, package)
@@ -121,10 +122,7 @@ def against(project: Path, revision: str = "HEAD") -> Comparison:
     if commit is None:
         if revision == "HEAD":
             raise EvolveError("the repository has no commit yet: commit the project, and compare from then on")
-        hint = f"git fetch origin {revision.removeprefix('origin/')}"
-        if repository.shallow:
-            hint += ", since this clone is shallow"
-        raise EvolveError(f"git knows no {revision} here: check its name, or fetch it first ({hint})")
+        raise EvolveError(unknown(repository, revision))
     try:
         then = contracts.at_revision(repository, commit, package)
     except SchemaError as error:

@@ -15,7 +15,8 @@ from protoserve.contract.errors import SchemaError
 from protoserve.contract.load import loads
 from protoserve.contract.model import Contract
 from protoserve.contract.numbers import numbered
-from protoserve.evolve.git import EvolveError, Repository
+from protoserve.evolve import EvolveError
+from protoserve.git import Repository
 
 Contracts = dict[str, Contract]
 
@@ -44,7 +45,7 @@ def at_revision(repository: Repository, commit: str, package: str) -> Contracts:
     """The contracts of a commit; empty where it has none of this project.
 
     A project that lay elsewhere then is found by its answers. Raises SchemaError for a schema that is not sound, and
-    EvolveError where git fails.
+    GitError where git fails.
     """
     here = _at(repository, commit, repository.prefix)
     if here:

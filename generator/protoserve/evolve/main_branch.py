@@ -6,9 +6,10 @@ from pathlib import Path
 
 from protoserve.contract.errors import SchemaError
 from protoserve.contract.model import Contract
-from protoserve.evolve import contracts
+from protoserve.evolve import EvolveError, contracts
 from protoserve.evolve.contracts import Contracts
-from protoserve.evolve.git import EvolveError, Repository, around
+from protoserve.evolve.revisions import unknown
+from protoserve.git import GitError, Repository, around
 
 # In the order in which they are asked; what a remote has is what others have.
 NAMES = ("origin/main", "origin/master", "main", "master")
@@ -25,11 +26,11 @@ def find(repository: Repository) -> str:
 def released(repository: Repository, revision: str, package: str) -> Contracts:
     """The contracts of the main branch; of its newest commit that is sound, since a merge may have broken the last.
 
-    Raises EvolveError, and SchemaError where none of the last commits is sound.
+    Raises EvolveError and GitError, and SchemaError where none of the last commits is sound.
     """
     commit = repository.commit(revision)
     if commit is None:
-        raise EvolveError(f"git knows no {revision} here: check its name, or fetch it first")
+        raise EvolveError(unknown(repository, revision))
     _, found = contracts.nearest_sound(repository, commit, package)
     return found
 
@@ -41,7 +42,7 @@ def on_main(project: Path, package: str, contract: str) -> set[str] | None:
         if repository is None:
             return None
         found = released(repository, find(repository), package).get(contract)
-    except (EvolveError, SchemaError):
+    except (EvolveError, GitError, SchemaError):
         return None
     return set() if found is None else paths(found)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 
 from protoserve.contract.evolution import Change
 from protoserve.evolve.comparison import Comparison
+
+_WIDTH = 10_000  # where the output is no terminal
 
 
 def as_json(comparison: Comparison) -> str:
@@ -63,13 +66,14 @@ def markdown(comparison: Comparison) -> str:
 
 
 def table(comparison: Comparison) -> str:
-    """For a terminal; needs rich, which the command line has and the generator has not."""
+    """For people; a row is a line unless a terminal is too narrow. Needs rich, which the generator has not."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(markup=False, emoji=False, highlight=False)
+    width = None if sys.stdout.isatty() else _WIDTH
+    console = Console(width=width, markup=False, emoji=False, highlight=False)
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("breaks", "where", "change", "why and what to do"):
         made.add_column(name, overflow="fold")
@@ -81,7 +85,7 @@ def table(comparison: Comparison) -> str:
         if comparison.changes:
             console.print(made)
         console.print(Text(f"{comparison.verdict}: {summary(comparison)}"), soft_wrap=True)
-    return captured.get().rstrip("\n")
+    return "\n".join(line.rstrip() for line in captured.get().rstrip("\n").splitlines())
 
 
 def _sorted(comparison: Comparison) -> Iterator[tuple[str, Change]]:

@@ -11,8 +11,8 @@ from protoserve.codegen import schemas
 from protoserve.codegen.project import Plan, apply
 from protoserve.contract.errors import SchemaError
 from protoserve.contract.renumbering import package_of, renumber
-from protoserve.evolve import main_branch
-from protoserve.evolve.git import EvolveError, around
+from protoserve.evolve import EvolveError, main_branch
+from protoserve.git import GitError, around
 
 
 def main(given: argparse.Namespace) -> int:
@@ -21,7 +21,7 @@ def main(given: argparse.Namespace) -> int:
         return _run(given.project, given.base)
     except SchemaError as error:
         print(error, file=sys.stderr)
-    except (EvolveError, answers.AnswersError) as error:
+    except (EvolveError, GitError, answers.AnswersError) as error:
         print(f"protoserve: {error}", file=sys.stderr)
     except OSError as error:
         print(f"protoserve: {error.filename}: {error.strerror}; nothing was changed", file=sys.stderr)

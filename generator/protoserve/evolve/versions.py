@@ -14,8 +14,8 @@ from protoserve.contract import names
 from protoserve.contract.errors import SchemaError
 from protoserve.contract.model import Contract
 from protoserve.contract.renewal import kept, renewed
-from protoserve.evolve import baseline, dropped
-from protoserve.evolve.git import EvolveError, around
+from protoserve.evolve import EvolveError, baseline, dropped
+from protoserve.git import GitError, around
 
 _TEXTS = {".json", ".md", ".mk", ".proto", ".py", ".sh", ".toml", ".yaml", ".yml"}
 
@@ -27,7 +27,7 @@ def command(project: Path, start: str | None, drop: str | None) -> int:
         return end(project, package, drop) if drop is not None else begin(project, package, start or "")
     except SchemaError as error:
         print(error, file=sys.stderr)
-    except (EvolveError, answers.AnswersError) as error:
+    except (EvolveError, GitError, answers.AnswersError) as error:
         print(f"protoserve: {error}", file=sys.stderr)
     return 1
 
@@ -129,7 +129,8 @@ def _committed(project: Path, files: list[str], why: str, *, needed: bool = Fals
         if needed:
             raise EvolveError(f"{project.resolve()} is in no git repository: commit it first, {why}")
         return
-    changed = repository.changed(files)
+    told = set(repository.uncommitted(files))
+    changed = [name for name in files if repository.inside(name) in told]
     if changed:
         raise EvolveError(f"{', '.join(changed)} has changes that are not committed: commit or stash them, {why}")
 

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from protoserve import answers
+from protoserve.git import forget_hook
 from protoserve.status import output, rows
-from protoserve.status.recorded import RecordedError, rendered, template_folder
+from protoserve.status.recorded import GoneError, RecordedError, rendered, template_folder
 from protoserve.status.report import Report, Row, State
 from protoserve.update import template
-from protoserve.update.repository import forget_hook
 
 NOT_RUN = 2
 
 
 def main(given: argparse.Namespace) -> int:
-    """Exit code 0 when all that counts is as it should be, 1 when something needs doing, 2 when it cannot be told."""
+    """Exit code 0 when all that counts is as it should be, 1 when something is not, 2 when that cannot be told."""
     forget_hook()
     if given.offline:
         os.environ["GIT_ALLOW_PROTOCOL"] = "file"
@@ -41,6 +41,7 @@ def status(given: argparse.Namespace) -> Report:
     source = str(recorded.get("_src_path", ""))
     commit = str(recorded.get("_commit", "no version"))
     # What other processes find out, they find out while Copier renders here.
+    gone = False
     with ThreadPoolExecutor() as pool:
         version = pool.submit(_version, project, recorded, offline=given.offline)
         conflicts = pool.submit(rows.conflicts, project)
@@ -51,9 +52,11 @@ def status(given: argparse.Namespace) -> Report:
             with rendered(folder, recorded) as render:
                 told, files = rows.given(recorded, render), rows.files(project, render)
         except RecordedError as error:
+            gone = isinstance(error, GoneError)
             told, files = (Row(name, State.UNKNOWN, str(error)) for name in ("answers", "files"))
             generated = pool.submit(Row, "generated", State.UNKNOWN, str(error))
-        found = (version.result(), told, generated.result(), conflicts.result(), contract.result(), files)
+        newest = rows.unmergeable(version.result(), commit) if gone else version.result()
+        found = (newest, told, generated.result(), conflicts.result(), contract.result(), files)
     return Report(str(recorded.get("project_name", project.name)), source, commit, found, given.fail_on)
 
 

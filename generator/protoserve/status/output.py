@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 
 from protoserve.status.report import Report, State
 
-_STYLES = {State.OK: "green", State.TODO: "bold yellow", State.UNKNOWN: "red"}
-_WIDTH = 120  # where the output is no terminal
+_STYLES = {State.OK: "green", State.TODO: "bold yellow", State.EDITED: "yellow", State.UNKNOWN: "red"}
+_WIDTH = 10_000  # where the output is no terminal: a row is a line
 _NAMED = ("breaking", "edited", "deleted", "differ", "unmerged")  # details that people read below the table
 
 

@@ -25,6 +25,10 @@ class RecordedError(Exception):
     """The recorded version cannot be had; the message says why."""
 
 
+class GoneError(RecordedError):
+    """The template cannot be reached, or has no such version."""
+
+
 @dataclass(frozen=True, slots=True)
 class Render:
     """The files of a fresh render below `folder`; its answers, and those that the questions refuse, with the reason."""
@@ -37,7 +41,7 @@ class Render:
 def template_folder(project: Path) -> Path:
     """The folder of the recorded version, from the cache of the project's own scripts/generate.py.
 
-    It is fetched where it is not there yet. Raises RecordedError.
+    It is fetched where it is not there yet. Raises RecordedError; GoneError where the script found none.
     """
     script = project / SCRIPT
     specification = importlib.util.spec_from_file_location("_protoserve_generate", script)
@@ -48,7 +52,12 @@ def template_folder(project: Path) -> Path:
     sys.dont_write_bytecode = True  # a status writes nothing into the project
     try:
         specification.loader.exec_module(module)
-        return Path(module.find_template())
+        try:
+            return Path(module.find_template())
+        except getattr(module, "GeneratorError", ()) as error:
+            raise GoneError(" ".join(str(error).split())) from None
+    except RecordedError:
+        raise
     except (Exception, SystemExit) as error:  # the script is of another version, or edited: anything may come out of it
         raise RecordedError(" ".join(str(error).split()) or type(error).__name__) from None
     finally:

@@ -8,10 +8,11 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """How a row stands: as it should be, needs doing, or could not be found out."""
+    """How a row stands: as it should be, needs doing, was edited by its author, or could not be found out."""
 
     OK = "ok"
     TODO = "todo"
+    EDITED = "edited"
     UNKNOWN = "unknown"
 
 
@@ -38,6 +39,6 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0: what counts is as it should be; 1: something needs doing; 2: something could not be found out."""
+        """Of the rows that count, 0: all are as they should be; 2: one could not be found out; 1: anything else."""
         states = {row.state for row in self.rows if row.name in self.fail_on}
-        return 1 if State.TODO in states else 2 if State.UNKNOWN in states else 0
+        return 2 if State.UNKNOWN in states else 0 if states <= {State.OK} else 1

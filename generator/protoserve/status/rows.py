@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from protoserve import answers
+from protoserve.git import GitError, around, git, names
 from protoserve.status.recorded import Render
 from protoserve.status.report import Row, State
 from protoserve.update import template
-from protoserve.update.repository import RepositoryError, git
 
 _FILE_OF_A_DIFF = re.compile(r"^--- (?:a/(.+)|/dev/null)\n\+\+\+ (?:b/(.+)|/dev/null)$", re.MULTILINE)
 
@@ -21,7 +21,7 @@ def version(project: Path, recorded: template.Recorded, *, offline: bool) -> Row
         return Row("template", State.OK, f"{recorded.commit} (the newest was not looked up)")
     try:
         release = template.newest(project, recorded.source)
-    except RepositoryError as error:
+    except GitError as error:
         return Row("template", State.UNKNOWN, f"{recorded.commit}; {error}")
     if template.is_after(recorded.commit, release):
         return Row("template", State.OK, f"{recorded.commit}, after the newest release, {release.name}")
@@ -29,6 +29,13 @@ def version(project: Path, recorded: template.Recorded, *, offline: bool) -> Row
         return Row("template", State.OK, f"{recorded.commit} is the newest")
     newer = release.name if release.name != "HEAD" else release.hash[: len(recorded.commit)]
     return Row("template", State.TODO, f"{recorded.commit}; the newest is {newer}", {}, "protoserve update")
+
+
+def unmergeable(row: Row, commit: str) -> Row:
+    """The row of a version of which the template knows a newer one, but not itself: an update has no base."""
+    if row.state is not State.TODO:
+        return row
+    return Row(row.name, State.UNKNOWN, f"{row.said}; the template has no {commit}", {}, f"git restore {answers.FILE}")
 
 
 def given(recorded: dict[str, Any], render: Render) -> Row:
@@ -51,10 +58,10 @@ def generated(code: int, stdout: str, stderr: str) -> Row:
     """The generated files against the schema, from what the recorded generator said of them."""
     if code == 0:
         return Row("generated", State.OK, "as schema.yaml says")
-    names = [new or old for old, new in _FILE_OF_A_DIFF.findall(stdout)]
-    if names:
-        differ = f"{len(names)} differ from what schema.yaml gives"
-        return Row("generated", State.TODO, differ, {"differ": names}, "make generate")
+    differ = [new or old for old, new in _FILE_OF_A_DIFF.findall(stdout)]
+    if differ:
+        said = f"{len(differ)} differ from what schema.yaml gives"
+        return Row("generated", State.TODO, said, {"differ": differ}, "make generate")
     lines = [line for line in stderr.splitlines() if line.strip()] or ["the generator failed"]
     state = State.TODO if lines[0].startswith("schema.yaml:") else State.UNKNOWN
     return Row("generated", state, lines[0], {}, "edit schema.yaml" if state is State.TODO else "")
@@ -79,7 +86,7 @@ def files(project: Path, render: Render) -> Row:
     details = {"edited": edited, "deleted": deleted, "unchanged": unchanged}
     if edited or deleted:
         said += f", {len(edited)} edited, {len(deleted)} deleted"
-        return Row("files", State.TODO, said, details, "")
+        return Row("files", State.EDITED, said, details)
     return Row("files", State.OK, said, details)
 
 
@@ -87,18 +94,22 @@ def contract(project: Path) -> Row:
     """The contracts against those of the last release of the project: the nearest tag among the ancestors of HEAD."""
     # Contracts take their time to import: not before the processes run that are waited for.
     from protoserve.contract.errors import SchemaError
+    from protoserve.evolve import EvolveError
     from protoserve.evolve.comparison import against
-    from protoserve.evolve.git import EvolveError
 
     try:
         tag = git(project, "describe", "--tags", "--abbrev=0").decode().strip()
-    except RepositoryError:
+    except GitError:
+        repository = around(project)
+        if repository is not None and repository.shallow:
+            fetch = "git fetch --unshallow --tags"
+            return Row("contract", State.UNKNOWN, "no release tag in this shallow clone", {}, fetch)
         return Row("contract", State.OK, "no release tag to compare with")
     try:
         found = against(project, tag)
     except SchemaError as error:
         return Row("contract", State.TODO, str(error).splitlines()[0], {}, "edit schema.yaml")
-    except (EvolveError, answers.AnswersError) as error:
+    except (EvolveError, GitError, answers.AnswersError) as error:
         return Row("contract", State.UNKNOWN, str(error))
     breaks = [f"{change.path}: {change.why}" for change in found.changes if change.breaking]
     if not breaks:
@@ -111,17 +122,15 @@ def contract(project: Path) -> Row:
 
 def conflicts(project: Path) -> Row:
     """Files that still have the markers of an update, or that git lists as unmerged."""
+    found: set[str] = set()
     try:
-        listed = git(project, "ls-files", "--unmerged", "-z").decode(errors="surrogateescape").split("\0")
-        found = {line.partition("\t")[2] for line in listed if line}
-        found |= set(
-            git(project, "grep", "-lIz", "--untracked", "-e", "^<<<<<<< before updating$").decode().split("\0")
-        )
-    except RepositoryError as error:
+        found |= {line.partition("\t")[2] for line in names(git(project, "ls-files", "--unmerged", "-z"))}
+        found |= set(names(git(project, "grep", "-lIz", "--untracked", "-e", "^<<<<<<< before updating$")))
+    except GitError as error:
         # `git grep` that finds nothing exits 1 and says nothing.
         if str(error) != "git failed":
             return Row("conflicts", State.UNKNOWN, str(error))
-    names = sorted(filter(None, found))
-    if names:
-        return Row("conflicts", State.TODO, f"{len(names)} files wait", {"unmerged": names}, "edit them, then git add")
+    if found:
+        unmerged = {"unmerged": sorted(found)}
+        return Row("conflicts", State.TODO, f"{len(found)} files wait", unmerged, "edit them, then git add")
     return Row("conflicts", State.OK, "none")

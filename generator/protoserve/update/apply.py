@@ -9,21 +9,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from protoserve.update.repository import Repository, git
+from protoserve.git import Repository, git
 
 
 @dataclass
 class Snapshot:
-    """Files of a project as they were before anything was written, kept in `store`, so that they can be put back."""
+    """Files of a project and git's index as they were before anything was written, kept in `store` to be put back.
+
+    Raises OSError.
+    """
 
     repository: Repository
     store: Path
+    _index: Path = field(init=False)
     _kept: dict[str, Path | None] = field(default_factory=dict)
     _missing: list[Path] = field(default_factory=list)
     _whole: list[Path] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._index = self.repository.own("index")
+        shutil.copy2(self._index, self.store / "index")
+
     def keep(self, names: Iterable[str]) -> None:
-        """Keeps these paths below the project, and that those which are not there are not there; and git's index."""
+        """Keeps these paths below the project, and that those which are not there are not there."""
         for name in names:
             path = self.repository.project / name
             if name in self._kept:
@@ -35,14 +43,12 @@ class Snapshot:
             else:
                 self._kept[name] = None
             self._missing.extend(missing(path.parent))
-        if not (self.store / "index").exists():
-            shutil.copy2(self.repository.index, self.store / "index")
 
     def keep_folder(self, name: str) -> None:
         """Keeps all files of a folder, and that there are no others."""
         folder = self.repository.project / name
-        self._whole.append(folder)
         self.keep(path.relative_to(self.repository.project).as_posix() for path in _files(folder))
+        self._whole.append(folder)  # not before all are kept: `restore` takes the others for new
 
     def restore(self) -> None:
         """Puts everything back, also the times of the files and git's index."""
@@ -60,7 +66,7 @@ class Snapshot:
         for folder in sorted(set(self._missing), reverse=True):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
-        replace(self.store / "index", self.repository.index)
+        replace(self.store / "index", self._index)
 
 
 def write(
@@ -68,7 +74,7 @@ def write(
 ) -> None:
     """Makes `names` in the project what they are in the scratch repository `folder`, and their conflicts git's too.
 
-    Raises OSError or RepositoryError half way: whoever calls has a Snapshot.
+    Raises OSError or GitError half way: whoever calls has a Snapshot.
     """
     for name in names:
         source, target = folder / name, repository.project / name
@@ -80,7 +86,7 @@ def write(
             _prune(repository.project, target.parent)
     lines = []
     for name, stages in unmerged.items():
-        path = repository.prefix + name
+        path = repository.inside(name)
         lines.append(f"0 {'0' * len(stages[0][1])}\t{path}\n")
         for mode, blob, stage in stages:
             content = git(folder, "cat-file", "blob", blob)

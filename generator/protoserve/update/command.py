@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from protoserve import answers
-from protoserve.update import apply, output, template
+from protoserve.git import GitError, Repository, committed, forget_hook, git
+from protoserve.update import apply, output, stops, template
 from protoserve.update.outcome import Outcome, compared, files, manifest
-from protoserve.update.repository import Repository, RepositoryError, find, forget_hook, git, uncommitted
 from protoserve.update.scratch import changed, diff, scratch, unmerged
 
 CONFLICTS = 3
@@ -25,7 +22,7 @@ FIXED = {
     "framework": "to have another, create a new project and move model.py and schema.yaml over",
     "schema": "edit schema.yaml, then `make generate`",
 }
-STOPS = ("SIGINT", "SIGTERM", "SIGHUP")
+SMOKE = ["make", "check", "smoke"]
 _SHOWN = 5  # paths in one line
 
 
@@ -35,14 +32,11 @@ class UpdateError(Exception):
 
 def main(given: argparse.Namespace) -> int:
     """Exit code 0; 3 with conflicts in the files; 1 with the reason on standard error and the project as it was."""
-    # A stop from outside ends an update as Ctrl-C does.
-    for name in STOPS[1:]:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.default_int_handler)
+    stops.as_interrupts()
     forget_hook()
     try:
         return update(given)
-    except (UpdateError, RepositoryError, answers.AnswersError) as error:
+    except (UpdateError, GitError, answers.AnswersError) as error:
         print(f"protoserve: {error}", file=sys.stderr)
     except OSError as error:
         print(f"protoserve: {error.filename}: {error.strerror}; the project is as it was", file=sys.stderr)
@@ -52,22 +46,26 @@ def main(given: argparse.Namespace) -> int:
 
 
 def update(given: argparse.Namespace) -> int:
-    """Raises UpdateError, RepositoryError, AnswersError, OSError and KeyboardInterrupt with the project as it was."""
+    """Raises UpdateError, GitError, AnswersError, OSError and KeyboardInterrupt with the project as it was."""
     project = given.project.resolve()
     before = answers.load(project)
     recorded = template.recorded(given.project, before)
     data = _data(given.set, before)
-    repository = find(project)
+    repository = committed(project)
     _refuse_uncommitted(repository)
     ref = _ref(given.to, project, recorded, data)
     if ref is None:
-        print(f"already at {recorded.commit}, the newest version of {recorded.source}")
-        return 0
+        return _nothing(
+            given, before, recorded, f"already at {recorded.commit}, the newest version of {recorded.source}"
+        )
     with scratch(repository) as folder:
         told = _merge(folder, project, ref, data)
         after = answers.load(folder)
         _refuse_unknown(data, after, ref)
         names, conflicts = changed(folder), unmerged(folder)
+        if not names:
+            asked = " with these answers" if data else ""
+            return _nothing(given, before, recorded, f"already at {recorded.commit}{asked}: nothing to do")
         outcome = _outcome(repository, folder, before, after, data, names, set(conflicts), told)
         if given.dry_run:
             text = diff(folder)
@@ -82,13 +80,19 @@ def update(given: argparse.Namespace) -> int:
     return CONFLICTS if conflicts else 0
 
 
-def _data(pairs: list[str], before: dict[str, Any]) -> dict[str, Any]:
+def _nothing(given: argparse.Namespace, before: dict[str, Any], recorded: template.Recorded, said: str) -> int:
+    if given.format == "json":
+        name, commit = str(before.get("project_name", given.project.resolve().name)), recorded.commit
+        output.show(Outcome(name, recorded.source, commit, commit), "json", diff="" if given.dry_run else None)
+    else:
+        print(said, file=sys.stderr if given.dry_run else sys.stdout)
+    return 0
+
+
+def _data(pairs: list[tuple[str, str]], before: dict[str, Any]) -> dict[str, Any]:
     """The answers of --set; Copier makes of the text what the question's type wants."""
     data: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name.isidentifier():
-            raise UpdateError(f"--set {pair}: it is KEY=VALUE, such as port=9000")
+    for name, value in pairs:
         if name in FIXED and value != str(before.get(name)):
             raise UpdateError(f"{name} cannot change after creation: it stays {before.get(name)} ({FIXED[name]})")
         data[name] = answers.names(value) if isinstance(before.get(name), list) else value
@@ -96,12 +100,11 @@ def _data(pairs: list[str], before: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_uncommitted(repository: Repository) -> None:
-    names = uncommitted(repository)
+    names = repository.uncommitted()
     if names:
-        shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
         raise UpdateError(
-            f"{repository.project} has changes that are not committed ({shown}): commit or stash them, so that git can "
-            "show what the update changed"
+            f"{repository.project} has changes that are not committed ({_some(names)}): commit or stash them, so that "
+            "git can show what the update changed"
         )
 
 
@@ -125,7 +128,7 @@ def _merge(folder: Path, project: Path, ref: str, data: dict[str, Any]) -> str:
         return merge(folder, project, ref, data)
     except MergeError as error:
         sys.stderr.write(error.told)
-        raise UpdateError(f"{error}; the project is as it was") from None
+        raise UpdateError(f"{str(error).rstrip('.')}; the project is as it was") from None
 
 
 def _refuse_unknown(data: dict[str, Any], after: dict[str, Any], ref: str) -> None:
@@ -169,49 +172,46 @@ def _apply(
     smoke: bool,
 ) -> None:
     """Writes the update into the project; whatever goes wrong, the project is as it was."""
+    if smoke and conflicts:
+        print("protoserve: not smoked, since there are conflicts to resolve first", file=sys.stderr)
+        smoke = False
     with tempfile.TemporaryDirectory(prefix="protoserve-kept-") as store:
         snapshot = apply.Snapshot(repository, Path(store))
         _refuse_ignored(repository, folder, names)
         snapshot.keep(names)
+        if smoke:
+            snapshot.keep_folder("artifacts")  # which smoke makes where there are none
         _refuse_uncommitted(repository)  # of somebody who went on working meanwhile
+        held = stops.Held()
         try:
             apply.write(repository, folder, names, conflicts)
-            if smoke:
-                _smoke(repository, snapshot, bool(conflicts))
+            failed = smoke and not held.came and held.run(SMOKE, repository.project) != 0
+            if held.came:
+                raise KeyboardInterrupt
+            if failed:
+                raise UpdateError(f"`{' '.join(SMOKE)}` failed on the updated project; the project is as it was")
         except BaseException:
-            for name in STOPS:
-                if hasattr(signal, name):
-                    signal.signal(getattr(signal, name), signal.SIG_IGN)  # a second one must not stop the undoing
             snapshot.restore()
+            if smoke and (left := repository.uncommitted()):
+                print(
+                    f"protoserve: `{' '.join(SMOKE)}` has left {_some(left)}, no files of the update", file=sys.stderr
+                )
+            if held.came:  # git is stopped by Ctrl-C as well, and fails
+                raise KeyboardInterrupt from None
             raise
 
 
 def _refuse_ignored(repository: Repository, folder: Path, names: list[str]) -> None:
     """Files that git does not keep and that are not generated: nothing would bring them back."""
-    tracked = set(git(repository.project, "ls-files", "-z").decode(errors="surrogateescape").split("\0"))
+    tracked = set(repository.tracked())
     generated = manifest(repository.project) | manifest(folder)
     lost = [name for name in names if name not in tracked | generated and (repository.project / name).exists()]
     if lost:
         raise UpdateError(
-            f"{', '.join(lost[:_SHOWN])}: the template now has a file there, and yours is ignored by git and would be "
+            f"{_some(lost)}: the template now has a file there, and yours is ignored by git and would be "
             "lost: move it away"
         )
 
 
-def _smoke(repository: Repository, snapshot: apply.Snapshot, conflicts: bool) -> None:
-    """The project's own check and smoke. Raises UpdateError where one fails."""
-    if conflicts:
-        print("protoserve: not smoked, since there are conflicts to resolve first", file=sys.stderr)
-        return
-    snapshot.keep_folder("artifacts")  # which smoke makes where there are none
-    command = ["make", "check", "smoke"]
-    # In a group of its own, so that nothing that make has started goes on writing while the update is undone.
-    make = subprocess.Popen(command, cwd=repository.project, stdout=sys.stderr.fileno(), start_new_session=True)
-    try:
-        code = make.wait()
-    except BaseException:
-        os.killpg(make.pid, signal.SIGKILL)
-        make.wait()
-        raise
-    if code != 0:
-        raise UpdateError(f"`{' '.join(command)}` failed on the updated project; the project is as it was")
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

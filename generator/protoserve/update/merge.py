@@ -17,7 +17,7 @@ from copier.errors import CopierError, TaskError
 from jinja2 import TemplateError
 from plumbum import ProcessExecutionError
 
-from protoserve.update.repository import why
+from protoserve.git import why
 
 
 class MergeError(Exception):

@@ -55,9 +55,9 @@ class Outcome:
     template: str
     before: str
     after: str
-    answers: tuple[Answer, ...]
-    files: tuple[File, ...]
-    notes: tuple[str, ...]
+    answers: tuple[Answer, ...] = ()
+    files: tuple[File, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def conflicts(self) -> tuple[str, ...]:
@@ -75,7 +75,8 @@ class Outcome:
             steps.append(("make setup", "the development tools or the server's libraries changed"))
         if "requirements/server.txt" in changed:
             steps.append(("make lock", "the image's libraries changed"))
-        steps.append(("make check smoke", "the project's own tests, and the real server"))
+        if changed:
+            steps.append(("make check smoke", "the project's own tests, and the real server"))
         return tuple(steps)
 
 

@@ -6,12 +6,13 @@ objects of the project's repository and writes nothing there.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from protoserve.update.repository import Repository, git, status
+from protoserve.git import Repository, git, status
 
 _IDENTITY = {
     f"GIT_{role}_{what}": value
@@ -24,17 +25,18 @@ _ENVIRONMENT = {**_IDENTITY, "GIT_LFS_SKIP_SMUDGE": "1"}
 
 @contextmanager
 def scratch(repository: Repository) -> Iterator[Path]:
-    """The folder of a new scratch repository, removed at the end. Raises RepositoryError."""
+    """The folder of a new scratch repository, removed at the end. Raises GitError."""
     with tempfile.TemporaryDirectory(prefix="protoserve-update-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary).resolve() / repository.project.name
         folder.mkdir()
         git(folder, "init", "--quiet", "--template=", f"--object-format={repository.object_format}")
         alternates = folder / ".git" / "objects" / "info" / "alternates"
         alternates.parent.mkdir(parents=True, exist_ok=True)
-        alternates.write_bytes(str(repository.objects.resolve()).encode() + b"\n")
-        git(folder, "read-tree", repository.tree)
+        alternates.write_bytes(os.fsencode(repository.own("objects").resolve()) + b"\n")
+        tree = repository.tree
+        git(folder, "read-tree", tree)
         git(folder, "checkout-index", "--quiet", "--all", "-u", env=_ENVIRONMENT)
-        commit = git(folder, "commit-tree", "-m", "before the update", repository.tree, env=_IDENTITY).decode().strip()
+        commit = git(folder, "commit-tree", "-m", "before the update", tree, env=_IDENTITY).decode().strip()
         git(folder, "update-ref", "HEAD", commit)
         yield folder
 

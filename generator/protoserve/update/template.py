@@ -12,7 +12,7 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from protoserve import answers
-from protoserve.update.repository import RepositoryError, git
+from protoserve.git import GitError, git
 
 _SHORT_FORMS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
 # What `git describe` says of a commit after a tag: v1.2.0-2-g2043abc.
@@ -51,15 +51,15 @@ def recorded(project: Path, found: dict[str, Any]) -> Recorded:
 
 
 def newest(project: Path, source: str) -> Release:
-    """The newest release of a template, which is what Copier takes: by PEP 440, no pre-release. Raises RepositoryError.
+    """The newest release of a template, which is what Copier takes: by PEP 440, no pre-release. Raises GitError.
 
     A relative path counts from the project.
     """
     quiet = {} if sys.stdin is not None and sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}
     try:
         said = git(project, "ls-remote", "--", _url(project, source), "HEAD", "refs/tags/*", env=quiet).decode()
-    except RepositoryError as error:
-        raise RepositoryError(f"the template {source} cannot be asked for its versions: {error}") from None
+    except GitError as error:
+        raise GitError(f"the template {source} cannot be asked for its versions: {error}") from None
     refs = {name: value for value, _, name in (line.partition("\t") for line in said.splitlines())}
     best: tuple[Version, str] | None = None
     for name in refs:
