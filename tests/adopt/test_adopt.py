@@ -210,7 +210,7 @@ def test_the_page_shows_what_it_tells(adopted: Adopted) -> None:
 GREETER = HAND_MADE[0]
 REFUSALS = {
     "uncommitted": ({}, {"words.py": "x = 1\n", "new.txt": ""}, (), "has changes that are not committed"),
-    "no repository": ({".git": None}, {}, (), "is in no git repository"),
+    "no repository": ({".git": None}, {}, (), "is in no git repository, which keeps what it was (`git init`, commit)"),
     "adopted already": ({".copier-answers.yml": "package: a\n"}, {}, (), "`protoserve update` is for it"),
     "no service": ({"protos/greeter.proto": 'syntax = "proto3";\n'}, {}, (), "has a service: name it, --proto FILE"),
     "two services": ({"b.proto": 'syntax = "proto3";\nservice B {\n}\n'}, {}, (), "several files have a service (b.proto, "),

@@ -90,6 +90,31 @@ message M {
 """
 
 
+def test_what_has_no_comment_gets_none_that_is_false() -> None:
+    """A message that several methods have, in both directions, or none: all of them are told, or nothing is."""
+    text = """
+package: a.v1
+service: S
+names: exact
+messages:
+  Asked: {fields: [{name: part, number: 1, type: Asked.Part}]}
+  Asked.Part: {fields: []}
+  Told: {fields: [{name: a, number: 1, type: int32, oneof: o, required: false}]}
+  Left: {fields: []}
+methods:
+  Do: {request: {message: Asked}, response: {message: Told}}
+  Say: {request: {message: Asked}, response: {message: Asked}, streaming: server}
+"""
+    lines = [line.strip() for line in proto.render(loads(text)).splitlines()]
+    above = {line: lines[index - 1] for index, line in enumerate(lines)}
+    assert above["message Asked {"] == "// What Do and Say take and what Say answers with."
+    assert above["message Part {}"] == "// Part, a part of other messages."
+    assert above["message Told {"] == "// What Do answers with."
+    assert above["message Left {}"] == "// Left."
+    assert above["oneof o {"] == "// At most one of these may be set."
+    assert "// Say answers one request with a stream of replies." in lines
+
+
 def test_comments_become_docs(tmp_path: Path) -> None:
     path = tmp_path / "their.proto"
     path.write_text(COMMENTED, encoding="utf-8")

@@ -160,7 +160,7 @@ def _interface(contract: Contract) -> Iterator[str]:
             yield f"    def {names.snake(method.name)}(self, request: {request}, /) -> Iterator[{response}]:"
         else:
             yield f"    def {names.snake(method.name)}(self, batch: Sequence[{request}], /) -> Sequence[{response}]:"
-        yield f"        {_docstring(words.summary(method.doc, f'{method.name} answers one request'))}"
+        yield f"        {_docstring(words.of_method(method))}"
         yield "        ...\n"
 
 

@@ -87,7 +87,7 @@ def _service(contract: Contract) -> Iterator[str]:
 
 
 def _rpc(contract: Contract, method: Method) -> Iterator[str]:
-    yield from _comment(words.summary(method.doc, f"{method.name} answers one request").splitlines(), "  ")
+    yield from _comment(words.of_method(method).splitlines(), "  ")
     yield from lint.ignored("  ", lint.of_method(contract, method))
     request, response = (_reference(contract, contract.service, body) for body in (method.request, method.response))
     stream = "stream " if method.streaming else ""
@@ -185,8 +185,8 @@ def _body(contract: Contract, message: Message, indent: str) -> Iterator[str]:
 
 
 def _oneof(contract: Contract, message: Message, members: tuple[Field, ...], indent: str) -> Iterator[str]:
-    wanted = "Exactly one of these" if members[0].required else "At most one of these"
-    yield from _comment([f"{wanted} must be set."], indent)
+    wanted = "Exactly one of these must" if members[0].required else "At most one of these may"
+    yield from _comment([f"{wanted} be set."], indent)
     yield from lint.ignored(indent, lint.of_oneof(members[0].oneof or ""))
     yield f"{indent}oneof {members[0].oneof} {{"
     for member in members:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from protoserve.contract.model import Contract, Field, Message
+from protoserve.contract.model import Contract, Field, Message, Method
 
 
 def number(value: float | int) -> str:
@@ -31,13 +31,26 @@ def summary(doc: str, name: str) -> str:
 
 
 def of_message(contract: Contract, message: Message) -> str:
-    """A message in words: the author's, or what it is for."""
-    for method in contract.methods:
-        if message.name == method.request.name:
-            return summary(message.doc, f"What {method.name} takes")
-        if message.name == method.response.name:
-            return summary(message.doc, f"What {method.name} answers with")
-    return summary(message.doc, f"{message.name}, a part of other messages")
+    """A message in words: the author's, or what it is for, with every method that has it."""
+    takers = [method.name for method in contract.methods if method.request.name == message.name]
+    givers = [method.name for method in contract.methods if method.response.name == message.name]
+    said = [f"what {_listed(takers)} take{'s' * (len(takers) == 1)}"] if takers else []
+    said += [f"what {_listed(givers)} answer{'s' * (len(givers) == 1)} with"] if givers else []
+    inner = any(field.type == message.name for other in contract.all_messages() for field in other.fields)
+    name = message.in_proto.rpartition(".")[2]
+    otherwise = f"{name}, a part of other messages" if inner else name
+    return summary(message.doc, " and ".join(said) or otherwise)
+
+
+def of_method(method: Method) -> str:
+    """A method in words: the author's, or what it does."""
+    answers = "with a stream of replies" if method.streaming else ""
+    return summary(method.doc, f"{method.name} answers one request {answers}".strip())
+
+
+def _listed(methods: list[str]) -> str:
+    *first, last = methods
+    return "several methods" if len(methods) > 3 else f"{', '.join(first)} and {last}" if first else last
 
 
 def facts(field: Field) -> list[str]:
