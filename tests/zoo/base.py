@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,6 +16,8 @@ from zoo_pb import zoo_pb2, zoo_pb2_grpc
 
 SERVICE = zoo_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name
 SERVING = health_pb2.HealthCheckResponse.SERVING
+# After so many seconds without a call nobody calls any more; who never gives up is waited for no longer than this.
+QUIET, MOST_QUIET = 0.3, 2.0
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
@@ -50,6 +53,28 @@ class AioServicer(zoo_pb2_grpc.PredictionServiceServicer):
             yield reason
 
 
+class Door(grpc.ServerInterceptor):
+    """Lets every call in; once shut, only those of the health service, and knows when the others gave up."""
+
+    def __init__(self) -> None:
+        self.shut, self.last = False, 0.0
+
+    def intercept_service(self, continuation: Any, details: Any) -> Any:
+        if not self.shut or details.method.startswith("/grpc.health."):
+            return continuation(details)
+        self.last = time.monotonic()
+        return grpc.unary_unary_rpc_method_handler(
+            lambda request, context: context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
+        )
+
+    def wait(self) -> None:
+        """Shuts it, and waits until nobody comes any more: gRPC cancels what arrives in the moment of its stop."""
+        self.shut, self.last = True, time.monotonic()
+        until = self.last + MOST_QUIET
+        while time.monotonic() < min(until, self.last + QUIET):
+            time.sleep(0.01)
+
+
 def add(servicer: Any, server: Any) -> None:
     """Registers the servicer as the stubs do."""
     zoo_pb2_grpc.add_PredictionServiceServicer_to_server(servicer, server)
@@ -73,7 +98,9 @@ def serve(
     `with_health` is False, or a health servicer other than the stock one; `reflects` the services that reflection
     lists, None for no reflection; `credentials` those of TLS. `after_start` gets the server and the health servicer.
     """
-    server = grpc.server(ThreadPoolExecutor(max_workers=workers), **options)
+    door = Door()
+    interceptors = (door, *options.pop("interceptors", ()))
+    server = grpc.server(ThreadPoolExecutor(max_workers=workers), interceptors=interceptors, **options)
     register(servicer or Servicer(), server)
     checks: Any = health.HealthServicer() if with_health is True else with_health
     if checks:
@@ -91,6 +118,7 @@ def serve(
     def stop(*_: Any) -> None:
         if with_health is True:
             checks.enter_graceful_shutdown()
+            door.wait()
         server.stop(5)
 
     signal.signal(signal.SIGTERM, stop)

@@ -38,9 +38,11 @@ class Draining(Slow):
     """Refuses new calls when it stops."""
 
     stopping = False
+    last = 0.0  # when a call was refused
 
     def Predict(self, request: Any, context: Any) -> Any:
         if self.stopping:
+            self.last = time.monotonic()
             self.refuse(context)
         return super().Predict(request, context)
 
@@ -65,10 +67,10 @@ def well(model: Draining) -> Any:
     def stop(server: Any, checks: Any) -> None:
         checks.enter_graceful_shutdown()
         time.sleep(0.5)
-        model.stopping = True
-        while model.busy:
+        model.stopping, model.last = True, time.monotonic()
+        until = model.last + base.MOST_QUIET
+        while model.busy or time.monotonic() < min(until, model.last + base.QUIET):
             time.sleep(0.01)
-        time.sleep(0.2)
         server.stop(5).wait()
 
     return stop

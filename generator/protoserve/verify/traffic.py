@@ -1,7 +1,8 @@
-"""Valid calls kept in flight, and open health Watches: what checks do to a server that it must bear."""
+"""Valid calls kept in flight, open health Watches, and calls of nothing: what a server must bear, and how it does."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,10 @@ from protoserve.verify.client import Call, Client, Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.session import WATCH, Session
 
+# A method that no server has. One that is not blocked says UNIMPLEMENTED at once, without a worker.
+NOTHING = "/protoserve.verify.v1.Nothing/Nothing"
+_NOTHING_SECONDS = 1.0
+_NOTHING_PAUSE = 0.01
 _GIVES_UP = 3  # so many calls in a row that a server no longer takes end a caller
 
 
@@ -71,10 +76,10 @@ class Traffic:
     def _loop(self, data: bytes) -> None:
         method, refused = self.method, 0
         for _ in range(self.most):
-            at = time.monotonic()
             with self._lock:
                 if self._stop.is_set():
                     return
+                at = time.monotonic()
                 call = self.session.client.start(
                     method.path, data, self.session.timeout, stream=method.takes_stream, many=method.gives_stream
                 )
@@ -90,6 +95,32 @@ class Traffic:
             # A refusal costs a server next to nothing, so that without a pause we would send thousands.
             if self._stop.wait(self.pause if reply.ok else max(self.pause, 0.05)):
                 return
+
+
+class Taking:
+    """How long the server needs to take a call, on this machine as busy as it is: asks for NOTHING again and again.
+
+    It ends with the traffic, and when it is refused otherwise: a server that stops may wait until nobody calls it.
+    """
+
+    def __init__(self, client: Client, traffic: Traffic) -> None:
+        self._client, self._traffic = client, traffic
+        self._asked: list[Sent] = []
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        self._thread.start()
+
+    def slowest(self, before: float = math.inf) -> float:
+        """The longest that one took, in seconds, of those that had ended by then (`time.monotonic`)."""
+        return max((one.reply.seconds for one in list(self._asked) if one.at + one.reply.seconds < before), default=0.0)
+
+    def _ask(self) -> None:
+        refused = 0
+        while refused < _GIVES_UP and self._traffic.going():
+            time.sleep(_NOTHING_PAUSE)
+            at = time.monotonic()
+            reply = self._client.call(NOTHING, b"", _NOTHING_SECONDS)
+            self._asked.append(Sent(at, reply))
+            refused = 0 if reply.code is grpc.StatusCode.UNIMPLEMENTED else refused + 1
 
 
 class Watch:

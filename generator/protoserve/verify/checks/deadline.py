@@ -13,9 +13,8 @@ from protoserve.verify.client import Call, Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, failed, passed, skipped
 from protoserve.verify.session import Session, lost
+from protoserve.verify.traffic import NOTHING
 
-# A method that no server has: one that is not blocked says UNIMPLEMENTED at once, without a worker.
-_NOTHING = "/protoserve.verify.v1.Nothing/Nothing"
 _GENEROUS = 30.0
 _QUICK = 0.05
 _SLOW = 2.0
@@ -73,7 +72,7 @@ def _expire(session: Session, method: Method, usual: float) -> Finding:
     normal = start(most)
     controls: list[Reply] = []
     while not normal.done() and len(controls) < _CONTROLS:
-        controls.append(session.client.call(_NOTHING, b"", most))
+        controls.append(session.client.call(NOTHING, b"", most))
         time.sleep(min(0.05, session.left()))
     reply = normal.reply()
     ended = sum(each.code is grpc.StatusCode.DEADLINE_EXCEEDED for each in replies)

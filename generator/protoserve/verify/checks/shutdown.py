@@ -14,14 +14,18 @@ from protoserve.verify.client import Client
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, failed, passed, skipped, warned
 from protoserve.verify.session import Health, Session
-from protoserve.verify.traffic import Sent, Traffic, Watch
+from protoserve.verify.traffic import Sent, Taking, Traffic, Watch
 
 CALLERS = 8
 MOST_CALLS = 250  # of each caller
 _PAUSE = 0.02
 _KEPT = 2.0  # seconds that are left of a run for its end
-_RACE = 0.05  # what was sent so shortly before the signal may be taken for what came after it, and refused
-_ACCEPTED = 0.1  # seconds: a call that breaks after longer was being answered
+# A call that was sent less than _RACE seconds before the signal may not have been taken yet, and one that breaks after
+# more than _ACCEPTED was being answered; on a busy machine both are _TIMES what it took to take the slowest other call.
+_RACE = 0.05
+_ACCEPTED = 0.1
+_TIMES = 2
+_CLOSING = 1.0  # seconds in which what a server said before its end arrives
 _WATCH_SECONDS = 2.0
 _ORDERLY = 0.5  # seconds: what SIGTERM kills is gone sooner
 _TERMINATED = 143  # 128 + SIGTERM
@@ -48,7 +52,7 @@ class _Stop:
     in_flight: int = 0
     answered_later: int = 0
     lost: list[Sent] = field(default_factory=list)  # calls that the server had taken
-    odd: list[Sent] = field(default_factory=list)  # later ones, that ended in another way than a refusal
+    odd: list[Sent] = field(default_factory=list)  # others, that ended in another way than a refusal
     late: bool = False  # whether calls were still answered at the end
 
 
@@ -74,13 +78,14 @@ def _stopped(session: Session, method: Method | None) -> _Stop:
             _wait(session, stop, at, None, health, method)
         else:
             with Traffic(session, method, CALLERS, MOST_CALLS, patient=False) as traffic:
+                taking = Taking(session.client, traffic)
                 _under_way(session, method, traffic)
                 traffic.pause = _PAUSE
                 stop.in_flight = traffic.in_flight()
                 at = time.monotonic()
                 session.process.terminate()
                 _wait(session, stop, at, traffic, health, method)
-            _sort(stop, at, traffic.sent)
+            _sort(stop, at, traffic.sent, taking)
         stop.said = None if health.seen is None else max(0.0, health.seen - at)
         stop.told = session.process.told()
     finally:
@@ -111,6 +116,8 @@ def _wait(
     if stop.code is not None and traffic is not None:
         while traffic.in_flight() and time.monotonic() < at + stop.seconds + 1.0:
             time.sleep(0.01)  # how these calls end is told when the connection breaks
+    if stop.code is not None:
+        health.read()
     health.close()
     if stop.code is None:
         last = session.health("") if method is None else session.ask(method, session.request(method).data, 2.0)
@@ -148,6 +155,12 @@ class _Health:
         if now >= self._ends:
             self.close()
 
+    def read(self) -> None:
+        """Of a server that has ended: waits for what it had said before."""
+        watch = self._watch
+        if watch is not None and watch.ended(_CLOSING) is not None and "NOT_SERVING" in watch.statuses:
+            self.seen = self.seen or time.monotonic()
+
     def close(self) -> None:
         self._over.set()
         if self._watch is not None:
@@ -169,18 +182,27 @@ class _Health:
             self._over.wait(0.02)
 
 
-def _sort(stop: _Stop, at: float, sent: list[Sent]) -> None:
-    """Tells which calls were lost: the server had taken them, and did not answer."""
+def _sort(stop: _Stop, at: float, sent: list[Sent], taking: Taking) -> None:
+    """Tells which calls were lost: the server had taken them, and did not answer.
+
+    gRPC cancels calls that a server has not taken when it stops; what was sent at that moment is told from what was
+    being answered by its age.
+    """
+    race = max(_RACE, _TIMES * taking.slowest(before=at))
+    accepted = max(_ACCEPTED, race, _TIMES * taking.slowest())
     for one in sent:
         code, seconds = one.reply.code, one.reply.seconds
         if one.at + seconds < at or code in _OWN_END:
             stop.answered_later += one.at >= at and one.reply.ok
             continue
-        refused = code is grpc.StatusCode.UNAVAILABLE and not _BROKEN.search(one.reply.details)
+        broke = bool(_BROKEN.search(one.reply.details))
         if one.at < at:
-            if not (refused and one.at > at - _RACE and seconds < _ACCEPTED):
+            young = one.at > at - race and seconds < accepted and not broke
+            if not young or code not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
                 stop.lost.append(one)
-        elif seconds > _ACCEPTED and (code in _NEVER or _BROKEN.search(one.reply.details)):
+            elif code is grpc.StatusCode.CANCELLED:
+                stop.odd.append(one)
+        elif seconds > accepted and (code in _NEVER or broke):
             stop.lost.append(one)
         elif code in _NEVER:
             stop.odd.append(one)
@@ -271,7 +293,7 @@ def _seen(stop: _Stop, method: Method | None) -> str:
         lost = "none lost" if not stop.lost else f"{len(stop.lost)} lost, such as {stop.lost[0].reply}"
         parts.append(f"{stop.in_flight} calls in flight, {lost}; {stop.answered_later} later ones answered")
     if stop.odd:
-        parts.append(f"{len(stop.odd)} later ones ended like {stop.odd[0].reply}")
+        parts.append(f"{len(stop.odd)} that it had not taken ended like {stop.odd[0].reply}")
     if stop.said is not None:
         parts.append(f"NOT_SERVING after {stop.said:.2f} s")
     elif stop.watched:
