@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protoserve.verify.checks.implemented import _NO_METHOD, _NO_SERVICE
+from protoserve.verify.checks.implemented import _NO_METHOD, _NO_SERVICE, _STOCK
 from protoserve.verify.checks.serialization import _ABOUT_DATA, _NO_FIELD, _SILENT, _UNREAD, _UNSENT
 from protoserve.verify.requests import lengths_in
 
@@ -28,6 +28,12 @@ UNIMPLEMENTED = [
 def test_what_is_missing(text: str, lacks: str | None, source: str) -> None:
     told = {"service": bool(_NO_SERVICE.search(text)), "method": bool(_NO_METHOD.search(text))}
     assert [name for name, found in told.items() if found] == ([lacks] if lacks else []), source
+    assert _STOCK.search(text), source
+
+
+@pytest.mark.parametrize("text", ["ended", "Explain is not implemented any more: call v2", "the method was removed"])
+def test_words_of_an_author_are_no_stock_text(text: str) -> None:
+    assert not _STOCK.search(text)
 
 
 _AIO = "Unexpected <class 'TypeError'>: descriptor 'SerializeToString' for 'google._upb._message.Message' objects"

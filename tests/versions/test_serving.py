@@ -15,6 +15,7 @@ from protoserve import tasks
 from serving import PATIENCE, SERVING, Server, error_of, serving, starting, violations
 from support import run
 from versions.the_shop import MODEL_V2, TO_V2, UPGRADE_V1, Shop, model
+from zoo.process import found, verify
 
 NAMES = "(\n    Colour, CountRequest, CountResponse, InvalidRequest, PredictRequest, PredictResponse\n)"
 V1, V2 = "shop.v1.ShopService", "shop.v2.ShopService"
@@ -212,6 +213,11 @@ def test_a_retired_method_can_be_refused(both: Shop, clients: Clients, tmp_path:
         assert (error.code(), error.details()) == (grpc.StatusCode.UNIMPLEMENTED, "ended")
         assert clients.v1(server).result().total == 1
         assert server.health(V1) == SERVING
+        address = f"127.0.0.1:{server.port}"
+        code, report = verify(address, "--project", str(shop.path), "--only", "serialization,health-serving")
+    assert (code, found(report, "fail")) == (0, {})
+    assert 'callers are told "ended". The contract of v1 still promises it.' in found(report, "warn")["implemented"]
+    assert "Predict" in found(report, "pass")["serialization"]
     shop.python("-m", "pytest", "-q", "tests/test_smoke.py", "-k", "sample or health", "-p", "no:cacheprovider")
 
 

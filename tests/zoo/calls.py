@@ -75,6 +75,8 @@ ROWS = (
     Row("without-package-hidden", "implemented", ("another package", "/PredictionService/Predict"), reflects=False),
     Row("other-case", "implemented", ("has no Predict, and has predict",), reflects=False),
     Row("other-case-hidden", "implemented", ("no Predict", "another case"), reflects=False),
+    Row("explain-retired", None, ("words of the server's own", "ended with v1"), frozenset({"implemented"})),
+    Row("all-retired", "implemented", ("words of the server's own", "nothing is left")),
     Row("dies", "implemented", ("connection broke",)),
     Row("hangs", "implemented", ("does not answer",), options=("--timeout", "3")),
     # Not the message.
@@ -164,6 +166,26 @@ def one_method_missing(port: int) -> None:
             return base.answer(request)
 
     base.serve(port, Half())
+
+
+@server("explain-retired")
+def explain_retired(port: int) -> None:
+    class Retired(base.Servicer):
+        def Explain(self, request: Any, context: Any) -> Any:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "Explain ended with v1: call Predict")
+
+    base.serve(port, Retired())
+
+
+@server("all-retired")
+def all_retired(port: int) -> None:
+    class Retired(base.Servicer):
+        def Predict(self, request: Any, context: Any) -> Any:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "the model is gone, and nothing is left")
+
+        Explain = Predict
+
+    base.serve(port, Retired())
 
 
 def returning(value: Any) -> Any:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import grpc
 
+from protoserve.contract.model import Contract
 from protoserve.verify.checks.base import Check
-from protoserve.verify.client import Reply
+from protoserve.verify.client import Reply, clipped
 from protoserve.verify.guessing import hung
 from protoserve.verify.interface import Method, own
 from protoserve.verify.report import Finding, failed, passed, skipped, warned
@@ -23,13 +24,23 @@ _NO_SERVICE = re.compile(r"^unknown service|^service is unimplemented", re.I)
 _NO_METHOD = re.compile(
     r"^unknown method|not implemented|^method\b.* is unimplemented|does not implement the method [^/]*$", re.I
 )
+# What libraries and stubs say by themselves; all else is somebody's decision.
+_STOCK = re.compile(
+    r"^$|^method not (found|implemented)|^unknown (service|method)|^method \S+ not implemented$|is unimplemented\.?$"
+    r"|^the server does not implement the method|http2 header with status",
+    re.I,
+)
 
 
 def run(session: Session) -> Finding:
     session.answer_all()
     if not session.methods:
         return _without_methods(session)
-    missing = [m for m in session.methods if session.replies[m.path].code is grpc.StatusCode.UNIMPLEMENTED]
+    unimplemented = [m for m in session.methods if session.replies[m.path].code is grpc.StatusCode.UNIMPLEMENTED]
+    refused = [method for method in unimplemented if _decided(session, method)]
+    if len(refused) == len(session.methods):
+        return _nothing_served(session, refused)
+    missing = [method for method in unimplemented if method not in refused]
     elsewhere = _served_elsewhere(session, missing)
     if missing and not elsewhere:
         return _missing(session, missing)
@@ -41,6 +52,8 @@ def run(session: Session) -> Finding:
             return _hangs(method, reply)
     if elsewhere:
         return _part(session, missing, elsewhere)
+    if refused:
+        return _retired(session, refused)
     count = len(session.methods)
     waited = session.readiness().waited
     before = f"after {waited:.1f} s in which health said NOT_SERVING, " if waited > 1 else ""
@@ -84,6 +97,60 @@ def _served_elsewhere(session: Session, missing: list[Method]) -> list[str]:
     if any(_NO_METHOD.search(session.replies[method.path].details) for method in missing):
         return []
     return services
+
+
+def _older(session: Session, method: Method) -> Contract | None:
+    """The schema that has the method, where that is a project's and not its newest."""
+    contracts = session.interface.contracts if session.interface is not None else ()
+    return next((found for found in contracts[1:] if found.full_service == method.service), None)
+
+
+def _decided(session: Session, method: Method) -> bool:
+    """Whether an UNIMPLEMENTED method is there, and refuses its callers in words of its author's."""
+    details = session.replies[method.path].details
+    if _older(session, method) is not None:  # `Retired`, whose text may be none, or speak of what is not implemented
+        return not details or not _STOCK.search(details)
+    return not _STOCK.search(details) and not _NO_METHOD.search(details)
+
+
+def _nothing_served(session: Session, refused: list[Method]) -> Finding:
+    method = refused[0]
+    return failed(
+        "; ".join(f"{m.path}: {session.replies[m.path]}" for m in refused),
+        f"{method.name} is there, and refuses every call with UNIMPLEMENTED and words of the server's own: "
+        f'"{clipped(session.replies[method.path].details)}". Nothing that the contract promises is answered.',
+        f"Answer {method.name}, with {method.output.name}. Where a request cannot be answered, INVALID_ARGUMENT, "
+        "FAILED_PRECONDITION or UNAVAILABLE says why.",
+    )
+
+
+def _retired(session: Session, refused: list[Method]) -> Finding:
+    """Some methods are refused on purpose; the others answer, and are judged by what follows."""
+    answered = [method for method in session.methods if method not in refused]
+    seen = "; ".join(f"{m.path}: {session.replies[m.path]}" for m in refused)
+    seen += "; " + "; ".join(_said(session, method) for method in answered)
+    method = refused[0]
+    told = f'"{clipped(session.replies[method.path].details)}"'
+    if (older := _older(session, method)) is not None:
+        return warned(
+            seen,
+            f"{method.name} of {older.version} is refused on purpose, by `Retired` in upgrade/{older.version}.py, and "
+            f"its callers are told {told}. The contract of {older.version} still promises it.",
+            f"""
+            Nothing, while callers of {older.version} know. When nobody calls it any more, end that version:
+                protoserve version --drop {older.version}
+            """,
+        )
+    return warned(
+        seen,
+        f"{method.name} is there, and refuses every call with UNIMPLEMENTED and words of the server's own: {told}. The "
+        "contract still promises it.",
+        f"""
+        Tell callers in the .proto, or take it out of theirs:
+            rpc {method.name}({method.input.name}) returns ({method.output.name}) {{ option deprecated = true; }}
+        If it is meant to work, answer it.
+        """,
+    )
 
 
 def _part(session: Session, missing: list[Method], services: list[str]) -> Finding:

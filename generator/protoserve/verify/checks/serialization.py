@@ -71,7 +71,7 @@ def run(session: Session) -> Finding:
 
 def _judge(session: Session, method: Method) -> Finding:
     reply = session.replies[method.path]
-    if reply.code is grpc.StatusCode.UNIMPLEMENTED:  # of a service that another server has: `implemented` told
+    if reply.code is grpc.StatusCode.UNIMPLEMENTED:  # another server has it, or it is retired: `implemented` told
         return passed(f"{method.name} is not served here")
     if len(reply.messages) > 1 and not method.gives_stream:
         return _several(method, reply)
