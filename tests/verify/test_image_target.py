@@ -269,6 +269,7 @@ def test_sockets_of_an_engine_elsewhere(build: Build, monkeypatch: pytest.Monkey
     monkeypatch.setattr(image_target, "_own", lambda *_: 0)
     server = ImageServer(build("loopback"), "generic", Options(DOCKER), {})
     try:
+        server.start()
         until = time.monotonic() + 20
         while server.listens() is None and time.monotonic() < until:
             assert not server.ended(), server.told()

@@ -108,6 +108,12 @@ def test_the_verdict_of_the_whole(printed: Callable[..., str], given: Report, ve
     assert words in counted
 
 
+def test_requests_are_counted_where_a_server_was_asked(printed: Callable[..., str]) -> None:
+    given = Report("spec.yaml", "vertex", (), seconds=1.5)
+    assert printed("terminal", given).strip() == "pass: no check ended in 1.5 s: spec.yaml"
+    assert "requests" not in printed("markdown", given)
+
+
 def test_a_story_has_all_there_is_to_tell(printed: Callable[..., str]) -> None:
     out = printed("terminal", EVERY)
     for words in ("fail check-1: question 1", "status INTERNAL", "The reply is a list.", "warn check-3: question 3"):

@@ -145,10 +145,12 @@ def _session(given: argparse.Namespace, kind: str, ends: float) -> Iterator[Sess
         if kind == "project":
             process = ProjectServer(Path(given.target))
             stack.callback(process.close)
+            process.start()
             where = process.address
         elif kind == "image":
             container = _container(given)
             stack.callback(container.close)
+            container.start()
             process, began = container, container.started
             web = _of_container(container, _instance(given, contract, folder), left, given, stack)
             where = container.address

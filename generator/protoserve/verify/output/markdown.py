@@ -27,7 +27,7 @@ def show(report: Report, checks: Sequence[Check]) -> None:
                 f"### protoserve verify: {_SIGNS[verdict(report)]} {overall}",
                 "",
                 f"{_code(line(report.target, 200))}, platform {report.platform}: {counts(report)} in "
-                f"{report.seconds:.1f} s, with {report.requests} requests.",
+                f"{report.seconds:.1f} s{f', with {report.requests} requests' if report.requests else ''}.",
                 "",
                 "| verdict | check | what was seen | time |",
                 "|---|---|---|---:|",

@@ -61,9 +61,9 @@ def counts(report: Report) -> str:
 
 
 def summary(report: Report) -> str:
-    """The run in a sentence, with its time and what it sent."""
-    how_many = f"{report.requests} request{'' if report.requests == 1 else 's'}"
-    return f"{counts(report)} in {report.seconds:.1f} s, with {how_many} sent to {line(report.target, 200)}"
+    """The run in a sentence, with its time and, where a server was asked, what it sent."""
+    sent = f", with {report.requests} request{'' if report.requests == 1 else 's'} sent to" if report.requests else ":"
+    return f"{counts(report)} in {report.seconds:.1f} s{sent} {line(report.target, 200)}"
 
 
 def write(text: str) -> None:

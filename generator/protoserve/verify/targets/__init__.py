@@ -14,6 +14,9 @@ class Started(Protocol):
     def address(self) -> Address:
         """Where this machine reaches it."""
 
+    def start(self) -> None:
+        """Starts it; whoever calls this has seen to it before that `close` will be called."""
+
     def ended(self) -> bool:
         """Whether it has ended by itself."""
 

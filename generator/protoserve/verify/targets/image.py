@@ -68,8 +68,9 @@ class ImageServer:
     """
 
     def __init__(self, image: str, platform: str, options: Options, variables: dict[str, str]) -> None:
-        """`variables` are what the platform sets beside PORT. Raises UsageError."""
+        """`variables` are what the platform sets beside PORT. Raises UsageError where there is nothing to start."""
         self.started = time.monotonic()
+        self._options = options
         self._docker = Docker(options.docker)
         self.image = inspect(self._docker, image)
         self.engine = self._docker.platform()
@@ -86,11 +87,6 @@ class ImageServer:
         self._published: dict[int, int] = {}
         self._failed = ""  # what the engine said where it could not start the container
         self._pid = 0
-        try:
-            self._start(options)
-        except BaseException:
-            self.close()
-            raise
 
     @property
     def address(self) -> Address:
@@ -197,7 +193,9 @@ class ImageServer:
             if "no such container" not in str(error).lower():
                 print(f"protoserve: the container {self.name} could not be removed: {error}", file=sys.stderr)
 
-    def _start(self, options: Options) -> None:
+    def start(self) -> None:
+        """Makes the container and starts it. Raises UsageError where the engine cannot run such a one."""
+        options = self._options
         limits = ["--cap-drop=ALL", "--security-opt=no-new-privileges", f"--pids-limit={PIDS}"]
         limits += [f"--memory={options.memory}", f"--memory-swap={options.memory}"]  # no swap beside it
         if not options.writable:
