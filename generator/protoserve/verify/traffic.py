@@ -106,6 +106,7 @@ class Taking:
     def __init__(self, client: Client, traffic: Traffic) -> None:
         self._client, self._traffic = client, traffic
         self._asked: list[Sent] = []
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._ask, daemon=True)
         self._thread.start()
 
@@ -113,10 +114,14 @@ class Taking:
         """The longest that one took, in seconds, of those that had ended by then (`time.monotonic`)."""
         return max((one.reply.seconds for one in list(self._asked) if one.at + one.reply.seconds < before), default=0.0)
 
+    def close(self) -> None:
+        """Returns when nothing is asked any more."""
+        self._over.set()
+        self._thread.join(2 * _NOTHING_SECONDS)
+
     def _ask(self) -> None:
         refused = 0
-        while refused < _GIVES_UP and self._traffic.going():
-            time.sleep(_NOTHING_PAUSE)
+        while refused < _GIVES_UP and self._traffic.going() and not self._over.wait(_NOTHING_PAUSE):
             at = time.monotonic()
             reply = self._client.call(NOTHING, b"", _NOTHING_SECONDS)
             self._asked.append(Sent(at, reply))

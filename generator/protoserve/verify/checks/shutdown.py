@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import grpc
@@ -77,8 +78,10 @@ def _stopped(session: Session, method: Method | None) -> _Stop:
             session.process.terminate()
             _wait(session, stop, at, None, health, method)
         else:
-            with Traffic(session, method, CALLERS, MOST_CALLS, patient=False) as traffic:
-                taking = Taking(session.client, traffic)
+            with (
+                Traffic(session, method, CALLERS, MOST_CALLS, patient=False) as traffic,
+                closing(Taking(session.client, traffic)) as taking,
+            ):
                 _under_way(session, method, traffic)
                 traffic.pause = _PAUSE
                 stop.in_flight = traffic.in_flight()
