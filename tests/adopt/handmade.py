@@ -12,7 +12,7 @@ from support import ROOT, run
 # A flat project: everything at the top, a sync servicer, its .proto in a folder that buf does not know.
 GREETER = {
     "protos/greeter.proto": (ROOT / "tests" / "foreign" / "protos" / "helloworld.proto").read_text(encoding="utf-8"),
-    "requirements.txt": "grpcio\n",
+    "requirements.txt": "grpcio\nemoji==2.1.0\n",
     "README.md": "# Greeter\n\nSays hello.\n",
     "Makefile": "run:\n\tpython server.py\n",
     ".gitignore": "*.log\n__pycache__/",

@@ -18,7 +18,8 @@ import pytest
 
 from adopt.conftest import Adopted, adopt
 from adopt.handmade import HAND_MADE
-from protoserve.adopt import files, servicer
+from protoserve.adopt import dependencies, files, servicer
+from protoserve.adopt.belongings import belongings
 from protoserve.cli import main
 from protoserve.contract.load import load, loads
 from protoserve.foreign.schema import differs, from_proto
@@ -74,6 +75,8 @@ WORDS = {
             "Model.say_hello(self, batch: Sequence[HelloRequest]) -> Sequence[HelloReply]",
         ),
         *("context.abort(grpc.StatusCode.INVALID_ARGUMENT)", "self.model = load()", "GREETING = 'Hello'", "LIMIT = 3"),
+        "server.py:8  from words import polite  -> words.py, as src/greeter/words.py",
+        "requirements.txt:2  emoji==2.1.0  -> requirements/model.txt",
         *("server.py:38  grpc.server(...)", "signal.signal(...)", "python -m greeter.server", "greeter_pb2.py"),
     ),
     "vision": (
@@ -282,6 +285,119 @@ def test_a_servicer_is_found_through_classes_and_names_between() -> None:
     (found,) = servicer.servicers(contract, trees)
     assert (found.name, found.file, found.line, found.missing) == ("Greeter", "b.py", 3, ["SayHelloStreamReply"])
     assert [note.what for note in found.context] == ["ctx.set_code(grpc.StatusCode.NOT_FOUND)"]
+
+
+SCORER = {
+    "app/server.py": """\
+import json
+import os
+from pathlib import Path
+
+import joblib
+
+import greeter_pb2_grpc
+from app.rules import limit
+from .features import scale, unused
+from common import stats as s
+if True:
+    import shapes.square
+import ports
+
+HERE = Path(__file__).parent
+MODEL = joblib.load("models/clf.joblib")
+THRESHOLD = 0.5
+PORT = ports.FREE
+
+
+class Greeter(greeter_pb2_grpc.GreeterServicer):
+    "data/told.csv"
+
+    labels = ["good", "bad"]
+    vocabulary: str = HERE / "words" / "vocab.json"
+
+    def SayHello(self, request, context):
+        from late import later
+        json.load(open(os.path.join("data", "a.json")))
+        shapes.square.area(f"{HERE}/tokenizer")
+        return limit(scale(s.mean([THRESHOLD, MODEL, "data", "no/such.csv", "/etc/passwd", "x" * 400])))
+""",
+    "app/rules.py": "import deep.er\nimport greeter_pb2\nlimit = open('data/countries.csv')\n",
+    "app/features.py": "from . import server\nscale = unused = open('models/clf.joblib')\n",
+    "common/__init__.py": "",
+    "common/stats.py": "from .more import mean\n",
+    "common/more.py": "from ..out import of_it\n",
+    "shapes/__init__.py": "",
+    "shapes/square.py": "",
+    "deep/er.py": "",
+    "src/late.py": "",
+    "ports.py": "FREE = 1\n",
+}
+DATA = (
+    *("models/clf.joblib", "app/words/vocab.json", "data/a.json", "data/told.csv", "data/countries.csv"),
+    "app/tokenizer/a.txt",
+)
+
+
+def test_what_the_servicer_needs_besides_is_told_with_its_place(tmp_path: Path) -> None:
+    for name in (*SCORER, *DATA):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(SCORER.get(name, ""), encoding="utf-8")
+    contract = loads(from_proto(ROOT / "tests/foreign/protos/helloworld.proto", ""))
+    trees, broken = servicer.parse(tmp_path, SCORER)
+    (found,) = servicer.servicers(contract, trees)
+    needs = belongings(tmp_path, trees, found)
+    assert not broken
+    assert [(note.line, note.what) for note in found.helpers if note.instead == "an attribute of Model"] == [
+        (24, "labels = ['good', 'bad']"),
+        (25, "vocabulary: str = HERE / 'words' / 'vocab.json'"),
+    ]
+    assert [note.what for note in found.helpers if note.line < 20] == [
+        *("HERE = Path(__file__).parent", "MODEL = joblib.load('models/clf.joblib')", "THRESHOLD = 0.5"),
+    ]
+    assert [(note.where, note.what, note.instead) for note in needs.modules] == [
+        ("app/server.py:8", "from app.rules import limit", "app/rules.py, as src/PACKAGE/app/rules.py"),
+        ("app/server.py:9", "from .features import scale, unused", "app/features.py, as src/PACKAGE/features.py"),
+        ("app/server.py:10", "from common import stats as s", "common/stats.py, as src/PACKAGE/common/stats.py"),
+        ("app/server.py:12", "import shapes.square", "shapes/square.py, as src/PACKAGE/shapes/square.py"),
+        ("app/server.py:28", "from late import later", "stays where it is: src/ is in the image"),
+        ("app/rules.py:1", "import deep.er", "deep/er.py, as src/PACKAGE/deep/er.py"),
+        ("common/stats.py:1", "from .more import mean", "common/more.py, as src/PACKAGE/common/more.py"),
+    ]
+    assert [(note.where, note.what) for note in needs.stubs] == [("app/rules.py:2", "import greeter_pb2")]
+    assert {(note.where, note.what) for note in needs.files} == {
+        ("app/server.py:16", "models/clf.joblib"),
+        ("app/server.py:25", "app/words/vocab.json"),
+        ("app/server.py:29", "data/a.json"),
+        ("app/server.py:30", "app/tokenizer"),
+        ("app/rules.py:3", "data/countries.csv"),
+    }
+
+
+def test_requirements_that_the_new_ones_lack_or_contradict_are_told(tmp_path: Path) -> None:
+    texts = {
+        "requirements.txt": "grpcio==1.60.0 --hash=sha256:00\n# the model\nscikit_learn==1.4.2  # pinned\n-r more/x.txt\n"
+        "-e .\ngit+https://example.com/x.git#egg=x\nnumpy==2.1\n",
+        "more/x.txt": "joblib\n",
+        "pyproject.toml": '[project]\ndependencies = [\n  "pandas>=2",\n  "joblib>1",\n]\n[tool.poetry.dependencies]\n'
+        'python = "^3.11"\ntorch = "2.3"\npytest = "^8"\nscipy = {version = "1"}\n',
+        "made/requirements/model.txt": "# Yours.\n",
+        "made/requirements/server.txt": "grpcio>=1.85.1\nnumpy>=2.0\nprotobuf>=7\n",
+        "made/requirements/dev.txt": "pytest>=9\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    had = dependencies.declared(tmp_path, list(texts))
+    notes = dependencies.missing(had, tmp_path / "made", {f"pyproject.toml{files.ASIDE}": b""}, files.ASIDE)
+    assert [(note.where, note.what, note.instead) for note in notes] == [
+        ("requirements.txt:1", "grpcio==1.60.0", "requirements/server.txt has grpcio>=1.85.1: the old version goes"),
+        ("requirements.txt:3", "scikit_learn==1.4.2", "requirements/model.txt"),
+        ("requirements.txt:6", "git+https://example.com/x.git#egg=x", "requirements/model.txt"),
+        ("more/x.txt:1", "joblib", "requirements/model.txt"),
+        ("pyproject.toml.before-adopt:3", "pandas>=2", "requirements/model.txt"),
+        ("pyproject.toml.before-adopt:8", "torch==2.3", "requirements/model.txt"),
+        ("pyproject.toml.before-adopt:10", "scipy", "requirements/model.txt"),
+    ]
 
 
 def test_a_failure_while_writing_changes_nothing(

@@ -14,7 +14,8 @@ from copier.errors import CopierError, TaskError, UserMessageError
 from plumbum import local
 
 from protoserve import answers, origin
-from protoserve.adopt import AdoptError, files, find, report, servicer
+from protoserve.adopt import AdoptError, dependencies, files, find, report, servicer
+from protoserve.adopt.belongings import belongings
 from protoserve.codegen.project import apply
 from protoserve.contract import names
 from protoserve.contract.errors import SchemaError
@@ -53,6 +54,8 @@ def _adopt(given: argparse.Namespace, data: dict[str, Any]) -> None:
     found = servicer.servicers(contract, _only(project, trees, given.servicer))
     if given.servicer is not None and not found:
         raise AdoptError(f"{given.servicer} has no class that derives from {contract.service}Servicer")
+    needs = [(item, belongings(project, trees, item)) for item in found]
+    had = dependencies.declared(project, listed)
     source = origin.given(given.template, given.ref) if given.template else origin.template()
     with tempfile.TemporaryDirectory(prefix="protoserve-") as temporary:
         made = Path(temporary) / project.resolve().name
@@ -74,10 +77,11 @@ def _adopt(given: argparse.Namespace, data: dict[str, Any]) -> None:
         package = answers.read(made)["package"]
         files.check_names(project, package, contract)
         adopted = files.adoption(project, made)
+        wanted = dependencies.missing(had, made, adopted.aside, files.ASIDE)
         apply(adopted.plan(project))
     stubs = [name for name in listed if re.search(r"_pb2(?:_grpc)?\.pyi?$", name)]
     served = servicer.serving(trees, contract)
-    told = report.lines(contract, package, proto, adopted, found, served, stubs, _ignored(project, adopted))
+    told = report.lines(contract, package, proto, adopted, needs, wanted, served, stubs, _ignored(project, adopted))
     print("\n".join(told))
 
 

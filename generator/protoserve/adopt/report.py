@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from protoserve.adopt.belongings import Belongings
 from protoserve.adopt.files import ASIDE, Adoption
 from protoserve.adopt.servicer import Note, Servicer
 from protoserve.contract.model import Contract
@@ -22,7 +23,8 @@ def lines(
     package: str,
     proto: str,
     adopted: Adoption,
-    found: list[Servicer],
+    found: list[tuple[Servicer, Belongings]],
+    wanted: list[Note],
     served: list[Note],
     stubs: list[str],
     ignored: list[str],
@@ -39,14 +41,18 @@ def lines(
     yield ""
     if not found:
         yield f"No class that derives from {contract.service}Servicer was found: name its file with --servicer."
-    for servicer in found:
+    for servicer, needs in found:
         yield f"{servicer.name} ({servicer.file}:{servicer.line}) goes into {model}, class Model:"
         yield from _table(servicer.methods)
         for name in servicer.missing:
             yield f"  not there: {name}; write Model's method for it, or let it raise"
         yield from _section("What goes with it:", servicer.helpers)
+        yield from _section("Modules of yours that it imports; the image has src/ alone:", needs.modules, package)
+        yield from _section("Old stubs in these modules:", needs.stubs, package)
+        yield from _section("Files that it opens; the image has artifacts/ and src/ alone:", needs.files, package)
         yield from _section("The context, which a Model does not get:", servicer.context)
         yield from _section(f"Messages are dataclasses of {package}.contract, with the same fields:", servicer.messages)
+    yield from _section("What you have installed, and the new requirements have not:", wanted)
     yield from _section(
         "What starts the server by hand; `python -m PACKAGE.server` does it now:".replace("PACKAGE", package),
         served,

@@ -78,7 +78,10 @@ class Note:
 
 @dataclass(slots=True)
 class Servicer:
-    """A class that implements the service; `missing` are methods of the service that it has not."""
+    """A class that implements the service; `missing` are methods of the service that it has not.
+
+    `code` is what goes into model.py, of the class and of its module.
+    """
 
     name: str
     file: str
@@ -88,6 +91,7 @@ class Servicer:
     context: list[Note] = field(default_factory=list)
     messages: list[Note] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    code: list[ast.AST] = field(default_factory=list)
 
 
 def servicers(contract: Contract, files: Iterable[tuple[str, ast.Module]]) -> list[Servicer]:
@@ -158,9 +162,13 @@ def _servicer(contract: Contract, file: str, tree: ast.Module, node: ast.ClassDe
     rpcs = {method.name: method for method in contract.methods}
     used: set[str] = set()
     for item in node.body:
-        if not isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        if not isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Assign, ast.AnnAssign)):
             continue
+        made.code.append(item)
         used |= {part.id for part in ast.walk(item) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)}
+        if isinstance(item, (ast.Assign, ast.AnnAssign)):
+            made.helpers.append(Note(file, item.lineno, short(ast.unparse(item)), "an attribute of Model"))
+            continue
         kind = "async def" if isinstance(item, ast.AsyncFunctionDef) else "def"
         what = f"{kind} {item.name}"
         method = rpcs.pop(item.name, None)
@@ -178,7 +186,9 @@ def _servicer(contract: Contract, file: str, tree: ast.Module, node: ast.ClassDe
             made.helpers.append(Note(file, item.lineno, what, "a method of Model, or a function of model.py"))
         made.messages += _uses(file, item, None, _MESSAGES)
     made.missing = list(rpcs)
+    made.code += node.bases
     for helper in _globals(tree, node, used):
+        made.code.append(helper)
         made.helpers.append(_moved(file, helper))
         made.messages += _uses(file, helper, None, _MESSAGES)
     made.messages.sort(key=lambda note: note.line)
@@ -213,7 +223,7 @@ def _kept(file: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterat
         for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
             if isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self":
                 value = "" if node.value is None else f" = {ast.unparse(node.value)}"
-                said = _short(f"self.{target.attr}{value}")
+                said = short(f"self.{target.attr}{value}")
                 yield Note(file, node.lineno, said, "Model.__init__: load it from `artifact`")
 
 
@@ -237,7 +247,7 @@ def _moved(file: str, node: ast.stmt) -> Note:
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         kind = {ast.ClassDef: "class", ast.AsyncFunctionDef: "async def"}.get(type(node), "def")
         return Note(file, node.lineno, f"{kind} {node.name}", "model.py")
-    return Note(file, node.lineno, _short(ast.unparse(node)), "model.py, or Model.__init__ if it loads something")
+    return Note(file, node.lineno, short(ast.unparse(node)), "model.py, or Model.__init__ if it loads something")
 
 
 def _last(node: ast.expr) -> str:
@@ -245,6 +255,7 @@ def _last(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """The first line of a statement, cut where it is long."""
     line = text.splitlines()[0]
     return line if len(line) <= 60 else f"{line[:57]}..."
