@@ -109,6 +109,7 @@ ROOT = [
     package("grpc.v1", "hides"),
     package("acme.google.v1", "hides"),
     package("numpy.v1", "library"),
+    package("predict.v1", "script of the project"),
     package("acme.nul.v1", "Windows"),
 ]
 

@@ -37,7 +37,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"package": "grpc"}, "library"),
     ({"package": "sklearn"}, "library"),
     ({"package": "numpy"}, "library"),
-    ({"package": "tests"}, "library or folder"),
+    ({"package": "tests"}, "library, folder or script"),
+    ({"package": "predict"}, "library, folder or script"),
     ({"package": "con"}, "Windows"),
     ({"package": "lpt1"}, "Windows"),
     ({"framework": "fortran"}, "framework"),
@@ -174,6 +175,16 @@ def test_every_question_is_an_option_has_help_and_no_framework_is_forgotten() ->
     assert set(COPIER_YML["framework"]["choices"].values()) == set(frameworks())
     for name in presets():
         assert name in COPIER_YML["schema"]["validator"]
+
+
+def test_packages_with_the_name_of_a_script_are_reserved() -> None:
+    """Each such name would be two modules, to the type checker and to Python when it runs the script."""
+    text = (ROOT / "generator" / "reserved.jinja").read_text(encoding="utf-8")
+    reserved = set(re.findall(r"libraries = '([^']*)'", text)[0].split())
+    folders = (ROOT / "template" / "scripts", next((ROOT / "template" / "deploy").glob("*vertex-ai*")))
+    scripts = {path.name.partition(".")[0] for folder in folders for path in folder.glob("*.py*")}
+    assert {"predict", "spec"} <= scripts
+    assert scripts | {"train"} <= reserved
 
 
 def test_reserved_packages_are_those_of_this_python() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -117,6 +118,15 @@ def test_the_sdk_sends_the_same(bench: Bench) -> None:
     assert sent["model"]["containerSpec"] == {**spec, "imageUri": "europe-docker.pkg.dev/team/images/iris@sha256:1"}
 
 
+def test_who_reads_may_stop_before_the_end(bench: Bench) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [bench.python, bench.file.with_name("upload.py"), "--dry-run"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False, timeout=120)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_the_file_passes_both_checks(bench: Bench) -> None:
     assert "Vertex AI takes it as it is written" in bench.make("vertex-check").stdout
     assert cli.main(["verify", "--spec", str(bench.file), "--region", "europe-west4"]) == 0
@@ -178,6 +188,16 @@ def test_nothing_is_sent_or_compiled_of_a_faulty_file(bench: Bench, target: str)
     assert 'container_spec.yaml: containerSpec: Vertex AI refuses it with 400: Message type "google' in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(compiled.glob("*"))
+
+
+def test_a_file_that_is_no_yaml_is_told_by_its_line(bench: Bench) -> None:
+    good = bench.file.read_text(encoding="utf-8")
+    try:
+        bench.file.write_text(good.replace("minReplicas: 1", "minReplicas: [1"), encoding="utf-8")
+        done = bench.make("vertex-check", check=False)
+    finally:
+        bench.file.write_text(good, encoding="utf-8")
+    assert re.match(r"container_spec.yaml:\d+:\d+: ", done.stderr)
 
 
 def test_a_project_that_nobody_named_is_compiled_for_and_not_sent_to(bench: Bench) -> None:

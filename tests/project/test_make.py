@@ -35,6 +35,36 @@ def test_check_fails_when_a_generated_file_was_edited(workplace: Workplace) -> N
         generated.write_bytes(before)
 
 
+def test_what_lies_in_artifacts_is_never_replaced(workplace: Workplace) -> None:
+    workplace.make("artifact")  # trains, where the tests above did not
+    artifact = workplace.path / "artifacts" / "model.skops"
+    seal = artifact.with_name("model.skops.sha256")
+    good, sealed = artifact.read_bytes(), seal.read_bytes()
+    try:
+        artifact.write_bytes(good + b"x")
+        done = workplace.make("serve", check=False)
+        assert "artifacts/model.skops is damaged or another one" in done.stderr
+        seal.unlink()  # mine, and not sealed: the server warns
+        workplace.make("artifact")
+        assert artifact.read_bytes() == good + b"x"
+        artifact.unlink()
+        seal.write_bytes(sealed)
+        assert "model.skops does not exist" in workplace.make("image", "DOCKER=false", check=False).stderr
+    finally:
+        artifact.write_bytes(good)
+        seal.write_bytes(sealed)
+
+
+def test_a_model_from_elsewhere_needs_no_train_py(workplace: Workplace) -> None:
+    script = workplace.path / "train.py"
+    kept = script.rename(workplace.path / "train.kept")
+    try:
+        assert "There is no train.py: put a model into artifacts/" in workplace.make("model", check=False).stderr
+        run([workplace.path / ".venv" / "bin" / "python", "-m", "mypy"], cwd=workplace.path)
+    finally:
+        kept.rename(script)
+
+
 def test_lock_pins_everything_with_hashes_and_names_no_index(workplace: Workplace) -> None:
     workplace.make("lock")
     lock = (workplace.path / "requirements.lock").read_text(encoding="utf-8")
@@ -90,11 +120,10 @@ def test_the_default_target_only_tells(fresh: Workplace) -> None:
 
 def test_make_passes_credentials_as_secrets_only(fresh: Workplace) -> None:
     """Every build argument is kept with the build; what a secret holds is not."""
-    (fresh.path / ".venv" / "bin").mkdir(parents=True)
-    (fresh.path / ".venv" / "bin" / "python").touch()
+    (fresh.path / ".venv").symlink_to(sys.prefix)
     (fresh.path / "requirements.lock").touch()
     given = ["PIP_CONF=/etc/my pip.conf", "NETRC=/etc/netrc", "PIP_INDEX_URL=https://index.example", "DOCKER=echo"]
-    done = run(["make", "image", *given], cwd=fresh.path)
+    done = run(["make", "image", *given], cwd=fresh.path, env={**os.environ, "PYTHONPATH": "src"})
     (called,) = [line for line in done.stdout.splitlines() if line.startswith("build ")]
     assert "--secret id=pip_conf,src=/etc/my pip.conf" in called
     assert "--secret id=netrc,src=/etc/netrc" in called

@@ -209,7 +209,8 @@ def workshop(torch: Project, internet: Internet, tmp_path: Path) -> Workshop:
     path = tmp_path / "thing"
     shutil.copytree(torch.path, path)
     (path / "artifacts").mkdir(exist_ok=True)
-    (path / "artifacts" / "model.pt2.sha256").touch()
+    (path / "artifacts" / "model.pt2").touch()
+    (path / "scripts" / "check_artifact.py").write_text("", encoding="utf-8")  # there are no libraries for it
     tools = path / ".venv" / "bin"
     tools.mkdir(parents=True)
     (tools / "python").symlink_to(sys.executable)

@@ -51,10 +51,12 @@ _SOMETIMES_STANDARD = _words(
 )
 _STANDARD = frozenset(sys.stdlib_module_names) | _SOMETIMES_STANDARD
 _INSTALLED = _words(
-    "catboost google grpc grpc_health grpc_reflection grpc_status grpc_tools joblib keras lightgbm mlflow numpy"
+    "aiohttp catboost google grpc grpc_health grpc_reflection grpc_status grpc_tools joblib keras lightgbm mlflow numpy"
     " onnx onnxruntime pandas pip pkg_resources protobuf protoserve re2 safetensors scipy setuptools sklearn skops"
     " skl2onnx tensorflow torch transformers uvloop xgboost"
 )
+# The project's own scripts, whose folders Python searches first when they run.
+_SCRIPTS = _words("check_artifact generate grpc_client image_smoke predict train")
 _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{index}" for port in ("com", "lpt") for index in range(1, 10))]
 )
@@ -244,6 +246,8 @@ def _hides(parts: list[str]) -> Complaint | None:
         return f"{parts[0]!r} is a module of Python's standard library", "begin with another name"
     if parts[0] in _INSTALLED:
         return f"{parts[0]!r} is the name of a library", "begin with another name"
+    if parts[0] in _SCRIPTS:
+        return f"{parts[0]!r} is the name of a script of the project", "begin with another name"
     return None
 
 

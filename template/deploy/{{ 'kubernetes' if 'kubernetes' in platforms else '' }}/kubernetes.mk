@@ -7,6 +7,10 @@ KUBERNETES_VERSION ?=
 
 .PHONY: kubernetes
 kubernetes: | $(BIN)/kubernetes-validate  ## render deploy/kubernetes/overlays to build/kubernetes and check them (KUBERNETES_VERSION=1.33)
+	$(if $(KUBERNETES_VERSION),@$(BIN)/python -c 'import sys; from kubernetes_validate.utils import all_versions; \
+	    known = [version.rpartition(".")[0] for version in all_versions()]; \
+	    ".".join("$(KUBERNETES_VERSION)".lstrip("v").split(".")[:2]) in known or sys.exit( \
+	    f"KUBERNETES_VERSION=$(KUBERNETES_VERSION): there are schemas of {known[0]} to {known[-1]}")')
 	@mkdir -p build/kubernetes
 	@for overlay in $(notdir $(patsubst %/,%,$(wildcard deploy/kubernetes/overlays/*/))); do \
 	    rendered=build/kubernetes/$$overlay.yaml; \

@@ -18,7 +18,9 @@ def pipeline(image: str | None) -> base_component.BaseComponent:
     """The pipeline of container_spec.yaml. Of the artifact's metadata `containerSpec` alone is read, in camelCase."""
     spec = checked(image, sending=False)
 
-    @dsl.pipeline(name="model-upload", description="Uploads the model, and deploys it if asked.")
+    @dsl.pipeline(  # type: ignore[untyped-decorator]  # kfp is not where the types are checked
+        name="model-upload", description="Uploads the model, and deploys it if asked."
+    )
     def upload(
         project: str = spec["project"],
         location: str = spec["region"],

@@ -44,7 +44,12 @@ def checked(image: str | None = None, *, sending: bool = True) -> dict[str, Any]
 
 
 def read(image: str | None = None) -> dict[str, Any]:
-    found = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    try:
+        found = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise SystemExit(f"{FILE.name}{at}: {error.problem}") from error
     if not isinstance(found, dict):
         raise SystemExit(f"{FILE.name}: must be a mapping with the keys {', '.join(KEYS)}")
     if image and isinstance(found.get("containerSpec"), dict):
@@ -70,7 +75,7 @@ def faults(found: dict[str, Any]) -> Iterator[str]:
     try:
         kept = json_format.MessageToDict(parsed(container))
     except json_format.ParseError as error:
-        yield f"containerSpec: Vertex AI refuses it with 400: {_innermost(error)}"
+        yield f"containerSpec: Vertex AI refuses it with 400: {_one_line(error)}"
         return
     yield from _dropped(container, kept, "containerSpec")
     yield from _mistakes(kept)
@@ -134,7 +139,7 @@ def _mistakes(container: dict[str, Any]) -> Iterator[str]:
             yield f"containerSpec.{name}: periodSeconds must be below timeoutSeconds"
 
 
-def _innermost(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:400]
 
 
@@ -145,7 +150,10 @@ def main() -> None:
     given = parser.parse_args()
     if given.print:
         found = read(given.image)
-        print(found.get(given.print) or found["containerSpec"][given.print])
+        value = found.get(given.print) or (found.get("containerSpec") or {}).get(given.print)
+        if not value:
+            raise SystemExit(f"{FILE.name}: there is no {given.print}, nor containerSpec.{given.print}")
+        print(value)
         return
     checked(given.image)
     print(f"{FILE.name}: Vertex AI takes it as it is written")

@@ -7,6 +7,8 @@ a service account of the machine.
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from typing import Any
 
 from google.cloud import aiplatform, aiplatform_v1
@@ -57,12 +59,20 @@ def main() -> None:
     given = parser.parse_args()
     spec = checked(given.image, sending=not given.dry_run)
     if given.dry_run:
-        print(json_format.MessageToJson(aiplatform_v1.UploadModelRequest.pb(request(spec))))
+        _show(json_format.MessageToJson(aiplatform_v1.UploadModelRequest.pb(request(spec))))
         return
     model = upload(spec)
     print(model)
     if given.deploy:
         print(deploy(spec, model))
+
+
+def _show(text: str) -> None:
+    """Prints; who reads may have enough before the end, as `| head` does."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ vertex-deploy: $(VERTEX)/.venv/made  ## check, upload and deploy the model
 	@$(VERTEX_PYTHON) $(VERTEX)/upload.py --deploy $(vertex_image) $(ARGS)
 
 $(VERTEX)/.venv/made: $(VERTEX)/requirements.txt
-	$(PYTHON) -m venv $(VERTEX)/.venv
-	$(VERTEX_PYTHON) -m pip install --quiet --disable-pip-version-check --requirement $<
+	@echo "Once, a minute or more: installing $< into $(VERTEX)/.venv" >&2
+	@$(PYTHON) -m venv $(VERTEX)/.venv
+	@$(VERTEX_PYTHON) -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
