@@ -12,6 +12,9 @@ import pytest
 
 from support import ROOT, Project, copy_template, create, run, tool
 
+# pip need not compile what is installed for one test: Python compiles what it imports.
+os.environ["PIP_COMPILE"] = "0"
+
 FRAUD = """\
 package: acme.fraud.v1
 service: FraudService
@@ -106,6 +109,12 @@ def fraud(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     )
     project.python("train.py")
     return project
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_mypy_knows(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What it finds out about the libraries takes most of its time: all projects in the tests' environment share it."""
+    os.environ["MYPY_CACHE_DIR"] = str(tmp_path_factory.mktemp("mypy"))
 
 
 @pytest.fixture(scope="session")

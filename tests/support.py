@@ -64,9 +64,12 @@ def run(
     return done
 
 
-def create(template: Path, dest: Path, **answers: Any) -> Project:
-    """A new project, by Copier and the generator, with defaults for what is not answered."""
-    copier.run_copy(str(template), dest, data=answers, defaults=True, unsafe=True, quiet=True)
+def create(template: Path, dest: Path, *, alone: bool = False, **answers: Any) -> Project:
+    """A new project, by Copier and the generator, with defaults for what is not answered.
+
+    `alone` gives the template's files alone, in a fraction of the time: no contract, no model, no sources that run.
+    """
+    copier.run_copy(str(template), dest, data=answers, defaults=True, unsafe=True, quiet=True, skip_tasks=alone)
     return Project(dest, str(answers.get("package", "iris")))
 
 

@@ -60,8 +60,7 @@ def test_the_life_of_a_project(template: Path, tmp_path: Path) -> None:
         first = predict(project, address)
     assert first.keys() == {"limit", "approved"}
 
-    # It passes its own tests and linters.
-    project.python("-m", "pytest", "--quiet")
+    # Linters find nothing. (That its own tests pass, tests/create/test_any_schema.py shows of any schema.)
     for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["buf", "lint"]):
         run([tool(command[0]), *command[1:]], cwd=project.path)
 

@@ -254,10 +254,16 @@ def cases() -> Iterator[Any]:
         yield pytest.param(framework, marks=[pytest.mark.slow] if framework in SLOW else [])
 
 
-@pytest.fixture(scope="module")
-def types(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What mypy found out about the libraries, for all projects."""
-    return tmp_path_factory.mktemp("mypy")
+@pytest.fixture(scope="module", params=list(cases()))
+def project(request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A new project with a framework: asked as it is by the first test, with another model in it by the second."""
+    need(request.param)
+    return create(template, tmp_path_factory.mktemp(request.param) / "iris", framework=request.param)
+
+
+@pytest.fixture
+def framework(project: Project) -> str:
+    return project.path.parent.name.rstrip("0123456789")
 
 
 def content(project: Project) -> dict[str, bytes]:
@@ -270,10 +276,7 @@ def flowers(project: Project) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("framework", list(cases()))
-def test_the_first_right_reply_takes_no_line_of_the_user(template: Path, tmp_path: Path, framework: str) -> None:
-    need(framework)
-    project = create(template, tmp_path / "iris", framework=framework)
+def test_the_first_right_reply_takes_no_line_of_the_user(project: Project) -> None:
     before = content(project)
     project.python("train.py")
     with serving(Probe(project.path, project.package)) as server:
@@ -333,10 +336,7 @@ def ask(server: Server, flower: dict[str, str]) -> Any:
     return call(request(**{name: float(flower[name]) for name in MEASURES}), timeout=PATIENCE)
 
 
-@pytest.mark.parametrize("framework", list(cases()))
-def test_a_model_of_ones_own_takes_few_lines(template: Path, tmp_path: Path, types: Path, framework: str) -> None:
-    need(framework)
-    project = create(template, tmp_path / "iris", framework=framework)
+def test_a_model_of_ones_own_takes_few_lines(project: Project, framework: str) -> None:
     model = project.path / "src" / "iris" / "model.py"
     seed = model.read_text(encoding="utf-8")
     predicted = put_in(OWN[framework], project)
@@ -344,7 +344,7 @@ def test_a_model_of_ones_own_takes_few_lines(template: Path, tmp_path: Path, typ
 
     run([tool("ruff"), "check", "--no-cache", "."], cwd=project.path)
     run([tool("ruff"), "format", "--no-cache", "--check", "."], cwd=project.path)
-    project.python("-m", "mypy", f"--cache-dir={types}")
+    project.python("-m", "mypy")
     project.python("-m", "pytest", "--quiet", "tests/test_model.py")
     with serving(Probe(project.path, project.package)) as server:
         assert server.messages("WARNING") == ""

@@ -151,14 +151,14 @@ def test_an_unknown_platform_is_told_in_one_line(
 @pytest.mark.parametrize("written", ["[vertex-ai, kubernetes]", "[ 'kubernetes' ]", "[]"])
 def test_copier_takes_a_list_as_text(template: Path, tmp_path: Path, written: str) -> None:
     """As `copier copy --data` gives it, and as `answers.read` does."""
-    project = create(template, tmp_path / "new", framework="python", platforms=written)
+    project = create(template, tmp_path / "new", alone=True, platforms=written)
     recorded = yaml.safe_load((project.path / answers.FILE).read_text(encoding="utf-8"))["platforms"]
     assert recorded == yaml.safe_load(written)
 
 
 def test_platforms_that_are_no_list_any_more_stop_what_reads_them(template: Path, tmp_path: Path) -> None:
     """Copier would drop the answer, and remove the platforms' files in the next update."""
-    project = create(template, tmp_path / "new", framework="python")
+    project = create(template, tmp_path / "new", alone=True)
     recorded = project.path / answers.FILE
     recorded.write_text(
         recorded.read_text(encoding="utf-8").replace("platforms: []", "platforms: kubernetes"), encoding="utf-8"

@@ -154,12 +154,13 @@ def released(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Python, git and make, an empty home, where packages come from here, and a port that is free here."""
+    """Python, git and make, an empty home, where packages come from here, pip's cache, and a port that is free here."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python3").symlink_to(Path(sys.base_prefix) / "bin" / "python3")
     (tmp_path / "home").mkdir()
     index = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_"))}
-    here = {**index, "PORT": str(free_port()), "TERM": "xterm"}
+    cache = run([sys.executable, "-m", "pip", "cache", "dir"], cwd=tmp_path).stdout.strip()
+    here = {"PIP_CACHE_DIR": cache, **index, "PORT": str(free_port()), "TERM": "xterm"}
     return {**scrubbed(tmp_path / "bin", home=tmp_path / "home"), **here}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,7 +67,7 @@ seal(ARTIFACT, "protobuf")
 
 @pytest.fixture(scope="session")
 def slow_project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """A project with the platform Kubernetes and the slow model, after `make setup`."""
+    """A project with the platform Kubernetes and the slow model, with its environment."""
     folder = tmp_path_factory.mktemp("kubernetes")
     (folder / "slow.yaml").write_text(SCHEMA, encoding="utf-8")
     answers = {"package": "slow", "framework": "python", "port": 9100, "platforms": ["kubernetes"]}
@@ -76,7 +75,7 @@ def slow_project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Wo
     (project.path / "src/slow/model.py").write_text(MODEL, encoding="utf-8")
     (project.path / "train.py").write_text(TRAIN, encoding="utf-8")
     work = Workplace(project.path)
-    work.make("setup", f"PYTHON={sys.executable}")
+    work.set_up()
     work.make("model")
     return work
 

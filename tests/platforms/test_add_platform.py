@@ -42,7 +42,7 @@ def extended(section: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_project_with_the_new_platform_has_its_files_and_targets(extended: Path, tmp_path: Path) -> None:
     answers = {"package": "fraud_scores", "framework": "python", "port": 9100}
-    project = create(extended, tmp_path / "made", platforms=["cloud-run"], **answers)
+    project = create(extended, tmp_path / "made", alone=True, platforms=["cloud-run"], **answers)
     deploy = project.path / "deploy"
     assert {path.relative_to(deploy).as_posix() for path in deploy.rglob("*") if path.is_file()} == {
         "cloud-run/service.yaml",
@@ -56,7 +56,7 @@ def test_a_project_with_the_new_platform_has_its_files_and_targets(extended: Pat
 
 
 def test_it_is_not_there_when_another_was_chosen(extended: Path, tmp_path: Path) -> None:
-    project = create(extended, tmp_path / "made", framework="python", platforms=["kubernetes"])
+    project = create(extended, tmp_path / "made", alone=True, platforms=["kubernetes"])
     assert [path.name for path in (project.path / "deploy").iterdir()] == ["kubernetes"]
 
 

@@ -24,7 +24,7 @@ FOLDERS = ("base", "overlays/dev", "overlays/production")
 def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A package whose name Kubernetes would refuse, and a port of its own."""
     dest = tmp_path_factory.mktemp("kubernetes") / "project"
-    answers = {"package": "fraud_scores", "framework": "python", "port": 8123, "platforms": ["kubernetes"]}
+    answers = {"package": "fraud_scores", "alone": True, "port": 8123, "platforms": ["kubernetes"]}
     return create(template, dest, project_name="Fraud: scores", **answers)
 
 
@@ -68,7 +68,7 @@ def test_names_and_numbers_come_from_the_answers(rendered: dict[str, list[Resour
 @pytest.mark.parametrize("package", ["x", "n" * 39 + "_n"])
 def test_any_package_has_names_that_kubernetes_takes(template: Path, tmp_path: Path, package: str) -> None:
     """A name of a Service: a letter first, letters, digits and hyphens, 63 at most (RFC 1035)."""
-    project = create(template, tmp_path / "new", package=package, framework="python", platforms=["kubernetes"])
+    project = create(template, tmp_path / "new", alone=True, package=package, platforms=["kubernetes"])
     resources = render(project.path / "deploy" / "kubernetes" / "base")
     assert faults(resources) == []
     for found in resources:
@@ -129,15 +129,16 @@ def test_what_the_page_shows_of_overlays_can_be_applied(template: Path, tmp_path
     page = (ROOT / "docs" / "platforms" / "kubernetes.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 3
-    overlays = create(template, tmp_path / "iris", framework="python", platforms=["kubernetes"]).path
+    overlays = create(template, tmp_path / "iris", alone=True, platforms=["kubernetes"]).path
     overlays = overlays / "deploy" / "kubernetes" / "overlays"
+    base = render(overlays.parent / "base")
     for number, block in enumerate(blocks):
         folder = overlays / str(number)
         folder.mkdir()
         (folder / "kustomization.yaml").write_text(f"resources: [../../base]\n{block}", encoding="utf-8")
         resources = render(folder)
         assert faults(resources) == []
-        assert resources != render(overlays.parent / "base")
+        assert resources != base
     assert one(resources, "NetworkPolicy")["spec"]["ingress"][0]["from"]
 
 

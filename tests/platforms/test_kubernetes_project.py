@@ -27,7 +27,7 @@ def test_with_both_platforms_it_passes_them_too(template: Path, tmp_path: Path) 
     project.python("train.py")
     run([tool("ruff"), "check", "--no-cache", "."], cwd=project.path)
     run([tool("ruff"), "format", "--no-cache", "--check", "."], cwd=project.path)
-    project.python("-m", "mypy", f"--cache-dir={tmp_path / 'mypy'}")
+    project.python("-m", "mypy")
     project.python("-m", "pytest", "--quiet", "tests")
 
 

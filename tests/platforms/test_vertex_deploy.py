@@ -33,7 +33,7 @@ OFFLINE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY
 
 @pytest.fixture(scope="module")
 def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return create(template, tmp_path_factory.mktemp("vertex") / "iris", **ANSWERS)
+    return create(template, tmp_path_factory.mktemp("vertex") / "iris", alone=True, **ANSWERS)
 
 
 @pytest.fixture(scope="module")

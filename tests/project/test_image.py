@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,7 +142,7 @@ def test_an_unseen_schema_goes_the_same_way(fraud: Project, tmp_path: Path) -> N
     """Two methods, one of them streamed, a foreign proto package, no framework: built, run, asked, stopped."""
     shutil.copytree(fraud.path, tmp_path / "fraud", ignore=shutil.ignore_patterns("__pycache__"))
     work = Workplace(tmp_path / "fraud")
-    work.make("setup", f"PYTHON={sys.executable}")
+    work.set_up()
     try:
         done = work.make("image-smoke", f"DOCKER={DOCKER}", "IMAGE=protoserve-test:fraud")
     finally:
