@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -160,6 +159,11 @@ import json, pathlib, sys, spec, yaml
 told = []
 for text in json.load(open(sys.argv[1])):
     told.append(list(spec.faults(yaml.safe_load(text))))
+spec.FILE = pathlib.Path(sys.argv[2])
+try:
+    spec.read()
+except SystemExit as error:
+    told.append([str(error)])
 json.dump(told, sys.stdout)
 """
 
@@ -169,35 +173,27 @@ def test_what_the_platform_would_refuse_or_drop_is_told(bench: Bench, tmp_path: 
     assert all(old in text for old, _, _ in FAULTS)
     edited = [text.replace(old, new, 1) for old, new, _ in FAULTS]
     (tmp_path / "edited.json").write_text(json.dumps(edited), encoding="utf-8")
-    told = bench.run(FAULTY, str(tmp_path / "edited.json"))
+    (tmp_path / "no.yaml").write_text("project: mine\nregion: [us\ndisplayName: iris\n", encoding="utf-8")
+    *told, unread = bench.run(FAULTY, str(tmp_path / "edited.json"), str(tmp_path / "no.yaml"))
     for (old, new, said), found in zip(FAULTS, told, strict=True):
         assert any(said in line for line in found), (old, new, found)
+    assert unread == ["no.yaml:3:12: expected ',' or ']', but got ':'"]
 
 
-@pytest.mark.parametrize("target", ["pipeline", "vertex-upload"])
-def test_nothing_is_sent_or_compiled_of_a_faulty_file(bench: Bench, target: str) -> None:
+def test_nothing_is_compiled_of_a_faulty_file(bench: Bench) -> None:
+    """Nor sent: scripts have one check, and the test below shows that upload.py asks it."""
     good = bench.file.read_text(encoding="utf-8")
     compiled = bench.path / "build" / "vertex-ai"
     shutil.rmtree(compiled, ignore_errors=True)
     try:
         bench.file.write_text(good.replace("imageUri", "image"), encoding="utf-8")
-        done = bench.make(target, check=False)
+        done = bench.make("pipeline", check=False)
     finally:
         bench.file.write_text(good, encoding="utf-8")
     assert done.returncode != 0
     assert 'container_spec.yaml: containerSpec: Vertex AI refuses it with 400: Message type "google' in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(compiled.glob("*"))
-
-
-def test_a_file_that_is_no_yaml_is_told_by_its_line(bench: Bench) -> None:
-    good = bench.file.read_text(encoding="utf-8")
-    try:
-        bench.file.write_text(good.replace("minReplicas: 1", "minReplicas: [1"), encoding="utf-8")
-        done = bench.make("vertex-check", check=False)
-    finally:
-        bench.file.write_text(good, encoding="utf-8")
-    assert re.match(r"container_spec.yaml:\d+:\d+: ", done.stderr)
 
 
 def test_a_project_that_nobody_named_is_compiled_for_and_not_sent_to(bench: Bench) -> None:
