@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from protoserve import cli
 from support import Project, run
 
 
@@ -148,6 +149,27 @@ def test_writing_is_all_or_nothing(project: Project, failing: str, monkeypatch: 
     with pytest.raises(OSError, match="No space"):
         codegen.apply(codegen.plan(project.path, "iris"))
     assert content(project.path) == before
+
+
+@pytest.mark.parametrize(
+    ("recorded", "same"),
+    [
+        ("v0.1.0", True),
+        ("0.1.0", True),
+        ("v0.1.0-3-g2043abc", True),
+        ("v0.2.0-3-g2043abc", False),
+        ("v0.2.0-3-g1234567", True),
+        ("1234567", True),
+        ("2043abc", False),
+        ("v0.2.0", False),
+        ("main", False),
+    ],
+)
+def test_another_version_is_told_and_the_same_is_not(
+    recorded: str, same: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("protoserve.origin.commit", lambda: "1234567890abcdef")
+    assert cli._same("0.1.0", recorded) is same
 
 
 def test_the_command_line_uses_the_recorded_generator(project: Project) -> None:

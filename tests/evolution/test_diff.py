@@ -117,10 +117,12 @@ def compared(old: str, new: str, **others: str) -> Comparison:
 
 
 def test_a_table(work: Work, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "300")
+    """In a pipe each change is a line, however narrow the terminal is that nobody sees."""
+    monkeypatch.setenv("COLUMNS", "40")
     assert diff(work, "--format", "table") == 1
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["request", "methods.Predict.request.fields.length.maximum", "limit-narrowed"] in [row[:3] for row in rows]
+    assert any(" ".join(row).endswith("let the model answer such a request as well as it can") for row in rows)
     assert ["nothing", "methods.Predict.response.fields.score.unit", "unit-told"] in [row[:3] for row in rows]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,22 @@ ERRORS = "src/iris/server/errors.py"
 
 @pytest.fixture
 def clashing(work: Work) -> Work:
+    """What `clash` makes, before any update."""
+    return clash(work)
+
+
+@pytest.fixture(scope="module")
+def conflicted(first: Work, tmp_path_factory: pytest.TempPathFactory) -> tuple[Work, str]:
+    """The same after an update, which tests copy; and the update's summary."""
+    path = tmp_path_factory.mktemp("conflicted") / "iris"
+    shutil.copytree(first.path, path, symlinks=True)
+    work = clash(Work(path, first.home))
+    done = work.update("--format", "json", check=False)
+    assert done.returncode == 3, done.stderr
+    return work, done.stdout
+
+
+def clash(work: Work) -> Work:
     """Lines that both author and template changed: in a file that keeps its name, and in one that gets another."""
     work.edit(ERRORS, "the server failed to answer this request", "no luck today")
     work.edit(OLD, "import asyncio\n", "import asyncio  # mine\n")
@@ -24,36 +41,34 @@ def clashing(work: Work) -> Work:
     return work
 
 
-def test_conflicts_exit_3_and_stay_as_markers(clashing: Work, copied: Copied) -> None:
-    bare = copied("bare", clashing)
-    done = clashing.update("--format", "json", check=False)
-    assert done.returncode == 3, done.stderr
-    assert json.loads(done.stdout)["conflicts"] == [ERRORS, NEW]
-    assert "<<<<<<< before updating\n" in clashing.read(ERRORS)
-    assert "import asyncio  # mine\n" in clashing.read(NEW)
-    assert "import asyncio  # renamed in 2.0\n" in clashing.read(NEW)
-    assert {line[3:] for line in git(clashing.path, "status", "--porcelain").splitlines() if "U" in line[:2]} == {
+def test_conflicts_exit_3_and_stay_as_markers(clashing: Work, conflicted: tuple[Work, str], copied: Copied) -> None:
+    work = copied("updated", conflicted[0])
+    assert json.loads(conflicted[1])["conflicts"] == [ERRORS, NEW]
+    assert "<<<<<<< before updating\n" in work.read(ERRORS)
+    assert "import asyncio  # mine\n" in work.read(NEW)
+    assert "import asyncio  # renamed in 2.0\n" in work.read(NEW)
+    assert {line[3:] for line in git(work.path, "status", "--porcelain").splitlines() if "U" in line[:2]} == {
         ERRORS,
         NEW,
     }
 
     # Bare Copier leaves the same, in git's index too, though it exits 0.
-    bare.copier()
-    assert bare.state() == clashing.state()
+    clashing.copier()
+    assert clashing.state() == work.state()
 
-    status = clashing.status(check=False)
+    status = work.status(check=False)
     assert status.returncode == 1
     assert f"unmerged  {ERRORS}\n" in status.stdout
 
 
 @pytest.mark.slow
-def test_undecided_there_is_no_next_update_and_decided_there_is(clashing: Work) -> None:
-    assert clashing.update(check=False).returncode == 3
-    assert clashing.update("--set", "port=9100", check=False).returncode == 1
+def test_undecided_there_is_no_next_update_and_decided_there_is(conflicted: tuple[Work, str], copied: Copied) -> None:
+    work = copied(of=conflicted[0])
+    assert work.update("--set", "port=9100", check=False).returncode == 1
     for name in (ERRORS, NEW):
-        git(clashing.path, "checkout", "--theirs", "--", name)
-    clashing.commit()
-    assert clashing.update("--set", "port=9100").returncode == 0
+        git(work.path, "checkout", "--theirs", "--", name)
+    work.commit()
+    assert work.update("--set", "port=9100").returncode == 0
 
 
 @pytest.mark.slow

@@ -51,8 +51,8 @@ def old_client(shop: Shop, server: Server) -> Iterator[OldClient]:
         client.process.wait()
 
 
-def format_and_check(shop: Shop) -> None:
-    """What `make check` does, but for the Dockerfile."""
+def format_and_check(shop: Shop, *, tested: bool = True) -> None:
+    """What `make check` does, but for the Dockerfile, and where it is not `tested` for the project's own tests."""
     run([tool("ruff"), "check", "--quiet", "--fix", "--select=I", "."], cwd=shop.path)
     run([tool("ruff"), "format", "--quiet", "."], cwd=shop.path)
     shop.python("scripts/generate.py", "--check")
@@ -60,7 +60,8 @@ def format_and_check(shop: Shop) -> None:
     shop.python("-m", "mypy")
     run([tool("buf"), "lint"], cwd=shop.path)
     run([tool("buf"), "format", "--diff", "--exit-code"], cwd=shop.path)
-    shop.python("-m", "pytest", "-q", "-p", "no:cacheprovider")
+    if tested:
+        shop.python("-m", "pytest", "-q", "-p", "no:cacheprovider")
     shop.commit()
 
 
@@ -117,7 +118,7 @@ def test_a_client_of_v1_lives_through_v2_and_v3(first_shop: Shop, tmp_path: Path
         assert "serving" not in server.messages("INFO")
     shop.write("src/shop/upgrade/v1.py", UPGRADE_V1)
     assert asked(shop) == []
-    format_and_check(shop)
+    format_and_check(shop, tested=False)  # v3 is, which has the same step
     met = drained_under_load(shop)
     assert met >= USUAL
     assert all(outcome in USUAL or " UNAVAILABLE: " in outcome for outcome in met), met
