@@ -7,35 +7,17 @@ from pathlib import Path
 
 import pytest
 
+import guide
 from conftest import FRAUD
-from support import ROOT, copy_template, create, run, tool
+from support import ROOT, create, run, tool
 
 
 @pytest.fixture(scope="module")
-def section() -> str:
-    """The section of the page."""
-    page = (ROOT / "docs" / "develop.md").read_text(encoding="utf-8")
-    found = re.search(r"^## Add a framework\n(.*?)^## ", page, re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return found[1]
-
-
-@pytest.fixture(scope="module")
-def extended(section: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template with the framework of the page: the files that it names, and the line that it gives."""
-    template = copy_template(tmp_path_factory.mktemp("source") / "protoserve")
-    files = re.findall(r"^`([^`\n]+)`:\n\n```\w+\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    assert [Path(name).name for name, _ in files] == ["framework.toml", "model.py.jinja", "train.py.jinja"]
-    for name, content in files:
-        path = template / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(content, encoding="utf-8")
-    (line,) = re.findall(r"^```yaml\n(.*)\n```$", section, re.MULTILINE)
-    questions = template / "copier.yml"
-    framework = re.compile(r"(^framework:\n(?:  .*\n)*?  choices:\n)", re.MULTILINE)
-    text, count = framework.subn(rf"\1{line}\n", questions.read_text(encoding="utf-8"))
-    assert count == 1
-    questions.write_text(text, encoding="utf-8")
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template with the framework of the page."""
+    folder = tmp_path_factory.mktemp("source") / "protoserve"
+    template, files = guide.extended(folder, guide.section("Add a framework"), "framework")
+    assert files == ["framework.toml", "model.py.jinja", "train.py.jinja"]
     return template
 
 
@@ -63,7 +45,8 @@ def test_a_project_with_the_new_framework_trains_and_serves(
     project.python("-m", "pytest", "--quiet", "tests")
 
 
-def test_the_page_names_every_block(section: str) -> None:
+def test_the_page_names_every_block() -> None:
+    section = guide.section("Add a framework")
     folder = ROOT / "generator" / "protoserve" / "frameworks"
     cells = re.findall(r"^\| (`[^|]*`) \|", section, re.MULTILINE)
     named = {word for cell in cells for word in re.findall(r"\w+", cell)}

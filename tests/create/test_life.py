@@ -3,43 +3,12 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
+from serving import Probe, serving
 from support import Project, create, run, tool
 
 SIGNATURE = "age: int32, income: float64, segment: Segment(retail|business) -> limit: float64, approved: bool"
-
-
-@contextmanager
-def serving(project: Project, **settings: str) -> Iterator[str]:
-    """The project's server in a process of its own, once it says SERVING; its address."""
-    environment = {**project.environment, "PORT": "0", "LAME_DUCK_SECONDS": "0", "LOG_FORMAT": "json", **settings}
-    command = [sys.executable, "-m", f"{project.package}.server"]
-    server = subprocess.Popen(command, cwd=project.path, env=environment, stderr=subprocess.PIPE, text=True)
-    assert server.stderr is not None
-    try:
-        port = next(
-            int(line["message"].rpartition(" ")[2])
-            for line in map(json.loads, server.stderr)
-            if "listening" in line["message"]
-        )
-        address = f"127.0.0.1:{port}"
-        with grpc.insecure_channel(address) as channel:
-            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
-            assert any(reply.status == health_pb2.HealthCheckResponse.SERVING for reply in watch)
-        yield address
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.stderr.read()
-        assert server.wait(30) == 0
 
 
 def predict(project: Project, address: str, *arguments: str) -> dict[str, object]:
@@ -56,8 +25,10 @@ def test_the_life_of_a_project(template: Path, tmp_path: Path) -> None:
     schema = project.path / "schema.yaml"
     assert "package: credit.v1" in schema.read_text(encoding="utf-8")
     assert "wrote artifacts/model.skops" in project.python("train.py").stdout
-    with serving(project) as address:
-        first = predict(project, address)
+    with serving(Probe(project.path, "credit")) as server:
+        first = predict(project, f"127.0.0.1:{server.port}")
+        server.terminate()
+        assert server.ended() == 0
     assert first.keys() == {"limit", "approved"}
 
     # Linters find nothing. (That its own tests pass, tests/create/test_any_schema.py shows of any schema.)
@@ -105,7 +76,8 @@ class Model:
         encoding="utf-8",
     )
     asked = {"age": 40, "income": 100.0, "segment": "SEGMENT_BUSINESS"}
-    with serving(project, LOG_REQUESTS="true") as address:
+    with serving(Probe(project.path, "credit"), LOG_REQUESTS="true") as server:
+        address = f"127.0.0.1:{server.port}"
         assert predict(project, address, "--data", json.dumps(asked)) == {"limit": 200.0, "approved": True}
         assert predict(project, address, "--data", json.dumps({**asked, "debts": 250.0})) == {
             "limit": -50.0,

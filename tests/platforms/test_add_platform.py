@@ -8,35 +8,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support import ROOT, copy_template, create
+import guide
+from support import ROOT, create
 from workplace import Workplace
 
 
 @pytest.fixture(scope="module")
-def section() -> str:
-    """The section of the page."""
-    page = (ROOT / "docs" / "develop.md").read_text(encoding="utf-8")
-    found = re.search(r"^## Add a platform\n(.*?)^## ", page, re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return found[1]
-
-
-@pytest.fixture(scope="module")
-def extended(section: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template with the platform of the page: the files that it names, and the line that it gives."""
-    template = copy_template(tmp_path_factory.mktemp("source") / "protoserve")
-    files = re.findall(r"^`([^`\n]+)`:\n\n```\w+\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    assert [Path(name).name for name, _ in files] == ["service.yaml.jinja", "cloud-run.mk"]
-    for name, content in files:
-        path = template / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(content, encoding="utf-8")
-    (line,) = re.findall(r"^```yaml\n(.*)\n```$", section, re.MULTILINE)
-    questions = template / "copier.yml"
-    platforms = re.compile(r"(^platforms:\n(?:  .*\n)*?  choices:\n)", re.MULTILINE)
-    text, count = platforms.subn(rf"\1{line}\n", questions.read_text(encoding="utf-8"))
-    assert count == 1
-    questions.write_text(text, encoding="utf-8")
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template with the platform of the page."""
+    folder = tmp_path_factory.mktemp("source") / "protoserve"
+    template, files = guide.extended(folder, guide.section("Add a platform"), "platforms")
+    assert files == ["service.yaml.jinja", "cloud-run.mk"]
     return template
 
 
