@@ -9,7 +9,7 @@ import pytest
 from protoserve import cli
 from zoo import Row, tables
 from zoo.http import LISTS, ROWS
-from zoo.process import found, free_port, running, verify
+from zoo.process import found, free_port, running, verify, verify_here
 from zoo.proto import PROTO
 
 __all__ = ["tables"]  # which brings in every server
@@ -28,7 +28,8 @@ def lists(tmp_path: Path) -> Path:
 def test_exactly_the_right_check_fails(row: Row, lists: Path) -> None:
     options = [str(lists) if option == "lists" else option for option in row.options]
     with running(row.name) as port:
-        code, report = verify("--http", f"127.0.0.1:{port}", "--platform", "vertex", "--proto", str(PROTO), *options)
+        http = ("--http", f"127.0.0.1:{port}", "--platform", "vertex")
+        code, report = verify_here(*http, "--proto", str(PROTO), *options)
     fails, told = found(report, "fail"), report["checks"]
     assert list(fails) == ([row.fails] if row.fails else []), told
     assert code == (1 if row.fails else 0)

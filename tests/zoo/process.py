@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
+import atexit
+import functools
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
+from protoserve.verify import command, options
+from protoserve.verify.output import as_json
 from support import ROOT, tool
 from zoo.js import node_modules
 from zoo.proto import stubs
@@ -27,30 +33,61 @@ def free_port() -> int:
 @contextmanager
 def running(name: str, listens: bool = True) -> Iterator[int]:
     """The server `name` in a process of its own; gives its port once that is open, or at once where it stays shut."""
-    port = free_port()
-    path = os.pathsep.join([str(ROOT / "tests"), str(stubs())])
-    environment = {**os.environ, "PYTHONPATH": path, "ZOO_CERTIFICATES": str(certificates())}
     if name.startswith("js-"):
-        environment["NODE_PATH"] = str(node_modules())
-    process = subprocess.Popen([sys.executable, "-m", "zoo", name, str(port)], env=environment)
+        node_modules()  # which takes longer than a server may
+    port = free_port()
+    forks = _forks()
+    assert forks.stdin is not None
+    assert forks.stdout is not None
+    print(name, port, file=forks.stdin, flush=True)
+    pid = int(forks.stdout.readline())
     try:
         until = time.monotonic() + 30
-        while listens and time.monotonic() < until and process.poll() is None:
+        while listens and time.monotonic() < until and _runs(pid):
             with closing(socket.socket()) as attempt:
                 if attempt.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.02)
-        assert process.poll() is None, f"{name} ended with {process.returncode}"
+        assert _runs(pid), f"{name} has ended"
         yield port
     finally:
-        process.kill()
-        process.wait()
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        while _runs(pid):
+            time.sleep(0.002)
+
+
+@functools.cache
+def _forks() -> subprocess.Popen[str]:
+    """What makes a process of a server's name: it has imported them all."""
+    path = os.pathsep.join([str(ROOT / "tests"), str(stubs())])
+    environment = {**os.environ, "PYTHONPATH": path, "ZOO_CERTIFICATES": str(certificates())}
+    pipe = subprocess.PIPE
+    forks = subprocess.Popen([sys.executable, "-m", "zoo"], env=environment, stdin=pipe, stdout=pipe, text=True)
+    atexit.register(forks.kill)
+    return forks
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def verify_here(*arguments: str) -> tuple[int, dict[str, Any]]:
+    """What `verify` gives, without a process of its own, whose start takes longer than most of what is looked at."""
+    parser = argparse.ArgumentParser()
+    options.add_arguments(parser)
+    report = command.verify(parser.parse_args([*arguments, "--format", "json"]))
+    return report.exit_code, json.loads(as_json.dumps(as_json.whole(report)))
 
 
 def verify(*arguments: str, timeout: float = 90) -> tuple[int, dict[str, Any]]:
     """The command's exit code, and its report as JSON; fails on any traceback."""
-    command = [tool("protoserve"), "verify", *arguments, "--format", "json"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=timeout)
+    called = [tool("protoserve"), "verify", *arguments, "--format", "json"]
+    done = subprocess.run([str(part) for part in called], capture_output=True, text=True, check=False, timeout=timeout)
     assert "Traceback" not in done.stderr, done.stderr
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)

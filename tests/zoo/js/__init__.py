@@ -56,6 +56,7 @@ def node_modules() -> Path:
 def _runs(mode: str) -> None:
     @server(f"js-{mode}")
     def run(port: int) -> None:
+        os.environ["NODE_PATH"] = str(node_modules())
         os.execvp("node", ["node", str(_HERE / "server.js"), mode, str(port)])
 
 

@@ -12,7 +12,12 @@ from protoserve.verify.report import Report
 
 
 def show(report: Report, checks: Sequence[Check]) -> None:
-    """Prints `{"target", "verdict", "checks": [{"id", "verdict", "seen", "cause", "remedy"}]}`, and more."""
+    """Prints it."""
+    write(dumps(whole(report)))
+
+
+def whole(report: Report) -> dict[str, Any]:
+    """`{"target", "verdict", "checks": [{"id", "verdict", "seen", "cause", "remedy"}]}`, and more."""
     found = [
         {
             "id": outcome.id,
@@ -24,7 +29,7 @@ def show(report: Report, checks: Sequence[Check]) -> None:
         }
         for outcome in report.outcomes
     ]
-    whole = {
+    return {
         "target": report.target,
         "platform": report.platform,
         "verdict": verdict(report),
@@ -33,7 +38,6 @@ def show(report: Report, checks: Sequence[Check]) -> None:
         "stopped": report.stopped,
         "checks": found,
     }
-    write(dumps(whole))
 
 
 def dumps(value: Any) -> str:
