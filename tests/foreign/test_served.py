@@ -29,7 +29,7 @@ for name, data in zip(sys.argv[2::2], sys.argv[3::2]):
     for method in contract.METHODS:
         request, reply = kinds[method.name]
         taken = "encode" + next(key for key, value in vars(contract).items() if value is method.decode)[len("decode"):]
-        for seed in range(-1, 60):
+        for seed in range(-1, 30):
             sent = request() if seed < 0 else plain.filled(request(), random.Random(seed))
             again = request.FromString(getattr(contract, taken)(method.decode(sent.SerializeToString())))
             # By bytes, since NaN is not itself; maps have no order, unless it is asked for.
@@ -56,7 +56,8 @@ def test_whatever_is_sent_survives(tmp_path: Path) -> None:
 
 def test_a_plain_client_can_send_what_counts() -> None:
     path = next(path for path in PROTOS if path.stem == "legacy")
-    sent = [plain.filled(_legacy(path)(), random.Random(seed)) for seed in range(60)]
+    kind = _legacy(path)
+    sent = [plain.filled(kind(), random.Random(seed)) for seed in range(60)]
     assert {item.main for item in sent} >= {0, 1, 2, -5}
     assert {item.WhichOneof("Either") for item in sent} >= {"leftSide", "rightSide", "Middle"}
 
