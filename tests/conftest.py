@@ -145,3 +145,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.name not in SINGLE and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+
+@pytest.hookimpl(optionalhook=True)  # there is no such hook where one process runs all
+def pytest_xdist_node_collection_finished(ids: list[str]) -> None:
+    """Without groups every process makes everything anew, and tests of one file get in each other's way."""
+    loose = next((name for name in ids if Path(name.partition("::")[0]).name not in SINGLE and "@" not in name), None)
+    if loose is not None:
+        pytest.exit(f"this pytest-xdist puts {loose} into no group: pip install -e '.[dev]' brings one that does", 2)
