@@ -7,6 +7,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,8 +149,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)  # there is no such hook where one process runs all
-def pytest_xdist_node_collection_finished(ids: list[str]) -> None:
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
     """Without groups every process makes everything anew, and tests of one file get in each other's way."""
     loose = next((name for name in ids if Path(name.partition("::")[0]).name not in SINGLE and "@" not in name), None)
-    if loose is not None:
+    if node.config.getoption("dist") == "loadgroup" and loose is not None:
         pytest.exit(f"this pytest-xdist puts {loose} into no group: pip install -e '.[dev]' brings one that does", 2)
