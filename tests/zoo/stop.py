@@ -40,13 +40,15 @@ class Draining(Slow):
     """Refuses new calls when it stops."""
 
     stopping = False
-    last = 0.0  # when a call was refused
+    last = 0.0  # when a call was refused, or answered: who was answered calls again
 
     def Predict(self, request: Any, context: Any) -> Any:
         if self.stopping:
             self.last = time.monotonic()
             self.refuse(context)
-        return super().Predict(request, context)
+        answer = super().Predict(request, context)
+        self.last = time.monotonic()
+        return answer
 
     def refuse(self, context: Any) -> None:
         context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
