@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from protoserve import answers
+from protoserve import answers, git_settings
 from protoserve.codegen import project as codegen
 from protoserve.codegen import schemas, upgrades
 from protoserve.contract.errors import SchemaError
@@ -131,7 +131,7 @@ def generate(project: Path, *, check: bool, accept_breaking: bool = False) -> in
 
 
 def before_update(project: Path, *, package: str, framework: str, schema: str) -> int:
-    """Before Copier changes anything: the answers that cannot change, and schemas that must be sound."""
+    """Before Copier changes anything: answers that cannot change, git's settings, and schemas that must be sound."""
     recorded = answers.read(project)
     if schema and schema != recorded.get("schema"):
         print("protoserve: schema only begins a project: edit schema.yaml, then `make generate`", file=sys.stderr)
@@ -144,6 +144,11 @@ def before_update(project: Path, *, package: str, framework: str, schema: str) -
                 file=sys.stderr,
             )
             return 1
+    harmful = list(git_settings.unsafe(project))
+    for line in harmful:
+        print(f"protoserve: {line}", file=sys.stderr)
+    if harmful:
+        return 1
     schemas.load(schemas.read(project), recorded["package"])
     return 0
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from protoserve.carry import CarryError, follow, read_table
+from protoserve.carry import CarryError
+from protoserve.carry.renames import follow, read_table
 from releases import NEW, OLD, Work, edit, git, release
 from support import ROOT
 

@@ -11,6 +11,7 @@ from protoserve.evolve import EvolveError
 from protoserve.evolve.comparison import against
 from protoserve.evolve.output import FORMATS
 from protoserve.git import GitError
+from protoserve.printing import write
 
 
 def diff(given: argparse.Namespace) -> int:
@@ -27,7 +28,11 @@ def diff(given: argparse.Namespace) -> int:
     except (EvolveError, GitError, answers.AnswersError) as error:
         print(f"protoserve: {error}", file=sys.stderr)
         return 2
-    print(text)
+    try:
+        write(text)
+    except OSError as error:
+        print(f"protoserve: the comparison cannot be written: {error.strerror}", file=sys.stderr)
+        return 2
     broken = comparison.stable_breaking if given.stable_only else comparison.breaking
     if given.stable_only and not comparison.breaking and broken:
         print("protoserve: a contract that was stable is so no more: what breaks it next would pass", file=sys.stderr)

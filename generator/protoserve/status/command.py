@@ -12,6 +12,7 @@ from typing import Any
 
 from protoserve import answers
 from protoserve.git import forget_hook
+from protoserve.printing import write
 from protoserve.status import output, rows
 from protoserve.status.recorded import GoneError, RecordedError, rendered, template_folder
 from protoserve.status.report import Report, Row, State
@@ -30,7 +31,11 @@ def main(given: argparse.Namespace) -> int:
     except answers.AnswersError as error:
         print(f"protoserve: {error}", file=sys.stderr)
         return NOT_RUN
-    output.FORMATS[given.format](report)
+    try:
+        write(output.FORMATS[given.format](report))
+    except OSError as error:
+        print(f"protoserve: the report cannot be written: {error.strerror}", file=sys.stderr)
+        return NOT_RUN
     return report.exit_code
 
 

@@ -13,7 +13,7 @@ _WIDTH = 10_000  # where the output is no terminal: a row is a line
 _NAMED = ("breaking", "edited", "deleted", "differ", "unmerged")  # details that people read below the table
 
 
-def as_table(report: Report) -> None:
+def as_table(report: Report) -> str:
     """A line for each row, and below it the files that it counts."""
     from rich.console import Console
     from rich.table import Table
@@ -27,14 +27,16 @@ def as_table(report: Report) -> None:
         counts = row.name in report.fail_on or row.state is State.OK
         state = Text(row.state if counts else f"({row.state})", _STYLES[row.state] if counts else "dim")
         table.add_row(Text(row.name), state, Text(row.said), Text(row.remedy))
-    console.print(table)
-    for row in report.rows:
-        for kind in _NAMED:
-            for name in row.details.get(kind, ()):
-                console.print(Text(f"{kind:<9} {name}"), soft_wrap=True)
+    with console.capture() as captured:
+        console.print(table)
+        for row in report.rows:
+            for kind in _NAMED:
+                for name in row.details.get(kind, ()):
+                    console.print(Text(f"{kind:<9} {name}"), soft_wrap=True)
+    return captured.get()
 
 
-def as_json(report: Report) -> None:
+def as_json(report: Report) -> str:
     """All of it."""
     data = {
         "project": report.project,
@@ -53,7 +55,7 @@ def as_json(report: Report) -> None:
             for row in report.rows
         ],
     }
-    print(json.dumps(data, indent=2))
+    return json.dumps(data, indent=2)
 
 
-FORMATS: Mapping[str, Callable[[Report], None]] = {"table": as_table, "json": as_json}
+FORMATS: Mapping[str, Callable[[Report], str]] = {"table": as_table, "json": as_json}

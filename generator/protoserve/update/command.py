@@ -10,6 +10,7 @@ from typing import Any
 
 from protoserve import answers
 from protoserve.git import GitError, Repository, committed, forget_hook, git
+from protoserve.printing import write
 from protoserve.update import apply, output, stops, template
 from protoserve.update.outcome import Outcome, compared, files, manifest
 from protoserve.update.scratch import changed, diff, scratch, unmerged
@@ -70,20 +71,32 @@ def update(given: argparse.Namespace) -> int:
         if given.dry_run:
             text = diff(folder)
             if given.format == "json":
-                output.show(outcome, "json", diff=text)
+                write(output.as_json(outcome, text.decode(errors="replace")))
             else:
-                sys.stdout.write(text)
-                output.show(outcome, given.format, to_stderr=True)
+                write(text)
+                print(output.told(outcome, given.format, sys.stderr), file=sys.stderr)
         else:
             _apply(repository, folder, names, conflicts, smoke=given.smoke)
-            output.show(outcome, given.format)
+            _tell(outcome, given.format)
     return CONFLICTS if conflicts else 0
+
+
+def _tell(outcome: Outcome, form: str) -> None:
+    """Prints the summary of an update that is done, and that stays so where nobody can read of it."""
+    try:
+        write(output.told(outcome, form, sys.stdout))
+    except OSError as error:
+        print(
+            f"protoserve: the project is updated, but its summary cannot be written: {error.strerror}; `git diff` "
+            "shows what changed",
+            file=sys.stderr,
+        )
 
 
 def _nothing(given: argparse.Namespace, before: dict[str, Any], recorded: template.Recorded, said: str) -> int:
     if given.format == "json":
         name, commit = str(before.get("project_name", given.project.resolve().name)), recorded.commit
-        output.show(Outcome(name, recorded.source, commit, commit), "json", diff="" if given.dry_run else None)
+        write(output.as_json(Outcome(name, recorded.source, commit, commit), "" if given.dry_run else None))
     else:
         print(said, file=sys.stderr if given.dry_run else sys.stdout)
     return 0

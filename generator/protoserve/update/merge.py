@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import copier
+import plumbum
 from copier.errors import CopierError, TaskError
 from jinja2 import TemplateError
 from plumbum import ProcessExecutionError
 
 from protoserve.git import why
+from protoserve.git_settings import safe
 
 
 class MergeError(Exception):
@@ -36,7 +38,7 @@ def merge(folder: Path, project: Path, ref: str, data: dict[str, Any]) -> str:
     """
     failure: str | None = None
     # A template that was given as a relative path counts from the project.
-    with chdir(project), _captured() as captured:
+    with chdir(project), plumbum.local.env(**safe(os.environ)), _captured() as captured:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Copier's, of local templates with changes and shallow clones

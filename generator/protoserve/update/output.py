@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TextIO
 
 from protoserve.update.outcome import Change, File, Kind, Outcome
-
-FORMATS = ("markdown", "json")
 
 _HEADINGS = {
     Kind.TEMPLATE: "Template files, merged",
@@ -20,21 +17,23 @@ _HEADINGS = {
 _MANY = 12  # of one kind; more of them are folded away
 
 
-def show(outcome: Outcome, form: str, *, diff: str | None = None, to_stderr: bool = False) -> None:
-    """Prints the summary; `diff` is part of the JSON."""
-    out = sys.stderr if to_stderr else sys.stdout
+def told(outcome: Outcome, form: str, out: TextIO) -> str:
+    """The summary as `json` or `markdown`; Markdown that goes to a terminal as it looks."""
     if form == "json":
-        print(as_json(outcome, diff), file=out)
-    elif out.isatty():
-        from rich.console import Console
-        from rich.markdown import Markdown
+        return as_json(outcome)
+    text = markdown(outcome)
+    if not out.isatty():
+        return text
+    from rich.console import Console
+    from rich.markdown import Markdown
 
-        Console(file=out).print(Markdown(re.sub(r"</?(details|summary)>\n?", "", markdown(outcome))))
-    else:
-        print(markdown(outcome), file=out)
+    console = Console(file=out)
+    with console.capture() as captured:
+        console.print(Markdown(re.sub(r"</?(details|summary)>\n?", "", text)))
+    return captured.get()
 
 
-def as_json(outcome: Outcome, diff: str | None) -> str:
+def as_json(outcome: Outcome, diff: str | None = None) -> str:
     """All of it, with the diff of a dry run."""
     data: dict[str, Any] = asdict(outcome)
     data["conflicts"] = list(outcome.conflicts)

@@ -56,7 +56,7 @@ def unmerged(folder: Path) -> dict[str, list[tuple[str, str, str]]]:
     return found
 
 
-def diff(folder: Path) -> str:
+def diff(folder: Path) -> bytes:
     """What the update changes, as `git apply` takes it; markers of conflicts are part of it."""
     git(folder, "add", "--all", "--force")
     options = (
@@ -68,4 +68,4 @@ def diff(folder: Path) -> str:
         "--src-prefix=a/",
         "--dst-prefix=b/",
     )
-    return git(folder, "diff", *options, "HEAD").decode(errors="replace")
+    return git(folder, "diff", *options, "HEAD")

@@ -23,7 +23,6 @@ from protoserve.verify.checks.reachable import probe
 from protoserve.verify.client import Client
 from protoserve.verify.interface import Interface
 from protoserve.verify.output import FORMATS, terminal
-from protoserve.verify.output.text import silence
 from protoserve.verify.report import Outcome, Report
 from protoserve.verify.requests import Requests, read
 from protoserve.verify.run import Step, needed, run
@@ -52,7 +51,6 @@ def main(given: argparse.Namespace) -> int:
     try:
         FORMATS[given.format](report, CHECKS)
     except OSError as error:
-        silence()
         print(f"protoserve: the report cannot be written: {error.strerror}", file=sys.stderr)
         return 2
     return report.exit_code

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from protoserve.printing import write
 from protoserve.verify.checks.base import Check
 from protoserve.verify.output.pages import page
-from protoserve.verify.output.text import blocks, code_of, counts, line, safe, verdict, write
+from protoserve.verify.output.text import blocks, code_of, counts, line, safe, verdict
 from protoserve.verify.report import Outcome, Report, Verdict
 
 _SIGNS = {Verdict.PASS: "✅", Verdict.WARN: "⚠️", Verdict.FAIL: "❌", Verdict.SKIP: "⏭️"}

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from protoserve.printing import write
 from protoserve.verify.checks.base import Check
 from protoserve.verify.output import as_json, markdown
 from protoserve.verify.output.pages import page, uri
-from protoserve.verify.output.text import line, safe, write
+from protoserve.verify.output.text import line, safe
 from protoserve.verify.report import Outcome, Report, Verdict
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from protoserve.printing import silence
 from protoserve.verify.checks.base import Check
 from protoserve.verify.output.pages import page
-from protoserve.verify.output.text import blocks, line, safe, silence, summary, verdict
+from protoserve.verify.output.text import blocks, line, safe, summary, verdict
 from protoserve.verify.report import Outcome, Report, Verdict
 from protoserve.verify.run import Progress
 

@@ -3,8 +3,6 @@ forge a line of the report."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from itertools import groupby
 from textwrap import dedent
@@ -64,23 +62,3 @@ def summary(report: Report) -> str:
     """The run in a sentence, with its time and, where a server was asked, what it sent."""
     sent = f", with {report.requests} request{'' if report.requests == 1 else 's'} sent to" if report.requests else ":"
     return f"{counts(report)} in {report.seconds:.1f} s{sent} {line(report.target, 200)}"
-
-
-def write(text: str) -> None:
-    """Prints to standard output, as UTF-8 whatever the locale. A reader that has gone (`| head`) is no error."""
-    if sys.stdout is None:
-        return
-    data = f"{text.rstrip()}\n".encode("utf-8", "backslashreplace")
-    try:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        silence()
-
-
-def silence() -> None:
-    """From now on standard output goes nowhere: its reader has gone, and Python would say so when it ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)

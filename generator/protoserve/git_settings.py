@@ -1,0 +1,52 @@
+"""Settings of git under which Copier's merge rewrites an author's lines, or ends in the middle.
+
+Copier takes an author's edits from `git diff-tree`, file names included, and applies them with `git apply`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+# Edits would lose spaces at ends of lines; names in which a byte is no ASCII could not be read.
+_WANTED = {"apply.whitespace": "nowarn", "core.quotepath": "true"}
+_REWRITES = ("fix", "strip")
+
+
+def safe(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables by which git goes without these settings, behind what the environment sets already."""
+    have = environment.get("GIT_CONFIG_COUNT", "")
+    first = int(have) if have.isdecimal() else 0
+    variables = {"GIT_CONFIG_COUNT": str(first + len(_WANTED))}
+    for number, (name, value) in enumerate(_WANTED.items(), first):
+        variables |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return variables
+
+
+def unsafe(project: Path) -> Iterator[str]:
+    """For each of them that would do harm in this project what it is, and what to do."""
+    whitespace = _git(project, "config", "--get", "apply.whitespace").strip()
+    if whitespace in _REWRITES:
+        yield _told("apply.whitespace", whitespace, "spaces and empty lines of your edits would be lost", "")
+    # Copier asks for names in a repository of its own, elsewhere.
+    elsewhere = Path(tempfile.gettempdir())
+    if _git(elsewhere, "config", "--type=bool", "--get", "core.quotepath").strip() == "false":
+        names = _git(project, "ls-files", "-z").split("\0")
+        strange = next((name for name in names if not name.isascii()), None)
+        if strange is not None:
+            yield _told("core.quotepath", "false", f"Copier cannot read names such as {strange}", "--global ")
+
+
+def _told(name: str, value: str, why: str, where: str) -> str:
+    remedy = f"use `protoserve update`, or set `git config {where}{name} {_WANTED[name]}`"
+    return f"git's {name} is {value}, and {why}: {remedy}"
+
+
+def _git(project: Path, *arguments: str) -> str:
+    """What git prints; nothing where it fails, as it does for a setting that nobody has set."""
+    command = ["git", *arguments]
+    done = subprocess.run(command, cwd=project, env={**os.environ, "LC_ALL": "C"}, capture_output=True, check=False)
+    return done.stdout.decode("utf-8", "surrogateescape") if done.returncode == 0 else ""

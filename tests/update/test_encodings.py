@@ -1,0 +1,70 @@
+"""Files of the template that an author saved as something else than UTF-8: Copier alone drops what it cannot read."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from releases import Work, edit, git, release
+
+NAIVE = "naïve".encode("latin-1")
+WAYS = [
+    pytest.param(Work.update, 3, id="protoserve update"),
+    pytest.param(Work.copier, 0, id="copier update", marks=pytest.mark.slow),
+]
+
+
+def replace(path: Path, old: bytes, new: bytes) -> bytes:
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(("update", "code"), WAYS)
+def test_edits_keep_every_byte(work: Work, update: Callable[..., subprocess.CompletedProcess[str]], code: int) -> None:
+    readme, ignored = work.path / "README.md", work.path / ".dockerignore"
+    makefile, attributes = work.path / "Makefile", work.path / "requirements/dev.txt"
+    merges = replace(readme, b"```sh\nmake setup", b"```sh " + NAIVE + b"\nmake setup")
+    stays = replace(ignored, b"**/.*\n", b"**/.*\n" + NAIVE + b"\n")
+    replace(attributes, b"pytest>=9\n", b"pytest>=9,<11  # " + NAIVE + b"\n")
+    wide = makefile.read_text(encoding="utf-8").encode("utf-16")
+    makefile.write_bytes(wide)
+    work.write("docs/legacy.txt", "mine")
+    own = b"na\xefve \0"
+    (work.path / "docs/legacy.txt").write_bytes(own)
+    work.commit("in Latin-1 and UTF-16")
+
+    done = update(work, "--vcs-ref=v2.0.0" if update is Work.copier else "--to=v2.0.0", check=False)
+    assert done.returncode == code, done.stderr
+    # What merges is merged, what the template did not change stays, and what clashes says so.
+    assert readme.read_bytes() == merges.replace(b"## Start\n", b"Ask nobody about it.\n\n## Start\n")
+    assert ignored.read_bytes() == stays
+    assert (work.path / "docs/legacy.txt").read_bytes() == own
+    clash = attributes.read_bytes()
+    assert b"<<<<<<< before updating\npytest>=9,<11  # " + NAIVE + b"\n" in clash
+    assert b"\npytest>=9.0.1\n>>>>>>> after updating\n" in clash
+    assert makefile.read_bytes() == wide
+    assert "Makefile: the template changed it, and yours is no text that git can merge" in done.stdout + done.stderr
+    unmerged = git(work.path, "ls-files", "--unmerged", "--", ".")
+    assert sorted({line.split("\t")[1] for line in unmerged.splitlines()}) == ["Makefile", "requirements/dev.txt"]
+    shown = git(work.path, "diff", ":1:./Makefile", ":3:./Makefile")
+    assert "+\t$(BIN)/python -m pytest tests/test_server.py\n" in shown
+
+
+@pytest.mark.slow
+def test_a_file_that_both_have_added(work: Work, fork: Callable[[Work], Path]) -> None:
+    template = fork(work)
+    (template / "template/NOTICE").write_text("From the platform team.\n", encoding="utf-8")
+    edit(template / "template/README.md.jinja", "## Start\n", "See NOTICE.\n\n## Start\n")
+    release(template, "v3.0.0")
+    (work.path / "NOTICE").write_bytes(NAIVE + b"\n")
+    work.commit("mine")
+    done = work.update(check=False)
+    assert done.returncode == 3, done.stderr
+    notice = (work.path / "NOTICE").read_bytes()
+    assert b"<<<<<<< before updating\n" + NAIVE + b"\n" in notice
+    assert b"From the platform team.\n>>>>>>> after updating\n" in notice

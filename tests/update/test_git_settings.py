@@ -1,0 +1,78 @@
+"""Settings of git that an author may have, under which Copier's merge alone rewrites lines or ends in the middle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from protoserve.git_settings import safe
+from releases import Work
+
+BARE = ("copier", "update", "--trust", "--defaults", "--vcs-ref=v2.0.0")
+
+
+@pytest.fixture
+def work(work: Work) -> Work:
+    """With an edit that such settings would change, and a name that they would spoil."""
+    work.edit("README.md", "```sh\nmake setup", "```sh  \nmake setup")
+    work.write(".dockerignore", work.read(".dockerignore") + "# mine  \n\n\n")
+    work.write("docs/näme.txt", "mine  \n")
+    work.commit("mine")
+    return work
+
+
+def settings(folder: Path, text: str) -> dict[str, str]:
+    path = folder / "gitconfig"
+    path.write_text(text, encoding="utf-8")
+    return {"GIT_CONFIG_GLOBAL": str(path)}
+
+
+def test_an_update_goes_without_them(work: Work, tmp_path: Path) -> None:
+    mine, own = work.read("README.md"), work.read(".dockerignore")
+    text = "[apply]\nwhitespace = fix\n[core]\nquotepath = false\n[user]\nname = A\nemail = a@example.com\n"
+    done = work.update("--to=v2.0.0", **settings(tmp_path, text))
+    assert done.returncode == 0
+    assert work.read("README.md") == mine.replace("## Start\n", "Ask nobody about it.\n\n## Start\n")
+    assert work.read(".dockerignore") == own
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "said", "remedy"),
+    [
+        (
+            "[apply]\nwhitespace = strip\n",
+            "git's apply.whitespace is strip, and spaces and empty lines of your edits would be lost",
+            ("apply.whitespace", "nowarn"),
+        ),
+        (
+            "[core]\nquotepath = off\n",
+            "git's core.quotepath is false, and Copier cannot read names such as docs/näme.txt",
+            ("--global", "core.quotepath", "true"),
+        ),
+    ],
+)
+def test_bare_copier_is_stopped_before_it_begins(
+    work: Work, tmp_path: Path, text: str, said: str, remedy: tuple[str, ...]
+) -> None:
+    mine, own, before = work.read("README.md"), work.read(".dockerignore"), work.state()
+    variables = settings(tmp_path, text)
+    done = work.run(*BARE, check=False, **variables)
+    assert done.returncode != 0
+    told = f"protoserve: {said}: use `protoserve update`, or set `git config {' '.join(remedy)}`\n"
+    assert told in done.stderr
+    assert work.state() == before
+
+    work.run("git", "config", *remedy, **variables)
+    work.run(*BARE, **variables)
+    assert work.read("README.md") == mine.replace("## Start\n", "Ask nobody about it.\n\n## Start\n")
+    assert work.read(".dockerignore") == own
+
+
+def test_other_settings_in_the_environment_stay() -> None:
+    given = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+    variables = safe(given)
+    assert variables["GIT_CONFIG_COUNT"] == "3"
+    assert not {"GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0"} & variables.keys()
+    assert variables["GIT_CONFIG_KEY_2"] == "core.quotepath"

@@ -1,0 +1,67 @@
+"""What a command prints may reach nobody: that is neither a Traceback nor another verdict."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from releases import Work, git
+
+FULL = Path("/dev/full")
+PROTOSERVE = shlex.join([sys.executable, "-m", "protoserve"])
+# Reads nothing, and has gone before anything is printed.
+GONE = f"set -o pipefail; {PROTOSERVE} %s | {shlex.quote(sys.executable)} -c ''"
+
+
+def test_an_update_whose_reader_has_gone_is_done(work: Work) -> None:
+    done = work.run("bash", "-c", GONE % "update --to v1.1.0")
+    assert done.stderr == ""
+    assert "_commit: v1.1.0\n" in work.read(".copier-answers.yml")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+def test_an_update_whose_summary_finds_no_room_is_done(work: Work) -> None:
+    done = work.run("bash", "-c", f"{PROTOSERVE} update --to v1.1.0 > {FULL}")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("protoserve: the project is updated, but its summary cannot be written: No space left")
+    assert "_commit: v1.1.0\n" in work.read(".copier-answers.yml")
+
+
+@pytest.mark.parametrize("command", ["update --to v1.1.0 --dry-run", "status --fail-on files", "diff --format table"])
+def test_a_reader_that_has_gone_changes_no_verdict(work: Work, command: str) -> None:
+    before = work.state()
+    done = work.run("bash", "-c", GONE % command)
+    assert "Traceback" not in done.stderr
+    assert "Broken pipe" not in done.stderr
+    assert work.state() == before
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("update --to v1.1.0 --dry-run", 1, "standard output: No space left on device; the project is as it was"),
+        ("status", 2, "the report cannot be written: No space left on device"),
+        ("diff", 2, "the comparison cannot be written: No space left on device"),
+    ],
+)
+def test_output_for_which_there_is_no_room_is_told(work: Work, command: str, code: int, said: str) -> None:
+    before = work.state()
+    done = work.run("bash", "-c", f"{PROTOSERVE} {command} > {FULL}", check=False)
+    assert (done.returncode, done.stderr) == (code, f"protoserve: {said}\n")
+    assert work.state() == before
+
+
+@pytest.mark.slow
+def test_a_dry_run_keeps_every_byte(work: Work) -> None:
+    """A line of the author's that is no UTF-8, near one of the update, is in the diff as it is, and applies."""
+    readme = work.path / "README.md"
+    readme.write_bytes(readme.read_bytes().replace(b"```sh\nmake setup", b"```sh na\xefve\nmake setup"))
+    work.commit("in Latin-1")
+    patch = work.path.parent / "update.diff"
+    work.run("bash", "-c", f"{PROTOSERVE} update --dry-run > {shlex.quote(str(patch))}")
+    assert b"\n ```sh na\xefve\n" in patch.read_bytes()
+    git(work.path, "apply", "--check", str(patch))
