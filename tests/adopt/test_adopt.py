@@ -380,6 +380,8 @@ def test_requirements_that_the_new_ones_lack_or_contradict_are_told(tmp_path: Pa
         "more/x.txt": "joblib\n",
         "pyproject.toml": '[project]\ndependencies = [\n  "pandas>=2",\n  "joblib>1",\n]\n[tool.poetry.dependencies]\n'
         'python = "^3.11"\ntorch = "2.3"\npytest = "^8"\nscipy = {version = "1"}\n',
+        "setup.cfg": "[options]\ninstall_requires =\n    emoji>=2  # faces\n    joblib\n    # none\n    attrs; python_version>'3'\n",
+        "setup.py": "from setuptools import setup\nsetup(name='x', install_requires=['torch==1',\n 'click>=8'] )\n",
         "made/requirements/model.txt": "# Yours.\n",
         "made/requirements/server.txt": "grpcio>=1.85.1\nnumpy>=2.0\nprotobuf>=7\n",
         "made/requirements/dev.txt": "pytest>=9\n",
@@ -397,6 +399,9 @@ def test_requirements_that_the_new_ones_lack_or_contradict_are_told(tmp_path: Pa
         ("pyproject.toml.before-adopt:3", "pandas>=2", "requirements/model.txt"),
         ("pyproject.toml.before-adopt:8", "torch==2.3", "requirements/model.txt"),
         ("pyproject.toml.before-adopt:10", "scipy", "requirements/model.txt"),
+        ("setup.cfg:3", "emoji>=2", "requirements/model.txt"),
+        ("setup.cfg:6", "attrs; python_version>'3'", "requirements/model.txt"),
+        ("setup.py:3", "click>=8", "requirements/model.txt"),
     ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import configparser
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,10 +32,18 @@ class Dependency:
 
 
 def declared(project: Path, listed: Sequence[str]) -> list[Dependency]:
-    """What requirements.txt (or the requirements.in that it was made of) and pyproject.toml ask for at run time."""
+    """What requirements.txt (or the requirements.in it was made of), pyproject.toml and setup.* ask for at run time.
+
+    Of setup.py, which is not run, that is what it writes out as a list.
+    """
     found: dict[str, Dependency] = {}
     first = "requirements.in" if "requirements.in" in listed else "requirements.txt"
-    for item in (*_of_requirements(project, first, listed), *_of_pyproject(project, listed)):
+    for item in (
+        *_of_requirements(project, first, listed),
+        *_of_pyproject(project, listed),
+        *_of_setup_cfg(project, listed),
+        *_of_setup_py(project, listed),
+    ):
         found.setdefault(_name(item), item)
     return list(found.values())
 
@@ -107,6 +117,36 @@ def _of_pyproject(project: Path, listed: Sequence[str], file: str = "pyproject.t
             given = version if isinstance(version, str) else ""
             exact = f"=={given}" if re.fullmatch(r"\d[\w.]*", given) else given if given[:1] in "<>=!~" else ""
             yield _dependency(file, _line(lines, name), f"{name}{exact}")
+
+
+def _of_setup_cfg(project: Path, listed: Sequence[str], file: str = "setup.cfg") -> Iterator[Dependency]:
+    if file not in listed:
+        return
+    text = (project / file).read_text(encoding="utf-8", errors="replace")
+    read = configparser.ConfigParser(interpolation=None)
+    try:
+        read.read_string(text)
+    except configparser.Error:
+        return
+    lines = text.splitlines()
+    for wanted in read.get("options", "install_requires", fallback="").splitlines():
+        wanted = re.split(r"(?:^|\s)#", wanted)[0].strip()
+        if wanted:
+            yield _dependency(file, _line(lines, wanted), wanted)
+
+
+def _of_setup_py(project: Path, listed: Sequence[str], file: str = "setup.py") -> Iterator[Dependency]:
+    if file not in listed:
+        return
+    try:
+        tree = ast.parse((project / file).read_bytes())
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg == "install_requires":
+            for item in getattr(node.value, "elts", ()):
+                if isinstance(item, ast.Constant) and isinstance(item.value, str):
+                    yield _dependency(file, item.lineno, item.value)
 
 
 def _line(lines: Sequence[str], text: str) -> int:
