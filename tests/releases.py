@@ -103,9 +103,9 @@ class Work:
     def status(self, *options: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
         return self.run(sys.executable, "-m", "protoserve", "status", *options, check=check, **variables)
 
-    def copier(self, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def copier(self, *options: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
         """Bare Copier, as somebody who has no protoserve installed calls it."""
-        return self.run("copier", "update", "--trust", "--defaults", *options, check=check)
+        return self.run("copier", "update", "--trust", "--defaults", *options, check=check, **variables)
 
     def read(self, name: str) -> str:
         return (self.path / name).read_text(encoding="utf-8")

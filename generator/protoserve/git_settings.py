@@ -11,9 +11,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-# Edits would lose spaces at ends of lines; names in which a byte is no ASCII could not be read.
-_WANTED = {"apply.whitespace": "nowarn", "core.quotepath": "true"}
+# Otherwise edits lose spaces at ends of lines, names that are not ASCII cannot be read, and edits that clash stay
+# in files `*.rej`, for which Copier looks among those that git does not know.
+_WANTED = {"apply.whitespace": "nowarn", "core.quotepath": "true", "status.showUntrackedFiles": "normal"}
 _REWRITES = ("fix", "strip")
+_HIDES = ("no", "false", "off", "0")
 
 
 def safe(environment: Mapping[str, str]) -> dict[str, str]:
@@ -31,6 +33,8 @@ def unsafe(project: Path) -> Iterator[str]:
     whitespace = _git(project, "config", "--get", "apply.whitespace").strip()
     if whitespace in _REWRITES:
         yield _told("apply.whitespace", whitespace, "spaces and empty lines of your edits would be lost", "")
+    if _git(project, "config", "--get", "status.showUntrackedFiles").strip() in _HIDES:
+        yield _told("status.showUntrackedFiles", "no", "edits that clash with the template's would be left out", "")
     # Copier asks for names in a repository of its own, elsewhere.
     elsewhere = Path(tempfile.gettempdir())
     if _git(elsewhere, "config", "--type=bool", "--get", "core.quotepath").strip() == "false":

@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from protoserve.git_settings import safe
-from releases import Work
-
-BARE = ("copier", "update", "--trust", "--defaults", "--vcs-ref=v2.0.0")
+from releases import Work, git
 
 
 @pytest.fixture
@@ -18,6 +16,7 @@ def work(work: Work) -> Work:
     work.edit("README.md", "```sh\nmake setup", "```sh  \nmake setup")
     work.write(".dockerignore", work.read(".dockerignore") + "# mine  \n\n\n")
     work.write("docs/näme.txt", "mine  \n")
+    work.edit("requirements/dev.txt", "pytest>=9\n", "pytest>=9,<11\n")  # clashes
     work.commit("mine")
     return work
 
@@ -30,9 +29,11 @@ def settings(folder: Path, text: str) -> dict[str, str]:
 
 def test_an_update_goes_without_them(work: Work, tmp_path: Path) -> None:
     mine, own = work.read("README.md"), work.read(".dockerignore")
-    text = "[apply]\nwhitespace = fix\n[core]\nquotepath = false\n[user]\nname = A\nemail = a@example.com\n"
-    done = work.update("--to=v2.0.0", **settings(tmp_path, text))
-    assert done.returncode == 0
+    text = "[apply]\nwhitespace = fix\n[core]\nquotepath = false\n[status]\nshowUntrackedFiles = no\n"
+    done = work.update("--to=v2.0.0", check=False, **settings(tmp_path, text))
+    assert done.returncode == 3, done.stderr
+    assert git(work.path, "diff", "--name-only", "--diff-filter=U") == "requirements/dev.txt\n"
+    assert not list(work.path.rglob("*.rej"))
     assert work.read("README.md") == mine.replace("## Start\n", "Ask nobody about it.\n\n## Start\n")
     assert work.read(".dockerignore") == own
 
@@ -51,6 +52,11 @@ def test_an_update_goes_without_them(work: Work, tmp_path: Path) -> None:
             "git's core.quotepath is false, and Copier cannot read names such as docs/näme.txt",
             ("--global", "core.quotepath", "true"),
         ),
+        (
+            "[status]\nshowUntrackedFiles = no\n",
+            "git's status.showUntrackedFiles is no, and edits that clash with the template's would be left out",
+            ("status.showUntrackedFiles", "normal"),
+        ),
     ],
 )
 def test_bare_copier_is_stopped_before_it_begins(
@@ -58,14 +64,14 @@ def test_bare_copier_is_stopped_before_it_begins(
 ) -> None:
     mine, own, before = work.read("README.md"), work.read(".dockerignore"), work.state()
     variables = settings(tmp_path, text)
-    done = work.run(*BARE, check=False, **variables)
+    done = work.copier("--vcs-ref=v2.0.0", check=False, **variables)
     assert done.returncode != 0
     told = f"protoserve: {said}: use `protoserve update`, or set `git config {' '.join(remedy)}`\n"
     assert told in done.stderr
     assert work.state() == before
 
     work.run("git", "config", *remedy, **variables)
-    work.run(*BARE, **variables)
+    work.copier("--vcs-ref=v2.0.0", **variables)
     assert work.read("README.md") == mine.replace("## Start\n", "Ask nobody about it.\n\n## Start\n")
     assert work.read(".dockerignore") == own
 
@@ -73,6 +79,6 @@ def test_bare_copier_is_stopped_before_it_begins(
 def test_other_settings_in_the_environment_stay() -> None:
     given = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
     variables = safe(given)
-    assert variables["GIT_CONFIG_COUNT"] == "3"
+    assert variables["GIT_CONFIG_COUNT"] == "4"
     assert not {"GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0"} & variables.keys()
     assert variables["GIT_CONFIG_KEY_2"] == "core.quotepath"

@@ -16,6 +16,7 @@ PROTOSERVE = shlex.join([sys.executable, "-m", "protoserve"])
 GONE = f"set -o pipefail; {PROTOSERVE} %s | {shlex.quote(sys.executable)} -c ''"
 
 
+@pytest.mark.slow
 def test_an_update_whose_reader_has_gone_is_done(work: Work) -> None:
     done = work.run("bash", "-c", GONE % "update --to v1.1.0")
     assert done.stderr == ""
@@ -30,6 +31,7 @@ def test_an_update_whose_summary_finds_no_room_is_done(work: Work) -> None:
     assert "_commit: v1.1.0\n" in work.read(".copier-answers.yml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["update --to v1.1.0 --dry-run", "status --fail-on files", "diff --format table"])
 def test_a_reader_that_has_gone_changes_no_verdict(work: Work, command: str) -> None:
     before = work.state()
@@ -39,6 +41,7 @@ def test_a_reader_that_has_gone_changes_no_verdict(work: Work, command: str) -> 
     assert work.state() == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize(
     ("command", "code", "said"),

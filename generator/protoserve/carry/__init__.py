@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from protoserve.carry import encodings, renames, render
+from protoserve.carry import overlooked, renames, render
 from protoserve.carry.project import CarryError, committed, there
 
 __all__ = ["CarryError", "carry"]
@@ -25,13 +25,13 @@ def carry(project: Path, template: Path, package: str) -> list[str]:
     had = committed(project)
     gone = any(not there(project, name) for name in had)
     came = renames.came(project, renamed, had)
-    unread = encodings.unreadable(project, had)
-    if not gone and not came and not unread:
+    unseen = overlooked.overlooked(project, had)
+    if not gone and not came and not unseen:
         return []
     with tempfile.TemporaryDirectory(prefix="protoserve-carry-") as temporary:
         base = render.as_committed(project, template, Path(temporary))
         told = list(renames.carried(project, base, renamed, had, came))
-        if unread:
+        if unseen:
             new = render.as_updated(project, template, Path(temporary))
-            told.extend(encodings.merged_again(project, base, new, unread, had))
+            told.extend(overlooked.merged_again(project, base, new, unseen, had))
     return told

@@ -6,7 +6,6 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 ANSWERS = ".copier-answers.yml"
@@ -18,21 +17,13 @@ class CarryError(Exception):
     """The edits cannot be carried over; the message says why."""
 
 
-@dataclass(frozen=True)
-class Committed:
-    """A file as the project has it committed: its mode and its blob in git."""
-
-    mode: str
-    blob: str
-
-
-def committed(project: Path) -> dict[str, Committed]:
-    """The files of the project in HEAD, by their paths from the project's folder."""
+def committed(project: Path) -> dict[str, str]:
+    """The files of the project in HEAD, by their paths from the project's folder: their modes."""
     found = {}
     for entry in git(project, "ls-tree", "-r", "-z", "HEAD").decode(errors="surrogateescape").split("\0"):
         about, tab, name = entry.partition("\t")
         if tab and about.split()[1] == "blob":
-            found[name] = Committed(about.split()[0], about.split()[2])
+            found[name] = about.split()[0]
     return found
 
 
@@ -40,13 +31,15 @@ def there(project: Path, name: str) -> bool:
     return os.path.lexists(project / name)
 
 
-def content(project: Path, file: Committed) -> bytes:
-    return git(project, "cat-file", "blob", file.blob)
+def content(project: Path, name: str) -> bytes:
+    """A file as the project has it committed, with the line ends that git gives the files of this work tree."""
+    return git(project, "cat-file", "--filters", f"HEAD:./{name}")
 
 
-def git(folder: Path, *arguments: str, given: bytes = b"") -> bytes:
+def git(folder: Path, *arguments: str, given: bytes = b"", fails: int = 0) -> bytes:
+    """What a git command prints; `fails` is an exit code that is none of a failure. Raises CarryError."""
     done = subprocess.run(["git", *arguments], cwd=folder, input=given, capture_output=True, check=False)
-    if done.returncode != 0:
+    if done.returncode not in (0, fails):
         lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"git {arguments[0]} failed"]
         raise CarryError(lines[0].removeprefix("fatal: "))
     return done.stdout
@@ -67,6 +60,7 @@ def merged(project: Path, mine: bytes, base: bytes, theirs: bytes) -> tuple[byte
 def unmerge(project: Path, name: str, mode: str, versions: Sequence[bytes]) -> None:
     """Lists a path as unmerged in git's index, with its base, the author's and the template's version."""
     path = git(project, "rev-parse", "--show-prefix").decode().strip() + name
-    blobs = [git(project, "hash-object", "-w", "--stdin", given=version).decode().strip() for version in versions]
+    store = ("hash-object", "-w", "--stdin", f"--path={name}")
+    blobs = [git(project, *store, given=version).decode().strip() for version in versions]
     lines = [f"0 {'0' * len(blobs[0])}\t{path}", *(f"{mode} {blob} {n}\t{path}" for n, blob in enumerate(blobs, 1))]
     git(project, "update-index", "--index-info", given=os.fsencode("\n".join(lines) + "\n"))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from protoserve.carry.project import ANSWERS, CarryError, Committed, content, merged, there, unmerge
+from protoserve.carry.project import ANSWERS, CarryError, content, merged, there, unmerge
 
 TABLE = Path("generator") / "renames.txt"
 
 
-def came(project: Path, renames: Sequence[tuple[str, str]], had: Mapping[str, Committed]) -> set[str]:
+def came(project: Path, renames: Sequence[tuple[str, str]], had: Mapping[str, str]) -> set[str]:
     """The files that came with the update to where something was moved to."""
     return {name for name in _targets(project, renames) if name not in had}
 
@@ -19,7 +19,7 @@ def carried(
     project: Path,
     base: Path,
     renames: Sequence[tuple[str, str]],
-    had: Mapping[str, Committed],
+    had: Mapping[str, str],
     new: set[str],
 ) -> Iterator[str]:
     """Carries the edits over, and says so of each file.
@@ -31,14 +31,14 @@ def carried(
             continue
         names = list(follow(name, renames))
         target = next((later for later in reversed(names) if later in new and not (base / later).exists()), None)
-        mine = had.get(name)
-        if mine is None:
+        mode = had.get(name)
+        if mode is None:
             # The author removed it, and so it stays.
             if target is not None:
                 (project / target).unlink()
-        elif content(project, mine) != (base / name).read_bytes():
+        elif content(project, name) != (base / name).read_bytes():
             taken = next((later for later in reversed(names) if later in had), None)
-            yield _carried(project, base / name, name, target or taken, mine, free=target is not None)
+            yield _carried(project, base / name, name, target or taken, mode, free=target is not None)
 
 
 def read_table(text: str, package: str) -> list[tuple[str, str]]:
@@ -74,33 +74,33 @@ def _targets(project: Path, renames: Sequence[tuple[str, str]]) -> Iterator[str]
             yield new
 
 
-def _carried(project: Path, base: Path, name: str, target: str | None, mine: Committed, *, free: bool) -> str:
+def _carried(project: Path, base: Path, name: str, target: str | None, mode: str, *, free: bool) -> str:
     """Brings the author's version of `name` to `target` if that is free, else back to where it was, and says so."""
     if target is None:
-        _put_back(project, base, name, mine)
+        _put_back(project, base, name, mode)
         return f"{name}: you edited it, the template has it no longer: keep it (git add) or remove it (git rm)"
     if not free:
-        _put_back(project, base, name, mine)
+        _put_back(project, base, name, mode)
         return (
             f"{name}: it is {target} in the template now, where you had a file: bring your edits over, then git rm it"
         )
-    edited, before, theirs = content(project, mine), base.read_bytes(), (project / target).read_bytes()
+    edited, before, theirs = content(project, name), base.read_bytes(), (project / target).read_bytes()
     made = merged(project, edited, before, theirs)
     if made is None:
-        _put_back(project, base, name, mine)
+        _put_back(project, base, name, mode)
         return f"{name}: it is {target} now, and cannot be merged: bring your edits over, then git rm it"
     text, clashes = made
     if clashes:
-        unmerge(project, target, mine.mode, [before, edited, theirs])
+        unmerge(project, target, mode, [before, edited, theirs])
     (project / target).write_bytes(text)
     conflicts = f", with {clashes} conflict(s)" if clashes else ""
     return f"{name} is {target} now: your edits were carried over{conflicts}"
 
 
-def _put_back(project: Path, base: Path, name: str, mine: Committed) -> None:
+def _put_back(project: Path, base: Path, name: str, mode: str) -> None:
     """The author's file where it was, as the conflict that git calls `deleted by them`."""
     path = project / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content(project, mine))
-    path.chmod(int(mine.mode[-3:], 8))
-    unmerge(project, name, mine.mode, [base.read_bytes(), content(project, mine)])
+    path.write_bytes(content(project, name))
+    path.chmod(int(mode[-3:], 8))
+    unmerge(project, name, mode, [base.read_bytes(), content(project, name)])

@@ -1,4 +1,4 @@
-"""Files of the template that an author saved as something else than UTF-8: Copier alone drops what it cannot read."""
+"""Edits that Copier alone drops: in files that are no UTF-8, that git ignores, of which it shows no diff."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from releases import Work, edit, git, release
+from releases import NEW, OLD, Work, edit, git, release
 
 NAIVE = "naïve".encode("latin-1")
 WAYS = [
@@ -68,3 +68,37 @@ def test_a_file_that_both_have_added(work: Work, fork: Callable[[Work], Path]) -
     notice = (work.path / "NOTICE").read_bytes()
     assert b"<<<<<<< before updating\n" + NAIVE + b"\n" in notice
     assert b"From the platform team.\n>>>>>>> after updating\n" in notice
+
+
+@pytest.mark.parametrize(("update", "code"), WAYS)
+@pytest.mark.parametrize(
+    "setting",
+    ["excludesFile", *(pytest.param(name, marks=pytest.mark.slow) for name in ("attributesFile", "autocrlf"))],
+)
+def test_an_authors_patterns_and_line_ends_hide_no_edit(
+    work: Work,
+    tmp_path: Path,
+    update: Callable[..., subprocess.CompletedProcess[str]],
+    code: int,
+    setting: str,
+) -> None:
+    """Those of the user, which git keeps outside of the project, and Copier meets in repositories of its own."""
+    (tmp_path / "excludesFile").write_text("*.md\n*.txt\n", encoding="utf-8")
+    (tmp_path / "attributesFile").write_text("*.md -diff\n*.txt binary\n", encoding="utf-8")
+    value = "true" if setting == "autocrlf" else tmp_path / setting
+    (tmp_path / "gitconfig").write_text(f"[core]\n{setting} = {value}\n", encoding="utf-8")
+    work.edit("README.md", "```sh\nmake setup", "```sh\n# mine\nmake setup")
+    work.edit("requirements/dev.txt", "pytest>=9\n", "pytest>=9,<11\n")
+    work.write(OLD, work.read(OLD) + "# mine\n")
+    mine = work.read("README.md")
+    work.commit("mine")
+
+    version = "--vcs-ref=v2.0.0" if update is Work.copier else "--to=v2.0.0"
+    done = update(work, version, check=False, GIT_CONFIG_GLOBAL=str(tmp_path / "gitconfig"))
+    assert done.returncode == code, done.stderr
+    assert work.read("README.md") == mine.replace("## Start\n", "Ask nobody about it.\n\n## Start\n")
+    assert "<<<<<<< before updating\npytest>=9,<11\n=======\n" in work.read("requirements/dev.txt")
+    assert git(work.path, "diff", "--name-only", "--diff-filter=U") == "requirements/dev.txt\n"
+    renamed = work.read(NEW)
+    assert renamed.endswith("# mine\n")
+    assert "import asyncio  # renamed in 2.0\n" in renamed
