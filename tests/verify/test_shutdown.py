@@ -17,9 +17,9 @@ CANCELLED, UNAVAILABLE, UNKNOWN = grpc.StatusCode.CANCELLED, grpc.StatusCode.UNA
 BROKEN = "Stream removed (recvmsg:Connection reset by peer (104))"
 
 
-def sent(at: float, seconds: float, code: grpc.StatusCode, details: str = "") -> Sent:
+def sent(at: float, seconds: float, code: grpc.StatusCode, details: str = "", caller: int = 0) -> Sent:
     """A call that was sent so many seconds after the signal."""
-    return Sent(AT + at, Reply(code, details, (), seconds))
+    return Sent(AT + at, Reply(code, details, (), seconds), caller)
 
 
 # Calls, how long it took to take others before the signal and ever, and what each is: lost, odd, or neither.
@@ -44,6 +44,16 @@ def test_what_was_lost_and_what_was_not_taken_yet(call: Sent, before: float, eve
     taking: Any = SimpleNamespace(slowest=lambda **only: before if only else ever)
     shutdown._sort(stop, AT, [call], taking)
     assert (stop.lost, stop.odd) == ([call] * (kind == "lost"), [call] * (kind == "odd"))
+
+
+@pytest.mark.parametrize(("callers", "verdict"), [([], "pass"), ([0, 1, 2], "pass"), ([0, 1, 0], "warn")])
+def test_only_a_server_that_cancels_again_is_warned_of(callers: list[int], verdict: str) -> None:
+    """Once is the moment of the stop."""
+    stop = shutdown._Stop(30.0, code=0, watched="Watch", said=0.1)
+    stop.odd = [sent(0.1 * number, 0.01, CANCELLED, caller=caller) for number, caller in enumerate(callers)]
+    finding = shutdown._judged(stop, None)
+    assert finding.verdict == verdict
+    assert ("that it had not taken ended like CANCELLED" in finding.seen) == bool(callers)
 
 
 def test_calls_of_nothing_tell_how_long_it_takes_to_take_one() -> None:

@@ -25,10 +25,11 @@ _GIVES_UP = 3  # so many calls in a row that a server no longer takes end a call
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One call: when it was sent (`time.monotonic`), and how it ended."""
+    """One call: when it was sent (`time.monotonic`), how it ended, and which of several callers sent it."""
 
     at: float
     reply: Reply
+    caller: int = 0
 
 
 @dataclass(slots=True)
@@ -52,8 +53,8 @@ class Traffic:
 
     def __enter__(self) -> Self:
         data = self.session.request(self.method).data
-        for _ in range(self.callers):
-            self._threads.append(threading.Thread(target=self._loop, args=(data,), daemon=True))
+        for caller in range(self.callers):
+            self._threads.append(threading.Thread(target=self._loop, args=(caller, data), daemon=True))
             self._threads[-1].start()
         return self
 
@@ -73,7 +74,7 @@ class Traffic:
         with self._lock:
             return len(self._open)
 
-    def _loop(self, data: bytes) -> None:
+    def _loop(self, caller: int, data: bytes) -> None:
         method, refused = self.method, 0
         for _ in range(self.most):
             with self._lock:
@@ -88,7 +89,7 @@ class Traffic:
             with self._lock:
                 self._open.discard(call)
                 if not self._stop.is_set():
-                    self.sent.append(Sent(at, replace(reply, messages=())))  # large ones would fill the memory
+                    self.sent.append(Sent(at, replace(reply, messages=()), caller))  # large ones would fill the memory
             refused = refused + 1 if reply.code is grpc.StatusCode.UNAVAILABLE else 0
             if refused >= _GIVES_UP and not self.patient:
                 return

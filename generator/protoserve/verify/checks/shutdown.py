@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -240,10 +241,10 @@ def _judged(stop: _Stop, method: Method | None) -> Finding:
             "The server stops without having said NOT_SERVING: who asks for health sends it requests until the end.",
             _HANDLE,
         )
-    if stop.odd:
+    if _again(stop.odd):
         return warned(
             seen,
-            "Calls that arrived while the server stopped ended with "
+            "Calls that arrived while the server stopped ended, of one caller again and again, with "
             f"{stop.odd[0].reply.code.name} in place of UNAVAILABLE, which callers know that they may repeat.",
             """
             After NOT_SERVING, and a second in which new calls are still answered, let the methods refuse them, and stop
@@ -253,6 +254,11 @@ def _judged(stop: _Stop, method: Method | None) -> Finding:
             """,
         )
     return passed(seen)
+
+
+def _again(odd: list[Sent]) -> bool:
+    """Whether a caller met it twice. Once is the moment of the stop: gRPC cancels what nobody had time to take."""
+    return any(count > 1 for count in Counter(one.caller for one in odd).values())
 
 
 def _endless(stop: _Stop, seen: str) -> Finding:
