@@ -5,11 +5,11 @@ Copier takes an author's edits from `git diff-tree`, file names included, and ap
 
 from __future__ import annotations
 
-import os
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from protoserve.git import GitError, git
 
 # Otherwise edits lose spaces at ends of lines, names that are not ASCII cannot be read, and edits that clash stay
 # in files `*.rej`, for which Copier looks among those that git does not know.
@@ -51,6 +51,7 @@ def _told(name: str, value: str, why: str, where: str) -> str:
 
 def _git(project: Path, *arguments: str) -> str:
     """What git prints; nothing where it fails, as it does for a setting that nobody has set."""
-    command = ["git", *arguments]
-    done = subprocess.run(command, cwd=project, env={**os.environ, "LC_ALL": "C"}, capture_output=True, check=False)
-    return done.stdout.decode("utf-8", "surrogateescape") if done.returncode == 0 else ""
+    try:
+        return git(project, *arguments).decode("utf-8", "surrogateescape")
+    except GitError:
+        return ""
