@@ -6,11 +6,18 @@ import os
 import sys
 
 
+class UnwritableError(OSError):
+    """Standard output cannot be written. What is printed after that goes nowhere."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error.errno, error.strerror, "standard output")
+        silence()
+
+
 def write(text: str | bytes) -> None:
     """Prints it, and a line end where it has none, as UTF-8 whatever the locale.
 
-    A reader that has gone (`| head`) is no error. Raises OSError where it cannot be written; what is printed after that
-    goes nowhere.
+    A reader that has gone (`| head`) is no error. Raises UnwritableError.
     """
     if sys.stdout is None:
         return
@@ -22,8 +29,7 @@ def write(text: str | bytes) -> None:
     except BrokenPipeError:
         silence()
     except OSError as error:
-        silence()
-        raise OSError(error.errno, error.strerror, "standard output") from None
+        raise UnwritableError(error) from None
 
 
 def silence() -> None:

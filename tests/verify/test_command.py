@@ -154,12 +154,13 @@ class TestExit:
         assert (done.returncode, done.stderr) == (1, "")
         assert "fail reachable" in done.stdout
 
-    def test_a_report_that_cannot_be_written(self, healthy: str) -> None:
+    @pytest.mark.parametrize("form", ["json", "terminal"])
+    def test_a_report_that_cannot_be_written(self, healthy: str, form: str) -> None:
         if not Path("/dev/full").exists():
             pytest.skip("this system has no /dev/full")
         with Path("/dev/full").open("w") as full:
             done = subprocess.run(
-                command(healthy, "--only", "reachable", "--format", "json"),
+                command(healthy, "--only", "reachable", "--format", form),
                 stdout=full,
                 stderr=subprocess.PIPE,
                 text=True,

@@ -11,7 +11,7 @@ from protoserve.evolve import EvolveError
 from protoserve.evolve.comparison import against
 from protoserve.evolve.output import FORMATS
 from protoserve.git import GitError
-from protoserve.printing import write
+from protoserve.printing import UnwritableError, write
 
 
 def diff(given: argparse.Namespace) -> int:
@@ -30,7 +30,7 @@ def diff(given: argparse.Namespace) -> int:
         return 2
     try:
         write(text)
-    except OSError as error:
+    except UnwritableError as error:
         print(f"protoserve: the comparison cannot be written: {error.strerror}", file=sys.stderr)
         return 2
     broken = comparison.stable_breaking if given.stable_only else comparison.breaking

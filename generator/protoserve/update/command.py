@@ -10,7 +10,7 @@ from typing import Any
 
 from protoserve import answers
 from protoserve.git import GitError, Repository, committed, forget_hook, git
-from protoserve.printing import write
+from protoserve.printing import UnwritableError, write
 from protoserve.update import apply, output, stops, template
 from protoserve.update.outcome import Outcome, compared, files, manifest
 from protoserve.update.scratch import changed, diff, scratch, unmerged
@@ -85,7 +85,7 @@ def _tell(outcome: Outcome, form: str) -> None:
     """Prints the summary of an update that is done, and that stays so where nobody can read of it."""
     try:
         write(output.told(outcome, form, sys.stdout))
-    except OSError as error:
+    except UnwritableError as error:
         print(
             f"protoserve: the project is updated, but its summary cannot be written: {error.strerror}; `git diff` "
             "shows what changed",

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from protoserve.printing import UnwritableError
 from protoserve.verify import address, interface
 from protoserve.verify.address import Address, Tls, UsageError
 from protoserve.verify.checks import CHECKS
@@ -45,12 +46,11 @@ def main(given: argparse.Namespace) -> int:
             signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         report = verify(given)
+        FORMATS[given.format](report, CHECKS)
     except UsageError as error:
         print(f"protoserve: {error}", file=sys.stderr)
         return 2
-    try:
-        FORMATS[given.format](report, CHECKS)
-    except OSError as error:
+    except UnwritableError as error:
         print(f"protoserve: the report cannot be written: {error.strerror}", file=sys.stderr)
         return 2
     return report.exit_code

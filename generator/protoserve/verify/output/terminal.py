@@ -10,12 +10,13 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from protoserve.printing import silence
+from protoserve.printing import UnwritableError, silence
 from protoserve.verify.checks.base import Check
 from protoserve.verify.output.pages import page
 from protoserve.verify.output.text import blocks, line, safe, summary, verdict
@@ -28,11 +29,23 @@ _INDENT = 4
 
 
 class _Console(Console):
-    """One whose reader may go away: the run goes on then, since its exit code still says what was found."""
+    """One whose reader may go away: the run goes on then, since its exit code still says what was found.
+
+    Where it cannot be written otherwise, UnwritableError ends the run.
+    """
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
         silence()
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        try:
+            super().print(*objects, **options)
+            self.file.flush()
+        except BrokenPipeError:
+            self.on_broken_pipe()
+        except OSError as error:
+            raise UnwritableError(error) from None
 
 
 @contextmanager
