@@ -58,7 +58,7 @@ def main(runs: int) -> int:
 
 
 def commands() -> dict[str, list[str]]:
-    imports = "import copier, rich.table, protoserve.status.command, protoserve.evolve.comparison"
+    imports = "import copier, rich.table, protoserve.project.status.command, protoserve.compat.since_revision"
     return {
         "copier update": ["copier", "update", "--trust", "--defaults"],
         "protoserve update": ["protoserve", "update"],

@@ -48,8 +48,8 @@ def main(arguments: list[str]) -> int:
 def carry(package: str) -> bool:
     """What only the interpreter of Copier can do: render the version that the project had. False where it failed."""
     sys.path.insert(0, str(HERE))
-    from protoserve.carry import CarryError
-    from protoserve.carry import carry as carry_over
+    from protoserve.project.lost_edits import CarryError
+    from protoserve.project.lost_edits import carry as carry_over
 
     try:
         told = carry_over(Path(), HERE.parent, package)

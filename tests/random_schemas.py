@@ -10,9 +10,9 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from protoserve.codegen.limits import bounds, integer_bounds
-from protoserve.contract.model import Contract, Field, Message
-from protoserve.contract.types import SCALARS, Kind
+from protoserve.emit.limit_code import bounds, integer_bounds
+from protoserve.schema.model import Contract, Field, Message
+from protoserve.schema.types import SCALARS, Kind
 
 SHAPED = [name for name, row in SCALARS.items() if row.dtype]
 MAP_KEYS = ["string", "bool", "int32", "int64", "uint32", "uint64"]

@@ -16,7 +16,7 @@ import copier
 import pytest
 from packaging.requirements import Requirement
 
-from protoserve.frameworks import load
+from protoserve.seeds import load
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE_PARTS = ("copier.yml", "template", "generator", "pyproject.toml", "README.md", "LICENSE")

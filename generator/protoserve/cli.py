@@ -9,9 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from protoserve import answers, origin
-from protoserve.evolve import options as evolving
-from protoserve.status import options as status_options
+from protoserve.compat import arguments as evolving
+from protoserve.platform import answers
+from protoserve.project import template_source
+from protoserve.project.status import options as status_options
 from protoserve.verify import options
 
 # The questions of copier.yml, each an option of `protoserve new`.
@@ -27,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         return int(given.run(given))
-    except (answers.AnswersError, origin.OriginError) as error:
+    except (answers.AnswersError, template_source.OriginError) as error:
         print(f"protoserve: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("protoserve: interrupted", file=sys.stderr)
@@ -181,38 +182,38 @@ def _verify(given: argparse.Namespace) -> int:
 
 
 def _update(given: argparse.Namespace) -> int:
-    from protoserve.update.command import main
+    from protoserve.project.update.command import main
 
     return main(given)
 
 
 def _status(given: argparse.Namespace) -> int:
-    from protoserve.status.command import main
+    from protoserve.project.status.command import main
 
     return main(given)
 
 
 def _diff(given: argparse.Namespace) -> int:
-    from protoserve.evolve.command import diff
+    from protoserve.compat.diff_command import diff
 
     return diff(given)
 
 
 def _renumber(given: argparse.Namespace) -> int:
-    from protoserve.evolve.renumber import main
+    from protoserve.compat.renumber_command import main
 
     return main(given)
 
 
 def _new(given: argparse.Namespace) -> int:
     # Copier takes most of a second to import.
-    from protoserve.create import new
+    from protoserve.project.new import new
 
     return new(Path(given.dest), _answered(given), defaults=given.defaults, template=given.template, ref=given.ref)
 
 
 def _adopt(given: argparse.Namespace) -> int:
-    from protoserve.adopt.command import main
+    from protoserve.project.adopt.command import main
 
     return main(given, _answered(given))
 
@@ -243,4 +244,4 @@ def _same(ours: str, theirs: str) -> bool:
     described = re.fullmatch(r"(?:(.+)-\d+-g)?([0-9a-f]{7,64})", theirs)
     if (described[1] if described and described[1] else theirs).removeprefix("v") == ours:
         return True
-    return described is not None and (origin.commit() or "").startswith(described[2])
+    return described is not None and (template_source.commit() or "").startswith(described[2])

@@ -7,16 +7,18 @@ import os
 import sys
 from pathlib import Path
 
-from protoserve import answers, git_settings
-from protoserve.codegen import project as codegen
-from protoserve.codegen import schemas, upgrades
-from protoserve.contract.errors import SchemaError
-from protoserve.contract.load import load, loads, read_text
-from protoserve.contract.presets import preset_data, presets
-from protoserve.contract.seed import seed
-from protoserve.evolve import baseline, gate, renumber, versions
-from protoserve.evolve import options as evolving
-from protoserve.evolve.command import diff
+from protoserve.compat import arguments as evolving
+from protoserve.compat import baseline, gate, renumber_command, versions
+from protoserve.compat.diff_command import diff
+from protoserve.emit import generated_files as codegen
+from protoserve.emit import upgrade_modules
+from protoserve.platform import answers
+from protoserve.project import git_settings
+from protoserve.schema import project_schemas
+from protoserve.schema.errors import SchemaError
+from protoserve.schema.initial_text import seed
+from protoserve.schema.load import load, loads, read_text
+from protoserve.schema.presets import preset_data, presets
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         if given.command == "diff":
             return diff(given)
         if given.command == "renumber":
-            return renumber.main(given)
+            return renumber_command.main(given)
         return generate(given.project, check=given.check, accept_breaking=given.accept_breaking)
     except gate.Refused as error:
         print(error, file=sys.stderr)
@@ -70,10 +72,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def create(project: Path, package: str, framework: str, schema: str) -> int:
     """Seeds what is the author's and is not there yet, then generates the rest."""
-    from protoserve import frameworks  # imports Jinja, which `generate` does without
+    from protoserve import seeds  # imports Jinja, which `generate` does without
 
     path = project / codegen.SCHEMA
-    chosen = frameworks.load(framework)
+    chosen = seeds.load(framework)
     if path.exists():
         contract, data = load(path, default_package=f"{package}.v1"), None
     else:
@@ -81,7 +83,7 @@ def create(project: Path, package: str, framework: str, schema: str) -> int:
         contract, data = loads(text), preset_data(schema) if schema in presets() else None
         path.write_text(text, encoding="utf-8", newline="")
     made = codegen.plan(project, package)
-    for name, content in frameworks.seeds(contract, package, chosen, data).items():
+    for name, content in seeds.seeds(contract, package, chosen, data).items():
         target = project / name
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +97,7 @@ def _first(schema: str, package: str, cwd: Path) -> str:
     """The first schema of a project; `schema` is the answer, whose path counts from `cwd`. Raises SchemaError."""
     if not schema.strip().endswith(".proto") or "->" in schema:
         return seed(schema, package, cwd)
-    from protoserve.foreign.schema import from_proto  # imports protobuf, which is not needed otherwise
+    from protoserve.intake.proto.convert import from_proto  # imports protobuf, which is not needed otherwise
 
     return from_proto(cwd / Path(schema.strip()).expanduser(), package)
 
@@ -123,9 +125,9 @@ def generate(project: Path, *, check: bool, accept_breaking: bool = False) -> in
         print("everything is as schema.yaml says")
     sys.stdout.flush()  # what the author has to write comes last, also where both go into one file
     renewed = [step for step in made.upgrades if f"src/{package}/contract/{step.module}.py" in changed]
-    for line in upgrades.notes(renewed):
+    for line in upgrade_modules.notes(renewed):
         print(f"note: {line}", file=sys.stderr)
-    for line in upgrades.unwritten(made.upgrades, project, package):
+    for line in upgrade_modules.unwritten(made.upgrades, project, package):
         print(f"protoserve: {line}", file=sys.stderr)
     return 0
 
@@ -149,7 +151,7 @@ def before_update(project: Path, *, package: str, framework: str, schema: str) -
         print(f"protoserve: {line}", file=sys.stderr)
     if harmful:
         return 1
-    schemas.load(schemas.read(project), recorded["package"])
+    project_schemas.load(project_schemas.read(project), recorded["package"])
     return 0
 
 

@@ -18,12 +18,12 @@ import pytest
 
 from adopt.conftest import Adopted, adopt
 from adopt.handmade import HAND_MADE
-from protoserve.adopt import dependencies, files, servicer
-from protoserve.adopt.belongings import belongings
 from protoserve.cli import main
-from protoserve.contract.load import load, loads
-from protoserve.foreign.schema import differs, from_proto
-from protoserve.foreign.source import read
+from protoserve.intake.proto.convert import differs, from_proto
+from protoserve.intake.proto.source import read
+from protoserve.project.adopt import dependencies, files, servicer
+from protoserve.project.adopt.belongings import belongings
+from protoserve.schema.load import load, loads
 from releases import commit, edit, git
 from support import ROOT, Project, run, tool
 
@@ -409,7 +409,7 @@ def test_a_failure_while_writing_changes_nothing(
     greeter: Path, releases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even an interrupt, when half of the files are there."""
-    from protoserve.codegen import project
+    from protoserve.emit import generated_files as project
 
     folder = tmp_path / "greeter"
     shutil.copytree(greeter, folder, symlinks=True)

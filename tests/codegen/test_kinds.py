@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from protoserve.codegen import project
+from protoserve.emit import generated_files
 
 counter = itertools.count()
 
@@ -25,7 +25,7 @@ def module(folder: Path, fields: str, *, request: str = "", shared: str = "") ->
         f"methods:\n  Predict:\n    request:\n{request}      fields:\n{lines}\n    response: {{fields: []}}\n",
         encoding="utf-8",
     )
-    project.apply(project.plan(folder, package))
+    generated_files.apply(generated_files.plan(folder, package))
     sys.path.insert(0, str(folder / "src"))
     try:
         return importlib.import_module(f"{package}.contract.v1")

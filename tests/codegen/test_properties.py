@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import random_schemas
-from protoserve.codegen import project
-from protoserve.contract import names
-from protoserve.contract.load import loads
+from protoserve.emit import generated_files
+from protoserve.schema import reserved_names
+from protoserve.schema.load import loads
 from support import ROOT, run, tool
 
 counter = itertools.count()
@@ -59,9 +59,9 @@ def test_any_schema(tmp_path_factory: pytest.TempPathFactory, schema: dict[str, 
     package = f"random{next(counter)}"
     folder = tmp_path_factory.mktemp(package)
     (folder / "schema.yaml").write_text(json.dumps({"package": f"{package}.v1", **schema}, indent=1), encoding="utf-8")
-    made = project.plan(folder, package)
-    project.apply(made)
-    assert project.differences(project.plan(folder, package)) == "", "a second run changes nothing"
+    made = generated_files.plan(folder, package)
+    generated_files.apply(made)
+    assert generated_files.differences(generated_files.plan(folder, package)) == "", "a second run changes nothing"
 
     (folder / "buf.yaml").write_text(BUF_YAML, encoding="utf-8")
     run([tool("buf"), "lint"], cwd=folder)
@@ -72,7 +72,7 @@ def test_any_schema(tmp_path_factory: pytest.TempPathFactory, schema: dict[str, 
     module = imported(folder, package)
     for message in contract.all_messages():
         value = data.draw(random_schemas.values(contract, message, module))
-        name = names.snake(message.name)
+        name = reserved_names.snake(message.name)
         wire = getattr(module, f"write_{name}")(value, "").SerializeToString()
         bad = module.checks.Violations()
         parsed = module.reading.parse(getattr(module.pb, message.name), wire)

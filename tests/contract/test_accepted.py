@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from contract.bad_inputs import schema
-from protoserve.contract.errors import SchemaError
-from protoserve.contract.load import load, loads, read_text
-from protoserve.contract.model import Contract, Field, without_places
+from protoserve.schema.errors import SchemaError
+from protoserve.schema.load import load, loads, read_text
+from protoserve.schema.model import Contract, Field, without_places
 
 FULL = """\
 package: acme.fraud.v1beta2

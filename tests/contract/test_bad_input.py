@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from contract.bad_inputs import CASES, Case, schema
-from protoserve.contract.errors import SchemaError
-from protoserve.contract.load import MAX_BYTES, load, loads
+from protoserve.schema.errors import SchemaError
+from protoserve.schema.load import MAX_BYTES, load, loads
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -11,11 +11,11 @@ from ruamel.yaml import YAML
 
 from contract.bad_inputs import CASES, Case
 from contract.test_accepted import FULL
-from protoserve.contract import build
-from protoserve.contract.jsonschema import json_schema
-from protoserve.contract.presets import preset_text, presets
-from protoserve.contract.signature import signature_to_yaml
-from protoserve.contract.types import ALIASES, MAP_KEYS, SCALARS
+from protoserve.schema import parse
+from protoserve.schema.json_schema import json_schema
+from protoserve.schema.presets import preset_text, presets
+from protoserve.schema.signature import signature_to_yaml
+from protoserve.schema.types import ALIASES, MAP_KEYS, SCALARS
 
 SCHEMA = json.loads(json_schema())
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -52,14 +52,14 @@ def test_structural_slips_are_seen(case: Case) -> None:
 @pytest.mark.parametrize(
     ("name", "keys"),
     [
-        (None, build.ROOT_KEYS),
-        ("enum", build.ENUM_KEYS),
-        ("value", build.VALUE_KEYS),
-        ("message", build.MESSAGE_KEYS),
-        ("body", build.BODY_KEYS),
-        ("method", build.METHOD_KEYS),
-        ("reserved", build.RESERVED_KEYS),
-        ("field", build.FIELD_KEYS),
+        (None, parse.ROOT_KEYS),
+        ("enum", parse.ENUM_KEYS),
+        ("value", parse.VALUE_KEYS),
+        ("message", parse.MESSAGE_KEYS),
+        ("body", parse.BODY_KEYS),
+        ("method", parse.METHOD_KEYS),
+        ("reserved", parse.RESERVED_KEYS),
+        ("field", parse.FIELD_KEYS),
     ],
 )
 def test_keys_are_the_loaders_and_are_described(name: str | None, keys: tuple[str, ...]) -> None:

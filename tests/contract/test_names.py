@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protoserve.contract import names
+from protoserve.schema import reserved_names
 
 
 @pytest.mark.parametrize(
@@ -23,12 +23,12 @@ from protoserve.contract import names
 )
 def test_snake_is_bufs(name: str, snake: str) -> None:
     # Each pair was tried with `buf lint` (ENUM_VALUE_PREFIX of buf 1.75).
-    assert names.snake(name) == snake
+    assert reserved_names.snake(name) == snake
 
 
 @pytest.mark.parametrize(("name", "json"), [("a", "a"), ("foo_bar", "fooBar"), ("a_1", "a1"), ("x_1st", "x1st")])
 def test_json_names_are_protocs(name: str, json: str) -> None:
-    assert names.json_name(name) == json
+    assert reserved_names.json_name(name) == json
 
 
 @pytest.mark.parametrize(
@@ -36,13 +36,13 @@ def test_json_names_are_protocs(name: str, json: str) -> None:
     [("sepalLength", "sepal_length"), ("sepal length (cm)", "sepal_length_cm"), ("3d", "x_3d"), ("é", "x")],
 )
 def test_a_name_that_is_offered_can_be_used(name: str, nearest: str) -> None:
-    assert names.as_snake(name) == nearest
-    assert names.field(nearest) is None
+    assert reserved_names.as_snake(name) == nearest
+    assert reserved_names.field(nearest) is None
 
 
 def test_offered_names_avoid_what_was_wrong() -> None:
     for name in ("class", "Float", "self", "__init__", "DESCRIPTOR"):
-        complaint = names.field(name)
+        complaint = reserved_names.field(name)
         assert complaint is not None
         offered = complaint[1].split("'")[1]
-        assert names.field(offered) is None, (name, offered)
+        assert reserved_names.field(offered) is None, (name, offered)

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.bad_inputs import schema
-from protoserve.contract.errors import SchemaError
-from protoserve.contract.load import loads
-from protoserve.contract.model import Contract
-from protoserve.contract.numbers import numbered
+from protoserve.schema.assign_numbers import numbered
+from protoserve.schema.errors import SchemaError
+from protoserve.schema.load import loads
+from protoserve.schema.model import Contract
 
 BEFORE = """\
 # The contract.

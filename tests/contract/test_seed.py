@@ -10,12 +10,12 @@ import pytest
 from sklearn.datasets import load_iris
 
 from contract.bad_inputs import schema
-from protoserve.contract.errors import SchemaError
-from protoserve.contract.jsonschema import MODELINE
-from protoserve.contract.load import loads
-from protoserve.contract.numbers import numbered
-from protoserve.contract.presets import preset_data, preset_text, presets
-from protoserve.contract.seed import seed
+from protoserve.schema.assign_numbers import numbered
+from protoserve.schema.errors import SchemaError
+from protoserve.schema.initial_text import seed
+from protoserve.schema.json_schema import MODELINE
+from protoserve.schema.load import loads
+from protoserve.schema.presets import preset_data, preset_text, presets
 
 
 @pytest.mark.parametrize("name", presets())

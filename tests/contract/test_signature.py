@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from protoserve.contract.errors import SchemaError
-from protoserve.contract.load import loads
-from protoserve.contract.numbers import numbered
-from protoserve.contract.signature import signature_to_yaml
+from protoserve.schema.assign_numbers import numbered
+from protoserve.schema.errors import SchemaError
+from protoserve.schema.load import loads
+from protoserve.schema.signature import signature_to_yaml
 
 IRIS = (
     "sepal_length: float64, image?: uint8[height, width, 3] -> "

@@ -47,7 +47,7 @@ def test_a_project_with_the_new_framework_trains_and_serves(
 
 def test_the_page_names_every_block() -> None:
     section = guide.section("Add a framework")
-    folder = ROOT / "generator" / "protoserve" / "frameworks"
+    folder = ROOT / "generator" / "protoserve" / "seeds"
     cells = re.findall(r"^\| (`[^|]*`) \|", section, re.MULTILINE)
     named = {word for cell in cells for word in re.findall(r"\w+", cell)}
     for name in ("base_model.py.jinja", "base_train.py.jinja"):

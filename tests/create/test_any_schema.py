@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from conftest import FRAUD
-from protoserve.contract.load import loads
-from protoserve.contract.presets import presets
-from protoserve.contract.seed import seed
-from protoserve.frameworks import frameworks
-from protoserve.frameworks.naming import seeded
+from protoserve.schema.initial_text import seed
+from protoserve.schema.load import loads
+from protoserve.schema.presets import presets
+from protoserve.seeds import frameworks
+from protoserve.seeds.identifiers import seeded
 from support import create, need, run, tool
 
 SCHEMAS = {

@@ -133,7 +133,7 @@ def test_what_the_schema_no_longer_gives_is_removed(project: Project) -> None:
 @pytest.mark.parametrize("failing", ["src/iris/contract", "tests/requests"])
 def test_writing_is_all_or_nothing(project: Project, failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk says no at one file, wherever that one stands in the order."""
-    from protoserve.codegen import project as codegen
+    from protoserve.emit import generated_files as codegen
 
     edit(project, "maximum: 30", "maximum: 25")
     edit(project, "example: 5.1", "example: 6.1")
@@ -168,7 +168,7 @@ def test_writing_is_all_or_nothing(project: Project, failing: str, monkeypatch: 
 def test_another_version_is_told_and_the_same_is_not(
     recorded: str, same: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("protoserve.origin.commit", lambda: "1234567890abcdef")
+    monkeypatch.setattr("protoserve.project.template_source.commit", lambda: "1234567890abcdef")
     assert cli._same("0.1.0", recorded) is same
 
 

@@ -15,7 +15,7 @@ import pytest
 from google.protobuf import descriptor_pool, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from protoserve.frameworks import frameworks
+from protoserve.seeds import frameworks
 from serving import PATIENCE, Probe, Server, serving
 from support import Project, create, need, run, tool
 

@@ -12,10 +12,10 @@ import copier
 import pytest
 import yaml
 
-from protoserve import answers
 from protoserve.cli import QUESTIONS, SEVERAL, main
-from protoserve.contract.presets import presets
-from protoserve.frameworks import frameworks
+from protoserve.platform import answers
+from protoserve.schema.presets import presets
+from protoserve.seeds import frameworks
 from support import ROOT, create
 
 COPIER_YML = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))

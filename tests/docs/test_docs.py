@@ -12,12 +12,12 @@ from urllib.parse import unquote
 
 import pytest
 
-from protoserve.codegen import module, proto
-from protoserve.contract import build
-from protoserve.contract.errors import SchemaError
-from protoserve.contract.load import loads
-from protoserve.contract.signature import signature_to_yaml
-from protoserve.contract.types import ALIASES, MAP_KEYS, SCALARS
+from protoserve.emit import contract_module, proto
+from protoserve.schema import parse
+from protoserve.schema.errors import SchemaError
+from protoserve.schema.load import loads
+from protoserve.schema.signature import signature_to_yaml
+from protoserve.schema.types import ALIASES, MAP_KEYS, SCALARS
 from support import ROOT, Project
 
 DOCS = ROOT / "docs"
@@ -95,7 +95,10 @@ def test_every_schema_becomes_what_stands_below_it(example: Example) -> None:
     contract = loads(example.schema, default_package="demo.v1")
     if example.before[0] == "text" and "->" in example.before[1]:
         assert signature_to_yaml(example.before[1].strip(), contract.package) == example.text
-    made = {"proto": proto.render(contract), "python": module.render(contract, contract.package.partition(".")[0])}
+    made = {
+        "proto": proto.render(contract),
+        "python": contract_module.render(contract, contract.package.partition(".")[0]),
+    }
     for language, text in example.results:
         if language == "proto":
             assert contains(lines(made["proto"]), lines(text)), made["proto"]
@@ -119,16 +122,16 @@ def test_the_error_of_the_one_line_form_is_told_as_shown() -> None:
 
 def test_every_key_is_in_the_reference() -> None:
     keys = {
-        *build.ROOT_KEYS,
-        *build.ENUM_KEYS,
-        *build.VALUE_KEYS,
-        *build.METHOD_KEYS,
-        *build.BODY_KEYS,
-        *build.FIELD_KEYS,
+        *parse.ROOT_KEYS,
+        *parse.ENUM_KEYS,
+        *parse.VALUE_KEYS,
+        *parse.METHOD_KEYS,
+        *parse.BODY_KEYS,
+        *parse.FIELD_KEYS,
     }
     assert [key for key in sorted(keys) if f"`{key}`" not in SCHEMA] == []
     of_a_field = SCHEMA.partition("### Of a field")[2].partition("\n## ")[0]
-    assert [key for key in build.FIELD_KEYS if f"`{key}`" not in of_a_field] == []
+    assert [key for key in parse.FIELD_KEYS if f"`{key}`" not in of_a_field] == []
 
 
 def test_every_type_is_in_the_table() -> None:

@@ -12,8 +12,8 @@ import pytest
 from evolution.changes import ROWS, WHOLE
 from evolution.work import SCHEMA, begin
 from protoserve import cli
-from protoserve.contract.evolution import Break
-from protoserve.evolve import options
+from protoserve.compat import arguments as options
+from protoserve.compat.change import Break
 from support import ROOT
 
 PAGE = (ROOT / "docs" / "evolve.md").read_text(encoding="utf-8")

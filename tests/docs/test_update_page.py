@@ -11,8 +11,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from protoserve import cli
-from protoserve.status.options import ROWS
-from protoserve.status.report import State
+from protoserve.project.status.options import ROWS
+from protoserve.project.status.report import State
 from releases import Work, git, make_project, make_template
 from support import ROOT
 

@@ -21,14 +21,15 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from evolution.changes import CONTEXTS, EVERYTHING, ROWS, TEXTS, WHOLE, Row, Texts, Whole
-from protoserve.codegen import proto
-from protoserve.contract import model
-from protoserve.contract.errors import SchemaError
-from protoserve.contract.evolution import Break, Change, compare
-from protoserve.contract.evolution.documentation import HARMLESS
-from protoserve.contract.load import loads
-from protoserve.contract.model import Contract
-from protoserve.contract.numbers import numbered
+from protoserve.compat.change import Break, Change
+from protoserve.compat.compare import compare
+from protoserve.compat.rules.documentation import HARMLESS
+from protoserve.emit import proto
+from protoserve.schema import model
+from protoserve.schema.assign_numbers import numbered
+from protoserve.schema.errors import SchemaError
+from protoserve.schema.load import loads
+from protoserve.schema.model import Contract
 from random_schemas import schemas
 from support import run, tool
 

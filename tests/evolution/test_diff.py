@@ -15,9 +15,10 @@ import pytest
 
 from evolution.work import SCHEMA, Work, begin
 from protoserve import cli
-from protoserve.evolve import contracts, options
-from protoserve.evolve.comparison import Comparison, against, between
-from protoserve.evolve.output import FORMATS, words
+from protoserve.compat import arguments as options
+from protoserve.compat import project_contracts
+from protoserve.compat.output import FORMATS, words
+from protoserve.compat.since_revision import Comparison, against, between
 from support import ROOT, Project
 
 Capture = pytest.CaptureFixture[str]
@@ -112,7 +113,7 @@ def test_a_rename_of_nothing_is_told(old: str, new: str, told: str) -> None:
 
 
 def compared(old: str, new: str, **others: str) -> Comparison:
-    before, after = (contracts.read({"schema.yaml": text, **others}, "iris") for text in (old, new))
+    before, after = (project_contracts.read({"schema.yaml": text, **others}, "iris") for text in (old, new))
     return between(before, after, "then")
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from evolution.changes import CONTEXTS, ROWS, Row
 from evolution.work import SCHEMA, Work, begin
-from protoserve.codegen import project as codegen
-from protoserve.codegen.project import Plan
-from protoserve.contract.load import loads
+from protoserve.emit import generated_files as codegen
+from protoserve.emit.generated_files import Plan
+from protoserve.schema.load import loads
 
 Capture = pytest.CaptureFixture[str]
 WIDTH = "        - {name: width, number: 2, type: float64}  # last\n"

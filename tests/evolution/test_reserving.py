@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.bad_inputs import RESPONSE
-from protoserve.contract.errors import SchemaError
-from protoserve.contract.load import loads
-from protoserve.contract.model import Reserved
-from protoserve.contract.reserving import reserve
+from protoserve.schema.errors import SchemaError
+from protoserve.schema.load import loads
+from protoserve.schema.model import Reserved
+from protoserve.schema.reserve import reserve
 
 LEFT = Reserved(((7, 7),), ("colour",))
 HEAD = "package: iris.v1\nmethods:\n  Predict:\n"

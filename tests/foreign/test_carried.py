@@ -11,13 +11,13 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from foreign.refused import REFUSED, Refused
-from protoserve.codegen import module, proto
-from protoserve.contract.errors import SchemaError
-from protoserve.contract.jsonschema import json_schema
-from protoserve.contract.load import loads
-from protoserve.contract.numbers import numbered
-from protoserve.foreign.schema import from_proto
-from protoserve.foreign.source import compiled
+from protoserve.emit import contract_module, proto
+from protoserve.intake.proto.convert import from_proto
+from protoserve.intake.proto.source import compiled
+from protoserve.schema.assign_numbers import numbered
+from protoserve.schema.errors import SchemaError
+from protoserve.schema.json_schema import json_schema
+from protoserve.schema.load import loads
 from support import run, tool
 
 PROTOS = sorted(Path(__file__).with_name("protos").glob("*.proto"))
@@ -40,7 +40,7 @@ def test_the_descriptor_stays_the_same(path: Path) -> None:
     assert descriptor(ours) == descriptor(path.read_text(encoding="utf-8"))
     assert numbered(schema) == schema  # nothing is left to be filled in
     Draft202012Validator(json.loads(json_schema())).validate(YAML(typ="safe", pure=True).load(schema))
-    compile(module.render(loads(schema), "proj"), "v1.py", "exec")
+    compile(contract_module.render(loads(schema), "proj"), "v1.py", "exec")
 
 
 def test_there_are_many_shapes() -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from foreign.test_carried import PROTOS
-from protoserve.contract.evolution import compare
-from protoserve.contract.evolution.leftovers import leftovers
-from protoserve.contract.load import loads
-from protoserve.contract.numbers import numbered
-from protoserve.contract.renumbering import renumber
-from protoserve.contract.reserving import reserve
-from protoserve.foreign.schema import from_proto
+from protoserve.compat.compare import compare
+from protoserve.compat.missing_reservations import leftovers
+from protoserve.intake.proto.convert import from_proto
+from protoserve.schema.assign_numbers import numbered
+from protoserve.schema.load import loads
+from protoserve.schema.renumber import renumber
+from protoserve.schema.reserve import reserve
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pytest
 
 from foreign import plain
 from foreign.test_carried import PROTOS
-from protoserve.codegen import project as codegen
-from protoserve.foreign.schema import from_proto
+from protoserve.emit import generated_files as codegen
+from protoserve.intake.proto.convert import from_proto
 from serving import Probe, serving
 from support import Project, create, run, tool
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from protoserve.git_settings import safe
+from protoserve.project.git_settings import safe
 from releases import Work, git
 
 

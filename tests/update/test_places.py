@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from protoserve import answers
-from protoserve.status.report import State
-from protoserve.status.rows import version
-from protoserve.update import template
+from protoserve.platform import answers
+from protoserve.project.status.report import State
+from protoserve.project.status.rows import version
+from protoserve.project.update import template
 from releases import Work, commit, git, make_project, release
 
 pytestmark = pytest.mark.slow

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from protoserve.carry import CarryError
-from protoserve.carry.renames import follow, read_table
+from protoserve.project.lost_edits import CarryError
+from protoserve.project.lost_edits.renames import follow, read_table
 from releases import NEW, OLD, Work, edit, git, release
 from support import ROOT
 

@@ -185,8 +185,8 @@ def test_a_smoke_that_fails(work: Work) -> None:
 
 def test_a_stop_while_files_are_kept(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever was not kept yet stays: it is no file that came later."""
-    from protoserve.git import committed
-    from protoserve.update.apply import Snapshot
+    from protoserve.platform.git import committed
+    from protoserve.project.update.apply import Snapshot
 
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

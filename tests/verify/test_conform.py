@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import random_schemas
-from protoserve.codegen import project
-from protoserve.contract import names
-from protoserve.contract.load import loads
+from protoserve.emit import generated_files
+from protoserve.schema import reserved_names
+from protoserve.schema.load import loads
 from protoserve.verify import interface
 from protoserve.verify.broken import MOST, broken
 from protoserve.verify.conform import request_violations, violations
@@ -31,7 +31,7 @@ BOUNDED = Path(__file__).parents[1] / "zoo" / "bounded"
 def generated(folder: Path, package: str, schema: dict[str, Any]) -> ModuleType:
     """The contract module that the generator makes of a schema, imported."""
     (folder / "schema.yaml").write_text(json.dumps({"package": f"{package}.v1", **schema}), encoding="utf-8")
-    project.apply(project.plan(folder, package))
+    generated_files.apply(generated_files.plan(folder, package))
     sys.path.insert(0, str(folder / "src"))
     try:
         return importlib.import_module(f"{package}.contract.v1")
@@ -43,7 +43,7 @@ def told(module: ModuleType, name: str, data: bytes) -> list[str]:
     """What the generated code says of the bytes of a message."""
     bad = module.checks.Violations()
     parsed = module.reading.parse(getattr(module.pb, name), data)
-    getattr(module, f"read_{names.snake(name)}")(parsed, "", bad)
+    getattr(module, f"read_{reserved_names.snake(name)}")(parsed, "", bad)
     return [f"{field}: {description}" for field, description in bad.found]
 
 
@@ -118,7 +118,7 @@ def test_any_message_is_judged_as_the_server_does(
             (method.response, methods[method.name].response, violations),
         ):
             value = data.draw(random_schemas.values(contract, message, module))
-            wire = getattr(module, f"write_{names.snake(message.name)}")(value, "").SerializeToString()
+            wire = getattr(module, f"write_{reserved_names.snake(message.name)}")(value, "").SerializeToString()
             good = empty()
             good.ParseFromString(wire)
             assert judge(contract, method.name, good) == [], "what the server writes conforms"
@@ -129,7 +129,7 @@ def test_any_message_is_judged_as_the_server_does(
                 refused = told(module, message.name, bad.SerializeToString())
                 assert sorted(judge(contract, method.name, bad)) == sorted(refused)  # a map has no order
         sample = methods[method.name].request()
-        sample.ParseFromString(getattr(module, f"sample_{names.snake(method.request.name)}")())
+        sample.ParseFromString(getattr(module, f"sample_{reserved_names.snake(method.request.name)}")())
         assert request_violations(contract, method.name, sample) == []
         assert_broken(contract, method.name, sample, module)
 
@@ -284,6 +284,6 @@ def test_the_first_hundred_are_told(wide: tuple[ModuleType, Any, Any]) -> None:
 def test_the_contract_of_the_zoo_is_what_the_generator_makes(tmp_path: Path) -> None:
     """tests/zoo/bounded is a project without its server: its .proto is that of its schema."""
     (tmp_path / "schema.yaml").write_bytes((BOUNDED / "schema.yaml").read_bytes())
-    made = project.plan(tmp_path, "zoo").files
+    made = generated_files.plan(tmp_path, "zoo").files
     name = "proto/zoo/v1/prediction.proto"
     assert (BOUNDED / name).read_bytes() == made[name]

@@ -13,7 +13,7 @@ import grpc
 import pytest
 from google.protobuf import struct_pb2
 
-from protoserve.contract.load import load, loads
+from protoserve.schema.load import load, loads
 from protoserve.verify import interface
 from protoserve.verify.checks import bad_input, concurrency, deadline, message_size
 from protoserve.verify.client import Reply

@@ -15,7 +15,7 @@ import pytest
 from junitparser import JUnitXml
 from markdown_it import MarkdownIt
 
-from protoserve import origin
+from protoserve.project import template_source
 from protoserve.verify.checks.base import Check
 from protoserve.verify.options import FORMATS as NAMES
 from protoserve.verify.output import FORMATS, pages
@@ -273,7 +273,7 @@ class TestPages:
         pages._source.cache_clear()
 
     def come_from(self, monkeypatch: pytest.MonkeyPatch, source: str, ref: str | None) -> None:
-        monkeypatch.setattr(origin, "template", lambda: origin.Template(source, ref))
+        monkeypatch.setattr(template_source, "template", lambda: template_source.Template(source, ref))
 
     def test_a_repository_on_the_web(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.come_from(monkeypatch, "git+https://me:secret@git.example.com/team/protoserve.git", "4f2a")
@@ -293,10 +293,10 @@ class TestPages:
         assert Path(pages.page("reachable")) == Path("docs/checks/reachable.md")
 
     def test_nobody_knows(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def unknown() -> origin.Template:
-            raise origin.OriginError("no")
+        def unknown() -> template_source.Template:
+            raise template_source.OriginError("no")
 
-        monkeypatch.setattr(origin, "template", unknown)
+        monkeypatch.setattr(template_source, "template", unknown)
         assert pages.page("reachable") == "docs/checks/reachable.md in the repository of protoserve"
         assert pages.uri("reachable") is None
 

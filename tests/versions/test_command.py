@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from protoserve import tasks
-from protoserve.contract.errors import SchemaError
-from protoserve.contract.load import loads
-from protoserve.contract.presets import preset_text, presets
-from protoserve.contract.renewal import kept, renewed
+from protoserve.schema.errors import SchemaError
+from protoserve.schema.load import loads
+from protoserve.schema.next_version import kept, renewed
+from protoserve.schema.presets import preset_text, presets
 from versions.the_shop import TO_V2, UPGRADE_V1, Shop
 
 

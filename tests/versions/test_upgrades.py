@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 
 import random_schemas
 from conftest import FRAUD
-from protoserve.codegen import project, upgrades
-from protoserve.contract import names
-from protoserve.contract.load import loads
-from protoserve.contract.model import Contract, Message
-from protoserve.contract.numbers import numbered
-from protoserve.contract.presets import preset_text, presets
-from protoserve.contract.renewal import kept, renewed
+from protoserve.emit import generated_files, upgrade_modules
+from protoserve.schema import reserved_names
+from protoserve.schema.assign_numbers import numbered
+from protoserve.schema.load import loads
+from protoserve.schema.model import Contract, Message
+from protoserve.schema.next_version import kept, renewed
+from protoserve.schema.presets import preset_text, presets
 from support import run
 from versions.the_shop import TO_V2, V1
 
@@ -96,9 +96,9 @@ FIELDS: list[tuple[str, str, str]] = [
 ]
 
 
-def made(older: str, newer: str) -> upgrades.Upgrade:
+def made(older: str, newer: str) -> upgrade_modules.Upgrade:
     old, new = (loads(numbered(text)) for text in (older, newer))
-    return upgrades.upgrade(old, new)
+    return upgrade_modules.upgrade(old, new)
 
 
 def schema(version: str, request: str, response: str = "{name: r, type: float64}", **more: str) -> str:
@@ -197,7 +197,7 @@ def test_renames_that_the_schema_tells_need_no_word_in_paths() -> None:
     newer = schema("v2", "{name: q, type: Part, renamed_from: p}").replace(
         "name: mass, number: 1", "name: weight, number: 1, renamed_from: mass"
     )
-    text = upgrades.render(made(older, newer), "a")
+    text = upgrade_modules.render(made(older, newer), "a")
     assert "renamed: ClassVar[Mapping[str, str]] = {'q': 'p', 'q.weight': 'p.mass'}" in text
 
 
@@ -219,7 +219,7 @@ FRAUD_CHANGES = (
 )
 
 
-def completed(made: upgrades.Upgrade) -> str:
+def completed(made: upgrade_modules.Upgrade) -> str:
     """An upgrade whose author wrote every method that is asked for, with nothing in it."""
     old, new = made.older.version, made.newer.version
     lines = [
@@ -244,10 +244,10 @@ def completed(made: upgrades.Upgrade) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(folder: Path, package: str, texts: dict[str, str]) -> project.Plan:
+def write(folder: Path, package: str, texts: dict[str, str]) -> generated_files.Plan:
     """The generated files of some schemas, a model that has no method, and upgrades that are complete."""
-    plan = project.plan(folder, package, texts)
-    project.apply(plan)
+    plan = generated_files.plan(folder, package, texts)
+    generated_files.apply(plan)
     for step in plan.upgrades:
         path = folder / f"src/{package}/upgrade/{step.older.version}.py"
         path.write_text(completed(step), encoding="utf-8")
@@ -278,7 +278,7 @@ def test_for_any_schema_the_types_are_right(tmp_path: Path) -> None:
         seeded = plan.seeds[f"src/{name}/upgrade/v1.py"]
         (tmp_path / f"src/{name}/upgrade/v1.py").write_bytes(seeded)  # v2 is a copy: nothing is asked for
         assert bool(plan.upgrades[1].needed) == (name in ("shop_x", "fraud_x"))
-        (tmp_path / project.MANIFEST).unlink()  # each lies beside the others
+        (tmp_path / generated_files.MANIFEST).unlink()  # each lies beside the others
     (tmp_path / "mypy.ini").write_text(
         "[mypy]\nstrict = true\nmypy_path = src\nexplicit_package_bases = true\n"
         "disable_error_code = import-untyped\n[mypy-*.prediction_pb2]\ndisable_error_code = type-arg\n",
@@ -342,9 +342,9 @@ def test_what_is_carried_over_fits_whatever_the_schemas_and_values(
         upgrade = importlib.import_module(f"{package}.upgrade.v1")
     modules = {version: getattr(served, version) for version in ("v1", "v2")}
     for method in step.older.methods:
-        other = upgrades.kept(step.older, step.newer, method)
+        other = upgrade_modules.kept(step.older, step.newer, method)
         assert other is not None
-        name = names.snake(method.name)
+        name = reserved_names.snake(method.name)
         up = (f"{name}_request", step.older, method.request, step.newer, other.request)
         down = (f"{name}_response", step.newer, other.response, step.older, method.response)
         for conversion, source, given_, target, wanted in (up, down):
@@ -359,4 +359,4 @@ def test_what_is_carried_over_fits_whatever_the_schemas_and_values(
 def fits(module: ModuleType, contract: Contract, message: Message, value: Any) -> None:
     """Raises InvalidReply where the value breaks the contract."""
     assert contract.message(message.name) is not None
-    getattr(module, f"write_{names.snake(message.name)}")(value, "")
+    getattr(module, f"write_{reserved_names.snake(message.name)}")(value, "")

@@ -9,9 +9,9 @@ from typing import Any
 
 from google.protobuf.message import Message as Wire
 
-from protoserve.codegen import limits
-from protoserve.contract.model import Contract, Field, Message
-from protoserve.contract.types import SCALARS, Kind
+from protoserve.emit import limit_code
+from protoserve.schema.model import Contract, Field, Message
+from protoserve.schema.types import SCALARS, Kind
 from protoserve.verify import conform
 
 MOST = 12
@@ -177,14 +177,14 @@ def _numbers(field: Field) -> Iterator[tuple[str, Any]]:
     """Numbers outside the field's limits; those of the wire's own type are kept."""
     scalar = SCALARS[field.type]
     if scalar.kind is Kind.INT:
-        low, high = limits.integer_bounds(field)
+        low, high = limit_code.integer_bounds(field)
         wire = SCALARS[_WIRE.get(field.type, field.type)]
         if low > int(wire.low or 0):
             yield "below", low - 1
         if high < int(wire.high or 0):
             yield "above", high + 1
     elif scalar.kind is Kind.FLOAT:
-        least, most = limits.bounds(field)
+        least, most = limit_code.bounds(field)
         if most is not None:
             yield "above", most + max(1.0, abs(most))
         if least is not None:

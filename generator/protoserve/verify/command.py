@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from protoserve.printing import UnwritableError
+from protoserve.platform.printing import UnwritableError
 from protoserve.verify import address, interface
 from protoserve.verify.address import Address, Tls, UsageError
 from protoserve.verify.checks import CHECKS

@@ -1,6 +1,6 @@
 """Whether a message keeps what a project's schema promises: required fields, limits, shapes.
 
-It judges as the generated server does, which reads the same limits from the same schema (`codegen/limits.py`), and in
+It judges as the generated server does, which reads the same limits from the same schema (`emit/limit_code.py`), and in
 the same words; tests/verify/test_conform.py holds the two against each other. numpy is not needed here.
 """
 
@@ -20,10 +20,10 @@ from google.protobuf import json_format, struct_pb2
 from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Wire
 
-from protoserve.codegen import limits
-from protoserve.contract.model import Contract, Enum, Field, Message
-from protoserve.contract.types import SCALARS, Kind
-from protoserve.contract.wire import packed
+from protoserve.emit import limit_code
+from protoserve.schema.model import Contract, Enum, Field, Message
+from protoserve.schema.types import SCALARS, Kind
+from protoserve.wire import packed
 
 # As many as the server tells.
 MOST = 100
@@ -53,7 +53,7 @@ class _Judge:
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
         self._names: dict[str, Any] = {"math": math, "checks": SimpleNamespace(shown=_shown)}
-        if patterns := limits.patterns(contract):
+        if patterns := limit_code.patterns(contract):
             import re2
 
             self._names |= {name: re2.compile(pattern) for name, pattern in patterns.items()}
@@ -126,7 +126,7 @@ class _Judge:
         if key not in self._conditions:
             self._conditions[key] = [
                 (compile(each.broken, path, "eval"), each.wanted, compile(each.got, path, "eval"))
-                for each in limits.conditions(self._contract, schema, field, "value")
+                for each in limit_code.conditions(self._contract, schema, field, "value")
             ]
         for broken, wanted, got in self._conditions[key]:
             if eval(broken, self._names, {"value": value}):
@@ -224,7 +224,7 @@ def _within(field: Field, values: Sequence[Any], shape: tuple[int, ...], path: s
     """The first element that is not allowed, by its index."""
     if field.type == "bool":
         return
-    low, high = limits.bounds(field)
+    low, high = limit_code.bounds(field)
     if (found := _outside(values, low, high, field.allow_nan)) is None:
         return
     index: list[int] = []

@@ -15,9 +15,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
-from protoserve.contract.errors import SchemaError
-from protoserve.contract.load import load
-from protoserve.contract.model import Contract
+from protoserve.schema.errors import SchemaError
+from protoserve.schema.load import load
+from protoserve.schema.model import Contract
 from protoserve.verify.address import UsageError
 
 # What servers offer beside their own services.

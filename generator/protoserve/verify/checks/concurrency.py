@@ -14,7 +14,7 @@ import grpc
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from protoserve.contract.model import Contract
+from protoserve.schema.model import Contract
 from protoserve.verify.checks import calls
 from protoserve.verify.checks.base import Check
 from protoserve.verify.client import Call, Reply

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import grpc
 
-from protoserve.contract.model import Contract
+from protoserve.schema.model import Contract
 from protoserve.verify.checks.base import Check
 from protoserve.verify.client import Reply, clipped
 from protoserve.verify.guessing import hung

@@ -7,9 +7,9 @@ import re
 import grpc
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from protoserve.codegen import limits
-from protoserve.contract.model import Contract, Field, Message
-from protoserve.contract.types import SCALARS, Kind
+from protoserve.emit import limit_code
+from protoserve.schema.model import Contract, Field, Message
+from protoserve.schema.types import SCALARS, Kind
 from protoserve.verify.checks import calls
 from protoserve.verify.checks.base import Check
 from protoserve.verify.client import Reply
@@ -97,7 +97,7 @@ def largest(contract: Contract, message: Message) -> int | None:
 
     `limits.largest` is what a server must be ready for, which is more: no client need send so much.
     """
-    if limits.largest(contract, message) is None:
+    if limit_code.largest(contract, message) is None:
         return None
     single = sum(_field(contract, field) for field in message.fields if field.oneof is None)
     return single + sum(max(_field(contract, field) for field in members) for members in message.oneofs.values())
@@ -135,7 +135,7 @@ def _width(field: Field) -> int:
         return 8 if field.type == "float64" else 4
     if scalar.kind is not Kind.INT:
         return 1
-    low, high = limits.integer_bounds(field)
+    low, high = limit_code.integer_bounds(field)
     return _VARINT if low < 0 else len(_varint(high))
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from protoserve.printing import write
+from protoserve.platform.printing import write
 from protoserve.verify.checks.base import Check
 from protoserve.verify.output.text import verdict
 from protoserve.verify.report import Report

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from protoserve.printing import write
+from protoserve.platform.printing import write
 from protoserve.verify.checks.base import Check
 from protoserve.verify.output.pages import page
 from protoserve.verify.output.text import line, safe

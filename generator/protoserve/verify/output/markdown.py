@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from protoserve.printing import write
+from protoserve.platform.printing import write
 from protoserve.verify.checks.base import Check
 from protoserve.verify.output.pages import page
 from protoserve.verify.output.text import blocks, code_of, counts, line, safe, verdict

@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from protoserve import origin
+from protoserve.project import template_source
 
 
 def page(check: str) -> str:
@@ -32,8 +32,8 @@ def uri(check: str) -> str | None:
 def _source() -> tuple[str, str]:
     """A folder, or the URL of a repository as a browser takes it, and its revision; empty where nothing is known."""
     try:
-        template = origin.template()
-    except origin.OriginError:
+        template = template_source.template()
+    except template_source.OriginError:
         return "", ""
     if not template.source.startswith("git+https://"):
         return template.source, ""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from protoserve.printing import write
+from protoserve.platform.printing import write
 from protoserve.verify.checks.base import Check
 from protoserve.verify.output import as_json, markdown
 from protoserve.verify.output.pages import page, uri

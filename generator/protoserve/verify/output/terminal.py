@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from protoserve.printing import UnwritableError, silence
+from protoserve.platform.printing import UnwritableError, silence
 from protoserve.verify.checks.base import Check
 from protoserve.verify.output.pages import page
 from protoserve.verify.output.text import blocks, line, safe, summary, verdict

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from protoserve import answers
+from protoserve.platform import answers
 from protoserve.verify.address import Address, UsageError
 
 _LOG_LINES = 12

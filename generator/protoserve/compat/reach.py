@@ -1,0 +1,64 @@
+"""Which messages and enums of two contracts meet, and in which direction they travel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from protoserve.compat.change import Break, Directions
+from protoserve.compat.matching import match
+from protoserve.schema.model import Contract
+
+Pair = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Reach:
+    """Pairs of names, old and new, of messages and of enums, each with the directions in which it is used.
+
+    A pair without a direction is of one name, and no method that is still there leads to it.
+    """
+
+    messages: dict[Pair, set[Break]] = field(default_factory=dict)
+    enums: dict[Pair, set[Break]] = field(default_factory=dict)
+
+    def of_message(self, pair: Pair) -> Directions:
+        return frozenset(self.messages[pair])
+
+
+def reach(old: Contract, new: Contract) -> Reach:
+    """Follows the fields from the methods that both contracts have, and takes what is of one name besides."""
+    found = Reach()
+    there = {message.name for message in new.all_messages()}
+    for message in old.all_messages():
+        if message.name in there:
+            found.messages.setdefault((message.name, message.name), set())
+    for enum in old.enums:
+        if new.enum(enum.name) is not None:
+            found.enums.setdefault((enum.name, enum.name), set())
+    methods = {method.name: method for method in new.methods}
+    for method in old.methods:
+        after = methods.get(method.name)
+        if after is not None:
+            _follow(old, new, found, (method.request.name, after.request.name), Break.REQUEST)
+            _follow(old, new, found, (method.response.name, after.response.name), Break.RESPONSE)
+    # Messages that no method leads to have fields, too; what these hold is looked at without a direction.
+    return found
+
+
+def _follow(old: Contract, new: Contract, found: Reach, start: Pair, direction: Break) -> None:
+    waiting = [start]
+    while waiting:
+        pair = waiting.pop()
+        directions = found.messages.setdefault(pair, set())
+        if direction in directions:
+            continue
+        directions.add(direction)
+        before, after = old.message(pair[0]), new.message(pair[1])
+        assert before is not None  # a contract is sound, and types lead to what is there
+        assert after is not None
+        for was, now in match(before.fields, after.fields).same:
+            inner = (was.type, now.type)
+            if old.message(was.type) is not None and new.message(now.type) is not None:
+                waiting.append(inner)
+            elif old.enum(was.type) is not None and new.enum(now.type) is not None:
+                found.enums.setdefault(inner, set()).add(direction)

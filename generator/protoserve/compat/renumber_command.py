@@ -1,0 +1,55 @@
+"""`protoserve renumber`: after a merge of two branches that each took a number, one of the two gets another."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from protoserve.compat import EvolveError, main_branch
+from protoserve.emit.generated_files import Plan, apply
+from protoserve.platform import answers
+from protoserve.platform.git import GitError, around
+from protoserve.schema import project_schemas
+from protoserve.schema.errors import SchemaError
+from protoserve.schema.renumber import package_of, renumber
+
+
+def main(given: argparse.Namespace) -> int:
+    """Exit code 0 when no number stands twice (any more), 1 with the reason on standard error."""
+    try:
+        return _run(given.project, given.base)
+    except SchemaError as error:
+        print(error, file=sys.stderr)
+    except (EvolveError, GitError, answers.AnswersError) as error:
+        print(f"protoserve: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"protoserve: {error.filename}: {error.strerror}; nothing was changed", file=sys.stderr)
+    return 1
+
+
+def _run(project: Path, base: str | None) -> int:
+    package = answers.read(project)["package"]
+    repository = around(project)
+    if repository is None:
+        raise EvolveError(f"{project.resolve()} is in no git repository, and so nothing says which number was first")
+    revision = base or main_branch.find(repository)
+    released = main_branch.released(repository, revision, package)
+    default = f"{package}.v1"
+    made: dict[str, bytes] = {}
+    for file, text in project_schemas.read(project).items():
+        result, changes = renumber(text, file, released.get(package_of(text, file, default)), default)
+        for change in changes:
+            where = change.where
+            print(
+                f"{file}:{where.line}:{where.column}: {where.path}: number {change.number}, was {change.before}, "
+                f"which {change.other!r} keeps"
+            )
+        if changes:
+            made[file] = result.encode()
+    if not made:
+        print("no number stands twice")
+        return 0
+    apply(Plan(project, made, ()))
+    print(f"protoserve: {revision} said which were first; `make generate` writes what follows", file=sys.stderr)
+    return 0

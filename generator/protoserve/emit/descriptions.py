@@ -1,0 +1,94 @@
+"""What the schema says of a field, in words: for comments in the .proto and docstrings in Python."""
+
+from __future__ import annotations
+
+import json
+
+from protoserve.schema.model import Contract, Field, Message, Method
+
+
+def number(value: float | int) -> str:
+    """A number as a person would write it: `30`, not `30.0`."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return repr(value)
+
+
+def span(low: float | int | None, high: float | int | None) -> str:
+    """`from 0 to 30`, `at least 0`, `at most 30`; empty when there is no limit."""
+    if low is not None and high is not None:
+        return f"from {number(low)} to {number(high)}" if low != high else f"exactly {number(low)}"
+    if low is not None:
+        return f"at least {number(low)}"
+    return f"at most {number(high)}" if high is not None else ""
+
+
+def summary(doc: str, name: str) -> str:
+    """The author's words, or the name in words where there are none; always a sentence."""
+    text = doc.strip() or name.replace("_", " ").strip()
+    text = text[0].upper() + text[1:]
+    return text if text.endswith((".", "!", "?", ":")) else f"{text}."
+
+
+def of_message(contract: Contract, message: Message) -> str:
+    """A message in words: the author's, or what it is for, with every method that has it."""
+    takers = [method.name for method in contract.methods if method.request.name == message.name]
+    givers = [method.name for method in contract.methods if method.response.name == message.name]
+    said = [f"what {_listed(takers)} take{'s' * (len(takers) == 1)}"] if takers else []
+    said += [f"what {_listed(givers)} answer{'s' * (len(givers) == 1)} with"] if givers else []
+    inner = any(field.type == message.name for other in contract.all_messages() for field in other.fields)
+    name = message.in_proto.rpartition(".")[2]
+    otherwise = f"{name}, a part of other messages" if inner else name
+    return summary(message.doc, " and ".join(said) or otherwise)
+
+
+def of_method(method: Method) -> str:
+    """A method in words: the author's, or what it does."""
+    answers = "with a stream of replies" if method.streaming else ""
+    return summary(method.doc, f"{method.name} answers one request {answers}".strip())
+
+
+def _listed(methods: list[str]) -> str:
+    *first, last = methods
+    return "several methods" if len(methods) > 3 else f"{', '.join(first)} and {last}" if first else last
+
+
+def facts(field: Field) -> list[str]:
+    """Unit, limits, shape and the rest, a sentence each, in a fixed order."""
+    said = []
+    if field.unit:
+        said.append(f"Unit: {field.unit}.")
+    if field.media_type:
+        said.append(f"Media type: {field.media_type}.")
+    if field.shape is not None:
+        said.append(f"Shape: [{', '.join(map(str, field.shape))}], row-major, elements {field.type}.")
+        if not field.dynamic and field.scalar and field.scalar.element_bytes > 1:
+            said.append("Little-endian.")
+    limits = span(field.minimum, field.maximum)
+    if limits:
+        said.append(f"{limits[0].upper()}{limits[1:]}.")
+    length = span(field.min_length, field.max_length)
+    if length:
+        measure = "bytes" if field.type == "bytes" else "characters"
+        said.append(f"Length: {length} {measure}.")
+    items = span(field.min_items, field.max_items)
+    if items:
+        said.append(f"{'Elements in all' if field.dynamic else 'Items'}: {items}.")
+    if field.pattern is not None:
+        said.append(f"Pattern: `{field.pattern}`.")
+    if field.scalar and field.scalar.kind.value == "float" and field.allow_nan:
+        said.append("NaN and infinities are allowed.")
+    if field.source:
+        said.append(f"Source: {field.source}.")
+    if field.default is not None:
+        said.append(f"Default: {json.dumps(field.default, ensure_ascii=False)}.")
+    elif field.oneof is None and not field.required and not field.repeated and not field.is_map:
+        said.append("Optional.")
+    return said
+
+
+def paragraph(field: Field) -> list[str]:
+    """Summary and facts as lines, for a comment."""
+    head = summary(field.doc, field.name).splitlines()
+    tail = " ".join(" ".join(facts(field)).split())
+    return [*(line.strip() for line in head), *([tail] if tail else [])]

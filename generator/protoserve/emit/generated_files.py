@@ -1,0 +1,209 @@
+"""The generated files of one project: what they should be, how they differ, and writing them all or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+
+from protoserve.emit import contract_module, proto, samples, served_module, stubs
+from protoserve.emit import upgrade_modules as upgrades
+from protoserve.emit.formatting import format_python
+from protoserve.schema import json_schema, project_schemas
+from protoserve.schema.model import Contract
+
+SCHEMA = project_schemas.SCHEMA
+MANIFEST = ".protoserve/generated.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`files` maps paths below the project to their content; `stale` are files of an earlier run that go.
+
+    `seeds` are files of the author's, which are written only where nothing is yet. `upgrades` lead from each older
+    version to the next, the oldest first.
+    """
+
+    project: Path
+    files: dict[str, bytes]
+    stale: tuple[str, ...]
+    seeds: dict[str, bytes] = field(default_factory=dict)
+    upgrades: tuple[upgrades.Upgrade, ...] = ()
+
+
+def plan(project: Path, package: str, texts: dict[str, str] | None = None) -> Plan:
+    """What `generate` makes of the project's schemas for the Python package `package`; writes nothing.
+
+    `texts` are schemas by their paths, in place of those that lie in the project. Raises SchemaError for a schema
+    that is not sound, and where a file cannot be read.
+    """
+    found = project_schemas.load(project_schemas.read(project) if texts is None else texts, package)
+    steps = tuple(upgrades.upgrade(old, new) for new, old in pairwise(found.contracts))[::-1]
+    files = {name: content.encode() for name, content in _texts(found.contracts, steps, package)}
+    files |= _compiled(found.contracts, package, files)
+    for contract in found.contracts:
+        init = f"src/{contract.folder}/__init__.py"
+        if (project / init).is_file() and init not in _listed(project):
+            files.pop(init, None)  # the stubs lie in a package that somebody else made
+    listed = {*files, MANIFEST}
+    files[MANIFEST] = "".join(f"{name}\n" for name in sorted(listed)).encode()
+    files = {name: text.encode() for name, text in found.texts.items()} | files
+    seeds = {name: content.encode() for name, content in _seeds(steps, package).items()}
+    return Plan(project, files, tuple(_stale(project, listed | {*found.texts})), seeds, steps)
+
+
+def without(made: Plan, names: Sequence[str]) -> Plan:
+    """The plan that removes these files, too."""
+    seeds = {name: content for name, content in made.seeds.items() if name not in names}
+    return replace(made, stale=(*made.stale, *names), seeds=seeds)
+
+
+def differences(made: Plan) -> str:
+    """A unified diff from what lies in the project to what the plan says; empty when they agree."""
+    parts: list[str] = []
+    for name, content in made.files.items():
+        parts.extend(_diff(name, _read(made.project / name), content))
+    for name in made.stale:
+        parts.extend(_diff(name, _read(made.project / name), None))
+    for name, content in made.seeds.items():
+        if not (made.project / name).exists():
+            parts.extend(_diff(name, None, content))
+    return "".join(parts)
+
+
+def apply(made: Plan) -> list[str]:
+    """Writes what differs and removes what is stale, all or nothing; the paths that changed.
+
+    Raises OSError with the project as it was; so it is after an interrupt, too.
+    """
+    changed = {name: content for name, content in made.files.items() if _read(made.project / name) != content}
+    changed |= {name: content for name, content in made.seeds.items() if not (made.project / name).exists()}
+    touched = [*changed, *made.stale]
+    before = {name: _read(made.project / name) for name in touched}
+    staged: dict[str, Path] = {}
+    try:
+        for name, content in changed.items():
+            staged[name] = _stage(made.project / name, content)
+        for name, path in staged.items():
+            os.replace(path, made.project / name)
+        for name in made.stale:
+            (made.project / name).unlink(missing_ok=True)
+    except BaseException:
+        for path in staged.values():
+            path.unlink(missing_ok=True)
+        for name in touched:
+            _restore(made.project / name, before[name])
+            _prune(made.project, (made.project / name).parent)
+        raise
+    for name in made.stale:
+        _prune(made.project, (made.project / name).parent)
+    return touched
+
+
+def _texts(contracts: Sequence[Contract], steps: Sequence[upgrades.Upgrade], package: str) -> Iterator[tuple[str, str]]:
+    newest = contracts[0]
+    folder = f"src/{package}/contract"
+    yield f"{folder}/__init__.py", contract_module.package_init(newest)
+    for name in (*contract_module.SUPPORT, *(["steps.py"] if steps else [])):
+        yield f"{folder}/{name}", contract_module.support(name)
+    yield f"{folder}/served.py", served_module.render(contracts)
+    for step in steps:
+        yield f"{folder}/{step.module}.py", upgrades.render(step, package)
+    for contract in contracts:
+        yield f"proto/{proto.path_of(contract)}", proto.render(contract)
+        yield f"{folder}/{contract.version}.py", contract_module.render(contract, package)
+        requests = "tests/requests" if contract is newest else f"tests/requests/{contract.version}"
+        for method in contract.methods:
+            yield f"{requests}/{method.name}.json", samples.as_json(contract, method.request)
+    yield json_schema.PATH, json_schema.json_schema()
+
+
+def _seeds(steps: Sequence[upgrades.Upgrade], package: str) -> dict[str, str]:
+    """What is the author's of several versions."""
+    folder = f"src/{package}/upgrade"
+    made = {f"{folder}/{step.older.version}.py": upgrades.seed(step) for step in steps}
+    return {f"{folder}/__init__.py": upgrades.SEED_INIT, **made} if made else {}
+
+
+def _compiled(contracts: Sequence[Contract], package: str, files: dict[str, bytes]) -> dict[str, bytes]:
+    """The stubs, and every Python file as `ruff format` leaves it."""
+    with tempfile.TemporaryDirectory(prefix="protoserve-") as temporary:
+        root = Path(temporary)
+        sources, out = root / "proto", root / "out"
+        for name, content in files.items():
+            if name.endswith((".py", ".proto")):
+                path = out / name if name.endswith(".py") else root / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+        for contract in contracts:
+            stubs.compile_proto(sources, proto.path_of(contract), out / "src", proto.header(contract))
+        format_python(out, {package, *(contract.folder.split("/")[0] for contract in contracts)})
+        return {
+            item.relative_to(out).as_posix(): item.read_bytes() for item in sorted(out.rglob("*")) if item.is_file()
+        }
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _diff(name: str, old: bytes | None, new: bytes | None) -> Iterator[str]:
+    if old == new:
+        return
+    was, would = ((content or b"").decode(errors="replace").splitlines(keepends=True) for content in (old, new))
+    before = "/dev/null" if old is None else f"a/{name}"
+    after = "/dev/null" if new is None else f"b/{name}"
+    for line in difflib.unified_diff(was, would, before, after):
+        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+
+
+def _listed(project: Path) -> list[str]:
+    """What the last run made, by its manifest."""
+    return (_read(project / MANIFEST) or b"").decode(errors="replace").splitlines()
+
+
+def _stale(project: Path, listed: set[str]) -> Iterator[str]:
+    """What the manifest of the last run names and this run does not make: never a file that we did not write."""
+    for name in _listed(project):
+        inside = (project / name).resolve().is_relative_to(project.resolve())
+        if name and name not in listed and inside and (project / name).is_file():
+            yield name
+
+
+def _stage(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+    os.chmod(name, mode)
+    return Path(name)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _restore(path: Path, content: bytes | None) -> None:
+    if content is None:
+        path.unlink(missing_ok=True)
+    elif _read(path) != content:
+        with contextlib.suppress(OSError):
+            path.write_bytes(content)
+
+
+def _prune(project: Path, folder: Path) -> None:
+    """Removes folders that have become empty."""
+    while folder != project and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent

@@ -1,0 +1,134 @@
+"""What a .proto can have and a schema cannot, by name: each with its place and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    EnumDescriptorProto,
+    FieldDescriptorProto,
+)
+from google.protobuf.message import Message
+
+from protoserve.intake.proto.source import SEVERAL_FILES, Source, Steps
+from protoserve.schema import well_known_types
+from protoserve.schema.errors import Problem
+from protoserve.schema.protobuf_options import OPTIONS
+
+_KNOWN_FILES = {f"google/protobuf/{name}.proto" for name in ("timestamp", "duration", *well_known_types.FILES.values())}
+_KNOWN_TYPES = {f".{name}" for name in (*well_known_types.FILES, *well_known_types.SCALARS)}
+# Options that have a place of their own in a schema, or that protoc sets by itself.
+_ELSEWHERE = {"message": ("map_entry",), "field": ("deprecated",)}
+
+
+def refusals(source: Source) -> list[Problem]:
+    """Everything in a .proto that cannot be taken over; empty when all of it can."""
+    found = list(_syntax(source))
+    # What an old syntax alone can say needs no second line.
+    return found or [*_imports(source), *_file(source), *_services(source)]
+
+
+def _syntax(source: Source) -> Iterator[Problem]:
+    syntax = source.descriptor.syntax
+    if syntax == "editions":
+        yield source.problem((12,), "edition", "an edition is not carried", 'write it as `syntax = "proto3";`')
+    elif syntax != "proto3":
+        remedy = 'write it as `syntax = "proto3";`, with `optional` where presence matters'
+        yield source.problem((12,), "syntax", "proto2 is not carried: it has other presence and defaults", remedy)
+
+
+def _imports(source: Source) -> Iterator[Problem]:
+    public = set(source.descriptor.public_dependency) | set(source.descriptor.weak_dependency)
+    for index, name in enumerate(source.descriptor.dependency):
+        steps: Steps = (3, index)
+        if name == "google/protobuf/descriptor.proto":
+            remedy = "take the options and this import out"
+            yield source.problem(steps, f"import {name}", "custom options are not carried", remedy)
+        elif name not in _KNOWN_FILES:
+            yield source.problem(steps, f"import {name}", *SEVERAL_FILES)
+        elif index in public:
+            yield source.problem(steps, f"import {name}", "a public import is not carried", "import it plainly")
+
+
+def _file(source: Source) -> Iterator[Problem]:
+    file = source.descriptor
+    yield from _options(source, file.options, "file", (8,), "options")
+    yield from _extensions(source, len(file.extension), (7,), "")
+    for index, message in enumerate(file.message_type):
+        yield from _message(source, message, (4, index), message.name)
+    for index, enum in enumerate(file.enum_type):
+        yield from _enum(source, enum, (5, index), enum.name)
+
+
+def _extensions(source: Source, count: int, steps: Steps, path: str) -> Iterator[Problem]:
+    for index in range(count):
+        yield source.problem(
+            (*steps, index), path, "an extension is not carried", "write its field into the message itself"
+        )
+
+
+def _message(source: Source, message: DescriptorProto, steps: Steps, path: str) -> Iterator[Problem]:
+    yield from _options(source, message.options, "message", (*steps, 7), path)
+    yield from _extensions(source, len(message.extension), (*steps, 6), path)
+    for index, field in enumerate(message.field):
+        yield from _field(source, field, (*steps, 2, index), f"{path}.{field.name}")
+    for index, oneof in enumerate(message.oneof_decl):
+        yield from _options(source, oneof.options, "oneof", (*steps, 8, index), f"{path}.{oneof.name}")
+    for index, inner in enumerate(message.nested_type):
+        if not inner.options.map_entry:
+            yield from _message(source, inner, (*steps, 3, index), f"{path}.{inner.name}")
+    for index, enum in enumerate(message.enum_type):
+        yield from _enum(source, enum, (*steps, 4, index), f"{path}.{enum.name}")
+
+
+def _field(source: Source, field: FieldDescriptorProto, steps: Steps, path: str) -> Iterator[Problem]:
+    yield from _options(source, field.options, "field", (*steps, 8), path)
+    known = not field.type_name.startswith(".google.protobuf.") or field.type_name in _KNOWN_TYPES
+    if not known:
+        name = field.type_name.lstrip(".")
+        carried = ", ".join(sorted(item.rpartition(".")[2] for item in _KNOWN_TYPES))
+        remedy = f"of protobuf's own types these are: {carried}"
+        yield source.problem((*steps, 6), path, f"{name} is not carried", remedy)
+
+
+def _enum(source: Source, enum: EnumDescriptorProto, steps: Steps, path: str) -> Iterator[Problem]:
+    yield from _options(source, enum.options, "enum", (*steps, 3), path)
+    for index, value in enumerate(enum.value):
+        yield from _options(source, value.options, "value", (*steps, 2, index, 3), f"{path}.{value.name}")
+
+
+def _services(source: Source) -> Iterator[Problem]:
+    services = source.descriptor.service
+    if not services:
+        yield Problem(1, 1, "", "the file has no service", "give the .proto that has the service with its messages")
+        return
+    for index, other in enumerate(services):
+        if index:
+            found = f"a second service beside {services[0].name}: a project serves one"
+            yield source.problem((6, index), other.name, found, "put it into a .proto and a project of its own")
+    service = services[0]
+    yield from _options(source, service.options, "service", (6, 0, 3), service.name)
+    if not service.method:
+        yield source.problem((6, 0), service.name, "the service has no method", "give it one")
+    for index, method in enumerate(service.method):
+        steps: Steps = (6, 0, 2, index)
+        path = f"{service.name}.{method.name}"
+        yield from _options(source, method.options, "method", (*steps, 4), path)
+        if method.client_streaming:
+            what = "a stream of requests is" if not method.server_streaming else "streams in both directions are"
+            remedy = "take one request, with a repeated field for what is many"
+            yield source.problem(steps, path, f"{what} not carried", remedy)
+        for number, name in ((2, method.input_type), (3, method.output_type)):
+            if name.startswith(".google.protobuf.") and name.lstrip(".") not in well_known_types.FILES:
+                remedy = "put it into a message of your own"
+                yield source.problem((*steps, number), path, f"{name.lstrip('.')} as a message of a method", remedy)
+
+
+def _options(source: Source, given: Message, level: str, steps: Steps, path: str) -> Iterator[Problem]:
+    """Options that a schema cannot say, such as those of somebody's own."""
+    known = {*OPTIONS.get(level, ()), *_ELSEWHERE.get(level, ())}
+    for descriptor, _ in given.ListFields():
+        if descriptor.name not in known:
+            place = (*steps, descriptor.number)
+            yield source.problem(place, path, f"the option {descriptor.name} is not carried", "take it out")

@@ -1,0 +1,103 @@
+"""The summary of an update: Markdown that fits a pull request, on a terminal shown as such, or JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, TextIO
+
+from protoserve.project.update.outcome import Change, File, Kind, Outcome
+
+_HEADINGS = {
+    Kind.TEMPLATE: "Template files, merged",
+    Kind.GENERATED: "Generated files, made anew",
+}
+_MANY = 12  # of one kind; more of them are folded away
+
+
+def told(outcome: Outcome, form: str, out: TextIO) -> str:
+    """The summary as `json` or `markdown`; Markdown that goes to a terminal as it looks."""
+    if form == "json":
+        return as_json(outcome)
+    text = markdown(outcome)
+    if not out.isatty():
+        return text
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console(file=out)
+    with console.capture() as captured:
+        console.print(Markdown(re.sub(r"</?(details|summary)>\n?", "", text)))
+    return captured.get()
+
+
+def as_json(outcome: Outcome, diff: str | None = None) -> str:
+    """All of it, with the diff of a dry run."""
+    data: dict[str, Any] = asdict(outcome)
+    data["conflicts"] = list(outcome.conflicts)
+    data["next"] = [command for command, _ in outcome.next_steps]
+    if diff is not None:
+        data["diff"] = diff
+    return json.dumps(data, indent=2, default=str)
+
+
+def markdown(outcome: Outcome) -> str:
+    """The text for a pull request."""
+    return "\n".join(_lines(outcome))
+
+
+def _lines(outcome: Outcome) -> Iterator[str]:
+    same = outcome.before == outcome.after
+    yield f"## {outcome.project}: " + (
+        f"answers changed, template {outcome.after}" if same else f"template {outcome.before} → {outcome.after}"
+    )
+    yield f"\nTemplate: {code(outcome.template)}"
+    if outcome.conflicts:
+        yield f"\n### Conflicts: {len(outcome.conflicts)}\n"
+        yield "Both you and the template changed these: between markers in the file, or one of you removed it.\n"
+        yield from (f"- {code(path)}" for path in outcome.conflicts)
+    if outcome.notes:
+        yield "\n### To know\n"
+        yield from (f"- {note}" for note in outcome.notes)
+    if outcome.answers:
+        yield "\n### Answers\n"
+        yield "| answer | was | is | why |"
+        yield "|---|---|---|---|"
+        yield from (
+            f"| {code(answer.name)} | {_value(answer.was)} | {_value(answer.now)} | {answer.why} |"
+            for answer in outcome.answers
+        )
+    for kind in Kind:
+        yield from _files(_HEADINGS[kind], [file for file in outcome.files if file.kind is kind])
+    yield "\nFiles of yours: untouched."
+    yield "\n### Next\n"
+    yield from (f"1. {code(command)}: {why}" for command, why in outcome.next_steps)
+
+
+def _files(heading: str, files: list[File]) -> Iterator[str]:
+    if not files:
+        return
+    counts = ", ".join(f"{n} {change}" for change in Change if (n := sum(file.change is change for file in files)))
+    lines = [f"- {file.change} {code(file.path)}{' (conflict)' if file.conflict else ''}" for file in files]
+    yield f"\n### {heading}: {counts}\n"
+    if len(files) > _MANY:
+        yield "<details>\n<summary>all of them</summary>\n"
+        yield from lines
+        yield "\n</details>"
+    else:
+        yield from lines
+
+
+def code(text: str) -> str:
+    """Text that stays text, in a table too."""
+    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
+    space = " " if "`" in text else ""
+    return f"{fence}{space}{' '.join(text.split())}{space}{fence}".replace("|", "\\|")
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "(none)"
+    return code(json.dumps(value, ensure_ascii=False, default=str) if not isinstance(value, str) else value or '""')

@@ -1,0 +1,83 @@
+"""Reading a schema: from a file or a text to a `Contract`, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from protoserve.platform.yaml_tree import Mapping, parse
+from protoserve.schema import rules
+from protoserve.schema.draft import Draft
+from protoserve.schema.errors import Problem, SchemaError
+from protoserve.schema.model import Contract
+from protoserve.schema.parse import build
+from protoserve.schema.section import Problems
+
+MAX_BYTES = 2**20
+_BOM = "\ufeff"
+
+
+def load(path: Path, *, default_package: str | None = None) -> Contract:
+    """The contract in a file; `default_package` stands in for a missing `package`. Raises SchemaError."""
+    return loads(read_text(path), str(path), default_package=default_package)
+
+
+def loads(text: str, file: str = "schema.yaml", *, default_package: str | None = None) -> Contract:
+    """The contract in a text; `file` is what errors call it. Raises SchemaError with all that is wrong."""
+    return draft_of(text, file, default_package=default_package).finished(file)
+
+
+def draft_of(text: str, file: str, *, default_package: str | None = None) -> Draft:
+    """A draft that passed every check, and knows its places in `text`. Raises SchemaError."""
+    draft, problems = _read(text, file, default_package)
+    if problems.found:
+        raise SchemaError(file, problems.found)
+    return draft
+
+
+def unchecked_draft_of(text: str, file: str, *, default_package: str | None = None) -> Draft:
+    """A draft with whatever is wrong in it, as far as it could be read. Raises SchemaError for what is no mapping."""
+    return _read(text, file, default_package)[0]
+
+
+def _read(text: str, file: str, default_package: str | None) -> tuple[Draft, Problems]:
+    if len(text) > MAX_BYTES:
+        raise _refused(file, "the file is larger than 1 MiB", "a schema is a few pages; is this the right file?")
+    if text.startswith(_BOM):
+        raise _refused(file, "the text begins with a byte-order mark", "save it as UTF-8 without one")
+    root = parse(text, file)
+    problems = Problems()
+    if not isinstance(root, Mapping):
+        raise _refused(file, "the file is no mapping", "begin with `package: NAME.v1`", root.place.line)
+    draft = build(root, problems, default_package)
+    rules.check(draft)
+    return draft, problems
+
+
+def read_text(path: Path) -> str:
+    """The text of a schema file, line ends as they are, a byte-order mark dropped. Raises SchemaError."""
+    file = str(path)
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            what = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
+            raise _refused(file, f"the path is {what}", "give the path of a YAML file")
+        if found.st_size > MAX_BYTES:
+            message = f"the file is larger than 1 MiB ({found.st_size} bytes)"
+            raise _refused(file, message, "a schema is a few pages; is this the right file?")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise _refused(file, "there is no such file", "check the path") from None
+    except OSError as error:
+        raise _refused(file, f"cannot be read: {error.strerror}", "check the path and its permissions") from None
+    try:
+        return data.decode("utf-8").removeprefix(_BOM)
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        line, column = before.count(b"\n") + 1, len(before.rpartition(b"\n")[2].decode("utf-8")) + 1
+        problem = Problem(line, column, "", f"the byte 0x{data[error.start]:02x} is no UTF-8", "save the file as UTF-8")
+        raise SchemaError(file, [problem]) from None
+
+
+def _refused(file: str, message: str, remedy: str, line: int = 1) -> SchemaError:
+    return SchemaError(file, [Problem(line, 1, "", message, remedy)])

@@ -1,0 +1,80 @@
+"""Messages in messages: that each can be finished, and that each name means what it says."""
+
+from __future__ import annotations
+
+from protoserve.schema.draft import Draft, FieldDraft, MessageDraft
+
+
+def check(draft: Draft) -> None:
+    _finite(draft)
+    _map_entries(draft)
+
+
+def _finite(draft: Draft) -> None:
+    """Tells messages that no value can ever complete, because they need one of themselves.
+
+    A message can be completed when all that it needs can: so begin with none, and add until nothing is new.
+    """
+    messages = list(draft.all_messages())
+    done: set[str] = set()
+    grew = True
+    while grew:
+        found = {m.name for m in messages if m.name not in done and _blocker(m, draft, done) is None}
+        done |= found
+        grew = bool(found)
+    for message in messages:
+        blocker = None if message.name in done else _blocker(message, draft, done)
+        if blocker is None:
+            continue
+        way = _cycle(message, draft, done)
+        if way[-1] != message.name:
+            continue  # it only leads into a cycle, which is told at its own messages
+        remedy = "break it: write `required: false` on one of these fields, or `repeated: true`"
+        key = "value" if blocker.field.is_map else "type"
+        blocker.section.wrong(key, f"{message.name} never ends: {' needs '.join(way)}", remedy)
+
+
+def _blocker(message: MessageDraft, draft: Draft, done: set[str]) -> FieldDraft | None:
+    """The first field that a value of the message needs and that cannot be completed."""
+    for item in message.fields:
+        if item.field.oneof is None and _needed(item) and not _completes(item, draft, done):
+            return item
+    for members in message.oneofs().values():
+        if members[0].field.required and not any(_completes(item, draft, done) for item in members):
+            return members[0]
+    return None
+
+
+def _needed(item: FieldDraft) -> bool:
+    if item.field.repeated or item.field.is_map:
+        return bool(item.field.min_items)
+    return item.field.required
+
+
+def _completes(item: FieldDraft, draft: Draft, done: set[str]) -> bool:
+    return item.field.type not in draft.message_names or item.field.type in done
+
+
+def _cycle(message: MessageDraft, draft: Draft, done: set[str]) -> list[str]:
+    """The names along the needs of a message, until one comes back."""
+    way = [message.name]
+    while True:
+        blocker = _blocker(draft.message_names[way[-1]], draft, done)
+        assert blocker is not None  # only messages that cannot be completed are walked
+        way.append(blocker.field.type)
+        if way[-1] in way[:-1]:
+            return way
+
+
+def _map_entries(draft: Draft) -> None:
+    """protoc makes a message `NameEntry` inside a message for its map `name`, which hides another of that name."""
+    for message in draft.all_messages():
+        entries = {_entry(item.name): item.name for item in message.fields if item.field.is_map}
+        for item in message.fields:
+            if item.field.type in entries:
+                found = f"{item.field.type!r} here is the entry of the map {entries[item.field.type]!r}"
+                item.section.wrong("value" if item.field.is_map else "type", found, "rename the map or the message")
+
+
+def _entry(name: str) -> str:
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_")) + "Entry"

@@ -1,0 +1,338 @@
+"""From the tree of nodes to a draft of the contract: keys, and the types of their values."""
+
+from __future__ import annotations
+
+import re
+
+from protoserve.platform.yaml_tree import Mapping, Node, Place, Scalar
+from protoserve.schema import limit_rules, protobuf_options, well_known_types
+from protoserve.schema.draft import Draft, EnumDraft, FieldDraft, MessageDraft, MethodDraft, ValueDraft, changed
+from protoserve.schema.model import Dimension, EnumValue, Field, Reserved, Where
+from protoserve.schema.section import Problems, Section, described, nearest, plain, shown
+from protoserve.schema.types import ALIASES
+
+ROOT_KEYS = (
+    *("package", "status", "service", "doc", "names", "options", "service_options"),
+    *("enums", "messages", "methods"),
+)
+ENUM_KEYS = ("doc", "values", "reserved", "options")
+VALUE_KEYS = ("name", "number", "doc", "renamed_from", "options")
+BODY_KEYS = ("message", "doc", "presence", "fields", "reserved", "options")
+MESSAGE_KEYS = (*BODY_KEYS[1:], "after")
+METHOD_KEYS = ("doc", "streaming", "request", "response", "options")
+RESERVED_KEYS = ("numbers", "names")
+FIELD_KEYS = (
+    *("name", "number", "type", "key", "value", "doc", "required", "repeated", "shape", "oneof", "default", "example"),
+    *("minimum", "maximum", "min_length", "max_length", "min_items", "max_items", "pattern", "allow_nan"),
+    *("media_type", "unit", "source", "deprecated", "renamed_from", "presence", "json_name", "options"),
+)
+# What people write from other schema languages, and what it is here.
+_MEANT = {
+    "optional": "write `required: false`",
+    "nullable": "write `required: false`",
+    "description": "write `doc`",
+    "comment": "write `doc`",
+    "dtype": "write `type`",
+    "min": "write `minimum`",
+    "max": "write `maximum`",
+    "enum": "define it below `enums` and name it as the `type`",
+    "items": "write `repeated: true` and the items' type as `type`",
+    "id": "write `number`",
+    "regex": "write `pattern`",
+}
+MAX_FIELD_NUMBER = 536_870_911
+MIN_ENUM_NUMBER, MAX_ENUM_NUMBER = -(2**31), 2**31 - 1
+_RANGE = re.compile(r"(-?[0-9]{1,10})\s+to\s+(-?[0-9]{1,10}|max)")
+_MAX_COUNT = 2**31 - 1
+_MAX_LEAST = 2**27
+
+
+def build(root: Mapping, problems: Problems, default_package: str | None) -> Draft:
+    """The draft of a schema. What is wrong goes to `problems`, and the draft then holds a stand-in."""
+    section = Section(root, "", problems)
+    section.allow(ROOT_KEYS, {"version": "the version is the last part of `package`", "name": "write `package`"})
+    package = section.text("package")
+    if package is None and "package" not in section:
+        package = default_package
+        if package is None:
+            section.wrong(None, "`package` is missing", "write `package: NAME.v1` on the first line")
+    exact = section.choice("names", ("standard", "exact"), "standard") == "exact"
+    enums = section.section("enums")
+    messages = section.section("messages")
+    shared = [_message(inner, name, MESSAGE_KEYS) for name, inner in messages.sections()] if messages else []
+    methods = section.section("methods")
+    if methods is None and "methods" not in section:
+        section.wrong(None, "`methods` is missing", "write `methods:` with at least one method")
+    elif methods is not None and not methods.keys:
+        section.wrong("methods", "the service has no method", "write at least one, `Predict:` for example")
+    drafts = [_method(inner, name, shared) for name, inner in methods.sections()] if methods else []
+    for message in [*shared, *(body for method in drafts for body in (method.request, method.response))]:
+        for item in message.fields:
+            _well_known(item.field.type, shared, problems)
+    return Draft(
+        package or "",
+        section.text("service") or "PredictionService",
+        section.choice("status", ("draft", "stable"), "draft"),
+        section.text("doc", lines=True) or "",
+        section,
+        {*(enums.keys if enums else ()), *(messages.keys if messages else ())},
+        [_enum(inner, name, exact=exact) for name, inner in enums.sections()] if enums else [],
+        shared,
+        drafts,
+        exact,
+        protobuf_options.read(section, "file"),
+        protobuf_options.read(section, "service", "service_options"),
+    )
+
+
+def _well_known(name: str, shared: list[MessageDraft], problems: Problems) -> MessageDraft | None:
+    """The message of protobuf's own of that name, which is among the shared ones from now on; None for another name."""
+    found = next((message for message in shared if message.name == name), None)
+    definition = well_known_types.definition(name) if found is None and name in well_known_types.FILES else None
+    if definition is not None:
+        found = _message(Section(definition, name, problems), name, MESSAGE_KEYS)
+        shared.append(found)
+    return found
+
+
+def _method(section: Section, name: str, shared: list[MessageDraft]) -> MethodDraft:
+    meant = {"input": "write `request`", "output": "write `response`", "stream": "write `streaming: server`"}
+    section.allow(METHOD_KEYS, meant)
+    streaming = section.choice("streaming", ("none", "server"), "none") == "server"
+    request, response = (_body(section, kind, f"{name}{kind.capitalize()}", shared) for kind in ("request", "response"))
+    doc, given = (
+        section.text("doc", lines=True) or "",
+        protobuf_options.read(section, "method") if "options" in section else None,
+    )
+    return MethodDraft(name, section, request, response, doc, streaming, given)
+
+
+def _body(method: Section, kind: str, standard: str, shared: list[MessageDraft]) -> MessageDraft:
+    """A request or a response: a message of its own, or one of the shared ones."""
+    section = method.section(kind)
+    if section is None:
+        if kind not in method:
+            method.wrong(None, f"`{kind}` is missing", f"write `{kind}: {{fields: []}}` for an empty one")
+        return MessageDraft(standard, method, [], "", Reserved(), False)
+    name = section.text("message") or standard
+    found = next((message for message in shared if message.name == name), None)
+    found = found or _well_known(name, shared, section.problems)
+    if "message" in section and "fields" not in section:
+        if found is not None:
+            others = [key for key in section.keys if key in MESSAGE_KEYS]
+            for key in others:
+                section.wrong(key, f"{key!r} belongs to the message {name!r}", "write it there")
+            section.allow(BODY_KEYS)
+            return found
+        guess = nearest(name, [message.name for message in shared])
+        remedy = f"did you mean {guess!r}?" if guess else "define it below `messages`, or give its `fields` here"
+        section.wrong("message", f"there is no message {shown(name)}", remedy)
+    message = _message(section, name, BODY_KEYS)
+    if "fields" not in section and "message" not in section:
+        section.wrong(None, "`fields` is missing", "write `fields: []` for an empty one")
+    return message
+
+
+def _message(section: Section, name: str, keys: tuple[str, ...]) -> MessageDraft:
+    section.allow(keys)
+    fields = [
+        field
+        for index, node in enumerate(section.items("fields", "fields") or ())
+        if (field := _field(section, node, index)) is not None
+    ]
+    reserved = _reserved(section, MAX_FIELD_NUMBER)
+    implicit = section.choice("presence", ("explicit", "implicit"), "explicit") == "implicit"
+    for item in fields:
+        if implicit and "presence" not in item.section:
+            changed(item, implicit=True)
+    doc, given, after = (
+        section.text("doc", lines=True) or "",
+        protobuf_options.read(section, "message"),
+        section.text("after"),
+    )
+    return MessageDraft(name, section, fields, doc, reserved, implicit, given, after)
+
+
+def _named(parent: Section, list_key: str, node: Node, index: int, what: str) -> tuple[Section, str] | None:
+    """An item of a list of things with names: its section, whose path ends in the name, and the name."""
+    path = f"{parent.path}.{list_key}"
+    if not isinstance(node, Mapping):
+        message = f"a {what} must be a mapping, not {described(node)}"
+        parent.problems.add(node.place, f"{path}[{index}]", message, f"write `{{name: ...}}` for each {what}")
+        return None
+    section = Section(node, f"{path}[{index}]", parent.problems)
+    name = section.text("name")
+    if not name:
+        if "name" not in section:
+            section.wrong(None, "`name` is missing", f"give the {what} a name")
+        elif name is not None:
+            section.wrong("name", "the name is empty", f"give the {what} a name")
+        return None
+    section.path = f"{path}.{name}"
+    return section, name
+
+
+def _field(parent: Section, node: Node, index: int) -> FieldDraft | None:
+    named = _named(parent, "fields", node, index, "field")
+    if named is None:
+        return None
+    section, name = named
+    section.allow(FIELD_KEYS, _MEANT)
+    key, kind = _types(section)
+    field = Field(
+        name=name,
+        type=kind,
+        number=section.integer("number", 1, MAX_FIELD_NUMBER) or 0,
+        doc=section.text("doc", lines=True) or "",
+        key=key,
+        repeated=section.flag("repeated") or False,
+        shape=_shape(section),
+        oneof=section.text("oneof") or None,
+        default=_value(section, "default"),
+        example=_value(section, "example"),
+        minimum=section.number("minimum"),
+        maximum=section.number("maximum"),
+        min_length=section.integer("min_length", 0, _MAX_LEAST),
+        max_length=section.integer("max_length", 0, _MAX_COUNT),
+        min_items=section.integer("min_items", 0, _MAX_LEAST),
+        max_items=section.integer("max_items", 0, _MAX_COUNT),
+        pattern=section.text("pattern", exact=True),
+        allow_nan=section.flag("allow_nan") or False,
+        media_type=section.text("media_type") or None,
+        unit=section.text("unit") or None,
+        source=section.text("source", exact=True) or None,
+        deprecated=section.flag("deprecated") or False,
+        renamed_from=section.text("renamed_from") or None,
+        implicit=section.choice("presence", ("explicit", "implicit"), "explicit") == "implicit",
+        json_name=section.text("json_name", exact=True),
+        options=protobuf_options.read(section, "field"),
+        where=section.where,
+    )
+    return FieldDraft(field, section, section.flag("required"))
+
+
+def _types(section: Section) -> tuple[str | None, str]:
+    """The type of a map's keys (None where it is no map) and the type of the field; "" where it is wrong."""
+    kind = section.text("type")
+    if "key" not in section and "value" not in section:
+        if "type" not in section:
+            section.wrong(None, "`type` is missing", "give the field a type, `type: float64` for example")
+        return None, ALIASES.get(kind or "", kind or "")
+    if "type" in section:
+        section.wrong("type", "a map has `key` and `value`, and no `type`", "take `type` out, or `key` and `value`")
+    for missing in ("key", "value"):
+        if missing not in section:
+            section.wrong(None, f"a map needs `{missing}` too", f"write `{missing}: TYPE`")
+    key, kind = section.text("key") or "", section.text("value") or ""
+    return ALIASES.get(key, key), ALIASES.get(kind, kind)
+
+
+def _shape(section: Section) -> tuple[Dimension, ...] | None:
+    items = section.items("shape", "dimensions, such as [3] or [height, width, 3]")
+    if items is None:
+        return None
+    if not items:
+        section.wrong("shape", "the shape has no dimension", "take `shape` out, or write the sizes: [3]")
+        return None
+    sizes: list[Dimension] = []
+    for item in items:
+        complaint = limit_rules.dimension(item)
+        if complaint is not None:
+            section.problems.add(item.place, f"{section.path}.shape", *complaint)
+            return None
+        value = item.value if isinstance(item, Scalar) else None
+        assert isinstance(value, (int, str))  # or it would have been complained about
+        sizes.append(value)
+    return tuple(sizes)
+
+
+def _value(section: Section, key: str) -> object:
+    node = section.node_of(key)
+    if node is None:
+        return None
+    found = plain(node)
+    if found is None:
+        section.wrong(key, f"{key!r} is empty", "give a value, or take the key out")
+    return found
+
+
+def _enum(section: Section, name: str, *, exact: bool) -> EnumDraft:
+    section.allow(ENUM_KEYS)
+    values: list[ValueDraft] = []
+    items = section.items("values", "values")
+    for index, node in enumerate(items or ()):
+        value = _enum_value(section, node, index, exact=exact)
+        if value is not None:
+            values.append(value)
+    if items == () or (items is None and "values" not in section):
+        section.wrong("values", "the enum has no value", "write `values: [first, second]`")
+    doc = section.text("doc", lines=True) or ""
+    reserved = _reserved(section, MAX_ENUM_NUMBER, MIN_ENUM_NUMBER if exact else 1)
+    return EnumDraft(name, section, values, doc, reserved, exact, protobuf_options.read(section, "enum"))
+
+
+def _enum_value(parent: Section, node: Node, index: int, *, exact: bool) -> ValueDraft | None:
+    if isinstance(node, Scalar) and isinstance(node.value, str) and node.text.strip():
+        place = Where(node.place.line, node.place.column, f"{parent.path}.values.{node.text}")
+        return ValueDraft(EnumValue(node.text, where=place), node)
+    if isinstance(node, Scalar) and node.value is not None and not isinstance(node.value, str):
+        message = f"a value must be a name, not {described(node)}"
+        parent.problems.add(node.place, f"{parent.path}.values[{index}]", message, f'write it in quotes: "{node.text}"')
+        return None
+    named = _named(parent, "values", node, index, "value")
+    if named is None:
+        return None
+    section, name = named
+    section.allow(VALUE_KEYS)
+    if exact:
+        number = section.integer("number", MIN_ENUM_NUMBER, MAX_ENUM_NUMBER)
+    else:
+        number = section.integer("number", 1, MAX_ENUM_NUMBER, "number from 1: 0 is UNSPECIFIED, which every enum has")
+    doc, given = section.text("doc", lines=True) or "", protobuf_options.read(section, "value")
+    was = section.text("renamed_from") or None
+    return ValueDraft(EnumValue(name, number or 0, doc, was, given, section.where), section)
+
+
+def _reserved(parent: Section, top: int, least: int = 1) -> Reserved:
+    """`{numbers: [3, "5 to 9"], names: [colour]}`."""
+    section = parent.section("reserved")
+    if section is None:
+        return Reserved()
+    section.allow(RESERVED_KEYS, {"ranges": 'write `numbers: ["5 to 9"]`'})
+    ranges: list[tuple[int, int]] = []
+    for item in section.items("numbers", 'numbers, such as [3, "5 to 9"]') or ():
+        found = _range(item, top)
+        if found is None or not least <= found[0] <= found[1] <= top:
+            remedy = f'write an integer from {least} to {top}, or a range: "5 to 9"'
+            section.problems.add(item.place, f"{section.path}.numbers", f"{described(item)} is no number", remedy)
+        else:
+            ranges.append(found)
+            _overlap(section, ranges, item.place)
+    names: list[str] = []
+    for item in section.items("names", "names") or ():
+        if not isinstance(item, Scalar) or not isinstance(item.value, str) or not item.text.isidentifier():
+            section.problems.add(item.place, f"{section.path}.names", f"{described(item)} is no name", "write a name")
+        elif item.text in names:
+            message = f"{item.text!r} stands twice"
+            section.problems.add(item.place, f"{section.path}.names", message, "keep one of the two")
+        else:
+            names.append(item.text)
+    return Reserved(tuple(ranges), tuple(names))
+
+
+def _overlap(section: Section, ranges: list[tuple[int, int]], place: Place) -> None:
+    low, high = ranges[-1]
+    if any(low <= last and first <= high for first, last in ranges[:-1]):
+        message = f"{low if low == high else f'{low} to {high}'} is reserved already"
+        section.problems.add(place, f"{section.path}.numbers", message, "keep one of the two")
+
+
+def _range(node: Node, top: int) -> tuple[int, int] | None:
+    if not isinstance(node, Scalar) or isinstance(node.value, bool):
+        return None
+    if isinstance(node.value, int):
+        return node.value, node.value
+    match = _RANGE.fullmatch(node.text.strip())
+    if match is None:
+        return None
+    return int(match[1]), top if match[2] == "max" else int(match[2])

@@ -1,0 +1,260 @@
+"""Which names can be used: by protobuf, by `buf lint`, by Python and by the code that is generated.
+
+Each check gives None for a good name, else what is wrong with it and what to do. Names that protoc takes and
+Python cannot use were found by trying: keywords vanish from the stubs, a field named like a built-in type hides
+it from the fields below, a package named like an installed one is never found.
+"""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+import sys
+
+from protoserve.schema.types import ALIASES, SCALARS
+
+Complaint = tuple[str, str]
+
+_SNAKE = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PASCAL = re.compile(r"[A-Z][A-Za-z0-9]*")
+_VALUE = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*")
+_VERSION = re.compile(r"v[1-9][0-9]*(?:(?:alpha|beta)[1-9][0-9]*)?")
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z0-9])(?=[A-Z][a-z])")
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# What the stubs and the generated dataclasses say inside a class: a field of that name would hide it.
+_IN_CLASS = _words("bool int float str bytes list dict datetime timedelta np checks self")
+# google.protobuf.message.Message's own; none is lower_snake_case, but the reason is worth telling.
+_MESSAGE_METHODS = _words(
+    "ByteSize Clear ClearExtension ClearField CopyFrom DESCRIPTOR DiscardUnknownFields Extensions"
+    " FindInitializationErrors FromString HasExtension HasField IsInitialized ListFields MergeFrom MergeFromString"
+    " ParseFromString RegisterExtension SerializePartialToString SerializeToString SetInParent UnknownFields"
+    " WhichOneof"
+)
+# Names at the top of the generated module, of the contract package, and of the author's model.py.
+_GENERATED = _words(
+    "Any Callable Enum Final IntEnum InvalidReply InvalidRequest Iterable Iterator Json Literal METHODS Mapping Method"
+    " Model ModelInterface NDArray Path Protocol Retired SERVICE Sequence TypeVar UTC Violation"
+)
+# Added to the built-ins after Python 3.11, so that the answer does not depend on the interpreter.
+_BUILTINS = frozenset(dir(builtins)) | {"PythonFinalizationError"}
+# Standard-library modules that one supported Python has and another has not.
+_SOMETIMES_STANDARD = _words(
+    "aifc annotationlib asynchat asyncore audioop cgi cgitb chunk compression crypt distutils imghdr imp lib2to3"
+    " mailcap msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib test tests uu xdrlib"
+)
+_STANDARD = frozenset(sys.stdlib_module_names) | _SOMETIMES_STANDARD
+_INSTALLED = _words(
+    "aiohttp catboost google grpc grpc_health grpc_reflection grpc_status grpc_tools joblib keras lightgbm mlflow numpy"
+    " onnx onnxruntime pandas pip pkg_resources protobuf protoserve re2 safetensors scipy setuptools sklearn skops"
+    " skl2onnx tensorflow torch transformers uvloop xgboost"
+)
+# The project's own scripts, whose folders Python searches first when they run.
+_SCRIPTS = _words("check_artifact generate grpc_client image_smoke predict train")
+_DEVICES = frozenset(
+    ["con", "prn", "aux", "nul", *(f"{port}{index}" for port in ("com", "lpt") for index in range(1, 10))]
+)
+
+
+def python(name: str) -> str:
+    """The name in Python of the .proto's message or enum: `Outer.Inner` is `OuterInner`, `any` is `AnyMessage`."""
+    if name.startswith("google.protobuf."):
+        return f"Protobuf{name.rpartition('.')[2]}"
+    found = name if _PASCAL.fullmatch(name) else as_pascal(name)
+    return f"{found}Message" if found in _GENERATED or found in _BUILTINS else found
+
+
+def version(package: str) -> str | None:
+    """The version that a package ends in."""
+    last = package.rpartition(".")[2]
+    return last if _VERSION.fullmatch(last) else None
+
+
+def folder(package: str, service: str) -> str:
+    """The folders of a package's .proto and stubs: those of its parts, as buf's PACKAGE_DIRECTORY_MATCH asks.
+
+    A package that cannot be Python's (`tensorflow.serving` would hide a library, `import.v1` has a keyword), and one
+    that is empty, gets a folder of its own.
+    """
+    parts = package.split(".")
+    if package and _hides(parts) is None:
+        return "/".join(parts)
+    return f"{'_'.join(parts).lower() or snake(service).lstrip('_')}_proto"
+
+
+def snake(name: str) -> str:
+    """`HTTPStatus` as `http_status`, cut into words as buf cuts them for ENUM_VALUE_PREFIX."""
+    return _WORDS.sub("_", name).lower()
+
+
+def enum_value(enum: str, value: str) -> str:
+    """The name of an enum's value in the .proto, where all values of a package share one scope."""
+    return f"{snake(enum)}_{value}".upper()
+
+
+def json_name(field: str) -> str:
+    """protoc's JSON name of a field: https://protobuf.dev/programming-guides/json/."""
+    first, *others = field.split("_")
+    return first + "".join(part[:1].upper() + part[1:] for part in others)
+
+
+def tensor(dtype: str) -> str:
+    """The message that carries an array whose shape has a named dimension."""
+    return f"{SCALARS[dtype].name.capitalize()}Tensor"
+
+
+def as_snake(name: str) -> str:
+    """The nearest lower_snake_case name."""
+    words = re.sub(r"[^A-Za-z0-9]+", "_", snake(name)).strip("_").lower()
+    found = re.sub(r"_+", "_", words)
+    return found if found and found[0].isalpha() else f"x_{found}".rstrip("_")
+
+
+def as_pascal(name: str) -> str:
+    """The nearest PascalCase name."""
+    parts = [part for part in re.split(r"[^A-Za-z0-9]+", name) if part]
+    found = "".join(part[0].upper() + part[1:] for part in parts)
+    return found if found and found[0].isalpha() else f"X{found}"
+
+
+def field(name: str, what: str = "field", *, exact: bool = False) -> Complaint | None:
+    """The name of a field or a oneof; an `exact` one is a foreign .proto's, in any style."""
+    if name in _MESSAGE_METHODS or (name.startswith("__") and name.endswith("__")):
+        return f"a {what} named {name!r} would hide the message's own attribute", f"rename it to {_other(name)!r}"
+    if keyword.iskeyword(name):
+        return f"{name!r} is a keyword of Python", f"rename it, to {_other(name)!r} for example"
+    if name in _IN_CLASS:
+        return f"{name!r} is a name that the generated code needs", f"rename it, to {name + '_value'!r} for example"
+    if exact:
+        if _IDENTIFIER.fullmatch(name) and not name.startswith("__") and name != "_field":
+            return None
+        return f"{name!r} is a name that Python keeps for itself", f"rename it, to {as_snake(name) + '_value'!r}"
+    if not _SNAKE.fullmatch(name):
+        remedy = f"rename it to {_other(name)!r}"
+        if what == "field" and not name.isidentifier():
+            remedy += f" (with `source: {name!r}` if the model calls it so)"
+        return f"{name!r} is not lower_snake_case", remedy
+    return None
+
+
+def _other(name: str) -> str:
+    found = as_snake(name)
+    return f"{found}_value" if keyword.iskeyword(found) or found in _IN_CLASS else found
+
+
+def kind(name: str, what: str, *, exact: bool = False) -> Complaint | None:
+    """The name of a message or an enum; of one inside another it is `Outer.Inner`."""
+    if name in SCALARS or name in ALIASES:
+        return f"{name!r} is the name of a type", f"rename the {what}"
+    for part in name.split("."):
+        found = identifier(part, what) if exact else pascal(part, what)
+        if found is not None:
+            return found
+        if part in _MESSAGE_METHODS:
+            return f"{part!r} would hide a message's own attribute", f"rename the {what}"
+    if not exact and (name in _GENERATED or name in _BUILTINS):
+        owner = "Python's" if name in _BUILTINS else "the generated code's"
+        return f"{name!r} is {owner} own name", f"rename the {what}, to {name + 'Data'!r} for example"
+    return None
+
+
+def identifier(name: str, what: str) -> Complaint | None:
+    """A name that a foreign .proto gave to anything that Python reaches by its name."""
+    if keyword.iskeyword(name):
+        return f"{name!r} is a keyword of Python", f"rename the {what}, to {name + '_'!r} for example"
+    if not _IDENTIFIER.fullmatch(name) or name.startswith("__"):
+        return f"{name!r} is no name that Python can use", f"rename the {what}"
+    return None
+
+
+def pascal(name: str, what: str) -> Complaint | None:
+    """The name of a service, or of anything else that is a class."""
+    if keyword.iskeyword(name):
+        return f"{name!r} is a keyword of Python", f"rename the {what}, to {as_pascal(name) + 'Data'!r} for example"
+    if not _PASCAL.fullmatch(name):
+        return f"{name!r} is not PascalCase", f"rename the {what} to {as_pascal(name)!r}"
+    return None
+
+
+def method(name: str, *, exact: bool = False) -> Complaint | None:
+    """A method is a class-like name in the .proto, a function in Python and a file name of its sample."""
+    found = identifier(name, "method") if exact else pascal(name, "method")
+    if found is not None:
+        return found
+    if keyword.iskeyword(snake(name)):
+        return f"its Python name {snake(name)!r} is a keyword", f"rename the method, to {name + 'It'!r} for example"
+    if name.lower() in _DEVICES:
+        return f"{name!r} is a device on Windows and can name no file", f"rename the method, to {name + 'It'!r} say"
+    return None
+
+
+def value(name: str, *, exact: bool = False) -> Complaint | None:
+    """The name of an enum's value, in any case; Python has it in capitals, and so has the .proto unless `exact`."""
+    if exact:
+        if name.startswith("_") and name.endswith("_"):
+            return f"{name!r} is a name that Python's enums keep for themselves", "rename the value"
+        return identifier(name, "value")
+    if name.upper() == "UNSPECIFIED":
+        return f"{name!r} is the value 0, which every enum has", "leave it out"
+    if not _VALUE.fullmatch(name):
+        return f"{name!r} is no name", f"rename the value to {as_snake(name)!r}"
+    return None
+
+
+def dimension(name: str) -> Complaint | None:
+    if not name.isascii() or not name.isidentifier() or keyword.iskeyword(name):
+        return f"{name!r} is no name of a dimension", "write an integer of at least 1 or a word such as height"
+    return None
+
+
+def package(name: str, *, exact: bool = False) -> Complaint | None:
+    """A proto package: folders under `src/` and a Python module path; for an `exact` one see `folder`."""
+    if exact:
+        good = not name or all(_IDENTIFIER.fullmatch(part) for part in name.split("."))
+        return None if good else (f"{name!r} is no package", "write the package of the .proto")
+    *parts, version = name.split(".")
+    for part in (*parts, version):
+        if not _SNAKE.fullmatch(part):
+            example = ".".join(as_snake(piece) for piece in name.split(".") if piece) or "iris.v1"
+            return f"the part {part!r} is not lower_snake_case", f"write {example!r} for example"
+    found = _hides([*parts, version])
+    if found is not None:
+        return found
+    if not _VERSION.fullmatch(version):
+        return f"{name!r} does not end in a version", f"write '{name}.v1' (v2, v1alpha1 and v1beta1 are versions too)"
+    if not parts:
+        return f"{name!r} is a version only", "put a name before it: 'iris.v1'"
+    return None
+
+
+def _hides(parts: list[str]) -> Complaint | None:
+    """What keeps the parts of a package from being a path of Python's modules."""
+    for part in parts:
+        if keyword.iskeyword(part):
+            return f"the part {part!r} is a keyword of Python", f"rename it, to {part + '_api'!r} for example"
+        if part.lower() in _DEVICES:
+            return f"the part {part!r} is a device on Windows and can name no folder", "rename it"
+        if part in ("google", "grpc"):
+            return f"the part {part!r} hides the library of that name", f"rename it, to {part + '_api'!r} for example"
+    if parts[0] in _STANDARD:
+        return f"{parts[0]!r} is a module of Python's standard library", "begin with another name"
+    if parts[0] in _INSTALLED:
+        return f"{parts[0]!r} is the name of a library", "begin with another name"
+    if parts[0] in _SCRIPTS:
+        return f"{parts[0]!r} is the name of a script of the project", "begin with another name"
+    return None
+
+
+def clash(module: str, python_package: str) -> Complaint | None:
+    """A package of stubs that would lie where the project's own modules do."""
+    first, _, rest = module.partition(".")
+    part = rest.partition(".")[0]
+    if first == python_package and part in ("contract", "model", "server", "upgrade"):
+        return f"{first}.{part} is a module of the project itself", f"rename the part {part!r}"
+    return None

@@ -1,0 +1,188 @@
+"""Everything that a schema must be besides well-formed: the rules over fields, and over the whole."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from protoserve.schema import limit_rules, message_graph, name_rules, number_rules, value_rules, well_known_types
+from protoserve.schema.draft import Draft, FieldDraft, MessageDraft, changed
+from protoserve.schema.model import Field
+from protoserve.schema.section import nearest, shown
+from protoserve.schema.types import ALIASES, LISTS, MAP_KEYS, SCALARS, Kind
+
+# What other languages call a type, and what it is here.
+_MEANT = {
+    "str": "string",
+    "text": "string",
+    "char": "string",
+    "int": "int64",
+    "integer": "int64",
+    "long": "int64",
+    "uint": "uint64",
+    "byte": "uint8",
+    "number": "float64",
+    "half": "float16",
+    "boolean": "bool",
+    "datetime": "timestamp",
+    "date": "timestamp",
+    "time": "timestamp",
+    "timedelta": "duration",
+    "object": "json",
+    "dict": "json",
+    "any": "json",
+    "binary": "bytes",
+    "bytearray": "bytes",
+    "image": "bytes",
+}
+_BRACKETS = re.compile(r"\s*([A-Za-z0-9]+)\s*\[(.*)\]\s*")
+# How other languages write a list, a map, and what may be missing.
+_LIST = re.compile(rf"\s*(?:(?:{'|'.join(LISTS)})\s*[\[<](.+)[\]>]|repeated\s+(.+?)|\[(.+)\])\s*", re.IGNORECASE)
+_MAP = re.compile(r"\s*(?:map|dict|mapping)\s*[\[<]\s*(\w+)\s*,\s*(.+?)\s*[\]>]\s*", re.IGNORECASE)
+_OPTIONAL = re.compile(r"\s*(?:optional\s*[\[<](.+)[\]>]|optional\s+(.+?)|(.+?)\s*\|\s*None)\s*", re.IGNORECASE)
+
+
+def check(draft: Draft) -> None:
+    """Tells what is wrong with the draft, and settles `required` of its fields."""
+    name_rules.check(draft)
+    for message in draft.all_messages():
+        number_rules.check_message(message)
+        for item in message.fields:
+            if _known_types(item, draft):
+                _combination(item, draft)
+                limit_rules.check(item)
+                value_rules.check(item, draft)
+        _settle_required(message)
+    for enum in draft.enums:
+        number_rules.check_enum(enum)
+    message_graph.check(draft)
+
+
+def _known_types(item: FieldDraft, draft: Draft) -> bool:
+    field, section = item.field, item.section
+    if field.is_map and field.key and field.key not in MAP_KEYS:
+        section.wrong("key", f"{shown(field.key)} cannot be the key of a map", f"write one of {', '.join(MAP_KEYS)}")
+    if not field.type:
+        return False
+    known = (*SCALARS, *draft.enum_names, *draft.message_names)
+    if field.type in known:
+        return True
+    key = "value" if field.is_map else "type"
+    if field.type in draft.declared:
+        return False  # what is wrong with it is told where it stands
+    section.wrong(key, f"unknown type {shown(field.type)}", _type_remedy(field.type, known))
+    return False
+
+
+def _type_remedy(name: str, known: tuple[str, ...]) -> str:
+    brackets, entries, items = _BRACKETS.fullmatch(name), _MAP.fullmatch(name), _LIST.fullmatch(name)
+    optional = _OPTIONAL.fullmatch(name)
+    if entries:
+        return f"write `key: {meant(entries[1])}` and `value: {meant(entries[2])}` in place of `type`"
+    if items:
+        item = next(filter(None, items.groups()))
+        if re.search(r"[\[<]", item):
+            return "write the numbers' type and `shape: [rows, columns]`, or put the inner list into a message"
+        return f"write `type: {meant(item)}` and `repeated: true`"
+    if optional:
+        return f"write `type: {meant(next(filter(None, optional.groups())))}` and `required: false`"
+    if name.lower() in LISTS:
+        return "write the items' type, and `repeated: true`"
+    if brackets and not brackets[2].strip():
+        return f"write `type: {brackets[1]}` and `repeated: true`"
+    if brackets:
+        return f"write `type: {brackets[1]}` and `shape: [{brackets[2]}]`"
+    if name in well_known_types.SCALARS:
+        return f"write `{well_known_types.SCALARS[name]}`"
+    guess = _MEANT.get(name.lower()) or nearest(name, (*known, *ALIASES))
+    return f"did you mean {guess!r}?" if guess else f"write one of {', '.join(known)}"
+
+
+def meant(name: str) -> str:
+    """What a type of another language is here; any other name as it is."""
+    return _MEANT.get(name.strip().lower(), name.strip())
+
+
+def _combination(item: FieldDraft, draft: Draft) -> None:
+    """Which keys of a field exclude each other."""
+    field, section, scalar = item.field, item.section, item.field.scalar
+    if field.shape is not None:
+        if scalar is None or scalar.dtype is None:
+            remedy = "take `shape` out; for a list write `repeated: true`"
+            section.wrong("shape", f"{field.type} takes no shape: only bool, integers and floats do", remedy)
+        if field.repeated:
+            remedy = "name one more dimension in the shape: [count, 3]"
+            section.wrong("repeated", "a shape cannot be repeated", remedy)
+        if field.is_map:
+            section.wrong("shape", "a map cannot have a shape", "put the shape into a message and map to that")
+    if field.is_map and field.repeated:
+        section.wrong("repeated", "a map cannot be repeated", "put the map into a message and repeat that")
+    if field.oneof is not None:
+        _in_oneof(item)
+    if any(name == "packed" for name, _ in field.options) and not (field.repeated and _packable(field, draft)):
+        section.wrong("options", "`packed` is for lists of numbers, bools and enums", "take `packed` out")
+    if item.required and (field.repeated or field.is_map):
+        section.wrong("required", "a list or a map is never required: it can be empty", "write `min_items: 1`")
+    if field.default is not None:
+        _default(item, draft)
+    if field.example is not None and field.type in draft.message_names:
+        section.wrong("example", "an example of a message", f"give examples on the fields of {field.type}")
+
+
+def _packable(field: Field, draft: Draft) -> bool:
+    scalar = field.scalar
+    return field.type in draft.enum_names if scalar is None else scalar.numeric or scalar.kind is Kind.BOOL
+
+
+def _in_oneof(item: FieldDraft) -> None:
+    field, section, scalar = item.field, item.section, item.field.scalar
+    remedy = "put it into a message of its own and name that as the type"
+    if field.repeated or field.is_map:
+        section.wrong("oneof", f"a {'map' if field.is_map else 'list'} cannot be in a oneof", remedy)
+    elif field.size is not None and scalar is not None and scalar.dtype and not scalar.element_bytes:
+        section.wrong("oneof", f"a {field.type} of a fixed shape travels as a list and cannot be in a oneof", remedy)
+
+
+def _default(item: FieldDraft, draft: Draft) -> None:
+    field, section = item.field, item.section
+    what = None
+    if field.type in draft.message_names:
+        what = "a message"
+    elif field.is_map or field.repeated:
+        what = "a map" if field.is_map else "a list"
+    elif field.shape is not None:
+        what = "a shape"
+    elif field.oneof is not None:
+        what = "a member of a oneof"
+    elif isinstance(field.default, (list, dict)):
+        what = "a json list or mapping"
+    if what is not None:
+        section.wrong("default", f"{what} has no default", "take `default` out")
+    elif item.required:
+        section.wrong("required", "a field with a default is not required", "take `required` or `default` out")
+    elif field.implicit:
+        remedy = "take `default` out, or `presence: implicit`"
+        section.wrong("default", "without presence a missing value is 0, never a default", remedy)
+
+
+def _settle_required(message: MessageDraft) -> None:
+    """`Field.required` as the model means it; see `Field` and `Message.oneofs`."""
+    optional = {name: _oneof_optional(members) for name, members in message.oneofs().items()}
+    for item in message.fields:
+        field = item.field
+        if field.oneof is not None:
+            changed(item, required=not optional[field.oneof])
+        elif field.repeated or field.is_map or field.default is not None:
+            changed(item, required=False)
+        else:
+            changed(item, required=item.required is not False)
+
+
+def _oneof_optional(members: list[FieldDraft]) -> bool:
+    said = Counter(item.required is False for item in members)
+    if said[True] and said[False]:
+        odd = next(item for item in members if (item.required is False) == (said[True] < said[False]))
+        key = "required" if "required" in odd.section else None
+        message = f"some members of the oneof {odd.field.oneof!r} say `required: false` and others do not"
+        odd.section.wrong(key, message, "write `required: false` on all of them or on none")
+    return bool(said[True])

@@ -1,0 +1,268 @@
+"""The one-line form of a contract, for a prompt or a command line, to the text of a schema file.
+
+    sepal_length: float64, image?: uint8[height, width, 3] -> species: Species(setosa|versicolor), p: float32[3]
+
+`?` makes a field optional, `[]` a list, `Name(a|b)` defines an enum where it is first used, `map<string, float64>`
+is a map, and `-> stream` makes the reply a stream of responses.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from protoserve.schema.errors import Problem, SchemaError
+from protoserve.schema.load import loads
+from protoserve.schema.rules import meant
+from protoserve.schema.types import LISTS
+
+FILE = "signature"
+_TOKEN = re.compile(r"\s*(?:(->|[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[:?,|()\[\]<>])|(\S))")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """`at` is the 0-based column; the last token has the empty text."""
+
+    text: str
+    at: int
+
+    @property
+    def word(self) -> bool:
+        return bool(_WORD.fullmatch(self.text))
+
+
+@dataclass(slots=True)
+class _Type:
+    name: str
+    at: int
+    key: str | None = None
+
+
+@dataclass(slots=True)
+class _Field:
+    name: str
+    at: int
+    optional: bool
+    type: _Type
+    shape: list[str] | None
+    shape_at: int
+
+    def yaml(self, number: int) -> str:
+        parts = [f"name: {self.name}", f"number: {number}"]
+        if self.type.key is None:
+            parts.append(f"type: {self.type.name}")
+        else:
+            parts.append(f"key: {self.type.key}, value: {self.type.name}")
+        if self.shape == []:
+            parts.append("repeated: true")
+        elif self.shape is not None:
+            parts.append(f"shape: [{', '.join(self.shape)}]")
+        if self.optional:
+            parts.append("required: false")
+        return f"{{{', '.join(parts)}}}"
+
+
+@dataclass(slots=True)
+class _Enum:
+    at: int
+    values: list[tuple[str, int]] = field(default_factory=list)
+
+    def names(self) -> list[str]:
+        return [name for name, _ in self.values]
+
+
+def signature_to_yaml(line: str, package: str) -> str:
+    """The schema that `line` stands for, in the proto package `package`, with all its numbers.
+
+    Raises SchemaError whose columns point into `line`.
+    """
+    return _Parser(line.rstrip("\n")).schema(package)
+
+
+class _Parser:
+    def __init__(self, line: str) -> None:
+        self._line = line
+        self._tokens = self._split()
+        self._next = 0
+        self._enums: dict[str, _Enum] = {}
+        self._streaming = False
+
+    def schema(self, package: str) -> str:
+        request = self._fields("->")
+        arrow = self._take()
+        self._streaming = self._peek().text == "stream" and self._peek(1).word
+        if self._streaming:
+            self._take()
+        response = self._fields("")
+        if not response:
+            raise self._wrong(arrow.at, "response", "the response has no field", "write one after the arrow")
+        text = self._yaml(package, request, response)
+        self._check(text, request, response)
+        return text
+
+    def _split(self) -> list[_Token]:
+        tokens: list[_Token] = []
+        at, end = 0, len(self._line.rstrip())
+        while at < end:
+            match = _TOKEN.match(self._line, at)
+            assert match is not None  # a pattern that takes any character
+            if match[2]:
+                raise self._wrong(match.start(2), "", f"{match[2]!r} has no meaning here", "take it out")
+            tokens.append(_Token(match[1], match.start(1)))
+            at = match.end()
+        return [*tokens, _Token("", end)]
+
+    def _wrong(self, at: int, path: str, message: str, remedy: str) -> SchemaError:
+        return SchemaError(FILE, [Problem(1, at + 1, path, message, remedy)], source=self._line)
+
+    def _peek(self, ahead: int = 0) -> _Token:
+        return self._tokens[min(self._next + ahead, len(self._tokens) - 1)]
+
+    def _take(self) -> _Token:
+        token = self._peek()
+        self._next += 1
+        return token
+
+    def _expect(self, wanted: str, path: str, remedy: str) -> _Token:
+        token = self._peek()
+        if token.text != wanted:
+            raise self._wrong(token.at, path, f"{wanted!r} is missing before {_said(token)}", remedy)
+        return self._take()
+
+    def _word(self, what: str, path: str) -> _Token:
+        token = self._peek()
+        if not token.word:
+            raise self._wrong(token.at, path, f"{what} is missing before {_said(token)}", f"write {what}")
+        return self._take()
+
+    def _fields(self, end: str) -> list[_Field]:
+        path = "request" if end else "response"
+        found: list[_Field] = []
+        while self._peek().text not in (end, ""):
+            if found:
+                remedy = "write fields as `a: float64, b: string` and one arrow between request and response"
+                self._expect(",", path, remedy)
+            found.append(self._field(path))
+        if self._peek().text != end:
+            remedy = "write `REQUEST FIELDS -> RESPONSE FIELDS`"
+            raise self._wrong(self._peek().at, "", "the arrow '->' is missing", remedy)
+        return found
+
+    def _field(self, path: str) -> _Field:
+        name = self._word("the name of a field", path)
+        path = f"{path}.{name.text}"
+        optional = self._peek().text == "?"
+        if optional:
+            self._take()
+        self._expect(":", path, "write `name: type`")
+        kind = self._type(path)
+        shape_at = self._peek().at
+        shape = self._shape(path) if self._peek().text == "[" else None
+        if kind.name.lower() in LISTS and kind.name not in self._enums:
+            item = meant(shape[0]) if shape else "float64"
+            raise self._wrong(kind.at, path, "a list is told behind the type of its items", f"write `{item}[]`")
+        if optional and (shape == [] or kind.key is not None):
+            what = "a map" if kind.key is not None else "a list"
+            raise self._wrong(name.at, path, f"{what} is never required: it can be empty", "take the '?' out")
+        return _Field(name.text, name.at, optional, kind, shape, shape_at)
+
+    def _type(self, path: str) -> _Type:
+        word = self._word("a type", path)
+        if word.text == "map" and self._peek().text == "<":
+            self._take()
+            key = self._word("the type of the keys", path)
+            self._expect(",", path, "write `map<string, float64>`")
+            value = self._type(path)
+            if value.key is not None:
+                raise self._wrong(value.at, path, "a map of maps", "put the inner map into a message, in a schema file")
+            self._expect(">", path, "write `map<string, float64>`")
+            return _Type(value.name, word.at, key.text)
+        if self._peek().text == "(":
+            self._values(word, path)
+        return _Type(word.text, word.at)
+
+    def _values(self, name: _Token, path: str) -> None:
+        """The values of an enum; one that is written twice must have the same ones."""
+        found = _Enum(name.at)
+        while not found.values or self._peek().text == "|":
+            self._take()
+            value = self._word("the name of a value", path)
+            found.values.append((value.text, value.at))
+        self._expect(")", path, "write `Name(first|second)`")
+        known = self._enums.setdefault(name.text, found)
+        if known.names() != found.names():
+            message = f"{name.text} has other values in column {known.at + 1}"
+            raise self._wrong(name.at, path, message, f"write the values once, and {name.text!r} alone after that")
+
+    def _shape(self, path: str) -> list[str]:
+        self._take()
+        sizes: list[str] = []
+        while self._peek().text != "]":
+            if sizes:
+                self._expect(",", path, "write `[height, width, 3]`")
+            size = self._peek()
+            if not size.word and not size.text.isdigit():
+                remedy = "write integers and names, `[height, width, 3]`, or nothing for a list"
+                raise self._wrong(size.at, path, f"a dimension is missing before {_said(size)}", remedy)
+            sizes.append(self._take().text)
+        self._take()
+        return sizes
+
+    def _yaml(self, package: str, request: list[_Field], response: list[_Field]) -> str:
+        lines = [f"package: {package}", "status: draft", "service: PredictionService"]
+        if self._enums:
+            lines.append("enums:")
+        for name, enum in self._enums.items():
+            lines += (f"  {name}:", "    values:")
+            lines += (
+                f"      - {{name: {_quoted(value)}, number: {index}}}" for index, value in enumerate(enum.names(), 1)
+            )
+        lines += ("methods:", "  Predict:", "    doc: Predict one row.")
+        if self._streaming:
+            lines.append("    streaming: server")
+        for kind, fields in (("request", request), ("response", response)):
+            lines += (f"    {kind}:", "      fields:" if fields else "      fields: []")
+            lines += (f"        - {item.yaml(number)}" for number, item in enumerate(fields, 1))
+        return "\n".join(lines) + "\n"
+
+    def _check(self, text: str, request: list[_Field], response: list[_Field]) -> None:
+        """What the rules of a schema say of it, at the columns of the line."""
+        try:
+            loads(text)
+        except SchemaError as error:
+            columns = self._columns(request, response)
+            raise SchemaError(FILE, (_moved(item, columns) for item in error.problems), source=self._line) from None
+
+    def _columns(self, request: list[_Field], response: list[_Field]) -> dict[str, int]:
+        """Where the line writes what stands at a path of the schema."""
+        found: dict[str, int] = {}
+        for kind, fields in (("request", request), ("response", response)):
+            for item in fields:
+                path = f"methods.Predict.{kind}.fields.{item.name}"
+                # Of two fields of one name the second is the one that is told.
+                found[path] = item.at
+                found[f"{path}.type"] = found[f"{path}.value"] = found[f"{path}.key"] = item.type.at
+                found[f"{path}.shape"] = found[f"{path}.repeated"] = item.shape_at
+        for name, enum in self._enums.items():
+            found[f"enums.{name}"] = enum.at
+            found |= {f"enums.{name}.values.{value}": at for value, at in enum.values}
+        return found
+
+
+def _moved(problem: Problem, columns: dict[str, int]) -> Problem:
+    path = problem.path
+    while path and path not in columns:
+        path = path.rpartition(".")[0]
+    shown = problem.path.removeprefix("methods.Predict.").replace(".fields.", ".")
+    message = re.sub(r" \((first )?on line \d+\)| \(line \d+\)", "", problem.message)
+    return Problem(1, columns.get(path, 0) + 1, shown, message, problem.remedy)
+
+
+def _said(token: _Token) -> str:
+    return repr(token.text) if token.text else "the end"
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"' if value.lower() in ("true", "false", "null") else value
