@@ -72,7 +72,7 @@ def make_template(folder: Path) -> Path:
     )
     edit(folder / "template/README.md.jinja", "## Start\n", "Ask {{ team }} about it.\n\n## Start\n")
     edit(server / "errors.py", '"""What a caller is told', '"""What any caller is told')
-    edit(folder / "generator/protoserve/codegen/proto.py", "Do not edit: change", "Never edit: change")
+    edit(folder / "generator/protoserve/emit/proto.py", "Do not edit: change", "Never edit: change")
     git(folder, "mv", "template/tests/test_smoke.py.jinja", "template/tests/test_server.py.jinja")
     edit(folder / "template/Makefile.jinja", "tests/test_smoke.py", "tests/test_server.py")
     git(folder, "mv", "template/src/{{package}}/server/health.py", "template/src/{{package}}/server/healthiness.py")

@@ -148,7 +148,7 @@ def test_a_template_that_does_not_render(work: Work, fork: Fork) -> None:
 @pytest.mark.slow
 def test_a_generator_that_fails_after_the_merge(work: Work, fork: Fork) -> None:
     template = fork(work)
-    (template / "generator/protoserve/codegen/proto.py").write_text("raise SystemExit('no luck')\n", encoding="utf-8")
+    (template / "generator/protoserve/emit/proto.py").write_text("raise SystemExit('no luck')\n", encoding="utf-8")
     release(template, "v3.0.0")
     told = refused(work)
     assert "no luck" in told
@@ -211,7 +211,7 @@ def test_a_stop_from_outside(work: Work, fork: Fork, stop: signal.Signals, when:
     options = ["--smoke"] if when == "smoking" else []
     if when == "merging":
         script = f"open({str(reached)!r}, 'w').write('here')\nopen({str(never)!r}).read()\n"
-        (template / "generator/protoserve/codegen/proto.py").write_text(script, encoding="utf-8")
+        (template / "generator/protoserve/emit/proto.py").write_text(script, encoding="utf-8")
         release(template, "v3.0.0")
     else:
         python = work.path / ".venv/bin/python"
