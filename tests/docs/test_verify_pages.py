@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 import shlex
 
@@ -108,8 +109,7 @@ def commands() -> list[str]:
 @pytest.mark.parametrize("command", commands())
 def test_the_commands_on_the_pages_are_taken(command: str) -> None:
     words = shlex.split(command.replace("\\|", "|"), comments=True)
-    if ">" in words:
-        words = words[: words.index(">")]
+    words = list(itertools.takewhile(lambda word: word not in (">", ">>"), words))
     given = parser().parse_args(words)
     assert given.target or given.image or given.spec or given.http
     assert {*given.only, *given.skip} <= set(IDS)

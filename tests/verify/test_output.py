@@ -7,10 +7,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
-import jsonschema
 import pytest
 from junitparser import JUnitXml
 from markdown_it import MarkdownIt
@@ -21,8 +19,6 @@ from protoserve.verify.options import FORMATS as NAMES
 from protoserve.verify.output import FORMATS, pages
 from protoserve.verify.output.text import blocks
 from protoserve.verify.report import Finding, Outcome, Report, Verdict, failed, passed, skipped, warned
-
-SCHEMA = json.loads(Path(__file__).with_name("sarif-2.1.0.schema.json").read_text(encoding="utf-8"))
 
 
 def never(*_: Any) -> Finding:
@@ -41,9 +37,9 @@ CODE = "    def Predict(self, request, context):\n        return [1,  2]   # two
 REMEDY = f"Return the message that the\n.proto declares:\n{CODE}\nand start it again."
 
 
-def report(*findings: Finding, stopped: str = "", target: str = "127.0.0.1:50051", source: str = "") -> Report:
+def report(*findings: Finding, stopped: str = "", target: str = "127.0.0.1:50051") -> Report:
     outcomes = tuple(Outcome(check.id, f, 0.25) for check, f in zip(CHECKS, findings, strict=False))
-    return Report(target, "generic", outcomes, 24, 1.5, stopped, source)
+    return Report(target, "generic", outcomes, 24, 1.5, stopped)
 
 
 EVERY = report(
@@ -137,9 +133,6 @@ def test_an_interrupted_run_says_so(printed: Callable[..., str]) -> None:
     given = report(passed("a"), stopped="interrupted")
     assert "interrupted: only the checks above were run to their end" in printed("terminal", given)
     assert json.loads(printed("json", given))["stopped"] == "interrupted"
-    run = json.loads(printed("sarif", given))["runs"][0]
-    assert run["invocations"][0]["executionSuccessful"] is False
-    assert run["invocations"][0]["exitCode"] == 1
     [suite] = JUnitXml.fromstring(printed("junit", given))
     assert (suite.tests, suite.errors) == (2, 1)
 
@@ -171,56 +164,6 @@ def test_junit(printed: Callable[..., str]) -> None:
     assert left_out.result[0].message == "check-1 failed"
     assert odd.is_passed
     assert "Nothing was set." in odd.system_out
-
-
-@pytest.mark.parametrize("given", [EVERY, HOSTILE_REPORT, report(stopped="interrupted")])
-def test_sarif_is_valid(printed: Callable[..., str], given: Report) -> None:
-    whole = json.loads(printed("sarif", given))
-    jsonschema.validate(whole, SCHEMA, jsonschema.Draft7Validator)
-    [run] = whole["runs"]
-    rules = run["tool"]["driver"]["rules"]
-    assert [rule["id"] for rule in rules] == [check.id for check in CHECKS]
-    for result in run["results"]:
-        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
-        # What GitHub wants: https://docs.github.com/en/code-security/reference/code-scanning/sarif-files/sarif-support
-        [location] = result["locations"]
-        uri = location["physicalLocation"]["artifactLocation"]["uri"]
-        assert not urlsplit(uri).scheme
-        assert location["physicalLocation"]["region"]["startLine"] >= 1
-
-
-def test_sarif_has_fails_and_warns(printed: Callable[..., str]) -> None:
-    [run] = json.loads(printed("sarif", EVERY))["runs"]
-    assert run["invocations"] == [{"executionSuccessful": True, "exitCode": 1}]
-    bad, odd = run["results"]
-    assert (bad["ruleId"], bad["level"], odd["ruleId"], odd["level"]) == ("check-1", "error", "check-3", "warning")
-    assert bad["message"]["text"].startswith("The reply is a list.")
-    assert CODE in bad["message"]["text"]
-    assert "def Predict" in bad["message"]["markdown"]
-
-
-@pytest.mark.parametrize(
-    ("source", "seen", "uri", "line"),
-    [
-        ("", "bad", "127.0.0.1%3A50051", 1),
-        ("proto/my model.proto", "bad", "proto/my%20model.proto", 1),
-        ("deploy.yaml", "deploy.yaml:12:3: bad", "deploy.yaml", 12),
-        ("deploy.yaml", "other.yaml:12:3: bad", "deploy.yaml", 1),
-    ],
-)
-def test_sarif_names_a_file(printed: Callable[..., str], source: str, seen: str, uri: str, line: int) -> None:
-    [run] = json.loads(printed("sarif", report(failed(seen, "why", "what"), source=source)))["runs"]
-    physical = run["results"][0]["locations"][0]["physicalLocation"]
-    assert (physical["artifactLocation"]["uri"], physical["region"]["startLine"]) == (uri, line)
-
-
-def test_sarif_names_a_file_in_this_folder_as_the_repository_does(
-    printed: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    given = report(failed("bad", "why", "what"), source=str(tmp_path / "iris" / "schema.yaml"))
-    [run] = json.loads(printed("sarif", given))["runs"]
-    assert run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "iris/schema.yaml"
 
 
 def html(markdown: str) -> str:
@@ -278,17 +221,15 @@ class TestPages:
     def test_a_repository_on_the_web(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.come_from(monkeypatch, "git+https://me:secret@git.example.com/team/protoserve.git", "4f2a")
         wanted = "https://git.example.com/team/protoserve/blob/4f2a/docs/checks/reachable.md"
-        assert pages.page("reachable") == pages.uri("reachable") == wanted
+        assert pages.page("reachable") == wanted
 
     def test_a_folder(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         self.come_from(monkeypatch, str(tmp_path), "HEAD")
         found = tmp_path / "docs" / "checks" / "reachable.md"
         assert pages.page("reachable") == "docs/checks/reachable.md in the repository of protoserve"
-        assert pages.uri("reachable") is None
         found.parent.mkdir(parents=True)
         found.touch()
         assert pages.page("reachable") == str(found)
-        assert pages.uri("reachable") == found.as_uri()
         monkeypatch.chdir(tmp_path)
         assert Path(pages.page("reachable")) == Path("docs/checks/reachable.md")
 
@@ -298,7 +239,6 @@ class TestPages:
 
         monkeypatch.setattr(template_source, "template", unknown)
         assert pages.page("reachable") == "docs/checks/reachable.md in the repository of protoserve"
-        assert pages.uri("reachable") is None
 
 
 def test_warn_and_skip_are_no_failure() -> None:

@@ -87,7 +87,7 @@ def verify(given: argparse.Namespace) -> Report:
     except KeyboardInterrupt:  # while something is closed, too
         stopped = "interrupted"
     seconds = time.monotonic() - started
-    return Report(name, given.platform, tuple(outcomes), sent, seconds, stopped, _source(given, kind))
+    return Report(name, given.platform, tuple(outcomes), sent, seconds, stopped)
 
 
 def _step(check: Check, spec: Spec | None, session: Session | None) -> Step:
@@ -118,13 +118,6 @@ def _target(given: argparse.Namespace) -> tuple[str, str]:
             raise UsageError(f"{given.target} is no project of protoserve: it has no schema.yaml")
         return "project", given.target
     raise UsageError(f"{given.target} is no HOST:PORT and no folder")
-
-
-def _source(given: argparse.Namespace, kind: str) -> str:
-    """The file that a finding is about, for the forms of output that want one; empty where there is none."""
-    folder = Path(given.target) if kind == "project" else given.project
-    found = given.spec or given.proto or (folder and folder / "schema.yaml")
-    return str(found) if found else ""
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 PLATFORMS = ("generic", "kubernetes", "vertex")
-FORMATS = ("terminal", "json", "junit", "sarif", "markdown")
+FORMATS = ("terminal", "json", "junit", "markdown")
 TIMEOUT = 20.0
 GRACE = 30.0  # seconds from SIGTERM to SIGKILL, as Kubernetes gives by default
 

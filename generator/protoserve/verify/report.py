@@ -43,10 +43,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A whole run against `target`; `requests` is how many calls were sent, `stopped` why a run ended early.
-
-    `source` is the file that the server was held to, as far as there is one: a specification, a .proto, a schema.
-    """
+    """A whole run against `target`; `requests` is how many calls were sent, `stopped` why a run ended early."""
 
     target: str
     platform: str
@@ -54,7 +51,6 @@ class Report:
     requests: int = 0
     seconds: float = 0.0
     stopped: str = ""
-    source: str = ""
 
     @property
     def verdict(self) -> Verdict:

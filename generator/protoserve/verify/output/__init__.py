@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from protoserve.verify.checks.base import Check
-from protoserve.verify.output import as_json, junit, markdown, sarif, terminal
+from protoserve.verify.output import as_json, junit, markdown, terminal
 from protoserve.verify.report import Report
 
 FORMATS: dict[str, Callable[[Report, Sequence[Check]], None]] = {
     "terminal": terminal.show,
     "json": as_json.show,
     "junit": junit.show,
-    "sarif": sarif.show,
     "markdown": markdown.show,
 }

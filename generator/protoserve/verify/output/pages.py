@@ -20,14 +20,6 @@ def page(check: str) -> str:
     return f"{path} in the repository of protoserve"
 
 
-def uri(check: str) -> str | None:
-    """For machines: an absolute URI, None where none is known."""
-    found = page(check)
-    if found.startswith("https://"):
-        return found
-    return Path(found).resolve().as_uri() if Path(found).is_file() else None
-
-
 @functools.cache
 def _source() -> tuple[str, str]:
     """A folder, or the URL of a repository as a browser takes it, and its revision; empty where nothing is known."""
