@@ -34,7 +34,7 @@ def module(folder: Path, fields: str, *, request: str = "", shared: str = "") ->
 
 
 def violations(made: ModuleType, data: bytes) -> list[tuple[str, str]]:
-    with pytest.raises(made.checks.InvalidRequest) as caught:
+    with pytest.raises(made.violations.InvalidRequest) as caught:
         made.decode_predict_request(data)
     return [tuple(violation) for violation in caught.value.violations]
 
@@ -103,7 +103,7 @@ def test_two_patterns_never_share_a_name(tmp_path: Path) -> None:
 
 def test_numbers_that_json_does_not_have_are_refused_both_ways(tmp_path: Path) -> None:
     made = module(tmp_path, "{name: payload, type: json}")
-    with pytest.raises(made.checks.InvalidReply, match="no NaN"):
+    with pytest.raises(made.violations.InvalidReply, match="no NaN"):
         made.encode_predict_request(made.PredictRequest(payload={"a": [float("nan")]}))
     message = made.pb.PredictRequest()
     message.payload.struct_value.fields["a"].number_value = float("nan")
@@ -126,4 +126,4 @@ def test_hostile_shapes_are_violations(tmp_path: Path) -> None:
 def test_a_million_bad_items_are_no_million_violations(tmp_path: Path) -> None:
     made = module(tmp_path, "{name: values, type: float64, repeated: true}")
     message = made.pb.PredictRequest(values=[float("inf")] * 100_000)
-    assert len(violations(made, message.SerializeToString())) == made.checks.MAX_VIOLATIONS
+    assert len(violations(made, message.SerializeToString())) == made.violations.MAX_VIOLATIONS

@@ -74,10 +74,10 @@ def test_any_schema(tmp_path_factory: pytest.TempPathFactory, schema: dict[str, 
         value = data.draw(random_schemas.values(contract, message, module))
         name = reserved_names.snake(message.name)
         wire = getattr(module, f"write_{name}")(value, "").SerializeToString()
-        bad = module.checks.Violations()
+        bad = module.violations.Violations()
         parsed = module.reading.parse(getattr(module.pb, message.name), wire)
         back = getattr(module, f"read_{name}")(parsed, "", bad)
-        assert bad.found == []
+        assert bad.items == []
         assert same(value, back)
     for method in module.METHODS:
         sample = method.sample()

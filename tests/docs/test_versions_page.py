@@ -65,7 +65,7 @@ def test_from_v1_to_the_end_of_v1(template: Path, iris: Project, tmp_path: Path)
     told = " ".join(re.findall(r"```text\n(.*?)```", section("What carries callers over"), re.DOTALL)[0].split())
     assert told in protoserve(project, "generate")
     snippet = re.findall(r"```python\n(.*?)```", section("What carries callers over"), re.DOTALL)[0]
-    missing = "from iris.contract import served; from iris import model; print(served.missing(model))"
+    missing = "from iris.contract import served; from iris import model; print(served.missing_code(model))"
     assert "write predict_request_currency in class Upgrade of" in project.python("-c", missing).stdout
     upgrade = project.path / "src/iris/upgrade/v1.py"
     upgrade.write_text(f"from typing import final\n\n{snippet}", encoding="utf-8")

@@ -41,10 +41,10 @@ def generated(folder: Path, package: str, schema: dict[str, Any]) -> ModuleType:
 
 def told(module: ModuleType, name: str, data: bytes) -> list[str]:
     """What the generated code says of the bytes of a message."""
-    bad = module.checks.Violations()
+    bad = module.violations.Violations()
     parsed = module.reading.parse(getattr(module.pb, name), data)
     getattr(module, f"read_{reserved_names.snake(name)}")(parsed, "", bad)
-    return [f"{field}: {description}" for field, description in bad.found]
+    return [f"{field}: {description}" for field, description in bad.items]
 
 
 def spoil(message: Any, rng: random.Random) -> None:

@@ -230,7 +230,7 @@ def completed(made: upgrade_modules.Upgrade) -> str:
         "import numpy as np",
         "from numpy.typing import NDArray",
         f"from ..contract import {old}, {new}",
-        "from ..contract.checks import Json",
+        "from ..contract.reading import Json",
         f"from ..contract.{made.module} import Carried",
         "if TYPE_CHECKING:",
         "    from ..model import Model",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from protoserve.emit import descriptions, field_code, limit_code, samples
@@ -13,14 +13,23 @@ from protoserve.schema import reserved_names, well_known_types
 from protoserve.schema.model import Contract, Enum, Message
 from protoserve.schema.types import Kind
 
-_SUPPORT = Path(__file__).parents[1] / "runtime"
-# What every contract module of a project shares.
-SUPPORT = ("checks.py", "bounds.py", "reading.py", "writing.py")
+_RUNTIME = Path(__file__).parents[1] / "runtime"
 
 
-def support(name: str) -> str:
-    """One of the modules that the contract modules of a project share."""
-    return (_SUPPORT / name).read_text(encoding="utf-8")
+def shared_modules(contracts: Sequence[Contract], package: str) -> Iterator[tuple[str, str]]:
+    """Name and text of the modules that the contract modules of a project share."""
+    names = ["bounds", "methods", "reading", "violations", "writing"]
+    if len(contracts) > 1:
+        names.append("steps")
+    if any(_is_foreign(contract, package) for contract in contracts):
+        names.append("stub_packages")
+    for name in names:
+        yield f"{name}.py", (_RUNTIME / f"{name}.py").read_text(encoding="utf-8")
+
+
+def _is_foreign(contract: Contract, package: str) -> bool:
+    """Whether the stubs lie outside of the project's own package."""
+    return contract.folder.split("/")[0] != package
 
 
 def package_init(contract: Contract) -> str:
@@ -34,7 +43,9 @@ def package_init(contract: Contract) -> str:
     return "\n".join(
         [
             f'"""The contract of {contract.package or contract.service}, typed.\n\n{HEADER}\n"""\n',
-            f"from .checks import {', '.join(shared)}",
+            "from .methods import Method",
+            "from .reading import Json",
+            "from .violations import InvalidReply, InvalidRequest, Retired, Violation",
             f"from .{contract.version} import {', '.join(sorted(exported))}\n",
             f"__all__ = [{', '.join(repr(name) for name in listed)}]\n",
         ]
@@ -98,14 +109,14 @@ def _imports(contract: Contract, package: str) -> Iterator[str]:
         yield "import re2"
     if arrays:
         yield "from numpy.typing import NDArray\n"
-    yield "from . import checks, reading, writing\n"
+    yield "from . import methods, reading, stub_packages, violations, writing\nfrom .reading import Json\n"
     folders = contract.folder.split("/")
-    if folders[0] == package:
+    if not _is_foreign(contract, package):
         yield f"from {contract.module} import prediction_pb2 as pb\n"
         return
     # Above the stubs' own folder, or that where nothing is above it.
     parents = [".".join(folders[: index + 1]) for index in range(max(len(folders) - 1, 1))]
-    yield f"checks.join_packages({', '.join(repr(name) for name in parents)})"
+    yield f"stub_packages.join_packages({', '.join(repr(name) for name in parents)})"
     yield f"from {contract.module} import prediction_pb2 as pb  # noqa: E402\n"
 
 
@@ -173,7 +184,7 @@ def _stub(message: Message) -> str:
 
 def _reader(contract: Contract, message: Message) -> Iterator[str]:
     name = reserved_names.snake(message.name)
-    yield f"\ndef read_{name}(message: {_stub(message)}, at: str, bad: checks.Violations) -> {message.name}:"
+    yield f"\ndef read_{name}(message: {_stub(message)}, at: str, bad: violations.Violations) -> {message.name}:"
     if any(field.dynamic for field in message.fields):
         yield "    sizes: dict[str, int] = {}"
     for field in message.fields:
@@ -190,7 +201,7 @@ def _writer(contract: Contract, message: Message) -> Iterator[str]:
     name = reserved_names.snake(message.name)
     yield f"\ndef write_{name}(value: object, at: str) -> {_stub(message)}:"
     yield f"    if not isinstance(value, {message.name}):"
-    yield f'        raise checks.InvalidReply(at.rstrip(".") or "reply", "{message.name}", checks.shown(value))'
+    yield f'        raise violations.InvalidReply(at.rstrip(".") or "reply", "{message.name}", violations.shown(value))'
     if not message.fields:
         yield f"    return {_stub(message)}()"
         return
@@ -209,9 +220,9 @@ def _codec(message: Message) -> Iterator[str]:
     name = reserved_names.snake(message.name)
     yield f"\ndef decode_{name}(data: bytes) -> {message.name}:"
     yield '    """Raises InvalidRequest with every violation, each under its path."""'
-    yield "    bad = checks.Violations()"
+    yield "    bad = violations.Violations()"
     yield f'    value = read_{name}(reading.parse({_stub(message)}, data), "", bad)'
-    yield "    bad.settle()"
+    yield "    bad.raise_if_any()"
     yield "    return value\n"
     yield f"\ndef encode_{name}(value: object) -> bytes:"
     yield '    """Raises InvalidReply at the first field that does not fit."""'
@@ -227,7 +238,7 @@ def _methods(contract: Contract) -> Iterator[str]:
     yield "\nMETHODS = ("
     for method in contract.methods:
         request, response = reserved_names.snake(method.request.name), reserved_names.snake(method.response.name)
-        yield "checks.Method("
+        yield "methods.Method("
         yield f'name="{method.name}", version="{contract.version}", attribute="{reserved_names.snake(method.name)}",'
         yield f'path="/{contract.full_service}/{method.name}", streaming={method.streaming},'
         yield f"decode=decode_{request}, encode=encode_{response}, sample=sample_{request},"

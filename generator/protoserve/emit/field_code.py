@@ -25,14 +25,14 @@ def annotation(contract: Contract, field: Field) -> str:
     elif scalar is None:
         kind = field.type
     else:
-        kind = "checks.Json" if scalar.kind is Kind.JSON else scalar.python
+        kind = "Json" if scalar.kind is Kind.JSON else scalar.python
     if field.is_map:
         key = SCALARS[field.key or "string"].python
         return f"dict[{key}, {kind}]"
     if field.repeated:
         return f"list[{kind}]"
     absent = not field.required or field.oneof is not None
-    return f"{kind} | None" if absent and field.default is None and kind != "checks.Json" else kind
+    return f"{kind} | None" if absent and field.default is None and kind != "Json" else kind
 
 
 def default(contract: Contract, field: Field) -> str | None:

@@ -109,8 +109,8 @@ def _texts(contracts: Sequence[Contract], steps: Sequence[upgrades.Upgrade], pac
     newest = contracts[0]
     folder = f"src/{package}/contract"
     yield f"{folder}/__init__.py", contract_module.package_init(newest)
-    for name in (*contract_module.SUPPORT, *(["steps.py"] if steps else [])):
-        yield f"{folder}/{name}", contract_module.support(name)
+    for name, text in contract_module.shared_modules(contracts, package):
+        yield f"{folder}/{name}", text
     yield f"{folder}/served.py", served_module.render(contracts)
     for step in steps:
         yield f"{folder}/{step.module}.py", upgrades.render(step, package)

@@ -89,7 +89,7 @@ def _length(message: Message, field: Field, scalar: ScalarType, value: str) -> l
         found.append(Condition(broken, f"must have {descriptions.span(low, high)} {unit}", f"len({value})"))
     if field.pattern is not None:
         broken = f"not {pattern_name(message, field)}.search({value})"
-        found.append(Condition(broken, f"must match the pattern {field.pattern}", f"checks.shown({value})"))
+        found.append(Condition(broken, f"must match the pattern {field.pattern}", f"violations.shown({value})"))
     return found
 
 

@@ -23,9 +23,9 @@ def _module(contracts: Sequence[Contract]) -> Iterator[str]:
         yield f"from ..upgrade import {contract.version} as upgrade_{contract.version}"
     versions = [contract.version for contract in contracts]
     pairs = [f"{old.version}_to_{new.version}" for new, old in zip(contracts, older, strict=False)]
-    yield f"from . import checks, {', '.join([*(['steps'] if older else []), *versions, *pairs])}"
-    yield "from .checks import Method\n"
-    yield "__all__ = ['METHODS', 'SERVICES', 'Method', 'missing']\n"
+    yield f"from . import {', '.join([*(['steps'] if older else []), *versions, *pairs])}"
+    yield "from .methods import Method, missing_methods\n"
+    yield "__all__ = ['METHODS', 'SERVICES', 'Method', 'missing_code']\n"
     for contract, pair in zip(older, pairs, strict=True):
         yield f"{_instance(contract)}: {pair}.Carried = steps.made(upgrade_{contract.version}.Upgrade)"
     yield "SERVICES: dict[str, tuple[Method, ...]] = {"
@@ -37,10 +37,10 @@ def _module(contracts: Sequence[Contract]) -> Iterator[str]:
         yield "    ),"
     yield "}"
     yield "METHODS = tuple(method for methods in SERVICES.values() for method in methods)\n"
-    yield "\ndef missing(module: ModuleType) -> str:"
+    yield "\ndef missing_code(module: ModuleType) -> str:"
     yield '    """What the author must still write before this can be served, empty when nothing is."""'
-    yield f"    lacking = checks.missing(module, {newest.version}.ModelInterface, {newest.version}.METHODS)"
-    yield f"    return '; '.join({'[*lacking, *steps.unfinished]' if older else 'lacking'})"
+    yield f"    missing = missing_methods(module, {newest.version}.ModelInterface, {newest.version}.METHODS)"
+    yield f"    return '; '.join({'[*missing, *steps.unfinished]' if older else 'missing'})"
 
 
 def _instance(contract: Contract) -> str:

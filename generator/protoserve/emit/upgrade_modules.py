@@ -311,7 +311,7 @@ def _qualified(contract: Contract, field: Field) -> str:
     """The annotation of a field outside of its version's module."""
     if field.scalar is None:
         field = replace(field, type=f"{contract.version}.{field.type}")
-    return field_code.annotation(contract, field).replace("checks.Json", "Json")
+    return field_code.annotation(contract, field)
 
 
 def _docstring(text: str, indent: int) -> str:
@@ -351,7 +351,8 @@ def _imports(made: Upgrade, package: str) -> Iterable[str]:
         "import numpy as np",
         "from numpy.typing import NDArray\n",
         f"from . import {made.older.version}, {made.newer.version}",
-        "from .checks import Json, Retired\n",
+        "from .reading import Json",
+        "from .violations import Retired\n",
         *(("if TYPE_CHECKING:", "    from ..model import Model\n") if _asks_model(made) else ()),
     )
 

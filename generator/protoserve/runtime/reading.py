@@ -19,7 +19,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
 from .bounds import EPOCH, allowed, misfit, outside, span
-from .checks import InvalidRequest, Json, Violations
+from .violations import InvalidRequest, Violations
+
+Json = dict[str, "Json"] | list["Json"] | str | float | bool | None
+"""The value of a `json` field."""
 
 E = TypeVar("E", bound=IntEnum)
 M = TypeVar("M", bound=Message)

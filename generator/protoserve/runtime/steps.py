@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from google.protobuf import descriptor_pool
 from google.protobuf.message import Message
 
-from .checks import InvalidReply, InvalidRequest, Method
+from .methods import Answer, Method
+from .violations import InvalidReply, InvalidRequest
 
 T = TypeVar("T")
 
@@ -86,10 +87,10 @@ def alone(method: Method, answer: Callable[..., Any]) -> Method:
     return replace(method, answer=partial(partial, answer), retired=True)
 
 
-def _batched(step: Step, bind: Callable[[Any], Any], model: Any) -> Callable[[Sequence[Any]], Any]:
+def _batched(step: Step, bind: Callable[[object], Answer], model: object) -> Answer:
     answer = bind(model)
 
-    def answered(batch: Sequence[Any]) -> Any:
+    def answered(batch: Sequence[object]) -> object:
         upgraded = [step.up(request) for request in batch]
         try:
             return answer(upgraded)
@@ -99,13 +100,13 @@ def _batched(step: Step, bind: Callable[[Any], Any], model: Any) -> Callable[[Se
     return answered
 
 
-def _streamed(step: Step, bind: Callable[[Any], Any], model: Any) -> Callable[[Any], Iterator[Any]]:
+def _streamed(step: Step, bind: Callable[[object], Answer], model: object) -> Answer:
     answer = bind(model)
 
-    def answered(request: Any) -> Iterator[Any]:
+    def answered(request: object) -> Iterator[object]:
         upgraded = step.up(request)
         try:
-            yield from answer(upgraded)
+            yield from cast(Iterable[object], answer(upgraded))
         except InvalidRequest as error:
             raise step.down(error) from error
 

@@ -22,7 +22,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
 from .bounds import EPOCH, allowed, misfit, outside, span
-from .checks import InvalidReply, shown
+from .violations import InvalidReply, shown
 
 E = TypeVar("E", bound=IntEnum)
 

@@ -29,7 +29,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 # What the stubs and the generated dataclasses say inside a class: a field of that name would hide it.
-_IN_CLASS = _words("bool int float str bytes list dict datetime timedelta np checks self")
+_IN_CLASS = _words("bool int float str bytes list dict datetime timedelta np Json self")
 # google.protobuf.message.Message's own; none is lower_snake_case, but the reason is worth telling.
 _MESSAGE_METHODS = _words(
     "ByteSize Clear ClearExtension ClearField CopyFrom DESCRIPTOR DiscardUnknownFields Extensions"

@@ -52,7 +52,7 @@ class _Judge:
 
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
-        self._names: dict[str, Any] = {"math": math, "checks": SimpleNamespace(shown=_shown)}
+        self._names: dict[str, Any] = {"math": math, "violations": SimpleNamespace(shown=_shown)}
         if patterns := limit_code.patterns(contract):
             import re2
 

@@ -49,7 +49,7 @@ def load(model_path: str | None, sha256: str | None, platforms: list[Any]) -> di
     module = importlib.import_module("..model", __package__)
     gc.freeze()
     gc.enable()
-    if missing := served.missing(module):
+    if missing := served.missing_code(module):
         raise LoadError(missing)
     path = Path(model_path or next(filter(None, (it.fetch(module.ARTIFACT) for it in platforms)), module.ARTIFACT))
     check(path, sha256)

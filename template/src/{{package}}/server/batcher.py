@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
-from ..contract.checks import InvalidReply, Method, shown
+from ..contract.methods import Method
+from ..contract.violations import InvalidReply, shown
 from .errors import DROPPED, Failure, failure
 
 RUN_AHEAD = 16  # replies of a stream that may wait for a slow client

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from ..contract.checks import Method
+from ..contract.methods import Method
 from .default_port import DEFAULT_PORT
 
 MIB = 2**20
@@ -51,7 +51,7 @@ class Settings:
     @classmethod
     def read(cls, environ: Mapping[str, str], methods: Sequence[Method]) -> Self:
         """The settings in `environ`; raises ValueError, which says all that is wrong with them."""
-        values: dict[str, Any] = {"max_request_bytes": max(4 * MIB, *(method.message_bytes for method in methods))}
+        values: dict[str, Any] = {"max_request_bytes": max(4 * MIB, *(method.receive_limit for method in methods))}
         problems = []
         for item in fields(cls):
             if text := environ.get(item.name.upper(), "").strip():

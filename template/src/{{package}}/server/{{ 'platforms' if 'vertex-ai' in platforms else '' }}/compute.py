@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from ...contract.checks import Method
+from ...contract.methods import Method
 from ..batcher import Job
 from ..errors import Failure
 from ..servicer import Servicer

@@ -16,7 +16,8 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 
-from ...contract.checks import MAX_VIOLATIONS, InvalidRequest, Method, Violation
+from ...contract.methods import Method
+from ...contract.violations import MAX_VIOLATIONS, InvalidRequest, Violation
 from ..errors import Failure
 from .misfits import described, fields, fits, misfits, slot
 

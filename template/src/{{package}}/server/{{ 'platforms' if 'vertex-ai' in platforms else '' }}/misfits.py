@@ -14,7 +14,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from ...contract.checks import MAX_VIOLATIONS, Violation
+from ...contract.violations import MAX_VIOLATIONS, Violation
 
 _INTEGER = "an integer from {} to {}"
 _TYPES = {

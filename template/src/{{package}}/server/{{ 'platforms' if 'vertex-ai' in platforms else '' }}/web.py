@@ -17,7 +17,7 @@ from aiohttp import web
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from ...contract import served
-from ...contract.checks import MAX_VIOLATIONS, InvalidRequest, Violation
+from ...contract.violations import MAX_VIOLATIONS, InvalidRequest, Violation
 from ..errors import Failure, failure
 from ..health import Health
 from ..logs import logger
