@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -65,13 +66,34 @@ def test_a_model_from_elsewhere_needs_no_train_py(workplace: Workplace) -> None:
         kept.rename(script)
 
 
-def test_lock_pins_everything_with_hashes_and_names_no_index(workplace: Workplace) -> None:
-    workplace.make("lock")
-    lock = (workplace.path / "requirements.lock").read_text(encoding="utf-8")
-    pinned = [line for line in lock.splitlines() if line and not line.startswith((" ", "#"))]
-    assert {"grpcio", "scikit-learn", "skops", "numpy"} <= {line.partition("==")[0] for line in pinned}
+@pytest.mark.parametrize(
+    ("lock", "packages"),
+    [
+        ("requirements.lock", {"grpcio", "scikit-learn", "skops", "numpy"}),
+        ("requirements-dev.lock", {"grpcio", "scikit-learn", "mypy", "pytest", "ruff", "grpcio-tools"}),
+    ],
+)
+def test_lock_pins_everything_with_hashes_and_names_no_index(
+    workplace: Workplace, lock: str, packages: set[str]
+) -> None:
+    if not (workplace.path / lock).exists():
+        workplace.make("lock")
+    text = (workplace.path / lock).read_text(encoding="utf-8")
+    pinned = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
+    assert packages <= {line.partition("==")[0] for line in pinned}
     assert all("==" in line and line.endswith("\\") for line in pinned)
-    assert "://" not in lock
+    assert "://" not in text
+
+
+def test_setup_installs_what_the_lock_pins(fresh: Workplace) -> None:
+    assert "--require-hashes" not in fresh.make("-n", "setup").stdout
+    (fresh.path / "requirements-dev.lock").touch()
+    commands = fresh.make("-n", "setup").stdout.splitlines()
+    installed = [line.partition(" --disable-pip-version-check ")[2] for line in commands if " pip install " in line]
+    assert installed == [
+        "--require-hashes --requirement requirements-dev.lock",
+        "--editable . --requirement requirements/dev.txt --requirement requirements/train.txt",
+    ]
 
 
 def test_predict_says_when_nothing_listens(workplace: Workplace) -> None:
@@ -118,13 +140,26 @@ def test_the_default_target_only_tells(fresh: Workplace) -> None:
     assert sorted(os.listdir(fresh.path)) == before
 
 
-def test_make_passes_credentials_as_secrets_only(fresh: Workplace) -> None:
-    """Every build argument is kept with the build; what a secret holds is not."""
+@pytest.mark.parametrize(
+    ("variables", "secrets"),
+    [
+        ({"PIP_INDEX_URL": "https://index.example"}, ["id=pip_conf,env=INDEX_CONF"]),
+        ({"PIP_INDEX_URL": "https://index.example", "PIP_CONF": "/my pip.conf"}, ["id=pip_conf,src=/my pip.conf"]),
+        ({"NETRC": "/etc/netrc"}, ["id=netrc,src=/etc/netrc"]),
+        ({}, []),
+    ],
+    ids=["index", "pip.conf", "netrc", "none"],
+)
+def test_make_passes_an_index_and_credentials_as_secrets(
+    fresh: Workplace, variables: dict[str, str], secrets: list[str]
+) -> None:
+    """Every build argument is kept with the image; what a secret holds is not."""
     (fresh.path / ".venv").symlink_to(sys.prefix)
     (fresh.path / "requirements.lock").touch()
-    given = ["PIP_CONF=/etc/my pip.conf", "NETRC=/etc/netrc", "PIP_INDEX_URL=https://index.example", "DOCKER=echo"]
-    done = run(["make", "image", *given], cwd=fresh.path, env={**os.environ, "PYTHONPATH": "src"})
-    (called,) = [line for line in done.stdout.splitlines() if line.startswith("build ")]
-    assert "--secret id=pip_conf,src=/etc/my pip.conf" in called
-    assert "--secret id=netrc,src=/etc/netrc" in called
-    assert "--build-arg PIP_INDEX_URL=https://index.example" in called
+    environment = {name: value for name, value in os.environ.items() if not name.endswith(("INDEX_URL", "NETRC"))}
+    assignments = [f"{name}={value}" for name, value in variables.items()]
+    command = ["make", "image", "DOCKER=echo", *assignments]
+    done = run(command, cwd=fresh.path, env={**environment, "PYTHONPATH": "src"})
+    (build,) = [line for line in done.stdout.splitlines() if line.startswith("build ")]
+    assert re.findall(r"--secret (id=.*?)(?= --| \.$|  )", build) == secrets
+    assert "PIP_" not in build

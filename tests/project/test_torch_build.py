@@ -120,11 +120,14 @@ class Workshop:
         (version,) = re.findall(r"^torch==(\S+) (?!; sys_platform == 'darwin')", lock, re.MULTILINE)
         return f"{version} with CUDA" if "nvidia-cuda==" in lock else str(version)
 
-    def build_arguments(self, *arguments: str, **variables: str) -> dict[str, str]:
-        """The indexes that `make image` hands to the build."""
+    def image_indexes(self, *arguments: str, **variables: str) -> dict[str, str]:
+        """The settings of the pip.conf that `make image` hands to the build as a secret."""
         (self.path / "requirements.lock").touch()
-        said = self.make("image", "DOCKER=echo", *arguments, **variables)
-        return dict(re.findall(r"--build-arg (PIP_\w+)=(.*?)(?= --|\s+\.)", said.splitlines()[-1]))
+        output = self.make("image", "DOCKER=printenv INDEX_CONF; echo", *arguments, **variables)
+        assert "--build-arg PIP_" not in output, "build arguments are recorded in the image"
+        if "--secret id=pip_conf,env=INDEX_CONF" not in output:
+            return {}
+        return {name: value.strip() for name, value in re.findall(r"^(\S+) = (.+)$", output, re.MULTILINE)}
 
 
 def wheel(
@@ -300,9 +303,9 @@ def test_a_mirror_of_pytorchs_index(workshop: Workshop) -> None:
     variables = dict(re.findall(r"^((?:PIP|UV)_\w+)=(.*)$", told, re.MULTILINE))
     assert workshop.locked(**variables) == f"{VERSION}+cpu"
     assert workshop.asked == {COMPANY}
-    assert workshop.build_arguments(**variables) == {
-        "PIP_INDEX_URL": f"https://{COMPANY}/simple",
-        "PIP_EXTRA_INDEX_URL": MIRROR,
+    assert workshop.image_indexes(**variables) == {
+        "index-url": f"https://{COMPANY}/simple",
+        "extra-index-url": MIRROR,
     }
 
 
@@ -319,44 +322,38 @@ def test_without_a_network_nobody_is_asked(workshop: Workshop, tmp_path: Path) -
 
 
 def test_the_image_is_built_with_what_the_lock_says(workshop: Workshop, tmp_path: Path) -> None:
-    """pip finds every hash of the lock with the arguments of the build, as the Dockerfile runs it."""
+    """pip finds every hash of the lock with the indexes of the build, as the Dockerfile runs it."""
     assert workshop.locked() == f"{VERSION}+cpu"
-    arguments = workshop.build_arguments()
-    assert arguments == {"PIP_EXTRA_INDEX_URL": f"https://{PYTORCH}/whl/cpu"}
+    indexes = workshop.image_indexes()
+    assert indexes == {"extra-index-url": f"https://{PYTORCH}/whl/cpu"}
     command = [sys.executable, "-m", "pip", "install", "--no-compile", "--target", tmp_path / "venv"]
-    environment = {**workshop.environment, **arguments}
+    environment = {**workshop.environment, "PIP_EXTRA_INDEX_URL": indexes["extra-index-url"]}
     run([*command, "--require-hashes", "--requirement", "requirements.lock"], cwd=workshop.path, env=environment)
     assert installed(tmp_path / "venv") == f"{VERSION}+cpu"
 
 
 def test_indexes_of_the_image(workshop: Workshop) -> None:
     pytorch = f"https://{PYTORCH}/whl"
-    assert workshop.build_arguments("TORCH_BACKEND=cu130") == {"PIP_EXTRA_INDEX_URL": f"{pytorch}/cu130"}
-    assert workshop.build_arguments("TORCH_BACKEND=") == {}
-    both = {"PIP_EXTRA_INDEX_URL": f"{MIRROR} {pytorch}/cpu"}
-    assert workshop.build_arguments(PIP_EXTRA_INDEX_URL=MIRROR) == both
-    assert workshop.build_arguments(f"PIP_EXTRA_INDEX_URL={MIRROR}") == both
-    assert workshop.build_arguments("PIP_CONF=pip.conf") == {}
-    # With a password both are in a secret, and no argument.
-    given = {"PIP_EXTRA_INDEX_URL": "https://me:secret@index.example.com/simple"}
-    assert workshop.build_arguments(**given) == {}
-    secret = workshop.make("image", "DOCKER=printenv INDEX_CONF; echo", **given)
-    assert f"extra-index-url = {given['PIP_EXTRA_INDEX_URL']} {pytorch}/cpu\n" in secret
-    assert "--secret id=pip_conf,env=INDEX_CONF" in secret
+    assert workshop.image_indexes("TORCH_BACKEND=cu130") == {"extra-index-url": f"{pytorch}/cu130"}
+    assert workshop.image_indexes("TORCH_BACKEND=") == {}
+    both = {"extra-index-url": f"{MIRROR} {pytorch}/cpu"}
+    assert workshop.image_indexes(PIP_EXTRA_INDEX_URL=MIRROR) == both
+    assert workshop.image_indexes(f"PIP_EXTRA_INDEX_URL={MIRROR}") == both
+    assert workshop.image_indexes("PIP_CONF=pip.conf") == {}
 
 
 def test_the_commands_of_the_readme_are_those_of_make(workshop: Workshop) -> None:
     readme = (workshop.path / "README.md").read_text(encoding="utf-8")
-    for target, wanted in {
+    for target, expected in {
         "setup": [f"--extra-index-url https://{PYTORCH}/whl/cpu"],
         "lock": ["--torch-backend cpu"],
-        "image": [f"--build-arg PIP_EXTRA_INDEX_URL=https://{PYTORCH}/whl/cpu"],
     }.items():
-        flags = r"--(?:extra-index-url|torch-backend|build-arg PIP_\w+)[ =]\S+"
+        flags = r"--(?:extra-index-url|torch-backend)[ =]\S+"
         (row,) = re.findall(rf"^\| `make {target}` .*$", readme, re.MULTILINE)
-        (workshop.path / "requirements.lock").touch()
-        said = workshop.make("-n", target).replace("'", "")
-        assert re.findall(flags, row.replace("`", " ")) == re.findall(flags, said) == wanted
+        output = workshop.make("-n", target).replace("'", "")
+        assert set(re.findall(flags, row.replace("`", " "))) == set(re.findall(flags, output)) == set(expected)
+    (row,) = re.findall(r"^\| `make image` .*$", readme, re.MULTILINE)
+    assert f"--build-arg PIP_EXTRA_INDEX_URL={workshop.image_indexes()['extra-index-url']}" in row
 
 
 def test_ci_installs_by_make(torch: Project) -> None:
