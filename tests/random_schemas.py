@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from protoserve.emit.limit_code import bounds, integer_bounds
 from protoserve.schema.model import Contract, Field, Message
 from protoserve.schema.types import SCALARS, Kind
+from protoserve.wire import Presence, may_be_none, presence
 
 SHAPED = [name for name, row in SCALARS.items() if row.dtype]
 MAP_KEYS = ["string", "bool", "int32", "int64", "uint32", "uint64"]
@@ -43,15 +44,15 @@ def schemas(draw: st.DrawFn) -> dict[str, Any]:
     messages: dict[str, Any] = {}
     for name in draw(st.lists(st.sampled_from(["Part", "Address", "LineItem"]), unique=True)):
         # Only messages that are there already: no recursion.
-        messages[name] = {"fields": draw(_fields([*enums], [*messages]))}
+        messages[name] = draw(_body([*enums], [*messages]))
     methods = {}
     for name in draw(
         st.lists(st.sampled_from(["Predict", "Embed", "ExplainWhy"]), min_size=1, max_size=2, unique=True)
     ):
         methods[name] = {
             "streaming": draw(st.sampled_from(["none", "none", "server"])),
-            "request": {"fields": draw(_fields([*enums], [*messages]))},
-            "response": {"fields": draw(_fields([*enums], [*messages]))},
+            "request": draw(_body([*enums], [*messages])),
+            "response": draw(_body([*enums], [*messages])),
         }
     return {"service": "RandomService", "enums": enums, "messages": messages, "methods": methods}
 
@@ -65,6 +66,17 @@ def _fields(draw: st.DrawFn, enums: list[str], messages: list[str]) -> list[dict
         for field in singular[:2]:
             field["oneof"] = "choice"
     return fields
+
+
+@st.composite
+def _body(draw: st.DrawFn, enums: list[str], messages: list[str]) -> dict[str, Any]:
+    """A message, sometimes with the implicit presence of foreign ones: of all its fields, of some, of all but some."""
+    body: dict[str, Any] = {"fields": draw(_fields(enums, messages))}
+    if draw(st.booleans()):
+        body |= draw(st.sampled_from([{}, {"presence": "implicit"}, {"presence": "explicit"}]))
+        for field in body["fields"]:
+            field |= draw(st.sampled_from([{}, {"presence": "implicit"}, {"presence": "explicit"}]))
+    return body
 
 
 @st.composite
@@ -115,8 +127,7 @@ def values(contract: Contract, message: Message, module: ModuleType) -> st.Searc
         for field in message.fields:
             if field.oneof is not None and chosen[field.oneof] != field.name:
                 continue
-            optional = not field.required and not field.repeated and not field.is_map and field.oneof is None
-            if optional and draw(st.booleans()):
+            if _may_be_left_out(contract, field) and draw(st.booleans()):
                 continue
             value = _value(contract, field, module, sizes)
             # JSON's null and "not set" are one to Python, so in a oneof null cannot be told.
@@ -124,6 +135,12 @@ def values(contract: Contract, message: Message, module: ModuleType) -> st.Searc
         return getattr(module, message.name)(**given)
 
     return drawn()
+
+
+def _may_be_left_out(contract: Contract, field: Field) -> bool:
+    """Whether a field that is not set comes back as None: without presence it comes back as zero."""
+    without_presence = presence(contract, field) is Presence.IMPLICIT and field.shape is None
+    return may_be_none(field) and field.oneof is None and not without_presence
 
 
 def _value(contract: Contract, field: Field, module: ModuleType, sizes: dict[str, int]) -> st.SearchStrategy[Any]:

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from protoserve.emit import descriptions, limit_code
 from protoserve.schema.model import Contract, Field, Message
 from protoserve.schema.types import SCALARS, Kind
+from protoserve.wire import may_be_none
 
 
 def obstacle(source: Contract, given: Field, target: Contract, wanted: Field) -> str | None:
@@ -30,16 +31,9 @@ def obstacle(source: Contract, given: Field, target: Contract, wanted: Field) ->
     narrower = _narrower(given, wanted)
     if narrower:
         return f"{new} allows only {narrower}, and {old} more"
-    if absent(given) and not absent(wanted) and wanted.default is None and wanted.oneof is None:
+    if may_be_none(given) and not may_be_none(wanted) and wanted.default is None and wanted.oneof is None:
         return f"it may be absent in {old}, and {new} requires it"
     return None
-
-
-def absent(field: Field) -> bool:
-    """Whether Python may see None: what is repeated is empty instead, and a default stands in."""
-    if field.repeated or field.is_map or field.default is not None:
-        return False
-    return not field.required or field.oneof is not None
 
 
 class Named(Protocol):
@@ -84,7 +78,7 @@ def choice(source: Message, members: Sequence[Field], given: Sequence[Field]) ->
         return None
     if not given:
         return "nothing becomes one of them"
-    sure = not absent(given[0])
+    sure = not may_be_none(given[0])
     if given[0].oneof is not None:
         left = [field.name for field in source.oneofs[given[0].oneof] if field not in given]
         if left:

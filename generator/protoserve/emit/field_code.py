@@ -11,7 +11,7 @@ from protoserve.emit import limit_code
 from protoserve.schema import reserved_names
 from protoserve.schema.model import Contract, Field, Message
 from protoserve.schema.types import SCALARS, Kind, cast
-from protoserve.wire import packed
+from protoserve.wire import Presence, absent_is_empty, is_message, is_required, may_be_none, packed, presence
 
 _ZEROS = {Kind.BOOL: "False", Kind.INT: "0", Kind.FLOAT: "0.0", Kind.STRING: '""', Kind.BYTES: 'b""'}
 _CONVERTED = {Kind.TIMESTAMP: "timestamp", Kind.DURATION: "duration", Kind.JSON: "json"}
@@ -31,8 +31,7 @@ def annotation(contract: Contract, field: Field) -> str:
         return f"dict[{key}, {kind}]"
     if field.repeated:
         return f"list[{kind}]"
-    absent = not field.required or field.oneof is not None
-    return f"{kind} | None" if absent and field.default is None and kind != "Json" else kind
+    return f"{kind} | None" if may_be_none(field) and kind != "Json" else kind
 
 
 def default(contract: Contract, field: Field) -> str | None:
@@ -43,11 +42,11 @@ def default(contract: Contract, field: Field) -> str | None:
         return "_field(default_factory=dict)"
     if field.default is not None:
         return literal(contract, field, field.default)
-    if field.implicit and field.required and field.oneof is None and field.shape is None:
+    if presence(contract, field) is Presence.IMPLICIT and field.required and field.shape is None:
         found = _zero(contract, field)
         if found is not None:
             return found
-    return None if field.required and field.oneof is None else "None"
+    return None if is_required(field) else "None"
 
 
 def _zero(contract: Contract, field: Field) -> str | None:
@@ -127,14 +126,12 @@ def _read_array(field: Field) -> str:
     return f'reading.read_array({wire}, "{field.type}", {field.shape!r}, {path}, bad{_array_options(field)})'
 
 
-def _presence(contract: Contract, message: Message, field: Field) -> str | None:
-    """The condition under which the field was sent; None when the wire cannot tell."""
-    if packed(field):
+def _was_sent(contract: Contract, field: Field) -> str | None:
+    """The condition under which the field was sent; None when the message does not record it."""
+    if absent_is_empty(contract, field):
         return f"message.{field.name}"
-    if field.implicit and field.oneof is None and not field.dynamic and not _is_message(contract, field):
-        # Empty bytes are what an array that was not sent looks like.
-        return None if field.shape is None else f"message.{field.name}"
-    return f'message.HasField("{field.name}")'
+    explicit = presence(contract, field) is Presence.EXPLICIT
+    return f'message.HasField("{field.name}")' if explicit else None
 
 
 def read(contract: Contract, message: Message, field: Field) -> Iterator[str]:
@@ -146,8 +143,8 @@ def read(contract: Contract, message: Message, field: Field) -> Iterator[str]:
         return
     wire = f"message.{name}"
     converted = _read_array(field) if field.shape is not None else _convert(contract, field, wire, path)
-    present = _presence(contract, message, field)
-    needed = field.required and field.oneof is None
+    present = _was_sent(contract, field)
+    needed = is_required(field)
     if converted is None:
         conditions = limit_code.conditions(contract, message, field, wire)
         if present is None:
@@ -202,8 +199,8 @@ def value(contract: Contract, message: Message, field: Field) -> str:
         return f"dict({wire})"
     if field.repeated:
         return f"list({wire})"
-    present = _presence(contract, message, field)
-    if present is None or (field.required and field.oneof is None):
+    present = _was_sent(contract, field)
+    if present is None or is_required(field):
         return wire
     otherwise = "None" if field.default is None else literal(contract, field, field.default)
     return f"{wire} if {present} else {otherwise}"
@@ -217,7 +214,7 @@ def write(contract: Contract, message: Message, field: Field) -> Iterator[str]:
         yield from _write_many(contract, message, field, path)
         return
     lines = list(_write_array(field, path) if field.shape is not None else _write_one(contract, message, field, path))
-    if field.required and field.oneof is None:
+    if is_required(field):
         yield from lines
         return
     yield f"if value.{name} is not None:"
@@ -226,15 +223,10 @@ def write(contract: Contract, message: Message, field: Field) -> Iterator[str]:
 
 def _write_one(contract: Contract, message: Message, field: Field, path: str) -> Iterator[str]:
     expression = _wire(contract, message, field, f"value.{field.name}", path)
-    if _is_message(contract, field):
+    if is_message(contract, field):
         yield f"message.{field.name}.CopyFrom({expression})"
     else:
         yield f"message.{field.name} = {expression}"
-
-
-def _is_message(contract: Contract, field: Field) -> bool:
-    scalar = field.scalar
-    return contract.enum(field.type) is None if scalar is None else scalar.kind in _CONVERTED
 
 
 def _wire(contract: Contract, message: Message, field: Field, source: str, path: str) -> str:
@@ -283,14 +275,14 @@ def _write_array(field: Field, path: str) -> Iterator[str]:
 def _write_many(contract: Contract, message: Message, field: Field, path: str) -> Iterator[str]:
     name = field.name
     bounded = f", {field.min_items or 0}, {field.max_items}" if field.min_items or field.max_items is not None else ""
-    is_message = _is_message(contract, field)
+    of_messages = is_message(contract, field)
     item = f"{name}_item"
     if field.is_map:
         key = f"{name}_key"
         yield f"for {key}, {item} in writing.write_map(value.{name}, {_fstring(path)}{bounded}).items():"
         expression = _wire(contract, message, field, item, f"{path}[{{{key}!r}}]")
         place = f"message.{name}[{_map_key(field, key, path)}]"
-        yield f"    {place}.CopyFrom({expression})" if is_message else f"    {place} = {expression}"
+        yield f"    {place}.CopyFrom({expression})" if of_messages else f"    {place} = {expression}"
         return
     yield f"for index, {item} in enumerate(writing.write_items(value.{name}, {_fstring(path)}{bounded})):"
     yield f"    message.{name}.append({_wire(contract, message, field, item, f'{path}[{{index}}]')})"

@@ -18,6 +18,7 @@ from protoserve.schema import well_known_types
 from protoserve.schema.errors import Problem, SchemaError
 from protoserve.schema.model import Contract, Enum, Field, Message
 from protoserve.schema.types import SCALARS, Kind, ScalarType, cast
+from protoserve.wire import element_format, is_required
 
 # A named dimension has this size in a sample: more than one, so that order and size both show.
 DIMENSION = 2
@@ -112,7 +113,7 @@ def filled(contract: Contract, message: Message, above: tuple[str, ...]) -> Iter
         if field.oneof is not None and chosen[field.oneof] != field.name:
             continue
         again = recurses(contract, field, (*above, message.name))
-        if again and (not field.required or field.oneof is not None) and not field.min_items:
+        if again and not is_required(field) and not field.min_items:
             continue
         yield field
 
@@ -124,9 +125,7 @@ def recurses(contract: Contract, field: Field, above: tuple[str, ...]) -> bool:
         return False
     if inner.name in above:
         return True
-    return any(
-        recurses(contract, item, (*above, inner.name)) for item in inner.fields if item.required and item.oneof is None
-    )
+    return any(recurses(contract, item, (*above, inner.name)) for item in inner.fields if is_required(item))
 
 
 def amount(field: Field) -> int:
@@ -243,15 +242,10 @@ def _json_array(contract: Contract, field: Field) -> Any:
     kind = SCALARS[field.type]
     value = scalar(contract, field)
     if kind.element_bytes:
-        values: Any = base64.b64encode(_element(kind, value) * _product(shape)).decode()
+        values: Any = base64.b64encode(struct.pack(f"<{element_format(field)}", value) * _product(shape)).decode()
     else:
         values = [_json_scalar(contract, replace(field, shape=None))] * _product(shape)
     return {"shape": [str(size) for size in shape], "values": values} if field.dynamic else values
-
-
-def _element(kind: ScalarType, value: Any) -> bytes:
-    code = {"int8": "<b", "uint8": "<B", "int16": "<h", "uint16": "<H", "float16": "<e"}[kind.name]
-    return struct.pack(code, value)
 
 
 def _dump(value: Any, indent: str = "") -> str:

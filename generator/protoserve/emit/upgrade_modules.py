@@ -17,6 +17,7 @@ from protoserve.emit.formatting import LINE_LENGTH
 from protoserve.emit.proto import HEADER
 from protoserve.schema import reserved_names
 from protoserve.schema.model import Contract, Enum, Field, Message, Method
+from protoserve.wire import is_required, may_be_none
 
 SEED_INIT = '''"""What carries callers of older versions to the newest one: a module a version, all yours."""
 '''
@@ -228,7 +229,7 @@ class _Maker:
         """Whether a message cannot be made without the field."""
         if field.repeated or field.is_map:
             return bool(field.min_items)
-        return field.required and field.default is None and field.oneof is None
+        return is_required(field) and field.default is None
 
     def _ask(self, made: _Conversion, field: Field, why: str) -> str:
         """A call of the method by which the author gives one field."""
@@ -256,7 +257,7 @@ class _Maker:
         if given.is_map:
             return value if helper is None else f"{{key: self.{helper}(item) for key, item in {value}.items()}}"
         one = value if helper is None else f"self.{helper}({value})"
-        if not convertible.absent(given):
+        if not may_be_none(given):
             return one
         otherwise = "None"
         if wanted.default is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from protoserve.schema import reserved_names
 from protoserve.schema.draft import Draft, FieldDraft, MessageDraft
 
 
@@ -69,12 +70,8 @@ def _cycle(message: MessageDraft, draft: Draft, done: set[str]) -> list[str]:
 def _map_entries(draft: Draft) -> None:
     """protoc makes a message `NameEntry` inside a message for its map `name`, which hides another of that name."""
     for message in draft.all_messages():
-        entries = {_entry(item.name): item.name for item in message.fields if item.field.is_map}
+        entries = {reserved_names.map_entry(item.name): item.name for item in message.fields if item.field.is_map}
         for item in message.fields:
             if item.field.type in entries:
                 found = f"{item.field.type!r} here is the entry of the map {entries[item.field.type]!r}"
                 item.section.wrong("value" if item.field.is_map else "type", found, "rename the map or the message")
-
-
-def _entry(name: str) -> str:
-    return "".join(part[:1].upper() + part[1:] for part in name.split("_")) + "Entry"

@@ -104,6 +104,11 @@ def json_name(field: str) -> str:
     return first + "".join(part[:1].upper() + part[1:] for part in others)
 
 
+def map_entry(field: str) -> str:
+    """The message that protoc makes for the entries of a map, inside the message that has the map."""
+    return "".join(part[:1].upper() + part[1:] for part in field.split("_")) + "Entry"
+
+
 def tensor(dtype: str) -> str:
     """The message that carries an array whose shape has a named dimension."""
     return f"{SCALARS[dtype].name.capitalize()}Tensor"

@@ -8,6 +8,7 @@ from protoserve.schema import reserved_names
 from protoserve.schema.model import Contract, Field, Message
 from protoserve.schema.types import Kind
 from protoserve.seeds.identifiers import SMALL, Seeded, per_row
+from protoserve.wire import may_be_none
 
 _STATISTICS = ("mean", "std", "min", "max")
 # A text becomes this many counts of hashed words.
@@ -78,7 +79,7 @@ class Features:
             return self._many(field, f"list({value}.values())", above)
         if field.repeated:
             return self._many(field, value, above)
-        absent = (not field.required or field.oneof is not None) and field.default is None
+        absent = may_be_none(field)
         inner = self.contract.message(field.type) if field.scalar is None else None
         if is_image(field):
             self.helpers |= {"image", "statistics"}
@@ -121,7 +122,7 @@ class Features:
         return [length, f"*mean_row([{name}(item) for item in {value}], {size})"], size + 1
 
     def _array(self, field: Field, value: str) -> tuple[list[str], int]:
-        absent = (not field.required or field.oneof is not None) and field.default is None
+        absent = may_be_none(field)
         clean = f"np.nan_to_num({value})" if field.allow_nan else value
         size = field.size
         if size is not None and size <= SMALL:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from protoserve.schema import reserved_names
 from protoserve.schema.model import Contract, Enum, Field, Method
 from protoserve.schema.types import Kind
+from protoserve.wire import is_required
 
 # Small arrays become one feature an element, of larger ones the example model sees a few statistics.
 SMALL = 16
@@ -57,7 +58,7 @@ def per_row(field: Field, dimension: str) -> bool:
         return field.name == dimension and field.type == "string"
     shape = field.shape or ()
     small = all(isinstance(size, int) for size in shape[1:]) and math.prod(map(int, shape[1:])) <= SMALL
-    return shape[:1] == (dimension,) and small and field.required and field.oneof is None
+    return shape[:1] == (dimension,) and small and is_required(field)
 
 
 def seeded(contract: Contract) -> list[Seeded]:

@@ -9,10 +9,11 @@ from typing import Any
 
 from google.protobuf.message import Message as Wire
 
+from protoserve import wire
 from protoserve.emit import limit_code
 from protoserve.schema.model import Contract, Field, Message
 from protoserve.schema.types import SCALARS, Kind
-from protoserve.verify import conform
+from protoserve.verify import conformance
 
 MOST = 12
 # Of one kind of break (a missing field, a number too large, ...) so many are made, to choose from.
@@ -22,7 +23,6 @@ _LONGEST = 65536
 # Of these, one is likely to match no pattern that an author writes.
 _ODD = ("", "\u2603", "#", " ", "9" * 40, "no such thing!")
 
-_OWN_MESSAGES = (Kind.TIMESTAMP, Kind.DURATION, Kind.JSON)
 _WIRE = {"int8": "int32", "int16": "int32", "uint8": "uint32", "uint16": "uint32"}
 
 # Kinds of breaks: the message was changed in place when one is given, and is put back before the next.
@@ -37,7 +37,7 @@ def broken(contract: Contract, method: str, valid: Wire) -> list[tuple[str, byte
     message = type(valid).FromString(valid.SerializeToString())
     made: dict[str, list[tuple[str, bytes]]] = {}
     for kind in _breaks(contract, schema, message, Counter()):
-        if found := conform.request_violations(contract, method, message):
+        if found := conformance.request_violations(contract, method, message):
             what = found[0].removesuffix(": is required") + (" missing" if found[0].endswith(": is required") else "")
             made.setdefault(kind, []).append((what, message.SerializeToString(deterministic=True)))
     rounds = [[items[turn] for items in made.values() if turn < len(items)] for turn in range(_OF_A_KIND)]
@@ -99,9 +99,9 @@ def _one(contract: Contract, field: Field, message: Any) -> _Steps:
             values.pop()
         yield "shape"
         yield from _elements(field, message, field.name)
-    elif field.scalar is not None and field.scalar.kind in _OWN_MESSAGES:
+    elif field.scalar is not None and wire.is_message(contract, field):
         yield from _own(field, message)
-    elif contract.message(field.type) is None:  # else what is in it is broken in its turn
+    elif not wire.is_message(contract, field):  # else what is in it is broken in its turn
         for kind, value in _values(contract, field, getattr(message, field.name)):
             setattr(message, field.name, value)
             yield kind
@@ -139,7 +139,7 @@ def _many(contract: Contract, field: Field, message: Any) -> _Steps:
         items.extend([items[0]] * (field.max_items + 1 - len(items)))
         yield "many"
     items = getattr(message, field.name)
-    if not items or contract.message(field.type) is not None or (field.scalar and field.scalar.kind in _OWN_MESSAGES):
+    if not items or wire.is_message(contract, field):
         return
     key = next(iter(items)) if field.is_map else 0
     for kind, value in _values(contract, field, items[key]):

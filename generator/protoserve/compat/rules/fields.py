@@ -13,6 +13,7 @@ from protoserve.compat.rules.proto_options import judge_json_name, judge_options
 from protoserve.compat.rules.reserved import judge_removed, judge_reserved
 from protoserve.schema.model import Contract, Field, Message
 from protoserve.schema.types import Kind
+from protoserve.wire import Presence, presence
 
 _LOSS = {
     Break.REQUEST: "what callers send there is ignored without a word",
@@ -90,16 +91,16 @@ def _cardinality(old: Contract, new: Contract, before: Side, after: Side, used: 
     """Tells a change of how the field can be there; true where nothing else can be compared then."""
     was, now = before[1], after[1]
     path = _path(after[0], now)
-    there, here = types.presence(old, *before), types.presence(new, *after)
-    if there == here or (was.shape is not None and now.shape is not None and "implicit" not in (there, here)):
+    there, here = presence(old, was), presence(new, now)
+    if there is here or (was.shape is not None and now.shape is not None and Presence.IMPLICIT not in (there, here)):
         return False
-    if {there, here} == {"implicit", "optional"}:
+    if {there, here} == {Presence.IMPLICIT, Presence.EXPLICIT}:
         why = (
             "0 and not sent were one and differ now"
-            if there == "implicit"
+            if there is Presence.IMPLICIT
             else "0 and not sent differed and are one now"
         )
-        remedy = f"keep `presence: {'implicit' if there == 'implicit' else 'explicit'}` of the message"
+        remedy = f"keep `presence: {there.value}` of the message"
         found.add(path, now.where, "presence-changed", {Break.WIRE, *used}, why, remedy)
         return False
     why = f"it is {types.described(now)}, was {types.described(was)}"
@@ -110,7 +111,7 @@ def _cardinality(old: Contract, new: Contract, before: Side, after: Side, used: 
 
 def _never_missing(contract: Contract, message: Message, field: Field) -> bool:
     """Whether a field that was not sent reads as 0, so that it makes no difference whether it is required."""
-    return types.presence(contract, message, field) == "implicit" and field.shape is None
+    return presence(contract, field) is Presence.IMPLICIT and field.shape is None
 
 
 def _required(old: Contract, new: Contract, before: Side, after: Side, used: Directions, found: Changes) -> None:

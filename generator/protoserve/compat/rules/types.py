@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from protoserve.compat.change import BOTH, Break, Changes, Directions
 from protoserve.schema import reserved_names
-from protoserve.schema.model import Contract, Field, Message
-from protoserve.schema.types import SCALARS, Kind
-from protoserve.wire import packed, wire_type
+from protoserve.schema.model import Contract, Field
+from protoserve.schema.types import SCALARS
+from protoserve.wire import value_type
 
 # Types of one row are read alike, as far as the number fits: https://protobuf.dev/programming-guides/proto3/#updating
 _ON_THE_WIRE = (
@@ -24,19 +24,6 @@ _IN_JSON = (
     {"int64", "uint64", "sint64", "fixed64", "sfixed64"},
     {"float", "double"},
 )
-_MESSAGES = (Kind.TIMESTAMP, Kind.DURATION, Kind.JSON)
-
-
-def presence(contract: Contract, message: Message, field: Field) -> str:
-    """How a field can be there: `map`, `list`, `implicit` (0 when not sent), or `optional` (can be told from 0)."""
-    if field.is_map:
-        return "map"
-    if field.repeated or packed(field):
-        return "list"
-    of_messages = contract.message(field.type) is not None or (field.scalar and field.scalar.kind in _MESSAGES)
-    if not field.implicit or field.oneof is not None or field.dynamic or of_messages:
-        return "optional"
-    return "implicit"
 
 
 def described(field: Field) -> str:
@@ -101,17 +88,12 @@ def _breaks(old: Contract, new: Contract, was: Field, now: Field, used: Directio
         return
     if not comparable(was, now) or (was.shape is not None and was.type != now.type):
         yield from used
-    first, second = _value_type(was), _value_type(now)
+    first, second = value_type(was), value_type(now)
     if enum_before is not None or enum_after is not None:
         # An enum's value is an int32 on the wire, and a name in JSON.
         first, second = "int32" if enum_before else first, "int32" if enum_after else second
         yield Break.JSON
     yield from _scalars(first, second)
-
-
-def _value_type(field: Field) -> str:
-    """The type of one value in the .proto."""
-    return wire_type(field).partition(", ")[2].rstrip(">") if field.is_map else wire_type(field)
 
 
 def _scalars(first: str, second: str) -> Iterator[Break]:

@@ -12,7 +12,7 @@ from protoserve.verify.broken import broken
 from protoserve.verify.checks import calls
 from protoserve.verify.checks.base import Check
 from protoserve.verify.client import Reply
-from protoserve.verify.conform import request_violations
+from protoserve.verify.conformance import request_violations
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, failed, passed, warned
 from protoserve.verify.session import Session, lost

@@ -18,7 +18,7 @@ from protoserve.schema.model import Contract
 from protoserve.verify.checks import calls
 from protoserve.verify.checks.base import Check
 from protoserve.verify.client import Call, Reply
-from protoserve.verify.conform import request_violations
+from protoserve.verify.conformance import request_violations
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, failed, passed, skipped
 from protoserve.verify.session import Session, lost

@@ -11,7 +11,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from protoserve.verify import conform
+from protoserve.verify import conformance
 from protoserve.verify.checks.base import Check
 from protoserve.verify.client import Reply
 from protoserve.verify.interface import Method
@@ -118,7 +118,7 @@ def _message(session: Session, method: Method, data: bytes, which: str) -> Findi
         return finding
     contract = session.interface.contract_of(method) if session.interface is not None else None
     if contract is not None:
-        broken = conform.violations(contract, method.name, message)
+        broken = conformance.violations(contract, method.name, message)
         if broken:
             return failed(
                 f"{method.path}{which}: " + "; ".join(broken[:8]),

@@ -18,31 +18,29 @@ from typing import Any
 
 from google.protobuf import json_format, struct_pb2
 from google.protobuf.message import DecodeError
-from google.protobuf.message import Message as Wire
+from google.protobuf.message import Message as Encoded
 
 from protoserve.emit import limit_code
 from protoserve.schema.model import Contract, Enum, Field, Message
 from protoserve.schema.types import SCALARS, Kind
-from protoserve.wire import packed
+from protoserve.wire import Presence, absent_is_empty, element_format, is_required, presence
 
 # As many as the server tells.
 MOST = 100
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CODES = {"int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "float16": "e"}
-_OWN_MESSAGES = (Kind.TIMESTAMP, Kind.DURATION, Kind.JSON)
 
 
-def violations(contract: Contract, method: str, message: Wire) -> list[str]:
+def violations(contract: Contract, method: str, message: Encoded) -> list[str]:
     """What the response of `method` breaks, each as `field.path: must ...; got ...`."""
     return _judged(contract, [m.response for m in contract.methods if m.name == method], message)
 
 
-def request_violations(contract: Contract, method: str, message: Wire) -> list[str]:
+def request_violations(contract: Contract, method: str, message: Encoded) -> list[str]:
     """The same for a request."""
     return _judged(contract, [m.request for m in contract.methods if m.name == method], message)
 
 
-def _judged(contract: Contract, schemas: Sequence[Message], message: Wire) -> list[str]:
+def _judged(contract: Contract, schemas: Sequence[Message], message: Encoded) -> list[str]:
     found = itertools.chain.from_iterable(_Judge(contract).message(schema, message, "") for schema in schemas)
     return list(itertools.islice(found, MOST))
 
@@ -70,38 +68,34 @@ class _Judge:
                 yield f"{at}{oneof}: one of {', '.join(member.name for member in members)} is required"
 
     def _field(self, schema: Message, field: Field, message: Any, at: str, sizes: dict[str, int]) -> Iterator[str]:
-        path, wire = f"{at}{field.name}", getattr(message, field.name)
+        path, value = f"{at}{field.name}", getattr(message, field.name)
         if field.repeated or field.is_map:
-            yield from self._many(schema, field, wire, path)
-        elif not self._present(schema, field, message):
-            if field.required and field.oneof is None:
+            yield from self._many(schema, field, value, path)
+        elif not self._present(field, message):
+            if is_required(field):
                 yield f"{path}: is required"
         elif field.dynamic:
-            yield from _tensor(field, wire, path, sizes)
+            yield from _tensor(field, value, path, sizes)
         elif field.shape is not None:
-            yield from _array(field, wire, path)
+            yield from _array(field, value, path)
         else:
-            yield from self._value(schema, field, wire, path)
+            yield from self._value(schema, field, value, path)
 
-    def _present(self, schema: Message, field: Field, message: Any) -> bool:
-        """Whether the field was sent; where the wire cannot tell, it counts as sent."""
-        if packed(field) or (schema.implicit and field.oneof is None and field.shape is not None and not field.dynamic):
+    def _present(self, field: Field, message: Any) -> bool:
+        """Whether the field was sent; where the message does not record it, it counts as sent."""
+        if absent_is_empty(self._contract, field):
             return len(getattr(message, field.name)) > 0
-        if schema.implicit and field.oneof is None and not field.dynamic and not self._is_message(field):
-            return True
-        return bool(message.HasField(field.name))
+        if presence(self._contract, field) is Presence.EXPLICIT:
+            return bool(message.HasField(field.name))
+        return True
 
-    def _is_message(self, field: Field) -> bool:
-        scalar = field.scalar
-        return self._contract.enum(field.type) is None if scalar is None else scalar.kind in _OWN_MESSAGES
-
-    def _many(self, schema: Message, field: Field, wire: Any, path: str) -> Iterator[str]:
+    def _many(self, schema: Message, field: Field, values: Any, path: str) -> Iterator[str]:
         if field.min_items or field.max_items is not None:
-            wrong = list(_count(len(wire), field.min_items or 0, field.max_items, path, "items"))
+            wrong = list(_count(len(values), field.min_items or 0, field.max_items, path, "items"))
             if wrong:  # a list that is far too long is not looked at
                 yield from wrong
                 return
-        items: Iterable[tuple[Any, Any]] = wire.items() if field.is_map else enumerate(wire)
+        items: Iterable[tuple[Any, Any]] = values.items() if field.is_map else enumerate(values)
         for key, item in items:
             yield from self._value(schema, field, item, f"{path}[{key!r}]")
 
@@ -160,7 +154,7 @@ def _duration(message: Any, path: str) -> Iterator[str]:
         yield f"{path}: must be a duration of at most 10,000 years"
 
 
-def _json(message: Wire, path: str) -> Iterator[str]:
+def _json(message: Encoded, path: str) -> Iterator[str]:
     try:  # as a Value of protobuf's own, whatever pool this one is from
         json_format.MessageToDict(struct_pb2.Value.FromString(message.SerializeToString()))
     except (json_format.ParseError, DecodeError, ValueError, TypeError, RecursionError):
@@ -199,7 +193,7 @@ def _elements(field: Field, wire: Any) -> Sequence[Any] | None:
     width = SCALARS[field.type].element_bytes
     if len(wire) % width:
         return None
-    return wire if field.type == "uint8" else struct.unpack(f"<{len(wire) // width}{_CODES[field.type]}", wire)
+    return wire if field.type == "uint8" else struct.unpack(f"<{len(wire) // width}{element_format(field)}", wire)
 
 
 def _amount(field: Field, wire: Any, shape: tuple[int, ...]) -> str:

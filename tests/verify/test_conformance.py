@@ -1,4 +1,4 @@
-"""What conform.py says of a message is what the generated server says of it, for any schema and any message."""
+"""What conformance.py says of a message is what the generated server says of it, for any schema and any message."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from protoserve.schema import reserved_names
 from protoserve.schema.load import loads
 from protoserve.verify import interface
 from protoserve.verify.broken import MOST, broken
-from protoserve.verify.conform import request_violations, violations
+from protoserve.verify.conformance import request_violations, violations
 
 counter = itertools.count()
 BOUNDED = Path(__file__).parents[1] / "zoo" / "bounded"
@@ -144,6 +144,24 @@ def assert_broken(contract: Any, method: str, sample: Any, module: ModuleType) -
     for what, data in made:
         refused = told(module, name, data)
         assert what in refused or what.replace(" missing", ": is required") in refused
+
+
+def test_a_field_may_have_another_presence_than_its_message(tmp_path: Path) -> None:
+    count, pixels = {"name": "count", "type": "int32"}, {"name": "pixels", "type": "uint8", "shape": [2]}
+    body = {"fields": [count | {"presence": "implicit"}, pixels | {"presence": "implicit"}]}
+    foreign = {"presence": "implicit", "fields": [count | {"presence": "explicit"}, pixels | {"presence": "explicit"}]}
+    module = generated(tmp_path, "mixed", {"methods": {"Predict": {"request": body, "response": foreign}}})
+    contract = loads((tmp_path / "schema.yaml").read_text(encoding="utf-8"))
+    (method,) = interface.from_project(tmp_path).methods
+    request, response = method.request(), method.response()
+    assert request_violations(contract, "Predict", request) == ["pixels: is required"], "0 and not sent are one"
+    assert violations(contract, "Predict", response) == ["count: is required", "pixels: is required"]
+    for name, message in (("PredictRequest", request), ("PredictResponse", response)):
+        message.pixels = b"ab"
+        message.count = 0
+        assert told(module, name, message.SerializeToString()) == []
+    assert request_violations(contract, "Predict", request) == []
+    assert violations(contract, "Predict", response) == []
 
 
 FIELDS: list[dict[str, Any]] = [
