@@ -3,43 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from protoserve.verify.checks.base import KINDS, Check
 from protoserve.verify.report import Finding, Verdict, skipped
 from protoserve.verify.session import Session
-from protoserve.verify.spec import image as images
-from protoserve.verify.spec import probes as probing
-from protoserve.verify.spec import routes as routing
-from protoserve.verify.spec.faults import Fault, finding
-from protoserve.verify.spec.model import Spec
+from protoserve.verify.spec import image_names, probe_rules, server_match
+from protoserve.verify.spec.container_spec import Spec
+from protoserve.verify.spec.fault_report import Fault, finding
 
 
 def shape(spec: Spec, session: Session | None) -> Finding:
-    found = finding(spec.file, spec.faults, f"{spec.about}: keys and types are right")
-    if found.verdict is Verdict.PASS and spec.unchecked:
-        return skipped(f"nothing was found by hand; {spec.unchecked}")
-    return found
+    shape_finding = finding(spec.file, spec.faults, f"{spec.about}: keys and types are right")
+    if not spec.unchecked:
+        return shape_finding
+    if shape_finding.verdict is Verdict.PASS:
+        return skipped(spec.unchecked)
+    return replace(shape_finding, seen=f"{shape_finding.seen}\n{spec.unchecked}")
 
 
 def probes(spec: Spec, session: Session | None) -> Finding:
     count = sum(len(container.probes) for container in spec.containers)
-    fine = f"{count} probe{'s' * (count != 1)}, each asks in a way and at a pace that fits"
-    target = session is not None and session.web is None and spec.platform == "kubernetes"
-    return finding(spec.file, probing.faults(spec, target), fine)
+    pass_text = f"{count} probe{'s' * (count != 1)}, each asks in a way and at a pace that fits"
+    has_grpc_target = session is not None and session.web is None and spec.platform == "kubernetes"
+    return finding(spec.file, probe_rules.faults(spec, has_grpc_target), pass_text)
 
 
 def image(spec: Spec, session: Session | None) -> Finding:
     names = [str(container.image.value) for container in spec.containers if container.image is not None]
-    return finding(spec.file, images.faults(spec), ", ".join(dict.fromkeys(names)) or "no image is named")
+    return finding(spec.file, image_names.faults(spec), ", ".join(dict.fromkeys(names)) or "no image is named")
 
 
 def routes(spec: Spec, session: Session | None) -> Finding:
     if session is None:
-        return skipped("there is no target to ask: give HOST:PORT, a project or --image beside --spec")
-    if not routing.containers(spec, session):
-        return skipped("which of the containers the target is cannot be told")
-    faults: Iterator[Fault] = routing.faults(spec, session)
-    return finding(spec.file, faults, "the server has every name, port and route that was asked for")
+        return skipped("no target to ask: add HOST:PORT, a project or --image beside --spec")
+    if not server_match.containers(spec, session):
+        return skipped("it is not known which of the containers the target is")
+    faults: Iterator[Fault] = server_match.faults(spec, session)
+    return finding(spec.file, faults, "the server has every name, port and route that the specification names")
 
 
 _KINDS = (*KINDS, "spec")
