@@ -28,7 +28,7 @@ OLDEST = (3, 11)
 
 def main(arguments: list[str]) -> int:
     if arguments[:1] == ["after-update"]:
-        if not carry(arguments[1].removeprefix("--package=")):
+        if not restore_lost_edits(arguments[1].removeprefix("--package=")):
             return 1
         arguments = ["generate"]
     lacking = missing(arguments[:1] == ["create"])
@@ -45,18 +45,21 @@ def main(arguments: list[str]) -> int:
     return 2 if arguments[:1] == ["diff"] else 1  # for `diff` 1 is a verdict
 
 
-def carry(package: str) -> bool:
-    """What only the interpreter of Copier can do: render the version that the project had. False where it failed."""
+def restore_lost_edits(package: str) -> bool:
+    """Restores the edits that the merge dropped; False if that failed.
+
+    It runs in this interpreter, which is Copier's: Copier has to render the version that the project had.
+    """
     sys.path.insert(0, str(HERE))
-    from protoserve.project.lost_edits import CarryError
-    from protoserve.project.lost_edits import carry as carry_over
+    from protoserve.platform.errors import ProtoserveError
+    from protoserve.project import lost_edits
 
     try:
-        told = carry_over(Path(), HERE.parent, package)
-    except (CarryError, OSError) as error:
-        print(f"protoserve: edits of renamed files cannot be carried over: {error}", file=sys.stderr)
+        notes = lost_edits.restore_lost_edits(Path(), HERE.parent, package)
+    except (ProtoserveError, OSError) as error:
+        print(f"protoserve: edits of renamed files cannot be restored: {error}", file=sys.stderr)
         return False
-    for line in told:
+    for line in notes:
         print(f"protoserve: {line}", file=sys.stderr)
     return True
 

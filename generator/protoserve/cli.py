@@ -11,6 +11,7 @@ from pathlib import Path
 
 from protoserve.compat import arguments as evolving
 from protoserve.platform import answers
+from protoserve.platform.errors import exit_code
 from protoserve.project import template_source
 from protoserve.project.status import options as status_options
 from protoserve.verify import options
@@ -26,13 +27,7 @@ SEVERAL = frozenset({"platforms"})  # those whose answer is a list
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0, or 1 with the reason on standard error; 2 for arguments that are none."""
     given = _parser().parse_args(arguments)
-    try:
-        return int(given.run(given))
-    except (answers.AnswersError, template_source.OriginError) as error:
-        print(f"protoserve: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("protoserve: interrupted", file=sys.stderr)
-    return 1
+    return exit_code(lambda: int(given.run(given)), given.failure)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     new = commands.add_parser("new", help="create a project", description="Creates a project in a folder.")
     new.add_argument("dest", metavar="DEST", help="the folder of the project; made where it is not there")
     _add_questions(new, QUESTIONS)
-    new.set_defaults(run=_new)
+    new.set_defaults(run=_new, failure=1)
 
     adopt = commands.add_parser(
         "adopt",
@@ -58,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     adopt.add_argument("--proto", metavar="FILE", type=Path, help="the .proto; default: the only one with a service")
     adopt.add_argument("--servicer", metavar="FILE", type=Path, help="the Python file of the servicer; default: all")
     _add_questions(adopt, tuple(name for name in QUESTIONS if name != "schema"))
-    adopt.set_defaults(run=_adopt)
+    adopt.set_defaults(run=_adopt, failure=1)
 
     generate = commands.add_parser(
         "generate",
@@ -69,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("project", metavar="PROJECT", nargs="?", type=Path, default=Path(), help="default: here")
     generate.add_argument("--check", action="store_true", help="write nothing; exit 1 with a diff where files differ")
     evolving.accept_breaking(generate)
-    generate.set_defaults(run=_generate)
+    generate.set_defaults(run=_generate, failure=1)
 
     version = commands.add_parser(
         "version",
@@ -79,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     evolving.version(version)
     evolving.project(version)
-    version.set_defaults(run=_version)
+    version.set_defaults(run=_version, failure=1)
 
     diff = commands.add_parser(
         "diff",
@@ -89,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     evolving.diff(diff)
     evolving.project(diff)
-    diff.set_defaults(run=_diff)
+    diff.set_defaults(run=_diff, failure=2)
 
     renumber = commands.add_parser(
         "renumber",
@@ -99,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     evolving.renumber(renumber)
     evolving.project(renumber)
-    renumber.set_defaults(run=_renumber)
+    renumber.set_defaults(run=_renumber, failure=1)
 
     verify = commands.add_parser(
         "verify",
@@ -108,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         "change. Exit code 0: no check failed; 1: one did; 2: it could not run.",
     )
     options.add_arguments(verify)
-    verify.set_defaults(run=_verify)
+    verify.set_defaults(run=_verify, failure=2)
 
     update = commands.add_parser(
         "update",
@@ -135,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     update.add_argument(
         "--format", choices=("markdown", "json"), default="markdown", help="of the summary; default: %(default)s"
     )
-    update.set_defaults(run=_update)
+    update.set_defaults(run=_update, failure=1)
 
     status = commands.add_parser(
         "status",
@@ -144,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
         "needs doing; 2: it could not be found out.",
     )
     status_options.add_arguments(status)
-    status.set_defaults(run=_status)
+    status.set_defaults(run=_status, failure=2)
     return parser
 
 
@@ -182,9 +177,9 @@ def _verify(given: argparse.Namespace) -> int:
 
 
 def _update(given: argparse.Namespace) -> int:
-    from protoserve.project.update.command import main
+    from protoserve.project.update.command import update
 
-    return main(given)
+    return update(given)
 
 
 def _status(given: argparse.Namespace) -> int:

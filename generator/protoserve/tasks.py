@@ -13,9 +13,9 @@ from protoserve.compat.diff_command import diff
 from protoserve.emit import generated_files as codegen
 from protoserve.emit import upgrade_modules
 from protoserve.platform import answers
+from protoserve.platform.errors import exit_code
 from protoserve.project import git_settings
 from protoserve.schema import project_schemas
-from protoserve.schema.errors import SchemaError
 from protoserve.schema.initial_text import seed
 from protoserve.schema.load import load, loads, read_text
 from protoserve.schema.presets import preset_data, presets
@@ -47,27 +47,21 @@ def main(arguments: list[str] | None = None) -> int:
     before.add_argument("--framework", default="")
     before.add_argument("--schema", default="")
     given = parser.parse_args(arguments)
-    try:
-        if given.command == "create":
-            return create(Path(), given.package, given.framework, given.schema)
-        if given.command == "version":
-            return versions.command(given.project, given.version, given.drop)
-        if given.command == "before-update":
-            return before_update(Path(), package=given.package, framework=given.framework, schema=given.schema)
-        if given.command == "diff":
-            return diff(given)
-        if given.command == "renumber":
-            return renumber_command.main(given)
-        return generate(given.project, check=given.check, accept_breaking=given.accept_breaking)
-    except gate.Refused as error:
-        print(error, file=sys.stderr)
-    except SchemaError as error:
-        print(error, file=sys.stderr)
-    except answers.AnswersError as error:
-        print(f"protoserve: {error}", file=sys.stderr)
-    except OSError as error:
-        print(f"protoserve: {error.filename}: {error.strerror}; nothing was changed", file=sys.stderr)
-    return 1
+    return exit_code(lambda: _run(given), failure=2 if given.command == "diff" else 1)  # of `diff`, 1 is a verdict
+
+
+def _run(given: argparse.Namespace) -> int:
+    if given.command == "create":
+        return create(Path(), given.package, given.framework, given.schema)
+    if given.command == "version":
+        return versions.command(given.project, given.version, given.drop)
+    if given.command == "before-update":
+        return before_update(Path(), package=given.package, framework=given.framework, schema=given.schema)
+    if given.command == "diff":
+        return diff(given)
+    if given.command == "renumber":
+        return renumber_command.main(given)
+    return generate(given.project, check=given.check, accept_breaking=given.accept_breaking)
 
 
 def create(project: Path, package: str, framework: str, schema: str) -> int:
@@ -146,7 +140,7 @@ def before_update(project: Path, *, package: str, framework: str, schema: str) -
                 file=sys.stderr,
             )
             return 1
-    harmful = list(git_settings.unsafe(project))
+    harmful = list(git_settings.harmful_settings(project))
     for line in harmful:
         print(f"protoserve: {line}", file=sys.stderr)
     if harmful:

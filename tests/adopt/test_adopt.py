@@ -213,7 +213,7 @@ def test_the_page_shows_what_it_tells(adopted: Adopted) -> None:
 GREETER = HAND_MADE[0]
 REFUSALS = {
     "uncommitted": ({}, {"words.py": "x = 1\n", "new.txt": ""}, (), "has changes that are not committed"),
-    "no repository": ({".git": None}, {}, (), "is in no git repository, which keeps what it was (`git init`, commit)"),
+    "no repository": ({".git": None}, {}, (), "is not in a git repository: run `git init` and commit the project"),
     "adopted already": ({".copier-answers.yml": "package: a\n"}, {}, (), "`protoserve update` is for it"),
     "no service": ({"protos/greeter.proto": 'syntax = "proto3";\n'}, {}, (), "has a service: name it, --proto FILE"),
     "two services": ({"b.proto": 'syntax = "proto3";\nservice B {\n}\n'}, {}, (), "several files have a service (b.proto, "),
@@ -409,7 +409,7 @@ def test_a_failure_while_writing_changes_nothing(
     greeter: Path, releases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even an interrupt, when half of the files are there."""
-    from protoserve.emit import generated_files as project
+    from protoserve.platform import files as project
 
     folder = tmp_path / "greeter"
     shutil.copytree(greeter, folder, symlinks=True)

@@ -47,7 +47,7 @@ def test_an_answer_that_a_newer_version_refuses_is_told(work: Work, fork: Fork) 
     )
     release(template, "v3.0.0")
     summary = work.update().stdout
-    assert "| `python_version` | `3.12` | `3.13` | v3.0.0 does not take the earlier answer |" in summary
+    assert "| `python_version` | `3.12` | `3.13` | v3.0.0 does not accept the earlier answer |" in summary
 
 
 @pytest.mark.slow

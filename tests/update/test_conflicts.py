@@ -90,7 +90,7 @@ def test_an_edited_file_that_the_template_removed_waits_for_its_author(work: Wor
     work.commit()
     done = work.update(check=False)
     assert done.returncode == 3, done.stderr
-    assert "- LICENSE: you edited it, the template has it no longer: keep it (git add) or remove it" in done.stdout
+    assert "- LICENSE: you edited it, and the template no longer has it: keep it (git add) or remove it" in done.stdout
     assert work.read("LICENSE") == "Mine.\n"
     assert not (work.path / "buf.yaml").exists()
     assert git(work.path, "status", "--porcelain", "LICENSE") == "UD LICENSE\n"

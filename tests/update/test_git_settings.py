@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from protoserve.project.git_settings import safe
+from protoserve.project.git_settings import required_environment
 from releases import Work, git
 
 
@@ -54,7 +54,7 @@ def test_an_update_goes_without_them(work: Work, tmp_path: Path) -> None:
         ),
         (
             "[status]\nshowUntrackedFiles = no\n",
-            "git's status.showUntrackedFiles is no, and edits that clash with the template's would be left out",
+            "git's status.showUntrackedFiles is no, and edits that conflict with the template's would be left out",
             ("status.showUntrackedFiles", "normal"),
         ),
     ],
@@ -78,7 +78,7 @@ def test_bare_copier_is_stopped_before_it_begins(
 
 def test_other_settings_in_the_environment_stay() -> None:
     given = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
-    variables = safe(given)
+    variables = required_environment(given)
     assert variables["GIT_CONFIG_COUNT"] == "4"
     assert not {"GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0"} & variables.keys()
     assert variables["GIT_CONFIG_KEY_2"] == "core.quotepath"

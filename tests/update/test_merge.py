@@ -82,7 +82,7 @@ def test_edits_of_a_renamed_file_go_with_it(updated: tuple[Work, str]) -> None:
     assert not (work.path / OLD).exists()
     assert "import asyncio  # renamed in 2.0\n" in work.read(NEW)
     assert work.read(NEW).endswith("# My probe.\n")
-    assert f"- {OLD} is {NEW} now: your edits were carried over\n" in summary
+    assert f"- {OLD} is now {NEW}: your edits are in it\n" in summary
 
 
 def test_what_the_author_deleted_stays_deleted_under_its_new_name_too(updated: tuple[Work, str]) -> None:
@@ -116,7 +116,7 @@ def test_bare_copier_does_the_same(worked: Work, updated: tuple[Work, str], copi
     bare = copied("bare", worked)
     done = bare.copier()
     assert bare.state() == updated[0].state()
-    assert "your edits were carried over" in done.stderr
+    assert "your edits are in it" in done.stderr
 
 
 @pytest.mark.slow

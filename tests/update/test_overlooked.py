@@ -48,7 +48,7 @@ def test_edits_keep_every_byte(work: Work, update: Callable[..., subprocess.Comp
     assert b"<<<<<<< before updating\npytest>=9,<11  # " + NAIVE + b"\n" in clash
     assert b"\npytest>=9.0.1\n>>>>>>> after updating\n" in clash
     assert makefile.read_bytes() == wide
-    assert "Makefile: the template changed it, and yours is no text that git can merge" in done.stdout + done.stderr
+    assert "Makefile: both you and the template changed it, and git cannot merge it" in done.stdout + done.stderr
     unmerged = git(work.path, "ls-files", "--unmerged", "--", ".")
     assert sorted({line.split("\t")[1] for line in unmerged.splitlines()}) == ["Makefile", "requirements/dev.txt"]
     shown = git(work.path, "diff", ":1:./Makefile", ":3:./Makefile")

@@ -13,7 +13,7 @@ import pytest
 from protoserve.platform import answers
 from protoserve.project.status.report import State
 from protoserve.project.status.rows import version
-from protoserve.project.update import template
+from protoserve.project.update import template_versions
 from releases import Work, commit, git, make_project, release
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ def pointed_at(work: Work, source: str, recorded: str = "v1.0.0") -> Work:
 
 def newest(work: Work) -> tuple[State, str]:
     """How a status finds the project's version, and the newest that it names; an update takes the same."""
-    row = version(work.path, template.recorded(work.path, answers.load(work.path)), offline=False)
+    row = version(work.path, template_versions.recorded(work.path, answers.load(work.path)), offline=False)
     return row.state, row.said.split()[-1]
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from protoserve.project.lost_edits import CarryError
-from protoserve.project.lost_edits.renames import follow, read_table
+from protoserve.platform.errors import ProtoserveError
+from protoserve.project.lost_edits.renamed_files import later_names, parse_table
 from releases import NEW, OLD, Work, edit, git, release
 from support import ROOT
 
@@ -33,17 +33,17 @@ src/{package}/serving/x/ -> src/{package}/y/
     ],
 )
 def test_a_file_is_followed_through_all_its_names(old: str, later: list[str]) -> None:
-    assert list(follow(old, read_table(TABLE, "iris"))) == later
+    assert list(later_names(old, parse_table(TABLE, "iris"))) == later
 
 
 @pytest.mark.parametrize("line", ["a.py", "a.py b.py", "a/ -> b.py", "a.py -> b/"])
 def test_a_row_that_is_none_is_refused(line: str) -> None:
-    with pytest.raises(CarryError, match="OLD -> NEW"):
-        read_table(line, "iris")
+    with pytest.raises(ProtoserveError, match="OLD -> NEW"):
+        parse_table(line, "iris")
 
 
 def test_the_table_of_this_template_leads_to_files_that_it_has() -> None:
-    rows = read_table((ROOT / "generator/renames.txt").read_text(encoding="utf-8"), "{{package}}")
+    rows = parse_table((ROOT / "generator/renames.txt").read_text(encoding="utf-8"), "{{package}}")
     left = [old for old, _ in rows if list(ROOT.glob(f"template/{old.rstrip('/')}*"))]
     assert left == [], "a name that was given up is used again"
 
@@ -75,7 +75,7 @@ def test_edits_go_through_a_second_rename_and_with_a_folder(work: Work, fork: Fo
     errors = work.read("src/iris/serving/errors.py")
     assert errors.endswith("# Mine.\n")
     assert "import grpc  # of 3.0\n" in errors
-    assert f"{OLD} is src/iris/serving/healthiness.py now: your edits were carried over" in summary
+    assert f"{OLD} is now src/iris/serving/healthiness.py: your edits are in it" in summary
 
 
 @pytest.mark.slow
@@ -87,6 +87,6 @@ def test_a_file_of_the_authors_at_the_new_name_is_not_written_over(work: Work) -
     assert done.returncode == 3
     assert "MINE = True\n" in work.read(NEW)
     assert work.read(OLD).endswith("# Mine.\n")
-    assert f"- {OLD}: it is {NEW} in the template now, where you had a file" in done.stdout
+    assert f"- {OLD}: it is now {NEW}, where you have a file of your own" in done.stdout
     assert f"- `{OLD}`" in done.stdout
     assert f"- `{NEW}`" in done.stdout

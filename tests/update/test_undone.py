@@ -62,7 +62,7 @@ def test_answers_that_cannot_be(work: Work, option: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("colour=red", "colour is no question of v1.0.0; it asks "),
+        ("colour=red", "v1.0.0 does not ask colour; it asks "),
         ("port=[", "port: "),
         ("python_version=2.7", "python_version: '2.7' is not in "),
         ("platforms=mars", "platforms: 'mars' is not in "),
@@ -88,7 +88,7 @@ def test_work_that_is_not_committed(work: Work) -> None:
 def test_projects_that_cannot_be_updated(work: Work, why: str) -> None:
     if why == "no git":
         (work.path / ".git").rename(work.path.parent / "git")
-        said = "is in no git repository"
+        said = "is not in a git repository"
     elif why == "no commit":
         git(work.path, "update-ref", "-d", "HEAD")
         said = "nothing of"
@@ -120,7 +120,7 @@ def test_a_schema_that_is_not_sound(work: Work) -> None:
 def test_a_template_that_is_gone(work: Work, fork: Fork) -> None:
     template = fork(work)
     template.rename(template.with_name("moved"))
-    assert f"the template {template} cannot be asked for its versions" in one_line(refused(work))
+    assert f"the template {template} cannot list its versions" in one_line(refused(work))
 
 
 @pytest.mark.slow
@@ -185,17 +185,16 @@ def test_a_smoke_that_fails(work: Work) -> None:
 
 def test_a_stop_while_files_are_kept(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever was not kept yet stays: it is no file that came later."""
-    from protoserve.platform.git import committed
-    from protoserve.project.update.apply import Snapshot
+    from protoserve.platform.files import Snapshot
 
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     before = work.state()
-    snapshot = Snapshot(committed(work.path), tmp_path)
+    snapshot = Snapshot(tmp_path)
     monkeypatch.setattr("shutil.copy2", stopped)
     with pytest.raises(KeyboardInterrupt):
-        snapshot.keep_folder("artifacts")
+        snapshot.keep_folder(work.path / "artifacts")
     monkeypatch.undo()
     snapshot.restore()
     assert work.state() == before
@@ -245,4 +244,4 @@ def test_a_stop_from_outside(work: Work, fork: Fork, stop: signal.Signals, when:
         os.close(listening)
     assert update.stderr is not None
     told = update.stderr.read()
-    assert told.endswith("protoserve: interrupted; the project is as it was\n")
+    assert told.endswith("protoserve: interrupted; nothing was changed\n")

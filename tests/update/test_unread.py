@@ -46,9 +46,9 @@ def test_a_reader_that_has_gone_changes_no_verdict(work: Work, command: str) -> 
 @pytest.mark.parametrize(
     ("command", "code", "said"),
     [
-        ("update --to v1.1.0 --dry-run", 1, "standard output: No space left on device; the project is as it was"),
-        ("status", 2, "the report cannot be written: No space left on device"),
-        ("diff", 2, "the comparison cannot be written: No space left on device"),
+        ("update --to v1.1.0 --dry-run", 1, "standard output: No space left on device; nothing was changed"),
+        ("status", 2, "standard output: No space left on device; nothing was changed"),
+        ("diff", 2, "standard output: No space left on device; nothing was changed"),
     ],
 )
 def test_output_for_which_there_is_no_room_is_told(work: Work, command: str, code: int, said: str) -> None:

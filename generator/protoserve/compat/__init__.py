@@ -5,6 +5,8 @@ For other commands: `comparison.against(project, revision)` gives a `Comparison`
 themselves are read by `contracts.on_disk` and `contracts.at_revision`, and compared by `comparison.between`.
 """
 
+from protoserve.platform.errors import ProtoserveError
 
-class EvolveError(Exception):
+
+class EvolveError(ProtoserveError):
     """Why contracts cannot be compared or changed, in one line with what to do."""

@@ -6,16 +6,14 @@ Undoing an edit that was never committed is then no break. Without git nothing t
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from protoserve.compat import EvolveError
 from protoserve.compat import project_contracts as contracts
 from protoserve.compat.project_contracts import Contracts
-from protoserve.platform.git import GitError, Repository, around
+from protoserve.platform.files import write_all
+from protoserve.platform.git import GitError, Repository, find_repository
 from protoserve.schema import project_schemas
 from protoserve.schema.errors import SchemaError
 from protoserve.schema.load import read_text
@@ -41,7 +39,7 @@ class Baseline:
 def baseline(project: Path, package: str) -> Baseline:
     """The baseline of the project's contracts. What is wrong with it is told by it, and never raised."""
     try:
-        repository = around(project)
+        repository = find_repository(project)
         if repository is not None:
             found = _committed(repository, package)
             if found is not None:
@@ -84,27 +82,17 @@ def _last(project: Path) -> dict[str, str]:
 
 
 def remember(project: Path, texts: dict[str, str], *, committed: bool) -> None:
-    """Keeps what was generated from; the whole folder is put in place at once. Raises OSError.
+    """Keeps what was generated from; all of it or nothing. Raises OSError.
 
     Where a commit has it, the folder is not needed, and only kept true if it is there.
     """
     root = project / LAST
     if committed and not root.is_dir():
         return
-    if root.is_dir() and _as_it_is(root) == texts:
+    before = _as_it_is(root)
+    if before == texts:
         return
-    root.parent.mkdir(exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=".last.", dir=root.parent))
-    try:
-        for name, text in texts.items():
-            (fresh / name).parent.mkdir(exist_ok=True)
-            (fresh / name).write_bytes(text.encode())
-        fresh.chmod(0o755)
-        shutil.rmtree(root, ignore_errors=True)
-        os.replace(fresh, root)
-    except OSError:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
+    write_all(root, {name: text.encode() for name, text in texts.items()}, before.keys() - texts.keys())
 
 
 def _as_it_is(root: Path) -> dict[str, str]:

@@ -16,6 +16,7 @@ from protoserve.compat.output import line
 from protoserve.compat.project_contracts import Contracts
 from protoserve.compat.rules.renames import RENAMED_FROM_NOTHING
 from protoserve.compat.since_revision import Comparison, Evolution, between
+from protoserve.platform.errors import ProtoserveError
 from protoserve.schema import project_schemas as schemas
 from protoserve.schema.assign_numbers import numbered
 from protoserve.schema.load import loads
@@ -26,8 +27,12 @@ from protoserve.schema.reserve import reserve
 _MOVED = {"field-renumbered", "value-renumbered"}
 
 
-class Refused(Exception):
+class Refused(ProtoserveError):
     """Breaking changes of a stable contract; the text says all there is to say."""
+
+    def report(self) -> str:
+        """The lines of the changes, which begin with their places, and the remedy."""
+        return str(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from protoserve.compat import EvolveError, project_contracts
 from protoserve.compat.project_contracts import Contracts
 from protoserve.compat.revisions import unknown
-from protoserve.platform.git import GitError, Repository, around
+from protoserve.platform.git import GitError, Repository, find_repository
 from protoserve.schema.errors import SchemaError
 from protoserve.schema.model import Contract
 
@@ -38,7 +38,7 @@ def released(repository: Repository, revision: str, package: str) -> Contracts:
 def on_main(project: Path, package: str, contract: str) -> set[str] | None:
     """The paths of fields and values of a contract on the main branch; None where git knows no main branch."""
     try:
-        repository = around(project)
+        repository = find_repository(project)
         if repository is None:
             return None
         found = released(repository, find(repository), package).get(contract)

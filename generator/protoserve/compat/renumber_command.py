@@ -7,33 +7,21 @@ import sys
 from pathlib import Path
 
 from protoserve.compat import EvolveError, main_branch
-from protoserve.emit.generated_files import Plan, apply
 from protoserve.platform import answers
-from protoserve.platform.git import GitError, around
+from protoserve.platform.files import write_all
+from protoserve.platform.git import find_repository
 from protoserve.schema import project_schemas
-from protoserve.schema.errors import SchemaError
 from protoserve.schema.renumber import package_of, renumber
 
 
 def main(given: argparse.Namespace) -> int:
-    """Exit code 0 when no number stands twice (any more), 1 with the reason on standard error."""
-    try:
-        return _run(given.project, given.base)
-    except SchemaError as error:
-        print(error, file=sys.stderr)
-    except (EvolveError, GitError, answers.AnswersError) as error:
-        print(f"protoserve: {error}", file=sys.stderr)
-    except OSError as error:
-        print(f"protoserve: {error.filename}: {error.strerror}; nothing was changed", file=sys.stderr)
-    return 1
-
-
-def _run(project: Path, base: str | None) -> int:
+    """Exit code 0 once no number stands twice. Raises ProtoserveError and OSError, with nothing changed."""
+    project: Path = given.project
     package = answers.read(project)["package"]
-    repository = around(project)
+    repository = find_repository(project)
     if repository is None:
         raise EvolveError(f"{project.resolve()} is in no git repository, and so nothing says which number was first")
-    revision = base or main_branch.find(repository)
+    revision = given.base or main_branch.find(repository)
     released = main_branch.released(repository, revision, package)
     default = f"{package}.v1"
     made: dict[str, bytes] = {}
@@ -50,6 +38,6 @@ def _run(project: Path, base: str | None) -> int:
     if not made:
         print("no number stands twice")
         return 0
-    apply(Plan(project, made, ()))
+    write_all(project, made)
     print(f"protoserve: {revision} said which were first; `make generate` writes what follows", file=sys.stderr)
     return 0

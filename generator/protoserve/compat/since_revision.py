@@ -13,7 +13,7 @@ from protoserve.compat.project_contracts import Contracts
 from protoserve.compat.revisions import unknown
 from protoserve.compat.rules.renames import unknown_renames
 from protoserve.platform import answers
-from protoserve.platform.git import around
+from protoserve.platform.git import find_repository
 from protoserve.schema.errors import SchemaError
 from protoserve.schema.model import Contract, Where, without_places
 from protoserve.schema.project_schemas import SCHEMA
@@ -116,7 +116,7 @@ def against(project: Path, revision: str = "HEAD") -> Comparison:
     """
     package = answers.read(project)["package"]
     now = project_contracts.on_disk(project, package)
-    repository = around(project)
+    repository = find_repository(project)
     if repository is None:
         raise EvolveError(f"{project.resolve()} is in no git repository, so there is no {revision} to compare with")
     commit = repository.commit(revision)
@@ -130,5 +130,7 @@ def against(project: Path, revision: str = "HEAD") -> Comparison:
         problem = str(error).splitlines()[0]
         raise EvolveError(f"the contract of {revision} is not sound, and cannot be compared with: {problem}") from None
     if not then:
-        raise EvolveError(f"{revision} has no {repository.inside(SCHEMA)}: there is no contract to compare with")
+        raise EvolveError(
+            f"{revision} has no {repository.path_from_root(SCHEMA)}: there is no contract to compare with"
+        )
     return between(then, now, revision)

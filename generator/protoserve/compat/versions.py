@@ -10,10 +10,9 @@ from pathlib import Path
 from protoserve.compat import EvolveError, baseline, dropped_versions
 from protoserve.emit import generated_files as codegen
 from protoserve.platform import answers
-from protoserve.platform.git import GitError, around
+from protoserve.platform.git import find_repository
 from protoserve.schema import project_schemas
 from protoserve.schema import reserved_names as names
-from protoserve.schema.errors import SchemaError
 from protoserve.schema.model import Contract
 from protoserve.schema.next_version import kept, renewed
 
@@ -21,15 +20,9 @@ _TEXTS = {".json", ".md", ".mk", ".proto", ".py", ".sh", ".toml", ".yaml", ".yml
 
 
 def command(project: Path, start: str | None, drop: str | None) -> int:
-    """Starts the version `start` or drops `drop`; 0, or 1 with the reason on standard error and nothing changed."""
-    try:
-        package = answers.read(project)["package"]
-        return end(project, package, drop) if drop is not None else begin(project, package, start or "")
-    except SchemaError as error:
-        print(error, file=sys.stderr)
-    except (EvolveError, GitError, answers.AnswersError) as error:
-        print(f"protoserve: {error}", file=sys.stderr)
-    return 1
+    """Starts the version `start` or drops `drop`. Raises ProtoserveError and OSError, with nothing changed."""
+    package = answers.read(project)["package"]
+    return end(project, package, drop) if drop is not None else begin(project, package, start or "")
 
 
 def begin(project: Path, package: str, version: str) -> int:
@@ -48,7 +41,7 @@ def begin(project: Path, package: str, version: str) -> int:
     texts = {project_schemas.SCHEMA: renewed(text, newest, name), path: kept(text, newest), **older}
     made = codegen.plan(project, package, texts)
     _print(codegen.apply(made), made)
-    baseline.remember(project, texts, committed=around(project) is not None)
+    baseline.remember(project, texts, committed=find_repository(project) is not None)
     if newest.status == "draft":
         print(
             f"note: {newest.version} is a draft: where it has callers, say `status: stable` in {path}", file=sys.stderr
@@ -80,7 +73,7 @@ def end(project: Path, package: str, version: str) -> int:
     baseline.remember(project, texts, committed=True)
     if functions:
         print(f"with {step} went {', '.join(functions)}")
-    repository = around(project)
+    repository = find_repository(project)
     for place in _mentions(project, {*repository.listed()} - made.files.keys() if repository else (), gone):
         print(f"{place} still speaks of {version}")
     print(f"{version} is not served any more: its callers get UNIMPLEMENTED", file=sys.stderr)
@@ -124,13 +117,13 @@ def _oldest(version: str, contracts: tuple[Contract, ...]) -> Contract:
 
 def _committed(project: Path, files: list[str], why: str, *, needed: bool = False) -> None:
     """Raises EvolveError for files that git does not have as they are; without git only where it is `needed`."""
-    repository = around(project)
+    repository = find_repository(project)
     if repository is None:
         if needed:
             raise EvolveError(f"{project.resolve()} is in no git repository: commit it first, {why}")
         return
     told = set(repository.uncommitted(files))
-    changed = [name for name in files if repository.inside(name) in told]
+    changed = [name for name in files if repository.path_from_root(name) in told]
     if changed:
         raise EvolveError(f"{', '.join(changed)} has changes that are not committed: commit or stash them, {why}")
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +12,7 @@ from pathlib import Path
 from protoserve.emit import contract_module, proto, samples, served_module, stubs
 from protoserve.emit import upgrade_modules as upgrades
 from protoserve.emit.formatting import format_python
+from protoserve.platform.files import read_if_exists, write_all
 from protoserve.schema import json_schema, project_schemas
 from protoserve.schema.model import Contract
 
@@ -67,9 +66,9 @@ def differences(made: Plan) -> str:
     """A unified diff from what lies in the project to what the plan says; empty when they agree."""
     parts: list[str] = []
     for name, content in made.files.items():
-        parts.extend(_diff(name, _read(made.project / name), content))
+        parts.extend(_diff(name, read_if_exists(made.project / name), content))
     for name in made.stale:
-        parts.extend(_diff(name, _read(made.project / name), None))
+        parts.extend(_diff(name, read_if_exists(made.project / name), None))
     for name, content in made.seeds.items():
         if not (made.project / name).exists():
             parts.extend(_diff(name, None, content))
@@ -81,28 +80,10 @@ def apply(made: Plan) -> list[str]:
 
     Raises OSError with the project as it was; so it is after an interrupt, too.
     """
-    changed = {name: content for name, content in made.files.items() if _read(made.project / name) != content}
+    changed = {name: content for name, content in made.files.items() if read_if_exists(made.project / name) != content}
     changed |= {name: content for name, content in made.seeds.items() if not (made.project / name).exists()}
-    touched = [*changed, *made.stale]
-    before = {name: _read(made.project / name) for name in touched}
-    staged: dict[str, Path] = {}
-    try:
-        for name, content in changed.items():
-            staged[name] = _stage(made.project / name, content)
-        for name, path in staged.items():
-            os.replace(path, made.project / name)
-        for name in made.stale:
-            (made.project / name).unlink(missing_ok=True)
-    except BaseException:
-        for path in staged.values():
-            path.unlink(missing_ok=True)
-        for name in touched:
-            _restore(made.project / name, before[name])
-            _prune(made.project, (made.project / name).parent)
-        raise
-    for name in made.stale:
-        _prune(made.project, (made.project / name).parent)
-    return touched
+    write_all(made.project, changed, made.stale)
+    return [*changed, *made.stale]
 
 
 def _texts(contracts: Sequence[Contract], steps: Sequence[upgrades.Upgrade], package: str) -> Iterator[tuple[str, str]]:
@@ -148,13 +129,6 @@ def _compiled(contracts: Sequence[Contract], package: str, files: dict[str, byte
         }
 
 
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
 def _diff(name: str, old: bytes | None, new: bytes | None) -> Iterator[str]:
     if old == new:
         return
@@ -167,7 +141,7 @@ def _diff(name: str, old: bytes | None, new: bytes | None) -> Iterator[str]:
 
 def _listed(project: Path) -> list[str]:
     """What the last run made, by its manifest."""
-    return (_read(project / MANIFEST) or b"").decode(errors="replace").splitlines()
+    return (read_if_exists(project / MANIFEST) or b"").decode(errors="replace").splitlines()
 
 
 def _stale(project: Path, listed: set[str]) -> Iterator[str]:
@@ -176,34 +150,3 @@ def _stale(project: Path, listed: set[str]) -> Iterator[str]:
         inside = (project / name).resolve().is_relative_to(project.resolve())
         if name and name not in listed and inside and (project / name).is_file():
             yield name
-
-
-def _stage(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
-    os.chmod(name, mode)
-    return Path(name)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _restore(path: Path, content: bytes | None) -> None:
-    if content is None:
-        path.unlink(missing_ok=True)
-    elif _read(path) != content:
-        with contextlib.suppress(OSError):
-            path.write_bytes(content)
-
-
-def _prune(project: Path, folder: Path) -> None:
-    """Removes folders that have become empty."""
-    while folder != project and folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent

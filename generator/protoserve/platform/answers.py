@@ -8,10 +8,12 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from protoserve.platform.errors import ProtoserveError
+
 FILE = ".copier-answers.yml"
 
 
-class AnswersError(Exception):
+class AnswersError(ProtoserveError):
     """The project's answers cannot be used; the message says why and what to do."""
 
 

@@ -1,12 +1,30 @@
-"""The root of all errors that protoserve raises for its users."""
+"""The root of all errors that protoserve raises for its users, and the one place that reports them."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+
 
 class ProtoserveError(Exception):
-    """An error whose text is for the user: what is wrong, where it is, and what to do about it.
+    """An error whose text is for the user: what is wrong, where it is, and what to do about it."""
 
-    The command line prints the text and exits with `exit_code`; it never shows a traceback for one.
+    def report(self) -> str:
+        """The text for standard error."""
+        return f"protoserve: {self}"
+
+
+def exit_code(command: Callable[[], int], failure: int = 1) -> int:
+    """The exit code of a command, which is `failure` if it raises an error for the user; that is printed.
+
+    Commands write all of their files or none, so an interrupt and an error of the file system leave nothing behind.
     """
-
-    exit_code = 1
+    try:
+        return command()
+    except ProtoserveError as error:
+        print(error.report(), file=sys.stderr)
+    except OSError as error:
+        print(f"protoserve: {error.filename}: {error.strerror}; nothing was changed", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("protoserve: interrupted; nothing was changed", file=sys.stderr)
+    return failure

@@ -1,6 +1,6 @@
-"""Settings of git under which Copier's merge rewrites an author's lines, or ends in the middle.
+"""Settings of git with which Copier's merge loses an author's edits or stops half-way.
 
-Copier takes an author's edits from `git diff-tree`, file names included, and applies them with `git apply`.
+Copier reads the edits, file names included, from `git diff-tree` and applies them with `git apply`.
 """
 
 from __future__ import annotations
@@ -9,49 +9,44 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from protoserve.platform.git import GitError, git
+from protoserve.platform.git import git_line, git_paths
 
-# Otherwise edits lose spaces at ends of lines, names that are not ASCII cannot be read, and edits that clash stay
-# in files `*.rej`, for which Copier looks among those that git does not know.
-_WANTED = {"apply.whitespace": "nowarn", "core.quotepath": "true", "status.showUntrackedFiles": "normal"}
-_REWRITES = ("fix", "strip")
-_HIDES = ("no", "false", "off", "0")
+# With other values, edits lose spaces at the ends of lines, Copier cannot read names that are not ASCII, and rejected
+# edits stay in `*.rej` files, which Copier looks up among the untracked files.
+_REQUIRED = {"apply.whitespace": "nowarn", "core.quotepath": "true", "status.showUntrackedFiles": "normal"}
+_REWRITING = ("fix", "strip")
+_HIDING = ("no", "false", "off", "0")
 
 
-def safe(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables by which git goes without these settings, behind what the environment sets already."""
-    have = environment.get("GIT_CONFIG_COUNT", "")
-    first = int(have) if have.isdecimal() else 0
-    variables = {"GIT_CONFIG_COUNT": str(first + len(_WANTED))}
-    for number, (name, value) in enumerate(_WANTED.items(), first):
+def required_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that give git the required settings, numbered after those that `environment` has already."""
+    count = environment.get("GIT_CONFIG_COUNT", "")
+    first = int(count) if count.isdecimal() else 0
+    variables = {"GIT_CONFIG_COUNT": str(first + len(_REQUIRED))}
+    for number, (name, value) in enumerate(_REQUIRED.items(), first):
         variables |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
     return variables
 
 
-def unsafe(project: Path) -> Iterator[str]:
-    """For each of them that would do harm in this project what it is, and what to do."""
-    whitespace = _git(project, "config", "--get", "apply.whitespace").strip()
-    if whitespace in _REWRITES:
-        yield _told("apply.whitespace", whitespace, "spaces and empty lines of your edits would be lost", "")
-    if _git(project, "config", "--get", "status.showUntrackedFiles").strip() in _HIDES:
-        yield _told("status.showUntrackedFiles", "no", "edits that clash with the template's would be left out", "")
-    # Copier asks for names in a repository of its own, elsewhere.
-    elsewhere = Path(tempfile.gettempdir())
-    if _git(elsewhere, "config", "--type=bool", "--get", "core.quotepath").strip() == "false":
-        names = _git(project, "ls-files", "-z").split("\0")
-        strange = next((name for name in names if not name.isascii()), None)
-        if strange is not None:
-            yield _told("core.quotepath", "false", f"Copier cannot read names such as {strange}", "--global ")
+def harmful_settings(project: Path) -> Iterator[str]:
+    """A line for each setting that would do harm in this project: what it is, why, and what to do."""
+    whitespace = _setting(project, "apply.whitespace")
+    if whitespace in _REWRITING:
+        yield _message("apply.whitespace", whitespace, "spaces and empty lines of your edits would be lost")
+    if _setting(project, "status.showUntrackedFiles") in _HIDING:
+        yield _message("status.showUntrackedFiles", "no", "edits that conflict with the template's would be left out")
+    # Copier lists the names in a repository of its own, in the temporary folder.
+    if _setting(Path(tempfile.gettempdir()), "core.quotepath", "--type=bool") == "false":
+        unreadable = next((name for name in git_paths(project, "ls-files", "-z") if not name.isascii()), None)
+        if unreadable is not None:
+            yield _message("core.quotepath", "false", f"Copier cannot read names such as {unreadable}", "--global ")
 
 
-def _told(name: str, value: str, why: str, where: str) -> str:
-    remedy = f"use `protoserve update`, or set `git config {where}{name} {_WANTED[name]}`"
-    return f"git's {name} is {value}, and {why}: {remedy}"
+def _message(name: str, value: str, harm: str, scope: str = "") -> str:
+    remedy = f"use `protoserve update`, or set `git config {scope}{name} {_REQUIRED[name]}`"
+    return f"git's {name} is {value}, and {harm}: {remedy}"
 
 
-def _git(project: Path, *arguments: str) -> str:
-    """What git prints; nothing where it fails, as it does for a setting that nobody has set."""
-    try:
-        return git(project, *arguments).decode("utf-8", "surrogateescape")
-    except GitError:
-        return ""
+def _setting(folder: Path, name: str, *options: str) -> str:
+    """The value of a setting, "" if it is not set."""
+    return git_line(folder, "config", *options, "--get", name, exit_codes=(0, 1)).strip()

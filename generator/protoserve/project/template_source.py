@@ -10,10 +10,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from protoserve.platform.git import GitError, git
+from protoserve.platform.errors import ProtoserveError
+from protoserve.platform.git import GitError, git_line
 
 
-class OriginError(Exception):
+class OriginError(ProtoserveError):
     """Nothing says where the template is; the message says what to do."""
 
 
@@ -63,6 +64,6 @@ def commit() -> str | None:
     """The commit of the template that belongs to this protoserve, None where nothing says it."""
     try:
         found = template()
-        return git(Path(found.source), "rev-parse", "HEAD").decode().strip() if found.ref == "HEAD" else found.ref
+        return git_line(Path(found.source), "rev-parse", "HEAD") if found.ref == "HEAD" else found.ref
     except (OriginError, GitError):
         return None

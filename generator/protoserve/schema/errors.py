@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from protoserve.platform.errors import ProtoserveError
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
@@ -17,7 +19,7 @@ class Problem:
     remedy: str
 
 
-class SchemaError(ValueError):
+class SchemaError(ProtoserveError):
     """A schema that cannot be used. `problems` are sorted by place.
 
     `source` is a text of one line (a signature) to which the columns point; it is shown with a caret.
@@ -28,6 +30,10 @@ class SchemaError(ValueError):
         self.problems = tuple(sorted(set(problems)))
         self.source = source
         super().__init__("\n".join(self._lines()))
+
+    def report(self) -> str:
+        """The text as it is: each line begins with its place, as editors and CI know it."""
+        return str(self)
 
     def _lines(self) -> Iterable[str]:
         for problem in self.problems:

@@ -16,7 +16,7 @@ from plumbum import local
 from protoserve.emit.generated_files import apply
 from protoserve.intake.proto.convert import from_proto
 from protoserve.platform import answers
-from protoserve.platform.git import GitError, forget_hook, git
+from protoserve.platform.git import clear_hook_variables, git_paths
 from protoserve.project import template_source
 from protoserve.project.adopt import AdoptError, dependencies, files, find, report, servicer
 from protoserve.project.adopt.belongings import belongings
@@ -27,7 +27,7 @@ from protoserve.schema.load import loads
 
 def main(given: argparse.Namespace, data: dict[str, Any]) -> int:
     """Exit code 0, or 1 with the reason on standard error and the project as it was; `data` are the answers given."""
-    forget_hook()
+    clear_hook_variables()
     try:
         _adopt(given, data)
     except SchemaError as error:
@@ -110,8 +110,4 @@ def _defaults(project: Path, data: dict[str, Any]) -> dict[str, Any]:
 def _ignored(project: Path, adopted: files.Adoption) -> list[str]:
     """What was written, should be committed, and is ignored by the author's rules; the template has some itself."""
     listed = "\0".join(name for name in adopted.new if not name.startswith((".protoserve/", "artifacts/"))).encode()
-    try:
-        found = git(project, "check-ignore", "--no-index", "-z", "--stdin", given=listed)
-    except GitError:
-        return []  # git's exit code where nothing is ignored is that of a failure
-    return sorted(name for name in found.decode(errors="replace").split("\0") if name)
+    return sorted(git_paths(project, "check-ignore", "--no-index", "-z", "--stdin", stdin=listed, exit_codes=(0, 1)))

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from protoserve.platform.answers import FILE
-from protoserve.platform.git import GitError, committed
+from protoserve.platform.git import GitError, repository_with_commits
 from protoserve.project.adopt import AdoptError
 
 _SERVICE = re.compile(r"^\s*service\s+\w+\s*\{?", re.MULTILINE)
@@ -19,7 +19,7 @@ def files(project: Path) -> list[str]:
     if (project / FILE).exists():
         raise AdoptError(f"{project} has a {FILE}: it is a protoserve project, and `protoserve update` is for it")
     try:
-        repository = committed(project)
+        repository = repository_with_commits(project)
         changed, listed = repository.uncommitted(), repository.tracked()
     except GitError as error:
         raise AdoptError(str(error)) from None

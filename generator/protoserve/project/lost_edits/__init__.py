@@ -1,7 +1,7 @@
-"""What Copier's merge drops without a word, brought back.
+"""Restores the edits of an author that Copier's merge drops silently.
 
-It runs after the merge, in the interpreter of Copier, which may lack what the generator needs and may be Python 3.10:
-it imports the standard library, and Copier with a library of Copier's own where a version has to be rendered.
+It runs after the merge, in Copier's interpreter, which may lack what the generator needs and may be Python 3.10. So it
+imports only the standard library, and Copier with PyYAML when a version of the template has to be rendered.
 """
 
 from __future__ import annotations
@@ -9,29 +9,29 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from protoserve.project.lost_edits import overlooked, renames, render
-from protoserve.project.lost_edits.committed import CarryError, committed, there
+from protoserve.project.lost_edits import overlooked_edits, renamed_files, render_version
+from protoserve.project.lost_edits.committed_files import committed_modes, exists
 
-__all__ = ["CarryError", "carry"]
+__all__ = ["restore_lost_edits"]
 
 
-def carry(project: Path, template: Path, package: str) -> list[str]:
-    """Carries the edits over in `project`, the work tree after the merge; lines that tell the author what was done.
+def restore_lost_edits(project: Path, template: Path, package: str) -> list[str]:
+    """Restores the edits in `project`, the work tree after the merge; returns lines for the author.
 
-    `template` is a clone of the new version; its history has the old one. Raises CarryError.
+    `template` is a clone of the new version, whose history has the old one. Raises ProtoserveError and OSError.
     """
-    table = template / renames.TABLE
-    renamed = renames.read_table(table.read_text(encoding="utf-8") if table.is_file() else "", package)
-    had = committed(project)
-    gone = any(not there(project, name) for name in had)
-    came = renames.came(project, renamed, had)
-    unseen = overlooked.overlooked(project, had)
-    if not gone and not came and not unseen:
+    table = template / renamed_files.TABLE
+    renames = renamed_files.parse_table(table.read_text(encoding="utf-8") if table.is_file() else "", package)
+    modes = committed_modes(project)
+    any_removed = any(not exists(project, name) for name in modes)
+    targets = renamed_files.new_targets(project, renames, modes)
+    overlooked = overlooked_edits.candidates(project, modes)
+    if not any_removed and not targets and not overlooked:
         return []
-    with tempfile.TemporaryDirectory(prefix="protoserve-carry-") as temporary:
-        base = render.as_committed(project, template, Path(temporary))
-        told = list(renames.carried(project, base, renamed, had, came))
-        if unseen:
-            new = render.as_updated(project, template, Path(temporary))
-            told.extend(overlooked.merged_again(project, base, new, unseen, had))
-    return told
+    with tempfile.TemporaryDirectory(prefix="protoserve-restore-") as temporary:
+        old = render_version.committed_version(project, template, Path(temporary))
+        notes = list(renamed_files.restore(project, old, renames, modes, targets))
+        if overlooked:
+            new = render_version.updated_version(project, template, Path(temporary))
+            notes.extend(overlooked_edits.restore(project, old, new, overlooked, modes))
+    return notes

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from protoserve.platform import answers
-from protoserve.platform.git import forget_hook
+from protoserve.platform.git import clear_hook_variables
 from protoserve.platform.printing import write
 from protoserve.project.status import output, rows
-from protoserve.project.status.recorded import GoneError, RecordedError, rendered, template_folder
+from protoserve.project.status.recorded_template import GoneError, RecordedError, rendered, template_folder
 from protoserve.project.status.report import Report, Row, State
-from protoserve.project.update import template
+from protoserve.project.update import template_versions
 
 NOT_RUN = 2
 
 
 def main(given: argparse.Namespace) -> int:
     """Exit code 0 when all that counts is as it should be, 1 when something is not, 2 when that cannot be told."""
-    forget_hook()
+    clear_hook_variables()
     if given.offline:
         os.environ["GIT_ALLOW_PROTOCOL"] = "file"
     try:
@@ -67,7 +67,7 @@ def status(given: argparse.Namespace) -> Report:
 
 def _version(project: Path, recorded: dict[str, Any], *, offline: bool) -> Row:
     try:
-        return rows.version(project, template.recorded(project, recorded), offline=offline)
+        return rows.version(project, template_versions.recorded(project, recorded), offline=offline)
     except answers.AnswersError as error:
         return Row("template", State.UNKNOWN, str(error))
 

@@ -7,25 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from protoserve.platform import answers
-from protoserve.platform.git import GitError, around, git, names
-from protoserve.project.status.recorded import Render
+from protoserve.platform.git import GitError, find_repository, git_line, git_paths
+from protoserve.project.status.recorded_template import Render
 from protoserve.project.status.report import Row, State
-from protoserve.project.update import template
+from protoserve.project.update import template_versions
 
 _FILE_OF_A_DIFF = re.compile(r"^--- (?:a/(.+)|/dev/null)\n\+\+\+ (?:b/(.+)|/dev/null)$", re.MULTILINE)
 
 
-def version(project: Path, recorded: template.Recorded, *, offline: bool) -> Row:
+def version(project: Path, recorded: template_versions.Recorded, *, offline: bool) -> Row:
     """The recorded version of the template against its newest."""
     if offline:
         return Row("template", State.OK, f"{recorded.commit} (the newest was not looked up)")
     try:
-        release = template.newest(project, recorded.source)
+        release = template_versions.newest(project, recorded.source)
     except GitError as error:
         return Row("template", State.UNKNOWN, f"{recorded.commit}; {error}")
-    if template.is_after(recorded.commit, release):
+    if template_versions.is_after(recorded.commit, release):
         return Row("template", State.OK, f"{recorded.commit}, after the newest release, {release.name}")
-    if template.is_at(recorded.commit, release):
+    if template_versions.is_at(recorded.commit, release):
         return Row("template", State.OK, f"{recorded.commit} is the newest")
     newer = release.name if release.name != "HEAD" else release.hash[: len(recorded.commit)]
     return Row("template", State.TODO, f"{recorded.commit}; the newest is {newer}", {}, "protoserve update")
@@ -98,39 +98,40 @@ def contract(project: Path) -> Row:
     from protoserve.schema.errors import SchemaError
 
     try:
-        tag = git(project, "describe", "--tags", "--abbrev=0").decode().strip()
+        tag = git_line(project, "describe", "--tags", "--abbrev=0")
     except GitError:
-        repository = around(project)
+        repository = find_repository(project)
         if repository is not None and repository.shallow:
             fetch = "git fetch --unshallow --tags"
             return Row("contract", State.UNKNOWN, "no release tag in this shallow clone", {}, fetch)
         return Row("contract", State.OK, "no release tag to compare with")
     try:
-        found = against(project, tag)
+        comparison = against(project, tag)
     except SchemaError as error:
         return Row("contract", State.TODO, str(error).splitlines()[0], {}, "edit schema.yaml")
     except (EvolveError, GitError, answers.AnswersError) as error:
         return Row("contract", State.UNKNOWN, str(error))
-    breaks = [f"{change.path}: {change.why}" for change in found.changes if change.breaking]
+    breaks = [f"{change.path}: {change.why}" for change in comparison.changes if change.breaking]
     if not breaks:
-        return Row("contract", State.OK, f"{len(found.changes)} changes since {tag}, none of which breaks a caller")
+        return Row(
+            "contract", State.OK, f"{len(comparison.changes)} changes since {tag}, none of which breaks a caller"
+        )
     said = f"{len(breaks)} changes since {tag} break callers"
-    if not found.stable_breaking:
+    if not comparison.stable_breaking:
         return Row("contract", State.OK, f"{said}; it was a draft", {"breaking": breaks})
     return Row("contract", State.TODO, said, {"breaking": breaks}, f"protoserve diff {tag}")
 
 
 def conflicts(project: Path) -> Row:
     """Files that still have the markers of an update, or that git lists as unmerged."""
-    found: set[str] = set()
+    names: set[str] = set()
     try:
-        found |= {line.partition("\t")[2] for line in names(git(project, "ls-files", "--unmerged", "-z"))}
-        found |= set(names(git(project, "grep", "-lIz", "--untracked", "-e", "^<<<<<<< before updating$")))
+        names |= {line.partition("\t")[2] for line in git_paths(project, "ls-files", "--unmerged", "-z")}
+        search = ("grep", "-lIz", "--untracked", "-e", "^<<<<<<< before updating$")
+        names |= set(git_paths(project, *search, exit_codes=(0, 1)))
     except GitError as error:
-        # `git grep` that finds nothing exits 1 and says nothing.
-        if str(error) != "git failed":
-            return Row("conflicts", State.UNKNOWN, str(error))
-    if found:
-        unmerged = {"unmerged": sorted(found)}
-        return Row("conflicts", State.TODO, f"{len(found)} files wait", unmerged, "edit them, then git add")
+        return Row("conflicts", State.UNKNOWN, str(error))
+    if names:
+        unmerged = {"unmerged": sorted(names)}
+        return Row("conflicts", State.TODO, f"{len(names)} files wait", unmerged, "edit them, then git add")
     return Row("conflicts", State.OK, "none")

@@ -1,4 +1,4 @@
-"""Copier's own update, run in the scratch repository, with what it and the template's migrations print kept apart."""
+"""Copier's own update, run in the scratch repository; what it and the template's migrations print is captured."""
 
 from __future__ import annotations
 
@@ -18,60 +18,61 @@ from copier.errors import CopierError, TaskError
 from jinja2 import TemplateError
 from plumbum import ProcessExecutionError
 
-from protoserve.platform.git import why
-from protoserve.project.git_settings import safe
+from protoserve.platform.errors import ProtoserveError
+from protoserve.platform.git import reason
+from protoserve.project.git_settings import required_environment
 
 
-class MergeError(Exception):
-    """Copier or the template could not update; the message says why, `told` is what was printed meanwhile."""
+class MergeError(ProtoserveError):
+    """Copier or the template could not update; `printed` is what they printed."""
 
-    def __init__(self, message: str, told: str) -> None:
+    def __init__(self, message: str, printed: str) -> None:
         super().__init__(message)
-        self.told = told
+        self.printed = printed
 
 
 def merge(folder: Path, project: Path, ref: str, data: dict[str, Any]) -> str:
-    """Updates `folder`, the scratch repository of `project`, to `ref` of its template; what was printed meanwhile.
+    """Updates `folder`, the scratch repository of `project`, to `ref` of its template; returns what was printed.
 
-    The recorded template is trusted, as it is by `make generate`, and no question is asked: `data` answers, else what
-    is recorded, else the default. Raises MergeError.
+    The recorded template is trusted, as `make generate` trusts it. No question is asked: an answer comes from `data`,
+    else from the recorded ones, else from the default. Raises MergeError.
     """
     failure: str | None = None
-    # A template that was given as a relative path counts from the project.
-    with chdir(project), plumbum.local.env(**safe(os.environ)), _captured() as captured:
+    # A relative path of a template counts from the project.
+    with chdir(project), plumbum.local.env(**required_environment(os.environ)), _captured() as captured:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Copier's, of local templates with changes and shallow clones
+                warnings.simplefilter("ignore")  # Copier warns of local templates with changes and of shallow clones
                 copier.run_update(
                     folder, data=data, vcs_ref=ref, defaults=True, overwrite=True, quiet=True, unsafe=True
                 )
         except TaskError:
-            failure = "a step of the template failed"  # and has said why
+            failure = "a step of the template failed"  # and has printed why
         except ProcessExecutionError as error:
-            failure = f"{' '.join(map(str, error.argv[-3:]))}: {why(str(error.stderr))}"
+            failure = f"{' '.join(map(str, error.argv[-3:]))}: {reason(str(error.stderr))}"
         except (CopierError, TemplateError, ValueError, OSError) as error:
-            failure = _plain(error, data)
-        told = _told(captured)
+            failure = _one_line(error, data)
+        printed = _read(captured)
     if failure is not None:
-        raise MergeError(failure, told)
-    return told
+        raise MergeError(failure, printed)
+    return printed
 
 
-def _plain(error: Exception, data: dict[str, Any]) -> str:
-    """An error in one line. Copier has no type of its own for an answer that a validator refuses: a ValueError."""
+def _one_line(error: Exception, data: dict[str, Any]) -> str:
+    """An error in one line. For an answer that a validator refuses, Copier raises a plain ValueError."""
     line = " ".join(str(error).split())
     if data and (not line or line.startswith(("while parsing", "while scanning"))):
-        # Copier does not say of which question.
-        return f"{' or '.join(data)}: the answer is not of the question's type{f' ({line})' if line else ''}"
-    refused = re.match(r"(?:Validation error for question|Invalid choice for) '(\w+)': (.*)", line)
-    if refused:
-        return f"{refused[1]}: {refused[2]}"
+        # Copier does not name the question.
+        return f"{' or '.join(data)}: the answer does not have the question's type{f' ({line})' if line else ''}"
+    refusal = re.match(r"(?:Validation error for question|Invalid choice for) '(\w+)': (.*)", line)
+    if refusal:
+        return f"{refusal[1]}: {refusal[2]}"
     return line or type(error).__name__
 
 
 @contextmanager
 def _captured() -> Iterator[IO[bytes]]:
-    """A file that gets what this process and those that it starts print."""
+    """A file that receives what this process and its child processes print."""
     sys.stdout.flush()
     sys.stderr.flush()
     with tempfile.TemporaryFile() as file:
@@ -88,7 +89,7 @@ def _captured() -> Iterator[IO[bytes]]:
                 os.close(copy)
 
 
-def _told(captured: IO[bytes]) -> str:
+def _read(captured: IO[bytes]) -> str:
     sys.stdout.flush()
     sys.stderr.flush()
     captured.seek(0)

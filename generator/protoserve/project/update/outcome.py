@@ -1,4 +1,4 @@
-"""What an update did, or would do, as plain data: what the summary says."""
+"""What an update did, or would do, as plain data for its summary."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file that is not as it was; `conflict` says that it waits for the author."""
+    """A file that the update changed; one with a `conflict` needs the author's decision."""
 
     path: str
     kind: Kind
@@ -39,7 +39,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that is not as it was; None where there is none. `why` tells what changed it."""
+    """An answer that the update changed, None for no answer, and the reason."""
 
     name: str
     was: Any
@@ -49,7 +49,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An update from `before` to `after`; `notes` are lines that the template's migrations had for the author."""
+    """An update from `before` to `after`; `notes` are lines that the template's migrations print for the author."""
 
     project: str
     template: str
@@ -61,12 +61,12 @@ class Outcome:
 
     @property
     def conflicts(self) -> tuple[str, ...]:
-        """The paths that wait for the author."""
+        """The paths of the files with conflicts."""
         return tuple(file.path for file in self.files if file.conflict)
 
     @property
     def next_steps(self) -> tuple[tuple[str, str], ...]:
-        """Commands, in their order, and why."""
+        """Commands to run, in their order, each with its reason."""
         steps = []
         changed = {file.path for file in self.files}
         if self.conflicts:
@@ -80,21 +80,25 @@ class Outcome:
         return tuple(steps)
 
 
-def files(folder: Path, names: Iterable[str], had: set[str], generated: set[str], conflicts: set[str]) -> list[File]:
-    """The changed files `names` of the updated `folder`; `had` are the paths that the project had committed.
+def changed_files(
+    folder: Path, names: Iterable[str], committed: set[str], generated: set[str], conflicts: set[str]
+) -> list[File]:
+    """The files `names` of the updated `folder`; `committed` are the paths that the project had.
 
-    `generated` are those that the generator made before; what it makes now is added to them.
+    `generated` are those that the generator wrote before; those that it writes now are added.
     """
     generated = generated | manifest(folder) | {MANIFEST, SCHEMA}
-    found = []
+    files = []
     for name in names:
         if name == answers.FILE:
             continue
         kind = Kind.GENERATED if name in generated else Kind.TEMPLATE
-        now = Change.CHANGED if name in had else Change.ADDED
-        change = now if (folder / name).is_file() else Change.REMOVED
-        found.append(File(name, kind, change, name in conflicts))
-    return found
+        if not (folder / name).is_file():
+            change = Change.REMOVED
+        else:
+            change = Change.CHANGED if name in committed else Change.ADDED
+        files.append(File(name, kind, change, name in conflicts))
+    return files
 
 
 def manifest(folder: Path) -> set[str]:
@@ -105,20 +109,22 @@ def manifest(folder: Path) -> set[str]:
         return set()
 
 
-def compared(before: dict[str, Any], after: dict[str, Any], given: Iterable[str], ref: str) -> list[Answer]:
-    """The answers that differ; `given` are those of the command line."""
-    found = []
+def changed_answers(
+    before: dict[str, Any], after: dict[str, Any], options: Iterable[str], version: str
+) -> list[Answer]:
+    """The answers that differ, with the reason; `options` are the names that --set answers."""
+    changed = []
     for name in [*before, *(name for name in after if name not in before)]:
         was, now = before.get(name), after.get(name)
         if name.startswith("_") or name == "created" or (was == now and (name in before) == (name in after)):
             continue
-        if name in given:
+        if name in options:
             why = "--set"
         elif name not in before:
             why = "a new question, its default"
         elif name not in after:
             why = "no longer asked"
         else:
-            why = f"{ref} does not take the earlier answer"
-        found.append(Answer(name, was, now, why))
-    return found
+            why = f"{version} does not accept the earlier answer"
+        changed.append(Answer(name, was, now, why))
+    return changed

@@ -1,6 +1,6 @@
-"""A scratch repository with what a project has committed, in which an update can go wrong without harm.
+"""A scratch repository with what a project has committed, in which an update can fail without harm.
 
-The project's folder is the top of it, also when the project is a subfolder of a larger repository. It borrows the
+The project's folder is its root, even if the project lies in a subfolder of a larger repository. It borrows the
 objects of the project's repository and writes nothing there.
 """
 
@@ -10,21 +10,32 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from protoserve.platform.git import Repository, git, status
+from protoserve.platform.git import Repository, git, git_paths, status
 
 _IDENTITY = {
     f"GIT_{role}_{what}": value
     for role in ("AUTHOR", "COMMITTER")
     for what, value in (("NAME", "protoserve"), ("EMAIL", "protoserve@localhost"))
 }
-# Large files stay the pointers that they are in git: an update does not merge into them.
-_ENVIRONMENT = {**_IDENTITY, "GIT_LFS_SKIP_SMUDGE": "1"}
+# An update does not merge into large files, so they stay the pointers that they are in git.
+_CHECKOUT = {**_IDENTITY, "GIT_LFS_SKIP_SMUDGE": "1"}
+_PATCH = ("--no-color", "--no-ext-diff", "--no-textconv", "--binary", "--src-prefix=a/", "--dst-prefix=b/")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One side of an unmerged file in git's index: `number` is 1 for the base, 2 for ours, 3 for theirs."""
+
+    mode: str
+    blob: str
+    number: str
 
 
 @contextmanager
-def scratch(repository: Repository) -> Iterator[Path]:
+def scratch_repository(repository: Repository) -> Iterator[Path]:
     """The folder of a new scratch repository, removed at the end. Raises GitError."""
     with tempfile.TemporaryDirectory(prefix="protoserve-update-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary).resolve() / repository.project.name
@@ -32,40 +43,35 @@ def scratch(repository: Repository) -> Iterator[Path]:
         git(folder, "init", "--quiet", "--template=", f"--object-format={repository.object_format}")
         alternates = folder / ".git" / "objects" / "info" / "alternates"
         alternates.parent.mkdir(parents=True, exist_ok=True)
-        alternates.write_bytes(os.fsencode(repository.own("objects").resolve()) + b"\n")
+        alternates.write_bytes(os.fsencode(repository.git_path("objects").resolve()) + b"\n")
         tree = repository.tree
         git(folder, "read-tree", tree)
-        git(folder, "checkout-index", "--quiet", "--all", "-u", env=_ENVIRONMENT)
+        git(folder, "checkout-index", "--quiet", "--all", "-u", env=_CHECKOUT)
         commit = git(folder, "commit-tree", "-m", "before the update", tree, env=_IDENTITY).decode().strip()
         git(folder, "update-ref", "HEAD", commit)
         yield folder
 
 
-def changed(folder: Path) -> list[str]:
-    """The paths that are not as the project has them committed, ignored files among them."""
+def changed_files(folder: Path) -> list[str]:
+    """The paths that differ from the commit, ignored files among them."""
     return sorted({name for _, name in status(folder, "--untracked-files=all", "--ignored=traditional")})
 
 
-def unmerged(folder: Path) -> dict[str, list[tuple[str, str, str]]]:
-    """For each path that git lists as unmerged its stages: mode, hash, and stage number."""
-    found: dict[str, list[tuple[str, str, str]]] = {}
-    for entry in filter(None, git(folder, "ls-files", "--unmerged", "-z").split(b"\0")):
-        about, _, name = entry.decode(errors="surrogateescape").partition("\t")
-        mode, blob, stage = about.split(" ")
-        found.setdefault(name, []).append((mode, blob, stage))
-    return found
+def committed_files(folder: Path) -> set[str]:
+    """The paths that the project has committed."""
+    return set(git_paths(folder, "ls-tree", "-r", "--name-only", "-z", "HEAD"))
 
 
-def diff(folder: Path) -> bytes:
-    """What the update changes, as `git apply` takes it; markers of conflicts are part of it."""
+def unmerged_files(folder: Path) -> dict[str, list[Stage]]:
+    """The stages of each path that git lists as unmerged."""
+    stages: dict[str, list[Stage]] = {}
+    for entry in git_paths(folder, "ls-files", "--unmerged", "-z"):
+        attributes, _, name = entry.partition("\t")
+        stages.setdefault(name, []).append(Stage(*attributes.split(" ")))
+    return stages
+
+
+def patch(folder: Path) -> bytes:
+    """The changes as `git apply` takes them, conflict markers included."""
     git(folder, "add", "--all", "--force")
-    options = (
-        "--cached",
-        "--no-color",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--binary",
-        "--src-prefix=a/",
-        "--dst-prefix=b/",
-    )
-    return git(folder, "diff", *options, "HEAD")
+    return git(folder, "diff", "--cached", *_PATCH, "HEAD")

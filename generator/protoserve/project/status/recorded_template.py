@@ -16,12 +16,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from protoserve.platform import answers
+from protoserve.platform.errors import ProtoserveError
 
 SCRIPT = Path("scripts") / "generate.py"
 _REFUSED = re.compile(r"(?:question ['\"]|Invalid choice for ')(\w+)['\"](?:: |)(.*)", re.DOTALL)
 
 
-class RecordedError(Exception):
+class RecordedError(ProtoserveError):
     """The recorded version cannot be had; the message says why."""
 
 

@@ -1,4 +1,4 @@
-"""Where the template of a project is, and which versions it has."""
+"""Where a project's template is, and which versions it has."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from protoserve.platform import answers
 from protoserve.platform.git import GitError, git
 
 _SHORT_FORMS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
-# What `git describe` says of a commit after a tag: v1.2.0-2-g2043abc.
+# What `git describe` prints for a commit after a tag: v1.2.0-2-g2043abc.
 _DESCRIBED = re.compile(r"(?P<tag>.+)-(?P<distance>\d+)-g(?P<hash>[0-9a-f]{4,64})$")
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The template of a project as its answers record it: as it was typed, and at which tag or commit."""
+    """The template of a project as its answers record it: the source as it was typed, and a tag or commit."""
 
     source: str
     commit: str
@@ -29,38 +29,38 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The newest version of a template: a tag, or HEAD where no tag is a version; with its hash."""
+    """The newest version of a template: a tag, or HEAD if no tag is a version; with its hash."""
 
     name: str
     hash: str
 
 
-def recorded(project: Path, found: dict[str, Any]) -> Recorded:
-    """The template in the answers `found` of a project. Raises AnswersError where they do not name a version."""
-    source, commit = found.get("_src_path"), found.get("_commit")
+def recorded(project: Path, project_answers: dict[str, Any]) -> Recorded:
+    """The template that the answers of a project name. Raises AnswersError if they do not name a version."""
+    source, commit = project_answers.get("_src_path"), project_answers.get("_commit")
     if not isinstance(source, str) or not source:
         raise answers.AnswersError(
-            f"{project / answers.FILE} has no _src_path, the template's place: restore it from git"
+            f"{project / answers.FILE} has no _src_path, where the template is: restore it from git"
         )
     if commit is None:
         raise answers.AnswersError(
-            f"{project / answers.FILE} records no version of the template (_commit): {source} was no git repository "
-            "when the project was made, so there is nothing to merge with"
+            f"{project / answers.FILE} records no version of the template (_commit): {source} was not a git "
+            "repository when the project was made, so there is nothing to merge with"
         )
     return Recorded(source, str(commit))
 
 
 def newest(project: Path, source: str) -> Release:
-    """The newest release of a template, which is what Copier takes: by PEP 440, no pre-release. Raises GitError.
+    """The newest release of a template by Copier's rule: the highest by PEP 440 that is not a pre-release.
 
-    A relative path counts from the project.
+    A relative path counts from the project. Raises GitError.
     """
     quiet = {} if sys.stdin is not None and sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}
     try:
-        said = git(project, "ls-remote", "--", _url(project, source), "HEAD", "refs/tags/*", env=quiet).decode()
+        output = git(project, "ls-remote", "--", _url(project, source), "HEAD", "refs/tags/*", env=quiet).decode()
     except GitError as error:
-        raise GitError(f"the template {source} cannot be asked for its versions: {error}") from None
-    refs = {name: value for value, _, name in (line.partition("\t") for line in said.splitlines())}
+        raise GitError(f"the template {source} cannot list its versions: {error}") from None
+    refs = {name: value for value, _, name in (line.partition("\t") for line in output.splitlines())}
     best: tuple[Version, str] | None = None
     for name in refs:
         tag = name.removeprefix("refs/tags/")
@@ -69,13 +69,13 @@ def newest(project: Path, source: str) -> Release:
             best = (version, tag)
     if best is None:
         return Release("HEAD", refs.get("HEAD", ""))
-    # An annotated tag has a hash of its own; the commit's is the peeled one.
+    # An annotated tag has a hash of its own; that of its commit is the peeled one.
     reference = f"refs/tags/{best[1]}"
     return Release(best[1], refs.get(f"{reference}^{{}}", refs[reference]))
 
 
 def is_at(commit: str, release: Release) -> bool:
-    """Whether a recorded commit is that release, or newer: commits after the newest tag are."""
+    """Whether a recorded commit is that release or comes after it."""
     described = _DESCRIBED.match(commit)
     if commit == release.name or (described is not None and described["tag"] == release.name):
         return True
@@ -97,7 +97,7 @@ def _version(tag: str) -> Version | None:
 
 
 def _url(project: Path, source: str) -> str:
-    """What git takes for a recorded source; the same rules as Copier's and as scripts/generate.py's."""
+    """What git clones for a recorded source, by the rules of Copier and of scripts/generate.py."""
     prefix = source[:3]
     if prefix in _SHORT_FORMS:
         return _SHORT_FORMS[prefix] + source[3:].lstrip("/").removesuffix(".git") + ".git"

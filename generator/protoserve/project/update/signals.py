@@ -1,4 +1,4 @@
-"""What stops an update from outside: Ctrl-C and the signals that end a process, each as a KeyboardInterrupt."""
+"""Ctrl-C and the signals that end a process, while an update runs."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from types import FrameType
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-def as_interrupts() -> None:
-    """Every stop is a KeyboardInterrupt from now on."""
+def raise_as_interrupts() -> None:
+    """From now on each of these signals raises KeyboardInterrupt."""
     for number in _SIGNALS:
-        if number != signal.SIGINT:  # which somebody who runs us in the background may have had ignored
+        if number != signal.SIGINT:  # Python's default already, unless a shell in the background ignores it
             signal.signal(number, signal.default_int_handler)
 
 
-class Held:
-    """Stops are noted from now on, and interrupt nothing but the command that runs.
+class DeferredSignals:
+    """From now on these signals set `received` and end the command that runs, but interrupt nothing else.
 
-    What writes into a project then ends, or is undone, where it is known how much was written. It stays so to the
-    end: what is left to do is to say what became of the update.
+    So writing into a project ends, or is undone, where it is known how much was written. This stays so until the
+    process ends: nothing is left to do by then but to report the update.
     """
 
     def __init__(self) -> None:
-        self.came = False
+        self.received = False
         self._running: subprocess.Popen[bytes] | None = None
         for number in _SIGNALS:
-            signal.signal(number, self._note)
+            signal.signal(number, self._handle)
 
     def run(self, command: list[str], folder: Path) -> int:
-        """The exit code of a command; of one that failed or was stopped nothing is left that could still write."""
+        """The exit code of a command; if it fails or is stopped, its child processes are killed too."""
         process = subprocess.Popen(command, cwd=folder, stdout=sys.stderr.fileno(), start_new_session=True)
         self._running = process
-        if self.came:
+        if self.received:
             self._kill()
         code = process.wait()
         if code != 0:
@@ -45,8 +45,8 @@ class Held:
         self._running = None
         return code
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.came = True
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.received = True
         self._kill()
 
     def _kill(self) -> None:

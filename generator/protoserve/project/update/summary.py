@@ -1,4 +1,4 @@
-"""The summary of an update: Markdown that fits a pull request, on a terminal shown as such, or JSON."""
+"""The summary of an update: Markdown for a pull request, rendered if it goes to a terminal, or JSON."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from protoserve.project.update.outcome import Change, File, Kind, Outcome
 
 _HEADINGS = {
     Kind.TEMPLATE: "Template files, merged",
-    Kind.GENERATED: "Generated files, made anew",
+    Kind.GENERATED: "Generated files, written again",
 }
-_MANY = 12  # of one kind; more of them are folded away
+_FOLDED_FROM = 13  # files of one kind
 
 
-def told(outcome: Outcome, form: str, out: TextIO) -> str:
-    """The summary as `json` or `markdown`; Markdown that goes to a terminal as it looks."""
+def render(outcome: Outcome, form: str, out: TextIO) -> str:
+    """The summary as `json` or `markdown`; Markdown is rendered if `out` is a terminal."""
     if form == "json":
         return as_json(outcome)
     text = markdown(outcome)
@@ -34,7 +34,7 @@ def told(outcome: Outcome, form: str, out: TextIO) -> str:
 
 
 def as_json(outcome: Outcome, diff: str | None = None) -> str:
-    """All of it, with the diff of a dry run."""
+    """The whole outcome, with the diff of a dry run."""
     data: dict[str, Any] = asdict(outcome)
     data["conflicts"] = list(outcome.conflicts)
     data["next"] = [command for command, _ in outcome.next_steps]
@@ -56,10 +56,10 @@ def _lines(outcome: Outcome) -> Iterator[str]:
     yield f"\nTemplate: {code(outcome.template)}"
     if outcome.conflicts:
         yield f"\n### Conflicts: {len(outcome.conflicts)}\n"
-        yield "Both you and the template changed these: between markers in the file, or one of you removed it.\n"
+        yield "Both you and the template changed these files: see the markers in them, or one of you removed it.\n"
         yield from (f"- {code(path)}" for path in outcome.conflicts)
     if outcome.notes:
-        yield "\n### To know\n"
+        yield "\n### Notes\n"
         yield from (f"- {note}" for note in outcome.notes)
     if outcome.answers:
         yield "\n### Answers\n"
@@ -71,7 +71,7 @@ def _lines(outcome: Outcome) -> Iterator[str]:
         )
     for kind in Kind:
         yield from _files(_HEADINGS[kind], [file for file in outcome.files if file.kind is kind])
-    yield "\nFiles of yours: untouched."
+    yield "\nYour own files: untouched."
     yield "\n### Next\n"
     yield from (f"1. {code(command)}: {why}" for command, why in outcome.next_steps)
 
@@ -82,7 +82,7 @@ def _files(heading: str, files: list[File]) -> Iterator[str]:
     counts = ", ".join(f"{n} {change}" for change in Change if (n := sum(file.change is change for file in files)))
     lines = [f"- {file.change} {code(file.path)}{' (conflict)' if file.conflict else ''}" for file in files]
     yield f"\n### {heading}: {counts}\n"
-    if len(files) > _MANY:
+    if len(files) >= _FOLDED_FROM:
         yield "<details>\n<summary>all of them</summary>\n"
         yield from lines
         yield "\n</details>"
@@ -91,7 +91,7 @@ def _files(heading: str, files: list[File]) -> Iterator[str]:
 
 
 def code(text: str) -> str:
-    """Text that stays text, in a table too."""
+    """Markdown that shows the text as it is, in a table too."""
     fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     space = " " if "`" in text else ""
     return f"{fence}{space}{' '.join(text.split())}{space}{fence}".replace("|", "\\|")

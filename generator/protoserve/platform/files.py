@@ -1,0 +1,137 @@
+"""Writes sets of files, all of them or none, and puts files back as they were."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+def write_all(root: Path, contents: Mapping[str, bytes | Path], removed: Collection[str] = ()) -> None:
+    """Writes files below `root`, and removes others with the folders that become empty: all of this, or nothing.
+
+    A content is bytes, or the path of a file or link to copy with its mode and times. Another process sees each file
+    either old or new. Raises OSError with everything as it was; after an interrupt it is so, too.
+    """
+    staged: dict[Path, Path] = {}
+    with tempfile.TemporaryDirectory(prefix="protoserve-undo-") as store:
+        snapshot = Snapshot(Path(store))
+        snapshot.keep(root / name for name in (*contents, *removed))
+        try:
+            for name, content in contents.items():
+                staged[root / name] = _stage(root / name, content)
+            for target, temporary in staged.items():
+                os.replace(temporary, target)
+            for name in removed:
+                (root / name).unlink(missing_ok=True)
+                _remove_empty_folders(root, (root / name).parent)
+        except BaseException:
+            for temporary in staged.values():
+                temporary.unlink(missing_ok=True)
+            snapshot.restore()
+            raise
+
+
+@dataclass
+class Snapshot:
+    """Files as they are before something is written; copies of them lie in the folder `store`."""
+
+    store: Path
+    _copies: dict[Path, Path | None] = field(default_factory=dict)  # None for a path where no file was
+    _missing_folders: set[Path] = field(default_factory=set)
+    _folders: list[Path] = field(default_factory=list)
+
+    def keep(self, paths: Iterable[Path]) -> None:
+        """Keeps these files, or that they do not exist. Raises OSError."""
+        for path in paths:
+            if path in self._copies:
+                continue
+            if _is_file_or_link(path):
+                copy = self.store / str(len(self._copies))
+                shutil.copy2(path, copy, follow_symlinks=False)
+                self._copies[path] = copy
+            else:
+                self._copies[path] = None
+            self._missing_folders.update(folder for folder in path.parents if not folder.exists())
+
+    def keep_folder(self, folder: Path) -> None:
+        """Keeps all files of a folder, and that it has no others. Raises OSError."""
+        self.keep(_files(folder))
+        self._folders.append(folder)  # last, since `restore` removes the files of these folders that were not kept
+
+    def restore(self) -> None:
+        """Puts everything back, the times of the files included. Raises OSError."""
+        for folder in self._folders:
+            for path in _files(folder):
+                if path not in self._copies:
+                    path.unlink()
+        for path, copy in self._copies.items():
+            if copy is None:
+                if _is_file_or_link(path):
+                    path.unlink()
+            elif not _is_unchanged(path, copy):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(_stage(path, copy), path)
+        for folder in sorted(self._missing_folders, reverse=True):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def read_if_exists(path: Path) -> bytes | None:
+    """The content of a file, None if there is none."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _stage(target: Path, content: bytes | Path) -> Path:
+    """Writes the content beside `target`, under a temporary name, with the mode that it shall have."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    temporary = Path(name)
+    try:
+        if isinstance(content, Path):
+            os.close(handle)
+            temporary.unlink()  # a link is not copied over a file
+            shutil.copy2(content, temporary, follow_symlinks=False)
+        else:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _is_file_or_link(path: Path) -> bool:
+    return path.is_symlink() or path.is_file()
+
+
+def _is_unchanged(path: Path, copy: Path) -> bool:
+    if not _is_file_or_link(path) or path.is_symlink() or copy.is_symlink():
+        return False
+    same_attributes = path.stat().st_mtime_ns == copy.stat().st_mtime_ns and path.stat().st_mode == copy.stat().st_mode
+    return same_attributes and filecmp.cmp(path, copy, shallow=False)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if _is_file_or_link(path)]
+
+
+def _remove_empty_folders(root: Path, folder: Path) -> None:
+    """Removes `folder` and those above it, below `root`, as long as they are empty."""
+    while folder != root and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent

@@ -1,0 +1,61 @@
+"""Edits that Copier overlooks: bytes that are not UTF-8, and all edits of a file that git treats as binary, shows no
+diff of, or ignores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from protoserve.platform.git import git, git_paths
+from protoserve.project.lost_edits.committed_files import committed_content, exists, mark_unmerged, merge
+
+_REGULAR_FILE = "100"  # the first digits of its mode; links have others
+
+
+def candidates(project: Path, modes: Mapping[str, str]) -> list[str]:
+    """The files that the update changed and whose edits Copier may not have seen; `modes` are those of HEAD."""
+    changed = git_paths(project, "diff", "--name-only", "--relative", "-z", "HEAD")
+    files = [name for name in changed if modes.get(name, "").startswith(_REGULAR_FILE) and exists(project, name)]
+    if not files:
+        return []
+    listed = b"".join(os.fsencode(name) + b"\0" for name in files)
+    # Copier works in repositories of its own, where the user's patterns hold, not the project's alone.
+    ignored = set(git_paths(project, "check-ignore", "--no-index", "-z", "--stdin", stdin=listed, exit_codes=(0, 1)))
+    attributes = git_paths(project, "check-attr", "-z", "--stdin", "diff", stdin=listed)
+    without_diff = {name for name, value in zip(attributes[::3], attributes[2::3], strict=True) if value == "unset"}
+    hidden = ignored | without_diff
+    return [name for name in files if name in hidden or not _is_text(committed_content(project, name))]
+
+
+def restore(project: Path, old: Path, new: Path, names: Iterable[str], modes: Mapping[str, str]) -> Iterator[str]:
+    """Merges these files again, by their bytes; yields a line for each that cannot be merged.
+
+    `old` and `new` are folders with the template's files before and after the update.
+    """
+    for name in names:
+        if not (new / name).is_file():
+            continue  # not a file of the template
+        mine, theirs = committed_content(project, name), (new / name).read_bytes()
+        base = (old / name).read_bytes() if (old / name).is_file() else b""
+        if mine == base:
+            continue
+        merged = (mine, 0) if theirs == base else merge(project, mine, base, theirs)
+        content, conflicts = merged or (mine, 1)
+        (project / name).write_bytes(content)
+        git(project, "reset", "--quiet", "--", name)  # Copier may have listed a conflict that does not exist
+        if conflicts:
+            mark_unmerged(project, name, modes[name], [base, mine, theirs])
+        if merged is None:
+            yield (
+                f"{name}: both you and the template changed it, and git cannot merge it: it is as you had it; copy the "
+                f"changes that `git diff :1:./{name} :3:./{name}` shows, then git add it"
+            )
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in content
