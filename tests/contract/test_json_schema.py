@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from ruamel.yaml import YAML
 
 from contract.bad_inputs import CASES, Case
 from contract.test_accepted import FULL
+from protoserve.platform import yaml_tree
 from protoserve.schema import parse
 from protoserve.schema.json_schema import json_schema
 from protoserve.schema.presets import preset_text, presets
+from protoserve.schema.section import plain
 from protoserve.schema.signature import signature_to_yaml
 from protoserve.schema.types import ALIASES, MAP_KEYS, SCALARS
 
@@ -23,9 +24,7 @@ VALIDATOR = Draft202012Validator(SCHEMA)
 
 def read(text: str) -> Any:
     """As an editor reads YAML, where a key that stands twice is not the JSON Schema's matter."""
-    yaml = YAML(typ="safe", pure=True)
-    yaml.allow_duplicate_keys = True
-    return yaml.load(text)
+    return plain(yaml_tree.parse(text))
 
 
 def test_it_is_a_json_schema() -> None:

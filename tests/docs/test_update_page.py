@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
+import yaml
 
 from protoserve import cli
 from protoserve.project.status.options import ROWS
@@ -86,7 +86,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Work:
 def job(work: Work, tmp_path: Path) -> str:
     """Runs the job's step as a runner does, with a `gh` that writes down what it was asked; gives that."""
     (text,) = (text for kind, text in FENCES if kind == "yaml")
-    steps = YAML(typ="safe").load(text)["jobs"]["update"]["steps"]
+    steps = yaml.safe_load(text)["jobs"]["update"]["steps"]
     commands, temporary = tmp_path / "bin", tmp_path / "runner"
     commands.mkdir()
     temporary.mkdir()

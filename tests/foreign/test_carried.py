@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from jsonschema import Draft202012Validator
-from ruamel.yaml import YAML
 
 from foreign.refused import REFUSED, Refused
 from protoserve.emit import contract_module, proto
@@ -39,7 +39,7 @@ def test_the_descriptor_stays_the_same(path: Path) -> None:
     ours = proto.render(loads(schema))
     assert descriptor(ours) == descriptor(path.read_text(encoding="utf-8"))
     assert numbered(schema) == schema  # nothing is left to be filled in
-    Draft202012Validator(json.loads(json_schema())).validate(YAML(typ="safe", pure=True).load(schema))
+    Draft202012Validator(json.loads(json_schema())).validate(yaml.safe_load(schema))
     compile(contract_module.render(loads(schema), "proj"), "v1.py", "exec")
 
 

@@ -462,7 +462,7 @@ def test_a_fault_is_found_in_json_too(tmp_path: Path) -> None:
         ("name: iris\nservices: {}\n", ":1:1: not a specification (its keys are name, services)"),
         ("a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
             f"{b}: &{b} [{', '.join(['*' + a] * 9)}]\n" for a, b in zip("abcdefg", "bcdefgh", strict=True)),
-         "so large"),
+         "too large"),
         ("[" * 500 + "]" * 500, "nested"),
     ],
 )  # fmt: skip

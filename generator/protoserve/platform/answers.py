@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+import yaml
 
 from protoserve.platform.errors import ProtoserveError
 
@@ -34,10 +33,10 @@ def load(project: Path) -> dict[str, Any]:
     """All answers as they are in the file, with Copier's own; raises AnswersError."""
     path = project / FILE
     try:
-        found = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except FileNotFoundError:
         raise AnswersError(f"{project.resolve()} is no protoserve project: it has no {FILE}") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise AnswersError(f"{path} is no YAML: restore it from git ({str(error).splitlines()[0]})") from None
     if not isinstance(found, dict) or not {"package", "framework"} <= found.keys():
         raise AnswersError(f"{path} names no package and framework: restore it from git")

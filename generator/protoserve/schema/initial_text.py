@@ -65,7 +65,7 @@ def _with_head(text: str) -> str:
 
 def with_package(text: str, file: str, proto_package: str) -> str:
     """The text with a `package`, before its first key where it has none."""
-    root = parse(text, file)
+    root = parse(text)
     assert isinstance(root, Mapping)  # it has been loaded
     if any(key.text == "package" for key, _ in root.entries):
         return text

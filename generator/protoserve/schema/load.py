@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from protoserve.platform.yaml_tree import Mapping, parse
+from protoserve.platform.yaml_tree import Mapping, YamlError, parse
 from protoserve.schema import rules
 from protoserve.schema.draft import Draft
 from protoserve.schema.errors import Problem, SchemaError
@@ -45,7 +45,11 @@ def _read(text: str, file: str, default_package: str | None) -> tuple[Draft, Pro
         raise _refused(file, "the file is larger than 1 MiB", "a schema is a few pages; is this the right file?")
     if text.startswith(_BOM):
         raise _refused(file, "the text begins with a byte-order mark", "save it as UTF-8 without one")
-    root = parse(text, file)
+    try:
+        root = parse(text)
+    except YamlError as error:
+        faults = (Problem(f.place.line, f.place.column, "", f.message, f.remedy) for f in error.faults)
+        raise SchemaError(file, faults) from None
     problems = Problems()
     if not isinstance(root, Mapping):
         raise _refused(file, "the file is no mapping", "begin with `package: NAME.v1`", root.place.line)

@@ -24,7 +24,7 @@ def renewed(text: str, contract: Contract, package: str) -> str:
     Raises SchemaError where the text is such that its package cannot be replaced.
     """
     text = with_package(text, contract.file, contract.package)
-    root = parse(text, contract.file)
+    root = parse(text)
     assert isinstance(root, Mapping)  # it has been loaded
     for key, node in sorted(root.entries, key=lambda entry: entry[1].place.start, reverse=True):
         if key.text == "package":

@@ -52,7 +52,7 @@ SCALARS = {f"{PREFIX}Timestamp": "timestamp", f"{PREFIX}Duration": "duration", f
 
 def definition(name: str) -> Mapping | None:
     """The message of that full name as a schema would say it; None for a name that is none of these."""
-    root = parse(_TEXT, "well-known types")
+    root = parse(_TEXT)
     assert isinstance(root, Mapping)
     found = next((value for key, value in root.entries if f"{PREFIX}{key.text}" == name), None)
     return found if isinstance(found, Mapping) else None

@@ -1,4 +1,4 @@
-"""A YAML or JSON file as nodes that know their place.
+"""A YAML or JSON file as nodes that know their place and their path.
 
 Scalars mean what they mean in YAML 1.1, since that is what kubectl, PyYAML and kfp read: there `yes` is a bool.
 """
@@ -11,16 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
-
+from protoserve.platform import yaml_tree
+from protoserve.platform.yaml_tree import Place, Scalar, Value, YamlError, parse_all
 from protoserve.verify.address import UsageError
 
 MAX_DEPTH = 64
 MAX_NODES = 100_000  # a file of aliases of aliases is a bomb, not a specification
-_TAG = "tag:yaml.org,2002:"
+# https://yaml.org/type/: bool, int and float of YAML 1.1; a float may have an exponent without a sign, as in Go.
 _BOOLS = {"y": True, "yes": True, "true": True, "on": True, "n": False, "no": False, "false": False, "off": False}
+_INT = re.compile(r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)")
+_BASE_60 = re.compile(r"[-+]?[1-9][0-9_]*(:[0-5]?[0-9])+")
+_FLOAT = re.compile(r"[-+]?([0-9][0-9_]*)?(\.[0-9_]*)?(e[-+]?[0-9]+)?|[-+]?\.inf|\.nan")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,95 +100,79 @@ def parse(text: str, file: str) -> list[Node]:
     """The documents of the file that are not empty. Raises UsageError, with the place, for neither YAML nor JSON."""
     if text.lstrip()[:1] in ("{", "["):
         text = text.replace("\t", " ")  # JSON may be indented with tabs, YAML may not
-    yaml = YAML(typ="safe", pure=True)
-    yaml.version = (1, 1)
-    yaml.allow_duplicate_keys = True
     try:
-        documents = [_Tree(file).node(found) for found in yaml.compose_all(text) if found is not None]
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
-        said = " ".join(str(error.problem or error.context).split())
-        raise UsageError(f"{place}: neither YAML nor JSON: {said}") from None
-    except YAMLError as error:
-        said = str(error).strip().splitlines()[0]
-        raise UsageError(f"{file}:1:1: neither YAML nor JSON: {said}") from None
-    except RecursionError:
-        raise UsageError(f"{file}:1:1: nested deeper than {MAX_DEPTH} levels") from None
+        documents = [_Tree(file).node(root) for root in parse_all(text, _resolve, MAX_DEPTH)]
+    except YamlError as error:
+        fault = error.faults[0]
+        place = f"{file}:{fault.place.line}:{fault.place.column}"
+        raise UsageError(f"{place}: neither YAML nor JSON: {fault.message}; {fault.remedy}") from None
     return [document for document in documents if document.value is not None]
 
 
 class _Tree:
-    """Turns ruamel's nodes into ours."""
+    """Gives the nodes of a file their paths, and merges what `<<` names into its mapping."""
 
     def __init__(self, file: str) -> None:
-        self._file, self._made = file, 0
+        self._file, self._size = file, 0
 
-    def node(self, found: Any, mark: Any = None, path: str = "", depth: int = 0) -> Node:
-        mark = mark or found.start_mark
-        place = (mark.line + 1, mark.column + 1)
-        self._made += 1
-        if depth > MAX_DEPTH or self._made > MAX_NODES:
-            where = f"{self._file}:{place[0]}:{place[1]}"
-            raise UsageError(f"{where}: no specification is nested so deep, or so large")
-        if isinstance(found, MappingNode):
-            return self._mapping(found, place, path, depth)
-        if isinstance(found, SequenceNode):
-            items = tuple(self.node(item, None, f"{path}[{n}]", depth + 1) for n, item in enumerate(found.value))
-            return Node([item.value for item in items], *place, path, items=items)
-        assert isinstance(found, ScalarNode)
-        quoted = found.style is not None and found.style != ""
-        return Node(_scalar(found, quoted), *place, path, found.value, quoted)
+    def node(self, source: yaml_tree.Node, key: Place | None = None, path: str = "", depth: int = 0) -> Node:
+        place = key or source.place
+        self._size += 1
+        if depth > MAX_DEPTH or self._size > MAX_NODES:
+            where = f"{self._file}:{place.line}:{place.column}"
+            raise UsageError(f"{where}: nested too deep, or too large, for a specification")
+        if isinstance(source, Scalar):
+            return Node(source.value, place.line, place.column, path, source.text, source.quoted)
+        if isinstance(source, yaml_tree.Mapping):
+            return self._mapping(source, place, path, depth)
+        items = tuple(self.node(item, None, f"{path}[{n}]", depth + 1) for n, item in enumerate(source.items))
+        return Node([item.value for item in items], place.line, place.column, path, items=items)
 
-    def _mapping(self, found: MappingNode, place: tuple[int, int], path: str, depth: int) -> Node:
+    def _mapping(self, source: yaml_tree.Mapping, place: Place, path: str, depth: int) -> Node:
         keys: dict[str, Node] = {}
         merged: dict[str, Node] = {}
         twice = []
-        for key, value in found.value:
-            if not isinstance(key, ScalarNode):
-                line, column = key.start_mark.line + 1, key.start_mark.column + 1
-                raise UsageError(f"{self._file}:{line}:{column}: a key must be one word")
-            if key.tag == f"{_TAG}merge":
-                for other in value.value if isinstance(value, SequenceNode) else [value]:
-                    inner = self.node(other, None, path, depth + 1)
-                    merged = {**inner.keys, **merged}
+        for key, value in source.entries:
+            if key.text == "<<" and not key.quoted:
+                for other in value.items if isinstance(value, yaml_tree.Sequence) else [value]:
+                    merged = {**self.node(other, None, path, depth + 1).keys, **merged}
                 continue
-            inner = self.node(value, key.start_mark, f"{path}.{key.value}" if path else key.value, depth + 1)
-            if key.value in keys:
+            inner = self.node(value, key.place, f"{path}.{key.text}" if path else key.text, depth + 1)
+            if key.text in keys:
                 twice.append(inner)
-            keys[key.value] = inner
+            keys[key.text] = inner
         keys = {**merged, **keys}
-        return Node({key: inner.value for key, inner in keys.items()}, *place, path, keys=keys, twice=tuple(twice))
+        values = {key: inner.value for key, inner in keys.items()}
+        return Node(values, place.line, place.column, path, keys=keys, twice=tuple(twice))
 
 
-def _scalar(found: ScalarNode, quoted: bool) -> Any:
-    """Its meaning in YAML 1.1; a text where it is of no plain type (a date, say)."""
-    text: str = found.value
-    kind = str(found.tag).removeprefix(_TAG)
-    if quoted or kind == "str":
-        return text
-    if kind == "null":
+def _resolve(text: str) -> Value:
+    """The meaning of a plain scalar in YAML 1.1; a text where it is of no plain type (a date, say)."""
+    word = text.lower()
+    is_word = text in (word, word.upper(), word.capitalize())  # `on`, `ON` and `On`, not `oN`
+    if word in ("", "~", "null") and is_word:
         return None
-    if kind == "bool":
-        return _BOOLS.get(text.lower(), text)
+    if word in _BOOLS and is_word:
+        return _BOOLS[word]
     try:
-        if kind == "int":
-            return _int(text)
-        if kind == "float":
-            return float(re.sub(r"^([-+]?)\.(inf|nan)$", r"\1\2", text.lower()).replace("_", ""))
-    except ValueError:
+        if _INT.fullmatch(text):
+            return _int(text.replace("_", ""))
+        if _BASE_60.fullmatch(text):
+            return _base_60(text.replace("_", ""))
+        if _FLOAT.fullmatch(word):
+            return float(re.sub(r"\.(inf|nan)$", r"\1", word).replace("_", ""))
+    except ValueError:  # `0_9`, `1__`, or more digits than Python converts
         return text
     return text
 
 
-def _int(text: str) -> int:
-    digits = text.replace("_", "")
-    if ":" in digits:  # base 60, as in 12:30
-        sign = -1 if digits.startswith("-") else 1
-        total = 0
-        for part in digits.lstrip("+-").split(":"):
-            total = total * 60 + int(part)
-        return sign * total
-    if re.fullmatch(r"[-+]?0[0-7]+", digits):
-        return int(digits, 8)
-    return int(digits, 0)
+def _int(digits: str) -> int:
+    return int(digits, 8) if re.fullmatch(r"[-+]?0[0-7]+", digits) else int(digits, 0)
+
+
+def _base_60(digits: str) -> int:
+    """12:30 is 12 * 60 + 30."""
+    total = 0
+    for part in digits.lstrip("+-").split(":"):
+        total = total * 60 + int(part)
+    return -total if digits.startswith("-") else total
