@@ -3,7 +3,7 @@
     python3 dev.py demo [DEST]          make a project and show a real prediction from it (DEST: demo/iris)
     python3 dev.py test [PYTEST ARGS]   the linters, the type checker and the tests
 
-Both work in .venv, which they make. Standard library only.
+Both create .venv and work in it. Standard library only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ USAGE = "usage: python3 dev.py demo [DEST] | python3 dev.py test [PYTEST ARGS]"
 
 
 def main(arguments: list[str]) -> int:
-    if sys.version_info < (3, 11):  # noqa: UP036 - told in words, before anything else fails
+    if sys.version_info < (3, 11):  # noqa: UP036 - a clear message before anything else fails
         print(f"dev.py: this is Python {sys.version.split()[0]}; 3.11 or newer is needed", file=sys.stderr)
         return 1
     try:
@@ -45,7 +45,7 @@ def demo(dest: Path) -> int:
     if dest.exists():
         print(f"dev.py: {dest} is there already; remove it or name another folder", file=sys.stderr)
         return 1
-    tools = environment(HERE / ".venv", "--editable", f"{HERE}[dev]")
+    tools = development_tools()
     show([str(tools / "protoserve"), "new", str(dest), "--project-name", "iris", "--defaults"], HERE)
     project = environment(dest / ".venv", "--editable", str(dest))
     python = str(project / "python")
@@ -64,7 +64,7 @@ def demo(dest: Path) -> int:
 
 def test(arguments: list[str]) -> int:
     """Without arguments: linters, types and all tests that need neither a new environment nor Docker."""
-    tools = environment(HERE / ".venv", "--editable", f"{HERE}[dev]")
+    tools = development_tools()
     show([str(tools / "ruff"), "check", "."], HERE)
     show([str(tools / "ruff"), "format", "--check", "."], HERE)
     show([str(tools / "python"), "-m", "mypy"], HERE)
@@ -72,6 +72,18 @@ def test(arguments: list[str]) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     show([str(tools / "python"), "-m", "pytest", "-n", "2", "--dist", "loadgroup", *arguments], HERE)
     return 0
+
+
+def development_tools() -> Path:
+    """Installs protoserve and the locked tools into .venv, if the lock has changed; the folder of its commands."""
+    lock = HERE / "generator" / "requirements" / "dev.txt"
+    contents = lock.read_text(encoding="utf-8") + (HERE / "pyproject.toml").read_text(encoding="utf-8")
+    installed = HERE / ".venv" / "installed.txt"
+    if not installed.is_file() or installed.read_text(encoding="utf-8") != contents:
+        environment(HERE / ".venv", "--require-hashes", "--requirement", str(lock))
+        environment(HERE / ".venv", "--no-deps", "--no-build-isolation", "--editable", str(HERE))
+        installed.write_text(contents, encoding="utf-8")
+    return HERE / ".venv" / BIN
 
 
 def environment(folder: Path, *requirements: str) -> Path:

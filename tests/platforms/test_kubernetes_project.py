@@ -35,7 +35,7 @@ def test_make_kubernetes_renders_and_checks_every_overlay(slow_project: Workplac
     kubectl()
     done = slow_project.make("kubernetes")
     names = ["dev", "production"]
-    assert done.stdout.splitlines() == [f"build/kubernetes/{name}.yaml: all keys and types are right" for name in names]
+    assert done.stdout.splitlines() == [f"build/kubernetes/{name}.yaml: all keys and types are valid" for name in names]
     for name in names:
         text = (slow_project.path / f"build/kubernetes/{name}.yaml").read_text(encoding="utf-8")
         assert faults(list(yaml.safe_load_all(text))) == []
@@ -74,10 +74,10 @@ def test_make_kubernetes_says_what_is_wrong(broken: Workplace, old: str, new: st
 
 def test_make_kubernetes_takes_the_version_of_the_cluster(broken: Workplace) -> None:
     done = broken.make("kubernetes", "KUBERNETES_VERSION=1.25")
-    assert done.stdout.count("all keys and types are right") == 2
+    assert done.stdout.count("all keys and types are valid") == 2
     done = broken.make("kubernetes", "KUBERNETES_VERSION=9.1", check=False)
     assert done.returncode != 0
-    assert re.search(r"^KUBERNETES_VERSION=9.1: there are schemas of 1.25 to 1\.\d+$", done.stderr, re.MULTILINE)
+    assert re.search(r"^KUBERNETES_VERSION=9.1 has no schemas: use 1.25 to 1\.\d+$", done.stderr, re.MULTILINE)
     assert done.stdout == ""
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from support import ROOT, Project, create, run
 
@@ -63,6 +67,52 @@ def test_the_generators_pins_are_the_development_environments() -> None:
     development = (ROOT / "template" / "requirements" / "dev.txt").read_text(encoding="utf-8")
     needed = {line for line in generator.splitlines() if line and not line.startswith(("#", "jinja2"))}
     assert needed <= set(development.splitlines())
+
+
+def test_the_lock_of_the_development_tools_is_up_to_date() -> None:
+    """Each requirement of the tests has a pinned version in generator/requirements/dev.txt that it accepts."""
+    folder = ROOT / "generator" / "requirements"
+    pins: dict[str, list[str]] = {}
+    for name, version in re.findall(r"^([a-z0-9._-]+)==(\S+)", (folder / "dev.txt").read_text(encoding="utf-8"), re.M):
+        pins.setdefault(name, []).append(version)
+    for path in (folder / name for name in ("generate.in", "command.in", "dev.in")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line and not line.startswith("#"):
+                requirement = Requirement(line)
+                versions = pins.get(canonicalize_name(requirement.name), [])
+                assert any(requirement.specifier.contains(version) for version in versions), f"lock {line} again"
+
+
+def test_pre_commit_runs_the_tools_of_make_check(iris: Project) -> None:
+    config = yaml.safe_load((iris.path / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    hooks = [hook["entry"] for repository in config["repos"] for hook in repository["hooks"]]
+    recipe = (iris.path / "Makefile").read_text(encoding="utf-8").partition("\ncheck: ")[2].partition("\ntest: ")[0]
+    commands = re.findall(r"^\t\$\(BIN\)/(.*)$", recipe, re.MULTILINE)
+    simplified = [re.sub(r" (--check|--force-exclude|Dockerfile|\.)(?= |$)", "", command) for command in commands]
+    assert [re.sub(r" --(check|force-exclude)$", "", hook.removeprefix(".venv/bin/")) for hook in hooks] == simplified
+
+
+@pytest.mark.slow
+def test_pre_commit_passes_on_a_fresh_project(iris: Project, tmp_path: Path) -> None:
+    folder = tmp_path / "iris"
+    shutil.copytree(iris.path, folder, ignore=shutil.ignore_patterns("__pycache__", ".*_cache", "partial-*"))
+    (folder / ".venv").symlink_to(sys.prefix)
+    environment = {**iris.environment, "PRE_COMMIT_HOME": str(tmp_path / "pre-commit")}
+    run(["git", "init", "--quiet"], cwd=folder)
+    run(["git", "add", "--all"], cwd=folder)
+    run([BIN / "pre-commit", "run", "--all-files"], cwd=folder, env=environment)
+
+
+@pytest.mark.parametrize("workflow", ["protoserve", "a project"])
+def test_workflows_pin_actions_and_may_only_read(workflow: str, iris: Project) -> None:
+    root = ROOT if workflow == "protoserve" else iris.path
+    text = (root / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    uses = re.findall(r"uses: (.*)", text)
+    assert uses
+    assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action) for action in uses)
+    assert yaml.safe_load(text)["permissions"] == {"contents": "read"}
+    ours = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert set(uses) <= set(re.findall(r"uses: (.*)", ours)), "one version of each action, here and in projects"
 
 
 def test_answers_with_characters_that_mean_something_elsewhere(template: Path, tmp_path: Path) -> None:
