@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from protoserve.emit import generated_files
+from protoserve.runtime.bounds import number
 
 counter = itertools.count()
 
@@ -127,3 +129,52 @@ def test_a_million_bad_items_are_no_million_violations(tmp_path: Path) -> None:
     made = module(tmp_path, "{name: values, type: float64, repeated: true}")
     message = made.pb.PredictRequest(values=[float("inf")] * 100_000)
     assert len(violations(made, message.SerializeToString())) == made.violations.MAX_VIOLATIONS
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "text"),
+    [
+        (30, "int32", "30"),
+        (2**64 - 1, "uint64", "18446744073709551615"),
+        (30.0, "float64", "30"),
+        (-0.5, "float64", "-0.5"),
+        (1234567.5, "float64", "1234567.5"),
+        (0.1 + 0.2, "float64", "0.30000000000000004"),
+        (2.0**53, "float64", "9007199254740992"),
+        (1e300, "float64", "1e+300"),
+        (float(np.float32(0.1)), "float32", "0.1"),
+        (float(np.float32(0.1)), "float64", "0.10000000149011612"),
+        (float(np.float32(1234567.5)), "float32", "1234567.5"),
+        (float(np.finfo(np.float32).max), "float32", "3.4028235e+38"),
+        (float(np.float16(0.1)), "float16", "0.1"),
+        (65504.0, "float16", "65504"),
+    ],
+)
+def test_numbers_are_written_exactly_for_their_type(value: float, dtype: str, text: str) -> None:
+    assert number(value, dtype) == text
+    if dtype.startswith("float"):
+        assert float(np.dtype(dtype).type(float(text))) == value
+
+
+def test_a_limit_reads_alike_wherever_it_is_broken(tmp_path: Path) -> None:
+    made = module(
+        tmp_path,
+        """
+        {name: price, type: float64, maximum: 1234567.5}
+        {name: prices, type: float64, shape: [1], maximum: 1234567.5}
+        {name: share, type: float32, maximum: 0.1}
+        {name: shares, type: float32, shape: [1], maximum: 0.1}
+        """,
+    )
+    bad = made.pb.PredictRequest(price=2e6, prices=[2e6], share=1, shares=[1])
+    assert violations(made, bad.SerializeToString()) == [
+        ("price", "must be at most 1234567.5; got 2000000.0"),
+        ("prices[0]", "must be at most 1234567.5; got 2000000.0"),
+        ("share", "must be at most 0.1; got 1.0"),
+        ("shares[0]", "must be at most 0.1; got 1.0"),
+    ]
+    for name, value, text in (("price", 2e6, "float64 at most 1234567.5"), ("shares", [1.0], "float32 at most 0.1")):
+        good = {"price": 0.0, "prices": [0.0], "share": 0.0, "shares": [0.0]}
+        with pytest.raises(made.violations.InvalidReply, match=f"wanted {text}, got"):
+            made.encode_predict_request(made.PredictRequest(**{**good, name: value}))
+    assert (tmp_path / made.__file__).read_text(encoding="utf-8").count("At most 1234567.5.") == 2

@@ -18,7 +18,7 @@ _RUNTIME = Path(__file__).parents[1] / "runtime"
 
 def shared_modules(contracts: Sequence[Contract], package: str) -> Iterator[tuple[str, str]]:
     """Name and text of the modules that the contract modules of a project share."""
-    names = ["bounds", "methods", "reading", "violations", "writing"]
+    names = ["arrays", "bounds", "methods", "reading", "violations", "writing"]
     if len(contracts) > 1:
         names.append("steps")
     if any(_is_foreign(contract, package) for contract in contracts):

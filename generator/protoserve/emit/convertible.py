@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeVar
 
-from protoserve.emit import descriptions, limit_code
+from protoserve.emit import limit_code
+from protoserve.runtime.bounds import span
 from protoserve.schema.model import Contract, Field, Message
 from protoserve.schema.types import SCALARS, Kind
 from protoserve.wire import may_be_none
@@ -137,16 +138,16 @@ def _refused(given: Field, wanted: Field) -> Iterator[str]:
     if scalar is not None and scalar.numeric:
         (low, high), (least, most) = _range(given), _range(wanted)
         if low < least or high > most:
-            yield descriptions.span(wanted.minimum, wanted.maximum) or f"from {least} to {most}"
+            yield span(wanted.minimum, wanted.maximum, wanted.type) or f"from {least} to {most}"
         if given.allow_nan and not wanted.allow_nan:
             yield "no NaN"
     if _outside(given.min_length, given.max_length, wanted.min_length, wanted.max_length):
         unit = "bytes" if wanted.type == "bytes" else "characters"
-        yield f"{descriptions.span(wanted.min_length, wanted.max_length)} {unit}"
+        yield f"{span(wanted.min_length, wanted.max_length)} {unit}"
     if wanted.pattern is not None and wanted.pattern != given.pattern:
         yield f"what matches `{wanted.pattern}`"
     if _outside(given.min_items, given.max_items, wanted.min_items, wanted.max_items):
-        yield f"{descriptions.span(wanted.min_items, wanted.max_items)} {'elements' if wanted.dynamic else 'items'}"
+        yield f"{span(wanted.min_items, wanted.max_items)} {'elements' if wanted.dynamic else 'items'}"
 
 
 def _outside(low: int | None, high: int | None, least: int | None, most: int | None) -> bool:

@@ -4,23 +4,8 @@ from __future__ import annotations
 
 import json
 
+from protoserve.runtime.bounds import span
 from protoserve.schema.model import Contract, Field, Message, Method
-
-
-def number(value: float | int) -> str:
-    """A number as a person would write it: `30`, not `30.0`."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return repr(value)
-
-
-def span(low: float | int | None, high: float | int | None) -> str:
-    """`from 0 to 30`, `at least 0`, `at most 30`; empty when there is no limit."""
-    if low is not None and high is not None:
-        return f"from {number(low)} to {number(high)}" if low != high else f"exactly {number(low)}"
-    if low is not None:
-        return f"at least {number(low)}"
-    return f"at most {number(high)}" if high is not None else ""
 
 
 def summary(doc: str, name: str) -> str:
@@ -64,7 +49,7 @@ def facts(field: Field) -> list[str]:
         said.append(f"Shape: [{', '.join(map(str, field.shape))}], row-major, elements {field.type}.")
         if not field.dynamic and field.scalar and field.scalar.element_bytes > 1:
             said.append("Little-endian.")
-    limits = span(field.minimum, field.maximum)
+    limits = span(field.minimum, field.maximum, field.type)
     if limits:
         said.append(f"{limits[0].upper()}{limits[1:]}.")
     length = span(field.min_length, field.max_length)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protoserve.emit import descriptions
+from protoserve.runtime.bounds import span
 from protoserve.schema.model import Contract, Field, Message
 from protoserve.schema.types import FLOAT16_MAX, SCALARS, Kind, ScalarType, cast
 
@@ -47,7 +47,7 @@ def conditions(contract: Contract, message: Message, field: Field, value: str) -
         low, high = integer_bounds(field)
         if field.minimum is None and field.maximum is None and not scalar.element_bytes:
             return []
-        wanted = f"must be {descriptions.span(low, high)}"
+        wanted = f"must be {span(low, high)}"
         if field.maximum is None and not scalar.element_bytes:
             return [Condition(f"{value} < {low}", f"must be at least {low}", value)]
         if field.minimum is None and not scalar.element_bytes:
@@ -60,18 +60,18 @@ def conditions(contract: Contract, message: Message, field: Field, value: str) -
 
 def _float(field: Field, scalar: ScalarType, value: str) -> list[Condition]:
     low, high = bounds(field)
-    span = descriptions.span(field.minimum, field.maximum)
+    wanted = f"must be {span(low, high, scalar.name)}"
     if field.allow_nan:
         parts = [f"{value} < {low!r}"] * (low is not None) + [f"{value} > {high!r}"] * (high is not None)
-        return [Condition(" or ".join(parts), f"must be {span}", value)] if parts else []
+        return [Condition(" or ".join(parts), wanted, value)] if parts else []
     if scalar.name == "float16":
         low, high = -FLOAT16_MAX if low is None else low, FLOAT16_MAX if high is None else high
-        return [Condition(f"not {low!r} <= {value} <= {high!r}", f"must be {descriptions.span(low, high)}", value)]
+        return [Condition(f"not {low!r} <= {value} <= {high!r}", f"must be {span(low, high, scalar.name)}", value)]
     if low is None and high is None:
         return [Condition(f"not math.isfinite({value})", "must be a finite number", value)]
     least = "-math.inf < " if low is None else f"{low!r} <= "
     most = " < math.inf" if high is None else f" <= {high!r}"
-    return [Condition(f"not {least}{value}{most}", f"must be {span}", value)]
+    return [Condition(f"not {least}{value}{most}", wanted, value)]
 
 
 def _length(message: Message, field: Field, scalar: ScalarType, value: str) -> list[Condition]:
@@ -86,7 +86,7 @@ def _length(message: Message, field: Field, scalar: ScalarType, value: str) -> l
             broken = f"len({value}) > {high}"
         elif high is None:
             broken = f"len({value}) < {low}"
-        found.append(Condition(broken, f"must have {descriptions.span(low, high)} {unit}", f"len({value})"))
+        found.append(Condition(broken, f"must have {span(low, high)} {unit}", f"len({value})"))
     if field.pattern is not None:
         broken = f"not {pattern_name(message, field)}.search({value})"
         found.append(Condition(broken, f"must match the pattern {field.pattern}", f"violations.shown({value})"))

@@ -18,7 +18,8 @@ from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
-from .bounds import EPOCH, allowed, misfit, outside, span
+from .arrays import first_outside
+from .bounds import EPOCH, allowed, shape_violation, span
 from .violations import InvalidRequest, Violations
 
 Json = dict[str, "Json"] | list["Json"] | str | float | bool | None
@@ -111,7 +112,7 @@ def read_tensor(
     """An array that brings its shape; `sizes` holds what the named dimensions of this message are so far."""
     got = tuple(message.shape)
     array = _elements(message.values, dtype)
-    problem = misfit(got, shape, sizes)
+    problem = shape_violation(got, shape, sizes)
     if problem is None and (array is None or array.size != math.prod(got)):
         problem = f"must have {_amount(message.values, dtype, got)} for shape {list(got)}; got {len(message.values)}"
     if problem is not None or array is None:
@@ -149,8 +150,9 @@ def _amount(values: Any, dtype: str, shape: tuple[int, ...]) -> str:
 def _limited(
     array: NDArray[Any], field: str, bad: Violations, low: float | None, high: float | None, allow_nan: bool
 ) -> NDArray[Any]:
-    found = outside(array, low, high, allow_nan)
-    if found is not None:
-        index, value = found
-        bad.add(f"{field}{index}", f"must be {allowed(low, high, allow_nan)}; got {value}")
+    outside = first_outside(array, low, high, allow_nan=allow_nan)
+    if outside is not None:
+        index, value = outside
+        limits = allowed(low, high, array.dtype.name, allow_nan=allow_nan)
+        bad.add(f"{field}{index}", f"must be {limits}; got {value}")
     return array

@@ -21,7 +21,8 @@ from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
-from .bounds import EPOCH, allowed, misfit, outside, span
+from .arrays import first_outside
+from .bounds import EPOCH, allowed, shape_violation, span
 from .violations import InvalidReply, shown
 
 E = TypeVar("E", bound=IntEnum)
@@ -62,7 +63,7 @@ def write_float(
             value = float(np.dtype(dtype).type(value))
     inside = (low is None or value >= low) and (high is None or value <= high)
     if not (inside and math.isfinite(value)) and not (allow_nan and (inside or value != value)):
-        raise InvalidReply(field, f"{dtype} {allowed(low, high, allow_nan)}", shown(value))
+        raise InvalidReply(field, f"{dtype} {allowed(low, high, dtype, allow_nan=allow_nan)}", shown(value))
     return float(value)
 
 
@@ -144,22 +145,25 @@ def write_array(
         array = np.asarray(value)
     except (ValueError, TypeError):
         raise InvalidReply(field, _form(dtype, shape), shown(value)) from None
-    fits = array.shape == shape or misfit(array.shape, shape, {} if sizes is None else sizes) is None
+    fits = array.shape == shape or shape_violation(array.shape, shape, {} if sizes is None else sizes) is None
     if not fits or (array.dtype.kind not in _CASTS[target.kind] and array.size):
         raise InvalidReply(field, _form(dtype, shape), shown(value))
     if array.size < least or (most is not None and array.size > most):
         raise InvalidReply(field, f"{_form(dtype, shape)} with {span(least, most)} elements", shown(array))
     if target.kind in "iu" and array.dtype != target:
         whole = np.iinfo(target)
-        found = outside(array, whole.min, whole.max, allow_nan=False)
-        if found is not None:
-            raise InvalidReply(f"{field}{found[0]}", dtype, shown(found[1]))
+        outside = first_outside(array, whole.min, whole.max, allow_nan=False)
+        if outside is not None:
+            index, element = outside
+            raise InvalidReply(f"{field}{index}", dtype, shown(element))
     if array.dtype != target:
         with np.errstate(over="ignore"):
             array = array.astype(target)
-    found = outside(array, low, high, allow_nan)
-    if found is not None:
-        raise InvalidReply(f"{field}{found[0]}", f"{dtype} {allowed(low, high, allow_nan)}", shown(found[1]))
+    outside = first_outside(array, low, high, allow_nan=allow_nan)
+    if outside is not None:
+        index, element = outside
+        limits = allowed(low, high, dtype, allow_nan=allow_nan)
+        raise InvalidReply(f"{field}{index}", f"{dtype} {limits}", shown(element))
     return array
 
 

@@ -7,12 +7,11 @@ the same words; tests/verify/test_conform.py holds the two against each other. n
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import struct
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import CodeType, SimpleNamespace
 from typing import Any
 
@@ -21,13 +20,13 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Encoded
 
 from protoserve.emit import limit_code
+from protoserve.runtime.bounds import EPOCH, allowed, shape_violation, span
 from protoserve.schema.model import Contract, Enum, Field, Message
 from protoserve.schema.types import SCALARS, Kind
 from protoserve.wire import Presence, absent_is_empty, element_format, is_required, presence
 
 # As many as the server tells.
 MOST = 100
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def violations(contract: Contract, method: str, message: Encoded) -> list[str]:
@@ -143,7 +142,7 @@ def _timestamp(message: Any, path: str) -> Iterator[str]:
     try:
         if not 0 <= message.nanos < 1_000_000_000:
             raise OverflowError
-        _EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
+        EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
     except OverflowError:
         yield f"{path}: must be a timestamp from year 1 to 9999"
 
@@ -175,7 +174,7 @@ def _tensor(field: Field, wire: Any, path: str, sizes: dict[str, int]) -> Iterat
     """A shape with a named dimension: the message has shape and values."""
     got = tuple(wire.shape)
     values = _elements(field, wire.values)
-    problem = _misfit(got, field.shape or (), sizes)
+    problem = shape_violation(got, field.shape or (), sizes)
     if problem is None and (values is None or len(values) != math.prod(got)):
         problem = f"must have {_amount(field, wire.values, got)} for shape {list(got)}; got {len(wire.values)}"
     if problem is not None or values is None:
@@ -201,19 +200,6 @@ def _amount(field: Field, wire: Any, shape: tuple[int, ...]) -> str:
     return f"{size * SCALARS[field.type].element_bytes} bytes" if isinstance(wire, bytes) else f"{size} elements"
 
 
-def _misfit(got: tuple[int, ...], shape: tuple[int | str, ...], sizes: dict[str, int]) -> str | None:
-    form = f"[{', '.join(map(str, shape))}]"
-    fits = len(got) == len(shape) and all(
-        size >= 0 if isinstance(wanted, str) else size == wanted for size, wanted in zip(got, shape, strict=True)
-    )
-    if not fits:
-        return f"must have shape {form}; got {list(got[:8])}"
-    for size, wanted in zip(got, shape, strict=True):
-        if isinstance(wanted, str) and sizes.setdefault(wanted, size) != size:
-            return f"must have shape {form} with {wanted} = {sizes[wanted]} as before; got {list(got)}"
-    return None
-
-
 def _within(field: Field, values: Sequence[Any], shape: tuple[int, ...], path: str) -> Iterator[str]:
     """The first element that is not allowed, by its index."""
     if field.type == "bool":
@@ -226,7 +212,7 @@ def _within(field: Field, values: Sequence[Any], shape: tuple[int, ...], path: s
     for size in reversed(shape):
         rest, place = divmod(rest, size)
         index.insert(0, place)
-    yield f"{path}{index}: must be {_allowed(low, high, field.allow_nan)}; got {values[found]}"
+    yield f"{path}{index}: must be {allowed(low, high, field.type, allow_nan=field.allow_nan)}; got {values[found]}"
 
 
 def _outside(values: Sequence[Any], low: float | None, high: float | None, allow_nan: bool) -> int | None:
@@ -240,20 +226,4 @@ def _outside(values: Sequence[Any], low: float | None, high: float | None, allow
 
 def _count(length: int, low: int, high: int | None, path: str, unit: str) -> Iterator[str]:
     if length < low or (high is not None and length > high):
-        yield f"{path}: must have {_span(low or None, high)} {unit}; got {length}"
-
-
-def _span(low: float | None, high: float | None) -> str:
-    if low is not None and high is not None:
-        return f"from {_number(low)} to {_number(high)}" if low != high else f"exactly {_number(low)}"
-    return f"at least {_number(low or 0)}" if high is None else f"at most {_number(high)}"
-
-
-def _number(value: float) -> str:
-    return f"{value:g}" if isinstance(value, float) else json.dumps(value)
-
-
-def _allowed(low: float | None, high: float | None, allow_nan: bool) -> str:
-    if low is None and high is None:
-        return "a number" if allow_nan else "a finite number"
-    return _span(low, high)
+        yield f"{path}: must have {span(low or None, high)} {unit}; got {length}"

@@ -1,0 +1,1 @@
+"""Modules that are copied into every project as they are; `bounds` serves the generator and `verify` as well."""
