@@ -52,7 +52,7 @@ def test_a_page_begins_with_its_check_and_tells_the_verdicts(check: Check) -> No
 def test_the_table_of_checks_is_that_of_the_code() -> None:
     table = rows((PAGES / "README.md").read_text(encoding="utf-8"))
     wanted = [
-        [f"[`{check.id}`]({check.id}.md)", check.asks, f"`{check.after}`" if check.after else "nothing"]
+        [f"[`{check.id}`]({check.id}.md)", check.title, f"`{check.after}`" if check.after else "nothing"]
         for check in CHECKS
     ]
     assert [cells[:3] for cells in table] == wanted

@@ -129,7 +129,7 @@ class TestTerminal:
         plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out)
         for check in CHECKS:
             if check.id in ("reachable", "implemented"):
-                assert f"{check.id}: {check.asks}" in plain
+                assert f"{check.id}: {check.title}" in plain
         assert "fail implemented: every method is implemented\r\n" in plain
 
     def test_no_color(self, faulty: str) -> None:

@@ -21,8 +21,8 @@ from protoserve.emit import generated_files
 from protoserve.schema import reserved_names
 from protoserve.schema.load import loads
 from protoserve.verify import interface
-from protoserve.verify.broken import MOST, broken
 from protoserve.verify.conformance import request_violations, violations
+from protoserve.verify.invalid_requests import MOST, invalid_requests
 
 counter = itertools.count()
 BOUNDED = Path(__file__).parents[1] / "zoo" / "bounded"
@@ -137,7 +137,7 @@ def test_any_message_is_judged_as_the_server_does(
 def assert_broken(contract: Any, method: str, sample: Any, module: ModuleType) -> None:
     """Every request that is made to break the schema is refused by the server, for the reason that is given."""
     before = sample.SerializeToString()
-    made = broken(contract, method, sample)
+    made = invalid_requests(contract, method, sample)
     assert len(made) <= MOST
     assert sample.SerializeToString() == before
     name = next(m.request.name for m in contract.methods if m.name == method)
@@ -284,7 +284,7 @@ def test_broken_requests_are_of_many_kinds(wide: tuple[ModuleType, Any, Any]) ->
     module, contract, methods = wide
     request = methods.methods[0].request()
     changed(request, {})
-    made = broken(contract, "Predict", request)
+    made = invalid_requests(contract, "Predict", request)
     assert len(made) == MOST
     assert_broken(contract, "Predict", request, module)
     said = " ".join(what for what, _ in made)

@@ -1,7 +1,8 @@
-"""What the checks of bad input, deadlines, sizes and concurrency judge by, apart from the servers of the zoo."""
+"""How the checks of bad input, deadlines, sizes and concurrency judge, without the servers of the zoo."""
 
 from __future__ import annotations
 
+import itertools
 import struct
 import time
 from collections.abc import Callable
@@ -14,10 +15,13 @@ import pytest
 from google.protobuf import struct_pb2
 
 from protoserve.schema.load import load, loads
-from protoserve.verify import interface
-from protoserve.verify.checks import bad_input, concurrency, deadline, message_size
+from protoserve.verify import interface, reply_diff
+from protoserve.verify.address import Address
+from protoserve.verify.checks import bad_input, deadline, message_size
 from protoserve.verify.client import Reply
-from protoserve.verify.report import Verdict
+from protoserve.verify.report import Finding, Verdict
+from protoserve.verify.requests import Request, Requests
+from protoserve.verify.session import Session
 from zoo.process import running, verify
 
 UNKNOWN, INTERNAL, INVALID = grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.INVALID_ARGUMENT
@@ -56,7 +60,7 @@ TEXTS: list[tuple[grpc.StatusCode, str, bool, bool]] = [
 
 @pytest.mark.parametrize(("code", "text", "message", "leaks"), TEXTS)
 def test_what_shows_the_inside(code: grpc.StatusCode, text: str, message: bool, leaks: bool) -> None:
-    assert (bad_input.leak(Reply(code, text, (), 0.0), message) is not None) == leaks
+    assert (bad_input.revealed_internals(Reply(code, text, (), 0.0), message) is not None) == leaks
 
 
 @pytest.mark.parametrize("size", [60, 100, 127, 128, 129, 135, 300, 16_384, 16_500, 5_000_000])
@@ -71,7 +75,7 @@ def test_a_padded_request_has_its_size_and_says_the_same(size: int) -> None:
 
 def test_the_largest_request_is_what_clients_send() -> None:
     contract = load(BOUNDED / "schema.yaml")
-    size = message_size.largest(contract, contract.methods[0].request)
+    size = message_size.largest_request(contract, contract.methods[0].request)
     request = interface.from_project(BOUNDED).methods[0].request()
     request.height, request.weight, request.name = 1.0, 1.0, "\U0001f600" * 1000
     request.values.extend([1.0] * 2_000_000)
@@ -80,7 +84,7 @@ def test_the_largest_request_is_what_clients_send() -> None:
     fields = "{fields: [{name: text, type: string, number: 1}]}"
     methods = f"methods: {{Predict: {{request: {fields}, response: {fields}}}}}"
     open_ended = loads(f"package: a.v1\nservice: AService\n{methods}\n")
-    assert message_size.largest(open_ended, open_ended.methods[0].request) is None
+    assert message_size.largest_request(open_ended, open_ended.methods[0].request) is None
 
 
 SIZES = {
@@ -94,37 +98,24 @@ SIZES = {
 }
 
 
-class Scripted:
-    """A session whose server answers as `answer(path, call)` says: a status and after how many seconds."""
+def scripted(answer: Callable[[str, int], tuple[grpc.StatusCode, float, str]]) -> Session:
+    """A session whose server answers as `answer(path, number of call)` says: status, seconds that it takes, details."""
+    numbers = itertools.count(1)
 
-    def __init__(self, answer: Callable[[str, int], tuple[grpc.StatusCode, float, str]]) -> None:
-        self.method = interface.from_project(BOUNDED).methods[0]
-        self.interface = interface.from_project(BOUNDED)
-        self.methods = (self.method,)
-        self.timeout, self.process = 20.0, None
-        self.replies = {self.method.path: Reply(grpc.StatusCode.OK, "", (b"",), 0.001)}
-        self.calls = 0
-        self.client = SimpleNamespace(start=self.start, call=lambda *a, **k: self.start(*a, **k).reply())
-        self._answer = answer
-
-    def left(self) -> float:
-        return 40.0
-
-    def request(self, method: Any) -> Any:
-        return SimpleNamespace(data=b"\x09\0\0\0\0\0\0\0\0")
-
-    def ask(self, method: Any, data: bytes, timeout: float) -> Reply:
-        reply: Reply = self.start(method.path, data, timeout).reply()
-        return reply
-
-    def start(self, path: str, data: bytes, timeout: float, **kind: bool) -> Any:
-        self.calls += 1
-        code, seconds, details = self._answer(path, self.calls)
+    def start(path: str, data: bytes, timeout: float, **kind: bool) -> Any:
+        code, seconds, details = answer(path, next(numbers))
         if seconds > timeout:
             code, seconds = grpc.StatusCode.DEADLINE_EXCEEDED, timeout
         reply = Reply(code, details, (b"",) if code is grpc.StatusCode.OK else (), seconds)
-        until = time.monotonic() + min(seconds, 0.2)
-        return SimpleNamespace(reply=lambda: reply, done=lambda: time.monotonic() > until)
+        done_at = time.monotonic() + min(seconds, 0.2)
+        return SimpleNamespace(reply=lambda: reply, done=lambda: time.monotonic() > done_at)
+
+    client: Any = SimpleNamespace(start=start, call=lambda *call: start(*call).reply())
+    session = Session(Address("127.0.0.1", 50051), client, timeout=20.0, ends=time.monotonic() + 40.0)
+    session.interface = interface.from_project(BOUNDED)
+    session.requests = Requests(session.interface, {m.path: Request(b"\x09" + bytes(8), "") for m in session.methods})
+    session.replies = {method.path: Reply(grpc.StatusCode.OK, "", (b"",), 0.001) for method in session.methods[:1]}
+    return session
 
 
 @pytest.mark.parametrize("text", SIZES)
@@ -132,20 +123,20 @@ def test_how_servers_refuse_a_size(text: str) -> None:
     def answer(path: str, call: int) -> tuple[grpc.StatusCode, float, str]:
         return (grpc.StatusCode.OK, 0.0, "") if call == 1 else (grpc.StatusCode.RESOURCE_EXHAUSTED, 0.0, text)
 
-    found = message_size.run(Scripted(answer))  # type: ignore[arg-type]
-    assert found.verdict is Verdict.FAIL
-    assert SIZES[text] in found.cause
+    finding = message_size.run(scripted(answer))
+    assert finding.verdict is Verdict.FAIL
+    assert SIZES[text] in finding.cause
 
 
 USUAL, LATE = 0.2, 5.0
 
 
-def after_expired(late: float, control: float, together: float, held_up: int = 0) -> Any:
-    """What `deadline` says of a server whose answers to single calls, after expired ones, take so many seconds.
+def after_expired(late: float, control: float, together: float, held_up: int = 0) -> Finding:
+    """The finding of `deadline` for a server that takes `late` seconds to answer the call after the expired ones.
 
-    The first `held_up` calls that come after those take a second more, as on a busy machine.
+    The first `held_up` calls after that one take a second more, as on a busy machine.
     """
-    normal = 2 + deadline._TIMES + deadline._count(USUAL) + 1
+    normal = 2 + deadline._REPEATS + deadline._call_count(USUAL) + 1
 
     def answer(path: str, call: int) -> tuple[grpc.StatusCode, float, str]:
         if "Nothing" in path:
@@ -154,7 +145,7 @@ def after_expired(late: float, control: float, together: float, held_up: int = 0
             return grpc.StatusCode.OK, late if call == normal else USUAL, ""
         return grpc.StatusCode.OK, together + (call <= normal + held_up), ""
 
-    return deadline.run(Scripted(answer))  # type: ignore[arg-type]
+    return deadline.run(scripted(answer))
 
 
 def test_a_late_answer_is_a_fault_only_where_calls_wait_in_a_queue() -> None:
@@ -163,35 +154,35 @@ def test_a_late_answer_is_a_fault_only_where_calls_wait_in_a_queue() -> None:
     assert after_expired(late=LATE, control=0.001, together=USUAL, held_up=10).verdict is Verdict.FAIL
     shared = after_expired(late=LATE, control=0.001, together=4 * USUAL)
     assert shared.verdict is Verdict.PASS
-    assert "finishes what it began" in shared.seen
+    assert "finishes what it has begun" in shared.seen
     blocked = after_expired(late=LATE, control=1.0, together=USUAL)
     assert blocked.verdict is Verdict.SKIP
     assert "health-honest" in blocked.seen
 
 
 def test_floats_of_another_batch_are_the_same_and_others_are_not() -> None:
-    assert concurrency._same(0.5, 0.5001)
-    assert concurrency._same(0.0, 1e-7)
-    assert concurrency._same(float("nan"), float("nan"))
-    assert not concurrency._same(0.5, 0.51)
-    assert not concurrency._same(7, 8)
-    assert not concurrency._same("high", "low")
-    assert concurrency._same(struct.pack("<3f", 0.1, 0.2, 3), struct.pack("<3f", 0.10001, 0.2, 3))
-    assert not concurrency._same(struct.pack("<3f", 0.1, 0.2, 3), struct.pack("<3f", 0.2, 0.1, 3))
-    assert not concurrency._same(b"a picture...", b"b picture...")
+    assert reply_diff.same(0.5, 0.5001)
+    assert reply_diff.same(0.0, 1e-7)
+    assert reply_diff.same(float("nan"), float("nan"))
+    assert not reply_diff.same(0.5, 0.51)
+    assert not reply_diff.same(7, 8)
+    assert not reply_diff.same("high", "low")
+    assert reply_diff.same(struct.pack("<3f", 0.1, 0.2, 3), struct.pack("<3f", 0.10001, 0.2, 3))
+    assert not reply_diff.same(struct.pack("<3f", 0.1, 0.2, 3), struct.pack("<3f", 0.2, 0.1, 3))
+    assert not reply_diff.same(b"a picture...", b"b picture...")
 
 
 def test_answers_that_change_by_themselves_are_not_compared() -> None:
     with running("random-answers") as port:
         code, report = verify(f"127.0.0.1:{port}", "--only", "concurrency")
-    found = next(check for check in report["checks"] if check["id"] == "concurrency")
+    finding = next(check for check in report["checks"] if check["id"] == "concurrency")
     assert code == 0
-    assert "Predict: answers are not deterministic" in found["seen"]
+    assert "Predict: answers are not deterministic" in finding["seen"]
 
 
-def test_overload_that_is_refused_is_told() -> None:
+def test_refused_overload_is_reported() -> None:
     with running("refuses-overload") as port:
         _, report = verify(f"127.0.0.1:{port}", "--only", "concurrency")
-    found = next(check for check in report["checks"] if check["id"] == "concurrency")
-    assert found["verdict"] == "pass"
-    assert " 0 refused" not in found["seen"]
+    finding = next(check for check in report["checks"] if check["id"] == "concurrency")
+    assert finding["verdict"] == "pass"
+    assert " 0 refused" not in finding["seen"]

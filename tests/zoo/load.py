@@ -48,7 +48,7 @@ ROWS = (
     Row("mixed-up", "concurrency", ("answers of other callers", "the answer of request")),
     Row("mixed-up-aio", "concurrency", ("answers of other callers",)),
     Row("sums-up-aio", "concurrency", ("that none of them gets alone",)),
-    Row("errors-together", "concurrency", ("called by several at once", "INTERNAL")),
+    Row("errors-together", "concurrency", ("called in parallel", "INTERNAL")),
     Row("loses-replies-aio", "concurrency", ("get lost", "no answer in")),
     Row("dies-together", "concurrency", ("the server's process ended",)),
 )

@@ -29,10 +29,17 @@ ROWS = (
     Row("never-ends", "shutdown", ("its process does not end",), started=True, reflects=False, options=GRACE),
     Row("killed-by-sigterm", "shutdown", ("SIGTERM itself killed", "exit code 143"), started=True, reflects=False),
     Row("exits-with-3", "shutdown", ("exit code 3", "the tracer is closed"), started=True, reflects=False),
-    Row("exits-at-once", "shutdown", ("had taken", "lost"), started=True, reflects=False, options=STOPS),
-    Row("stops-without-grace", "shutdown", ("that the server had taken",), started=True, reflects=False, options=STOPS),
+    Row("exits-at-once", "shutdown", ("had accepted", "lost"), started=True, reflects=False, options=STOPS),
+    Row(
+        "stops-without-grace",
+        "shutdown",
+        ("had accepted",),
+        started=True,
+        reflects=False,
+        options=STOPS,
+    ),
     Row("no-not-serving", "shutdown", ("without having said NOT_SERVING",), started=True, reflects=False),
-    Row("cancels-late-calls", None, ("in place of UNAVAILABLE",), started=True, reflects=False, warns=SHUTDOWN),
+    Row("cancels-late-calls", None, ("instead of UNAVAILABLE",), started=True, reflects=False, warns=SHUTDOWN),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,10 @@ _OPTIONS = [
 MOST_MESSAGES = 16
 STREAM_SECONDS = 1.0
 _CLOSING_SECONDS = 1.0
+# What gRPC's client says by itself, with UNAVAILABLE, when the connection breaks.
+_CONNECTION_LOST = re.compile(
+    r"failed to connect|socket closed|connection reset|goaway|connection refused|broken pipe", re.I
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,11 @@ class Reply:
     @property
     def ok(self) -> bool:
         return self.code is grpc.StatusCode.OK
+
+    @property
+    def connection_lost(self) -> bool:
+        """Whether the connection broke, as it does when the server's process ends."""
+        return self.code is grpc.StatusCode.UNAVAILABLE and bool(_CONNECTION_LOST.search(self.details))
 
     def __str__(self) -> str:
         said = f' "{clipped(self.details)}"' if self.details else ""

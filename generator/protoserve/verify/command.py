@@ -156,7 +156,7 @@ def _session(given: argparse.Namespace, kind: str, ends: float) -> Iterator[Sess
         stack.callback(client.close)
         session = Session(where, client, given.timeout, ends, given.platform, process, given.grace, started=began)
         session.interface, session.web = contract, web
-        session.given = tuple(given.request)
+        session.request_files = tuple(given.request)
         session.project = folder
         if session.interface is not None:
             session.set_requests()  # a wrong file is told before anything is sent

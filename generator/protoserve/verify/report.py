@@ -1,17 +1,18 @@
-"""What a run of the checks found, as plain data: the forms of output read it, the checks make its findings."""
+"""The results of a run as plain data: the checks create findings, the output formats print them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from textwrap import dedent
 
-# How a check ends that is about gRPC where a platform needs none: what builds upon it is then not judged either.
+# How the skip of a gRPC check ends on a platform that needs no gRPC; what builds upon that check is skipped too.
 HTTP_ONLY = "speaks HTTP only"
 
 
 class Verdict(StrEnum):
-    """`warn` is what deserves a look and breaks nothing; `skip` was not judged, and says why."""
+    """`warn` deserves a look and breaks nothing; `skip` could not be judged."""
 
     PASS = "pass"
     WARN = "warn"
@@ -21,9 +22,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One verdict: what was seen (bytes, status, time), and where it is bad the likely cause and the remedy, with code.
+    """One verdict: what was seen (bytes, status, time); for warn and fail also the likely cause and the remedy.
 
-    A skip says in `seen` why.
+    For a skip, `seen` is the reason.
     """
 
     verdict: Verdict
@@ -43,7 +44,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A whole run against `target`; `requests` is how many calls were sent, `stopped` why a run ended early."""
+    """A whole run against `target`: `requests` counts the calls, `stopped` says why a run ended early."""
 
     target: str
     platform: str
@@ -54,9 +55,9 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst that was found: fail, else warn, else pass."""
-        found = {outcome.finding.verdict for outcome in self.outcomes}
-        return next((v for v in (Verdict.FAIL, Verdict.WARN) if v in found), Verdict.PASS)
+        """The worst verdict of all checks: fail, else warn, else pass."""
+        worst = first_with((outcome.finding for outcome in self.outcomes), Verdict.FAIL, Verdict.WARN)
+        return Verdict.PASS if worst is None else worst.verdict
 
     @property
     def exit_code(self) -> int:
@@ -68,14 +69,22 @@ def passed(seen: str) -> Finding:
     return Finding(Verdict.PASS, seen)
 
 
-def skipped(why: str) -> Finding:
-    return Finding(Verdict.SKIP, why)
+def skipped(reason: str) -> Finding:
+    return Finding(Verdict.SKIP, reason)
 
 
 def failed(seen: str, cause: str, remedy: str) -> Finding:
-    """`remedy` may be indented as the code that it stands in."""
+    """`remedy` may be indented like the code around it."""
     return Finding(Verdict.FAIL, seen, cause, dedent(remedy).strip())
 
 
 def warned(seen: str, cause: str, remedy: str) -> Finding:
     return Finding(Verdict.WARN, seen, cause, dedent(remedy).strip())
+
+
+def first_with(findings: Iterable[Finding], *verdicts: Verdict) -> Finding | None:
+    """The first finding with the first of these verdicts that any finding has."""
+    by_verdict: dict[Verdict, Finding] = {}
+    for finding in findings:
+        by_verdict.setdefault(finding.verdict, finding)
+    return next((by_verdict[verdict] for verdict in verdicts if verdict in by_verdict), None)

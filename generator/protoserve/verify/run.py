@@ -1,4 +1,4 @@
-"""Runs checks in their order: one fault gives one verdict, and the time is bounded whatever the server does."""
+"""Runs the checks in their order, so that one fault gives one verdict and the time is bounded whatever happens."""
 
 from __future__ import annotations
 
@@ -10,75 +10,75 @@ from protoserve.verify.address import UsageError
 from protoserve.verify.checks.base import Check
 from protoserve.verify.report import HTTP_ONLY, Finding, Outcome, Verdict, skipped, warned
 
-Progress = Callable[[str, Outcome | None], None]  # a check begins (None), and ends
+Progress = Callable[[str, Outcome | None], None]  # called when a check begins (None) and when it ends
 
 _LEFT_OUT = "left out by --skip"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A check that is bound to what it looks at."""
+    """A check with what it looks at bound to it."""
 
     check: Check
-    find: Callable[[], Finding]
+    judge: Callable[[], Finding]
 
 
 def run(steps: Sequence[Step], left: Callable[[], float], progress: Progress, skip: Collection[str]) -> None:
-    """Tells every outcome to `progress` as it comes, so that an interrupted run has told what it had.
+    """Passes each outcome to `progress` at once, so that an interrupted run keeps those that it had.
 
-    `left` gives the seconds that the run has still got, `skip` names checks to leave out. One that others build upon
-    runs all the same, since they need what it finds; its verdict is left out.
+    `left` returns the seconds that remain of the run; `skip` names the checks to leave out. A check that others build
+    upon runs even then, since they need what it learns; only its verdict is left out.
     """
-    found: dict[str, Finding] = {}
-    awaited = needed([step.check for step in steps], [step.check.id for step in steps if step.check.id not in skip])
+    findings: dict[str, Finding] = {}
+    required = needed([step.check for step in steps], [step.check.id for step in steps if step.check.id not in skip])
     for step in steps:
         check = step.check
         progress(check.id, None)
         started = time.monotonic()
-        if check.id in skip and check.id not in awaited:
+        if check.id in skip and check.id not in required:
             finding = skipped(_LEFT_OUT)
-        elif (blocked := _blocked(check, found, skip)) is not None:
-            finding = skipped(blocked)
+        elif (reason := _blocked(check, findings, skip)) is not None:
+            finding = skipped(reason)
         elif not left():
-            finding = skipped("the time of this run is over; --only runs single checks")
+            finding = skipped("no time left in this run; use --only to run single checks")
         else:
-            finding = _found(step)
-        found[check.id] = finding
-        told = skipped(_LEFT_OUT) if check.id in skip else finding
-        progress(check.id, Outcome(check.id, told, time.monotonic() - started))
+            finding = _judged(step)
+        findings[check.id] = finding
+        shown = skipped(_LEFT_OUT) if check.id in skip else finding
+        progress(check.id, Outcome(check.id, shown, time.monotonic() - started))
 
 
 def needed(checks: Sequence[Check], only: Collection[str]) -> set[str]:
-    """These checks and, through all steps, those that must not have failed before them."""
+    """The ids in `only`, and of all checks that these build upon, directly or not."""
     after = {check.id: check.after for check in checks}
-    found: set[str] = set()
+    ids: set[str] = set()
     for name in only:
         step: str | None = name
         while step is not None:
-            found.add(step)
+            ids.add(step)
             step = after.get(step)
-    return found
+    return ids
 
 
-def _found(step: Step) -> Finding:
+def _judged(step: Step) -> Finding:
     try:
-        return step.find()
+        return step.judge()
     except UsageError:
         raise
     except Exception as error:  # a defect of one check must not cost the others' verdicts
         return warned(
-            f"this check broke: {type(error).__name__}: {error}",
-            "A defect of protoserve verify, not of the server.",
+            f"this check crashed: {type(error).__name__}: {error}",
+            "This is a bug in protoserve verify, not in the server.",
             "Please report it, with the command and this line.",
         )
 
 
-def _blocked(check: Check, found: Mapping[str, Finding], skip: Collection[str]) -> str | None:
-    """Why the check cannot be judged: what it builds upon failed, or could itself not be judged for such a reason.
+def _blocked(check: Check, findings: Mapping[str, Finding], skip: Collection[str]) -> str | None:
+    """Why the check cannot be judged: the check that it builds upon failed, or was blocked in the same way.
 
-    What somebody leaves out by --skip stands in nobody's way.
+    A check that was left out with --skip blocks no other.
     """
-    before = found.get(check.after) if check.after is not None else None
+    before = findings.get(check.after) if check.after is not None else None
     if before is None or check.after in skip:
         return None
     if before.verdict is Verdict.FAIL:

@@ -1,4 +1,4 @@
-"""What a check is."""
+"""The record that describes a check."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ KINDS = ("address", "project", "image")
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check: `id` never changes, `asks` is its question in a few words.
+    """A check: `id` never changes, `title` says in a few words what a server that passes does.
 
-    `run` takes the Session. `after` names the check whose failure makes this one meaningless: it is skipped then.
-    `platforms` and `kinds` (of targets) are those that it is for.
+    `run` takes the Session. `after` is the id of the check that this one builds upon: if that fails, this one is
+    skipped. `platforms` and `kinds` are the platforms and kinds of target that it applies to.
     """
 
     id: str
-    asks: str
+    title: str
     run: Callable[..., Finding]
     after: str | None = None
     platforms: tuple[str, ...] = PLATFORMS

@@ -1,69 +1,74 @@
-"""What the checks share that call methods again and again: which methods, how long to wait, and what to say of many."""
+"""What the checks share that call methods again and again: which methods, how long to wait, how to combine findings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import grpc
 
 from protoserve.verify.client import Reply
 from protoserve.verify.interface import Method
-from protoserve.verify.report import Finding, Verdict, passed, skipped
-from protoserve.verify.session import Session, lost
+from protoserve.verify.report import Finding, Verdict, first_with, passed, skipped
+from protoserve.verify.session import Session
 
-# A contract may have a hundred methods: so many are enough to judge the server.
+# A contract may have a hundred methods; this many are enough to judge the server.
 MOST_METHODS = 8
 
 
-def able(session: Session) -> list[Method]:
-    """The methods that have answered a valid request with OK."""
-    answered = [m for m in session.methods if (reply := session.replies.get(m.path)) is not None and reply.ok]
-    return answered[:MOST_METHODS]
+def for_each_method(session: Session, judge: Callable[[Session, Method], Finding]) -> Finding:
+    """One finding for all methods that work, or a skip if none does."""
+    methods = working_methods(session)
+    return combined(judge(session, method) for method in methods) if methods else no_working_method(session)
 
 
-def unable(session: Session) -> Finding:
+def working_methods(session: Session) -> list[Method]:
+    """The methods that have answered their valid request with OK, at most MOST_METHODS."""
+    working = [m for m in session.methods if (reply := session.replies.get(m.path)) is not None and reply.ok]
+    return working[:MOST_METHODS]
+
+
+def no_working_method(session: Session) -> Finding:
     """Why no method can be judged."""
     if not session.methods:
-        return skipped("no contract, so no method to call; give --proto FILE or --project FOLDER")
-    said = ", ".join(
+        return skipped("no contract, so no method to call; use --proto FILE or --project FOLDER")
+    codes = ", ".join(
         f"{m.name}: {session.replies[m.path].code.name}" for m in session.methods if m.path in session.replies
     )
-    return skipped(f"no method has answered a valid request with OK ({said or 'none was asked'})")
+    return skipped(f"no method has answered a valid request with OK ({codes or 'none was called'})")
 
 
-def ask_valid(session: Session, method: Method, timeout: float) -> Reply:
-    """The answer to the valid request of the method."""
+def call_valid(session: Session, method: Method, timeout: float) -> Reply:
+    """The answer to the method's valid request."""
     return session.ask(method, session.request(method).data, timeout)
 
 
-def patience(session: Session, usual: float) -> float:
-    """How long a call may take that usually takes `usual` seconds, before it counts as one without an answer."""
+def timeout_for(session: Session, usual: float) -> float:
+    """The timeout, in seconds, of a call that usually takes `usual` seconds."""
     return min(session.timeout, 4 * usual + 4)
 
 
-def silent(reply: Reply, timeout: float) -> bool:
-    """Whether our own deadline ended the call; a server may say DEADLINE_EXCEEDED too, and does it sooner."""
+def timed_out(reply: Reply, timeout: float) -> bool:
+    """Whether our own timeout ended the call; a DEADLINE_EXCEEDED from the server comes sooner."""
     return reply.code is grpc.StatusCode.DEADLINE_EXCEEDED and reply.seconds >= 0.9 * timeout
 
 
-def spoiled(session: Session, method: Method, reply: Reply) -> None:
-    """Keeps what the method has come to: the checks that follow do not blame the server for it once more."""
+def record_failure(session: Session, method: Method, reply: Reply) -> None:
+    """Remembers that the method no longer works, so that later checks do not blame the server once more."""
     session.replies[method.path] = reply
 
 
-def gone(session: Session, method: Method, reply: Reply) -> Finding | None:
-    """A skip where a method does not answer any more what it answered before: another check has told why."""
+def stopped_working(method: Method, reply: Reply) -> Finding | None:
+    """A skip if the method no longer answers its valid request: another check has reported why."""
     if reply.ok:
         return None
-    why = "the connection breaks" if lost(reply) else "it no longer answers its valid request"
-    return skipped(f"{method.name}: {why}: {reply}")
+    problem = "the connection breaks" if reply.connection_lost else "it no longer answers its valid request"
+    return skipped(f"{method.name}: {problem}: {reply}")
 
 
-def together(findings: Iterable[Finding]) -> Finding:
-    """One finding for several methods: the first failure, else the first warning, else what passed."""
-    found: Sequence[Finding] = list(findings)
-    for verdict in (Verdict.FAIL, Verdict.WARN):
-        if bad := next((finding for finding in found if finding.verdict is verdict), None):
-            return bad
-    seen = "; ".join(dict.fromkeys(finding.seen for finding in found))
-    return passed(seen) if any(finding.verdict is Verdict.PASS for finding in found) else skipped(seen)
+def combined(findings: Iterable[Finding]) -> Finding:
+    """One finding for several methods: the first failure, else the first warning, else what was seen of all."""
+    judged = list(findings)
+    if (bad := first_with(judged, Verdict.FAIL, Verdict.WARN)) is not None:
+        return bad
+    seen = "; ".join(dict.fromkeys(finding.seen for finding in judged))
+    return passed(seen) if any(finding.verdict is Verdict.PASS for finding in judged) else skipped(seen)

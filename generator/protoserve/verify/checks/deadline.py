@@ -1,4 +1,4 @@
-"""`deadline`: what nobody waits for any more is not computed."""
+"""`deadline`: the server does not compute requests whose caller no longer waits."""
 
 from __future__ import annotations
 
@@ -10,123 +10,153 @@ import grpc
 
 from protoserve.verify.checks import calls
 from protoserve.verify.checks.base import Check
-from protoserve.verify.client import Call, Reply
+from protoserve.verify.client import Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, failed, passed, skipped
-from protoserve.verify.session import Session, lost
-from protoserve.verify.traffic import NOTHING
+from protoserve.verify.session import Session
+from protoserve.verify.traffic import NO_SUCH_METHOD
 
-_GENEROUS = 30.0
+_LONG_DEADLINE = 30.0
 _QUICK = 0.05
 _SLOW = 2.0
-_FEWEST, _MOST = 8, 40  # calls that expire
-_SHORTEST = 0.02
-_CONTROLS = 5
-_TOGETHER = 4  # calls that are sent at once
-_TIMES = 3  # that a moment is measured in which a busy machine may hold things up: the least is the server's
+_MIN_CALLS, _MAX_CALLS = 8, 40  # calls that expire
+_SHORTEST_DEADLINE = 0.02
+_CONTROL_CALLS = 5
+_PARALLEL_CALLS = 4
+_REPEATS = 3  # of a measurement that a busy machine may delay: the least counts
 
 
 def run(session: Session) -> Finding:
-    methods = calls.able(session)
+    methods = calls.working_methods(session)
     if not methods:
-        return calls.unable(session)
+        return calls.no_working_method(session)
     usual: dict[str, float] = {}
     for method in methods:
-        for timeout in (_GENEROUS, max(1.0, 10 * usual.get(method.path, 0.0))):
-            reply = calls.ask_valid(session, method, timeout)
-            if reply.code is grpc.StatusCode.DEADLINE_EXCEEDED and reply.seconds < 0.5 * min(timeout, session.left()):
-                return _hasty(method, timeout, reply)
-            if finding := calls.gone(session, method, reply):
-                return finding
-            usual[method.path] = min(reply.seconds, usual.get(method.path, reply.seconds))
-            if reply.seconds > _SLOW:
-                break  # enough is known
+        if finding := _try_generous_deadlines(session, method, usual):
+            return finding
     slowest = max(methods, key=lambda method: usual[method.path])
     seconds = usual[slowest.path]
-    if _QUICK <= seconds < _SLOW / _TIMES:
-        seconds = min(seconds, *(calls.ask_valid(session, slowest, _GENEROUS).seconds for _ in range(_TIMES)))
+    if _QUICK <= seconds < _SLOW / _REPEATS:
+        seconds = min(seconds, *(calls.call_valid(session, slowest, _LONG_DEADLINE).seconds for _ in range(_REPEATS)))
     if seconds < _QUICK:
-        said = f"{slowest.name} answers within {1000 * seconds:.0f} ms"
-        return passed(f"{said}, too quick for a deadline to matter; deadlines of {_GENEROUS:.0f} s and 1 s are fine")
-    if seconds > _SLOW or session.left() < _needed(seconds):
-        return skipped(f"{slowest.name} takes {seconds:.1f} s a call, too long to try expired calls in one run")
-    return _expire(session, slowest, seconds)
+        return passed(
+            f"{slowest.name} answers within {1000 * seconds:.0f} ms, too quick for a deadline to matter; deadlines of "
+            f"{_LONG_DEADLINE:.0f} s and 1 s are fine"
+        )
+    if seconds > _SLOW or session.left() < _required_time(seconds):
+        return skipped(f"{slowest.name} takes {seconds:.1f} s a call, too long to let calls expire in one run")
+    return _let_calls_expire(session, slowest, seconds)
 
 
-def _patience(usual: float) -> float:
-    """How long a call may take after expired ones: for those under way, which few servers can stop, and itself."""
+def _try_generous_deadlines(session: Session, method: Method, usual: dict[str, float]) -> Finding | None:
+    """Calls the method with deadlines that it can meet, and adds the seconds that it takes to `usual`."""
+    timeout = _LONG_DEADLINE
+    for _ in range(2):
+        reply = calls.call_valid(session, method, timeout)
+        if reply.code is grpc.StatusCode.DEADLINE_EXCEEDED and reply.seconds < 0.5 * min(timeout, session.left()):
+            return _gives_up_early(method, timeout, reply)
+        if finding := calls.stopped_working(method, reply):
+            return finding
+        usual[method.path] = min(reply.seconds, usual.get(method.path, reply.seconds))
+        if reply.seconds > _SLOW:
+            break  # too slow for this check anyway
+        timeout = max(1.0, 10 * reply.seconds)
+    return None
+
+
+def _next_call_timeout(usual: float) -> float:
+    """How long the call after the expired ones may take: few servers stop those that are in progress."""
     return 4 * usual + 1
 
 
-def _count(usual: float) -> int:
-    """So many calls take half as long again, one after the other, as is waited for the next one."""
-    return max(_FEWEST, min(_MOST, math.ceil(1.5 * _patience(usual) / usual)))
+def _call_count(usual: float) -> int:
+    """So many calls that, one after the other, they take half as long again as the next call may take."""
+    return max(_MIN_CALLS, min(_MAX_CALLS, math.ceil(1.5 * _next_call_timeout(usual) / usual)))
 
 
-def _needed(usual: float) -> float:
-    """Seconds that a run must have left for this."""
-    return 2 * _count(usual) * usual + 10
+def _required_time(usual: float) -> float:
+    """The seconds that this takes at most."""
+    return 2 * _call_count(usual) * usual + 10
 
 
-def _expire(session: Session, method: Method, usual: float) -> Finding:
-    """Calls whose deadline passes while they are computed or wait for it, and then one that somebody waits for."""
-    short, most = max(_SHORTEST, 0.8 * usual), _patience(usual)
-    request = session.request(method).data
-
-    def start(timeout: float) -> Call:
-        stream, many = method.takes_stream, method.gives_stream
-        return session.client.start(method.path, request, timeout, stream=stream, many=many)
-
+def _let_calls_expire(session: Session, method: Method, usual: float) -> Finding:
+    """Sends calls whose deadline passes while they are computed or queued, and then one that waits long enough."""
+    deadline = max(_SHORTEST_DEADLINE, 0.8 * usual)
     for _ in range(2):
-        expiring = [start(short) for _ in range(_count(usual))]
-        replies = [call.reply() for call in expiring]
-        normal = start(most)
-        controls: list[Reply] = []
-        while not normal.done() and len(controls) < _CONTROLS:
-            controls.append(session.client.call(NOTHING, b"", most))
-            time.sleep(min(0.05, session.left()))
-        reply = normal.reply()
-        if not reply.ok or reply.seconds < 3 * usual or session.left() < _needed(usual):
-            break  # else it waited, though not too long: of a busy machine's calls few may have reached the server
-    ended = sum(each.code is grpc.StatusCode.DEADLINE_EXCEEDED for each in replies)
+        expired, reply, control_seconds = _call_after_expired(session, method, usual, deadline)
+        if not reply.ok or reply.seconds < 3 * usual or session.left() < _required_time(usual):
+            break
+        # The call waited, though not too long: on a busy machine few of the others may have reached the server.
     seen = (
-        f"{method.name} takes {usual:.2f} s; after {ended} calls whose deadline of {short:.2f} s passed, the next one: "
-        f"{reply}"
+        f"{method.name} takes {usual:.2f} s; after {expired} calls whose deadline of {deadline:.2f} s passed, the next "
+        f"one: {reply}"
     )
     if reply.ok:
         return passed(seen)
-    if lost(reply):
-        calls.spoiled(session, method, reply)
-        return _stuck(method, seen)
+    if reply.connection_lost:
+        calls.record_failure(session, method, reply)
+        return _never_answers_again(method, seen)
     if reply.code is not grpc.StatusCode.DEADLINE_EXCEEDED:
-        return skipped(f"{seen}; that is no matter of deadlines")
-    control = statistics.median(control.seconds for control in controls)
-    if control > max(0.1, 0.3 * usual):
+        return skipped(f"{seen}; this has nothing to do with deadlines")
+    if control_seconds > max(0.1, 0.3 * usual):
         return skipped(
-            f"even a method that does not exist is answered only after {control:.1f} s; health-honest tells why"
+            f"even a method that does not exist is answered only after {control_seconds:.1f} s; see health-honest"
         )
-    return _late(session, method, usual, seen)
+    return _judge_late_answer(session, method, usual, seen)
 
 
-def _late(session: Session, method: Method, usual: float, seen: str) -> Finding:
-    """Whether the expired calls were still waiting to be computed, or had all been under way from the start."""
-    drained = calls.ask_valid(session, method, min(2 * _count(usual) * usual + 2, session.timeout))
+def _call_after_expired(session: Session, method: Method, usual: float, deadline: float) -> tuple[int, Reply, float]:
+    """How many calls expired, the answer to the next one, and the median seconds of control calls during that one.
+
+    The control calls are of a method that does not exist, which a server that is not blocked refuses at once.
+    """
+    request, timeout = session.request(method).data, _next_call_timeout(usual)
+    expiring = [session.start(method, request, deadline) for _ in range(_call_count(usual))]
+    expired = sum(call.reply().code is grpc.StatusCode.DEADLINE_EXCEEDED for call in expiring)
+    next_call = session.start(method, request, timeout)
+    controls: list[float] = []
+    while not next_call.done() and len(controls) < _CONTROL_CALLS:
+        controls.append(session.client.call(NO_SUCH_METHOD, b"", timeout).seconds)
+        time.sleep(min(0.05, session.left()))
+    return expired, next_call.reply(), statistics.median(controls or [0.0])
+
+
+def _judge_late_answer(session: Session, method: Method, usual: float, seen: str) -> Finding:
+    """Whether the expired calls were waiting in a queue, or had all been in progress from the start."""
+    drained = calls.call_valid(session, method, min(2 * _call_count(usual) * usual + 2, session.timeout))
     if not drained.ok:
-        calls.spoiled(session, method, drained)
-        return _stuck(method, f"{seen}; and then: {drained}")
-    first, turns = math.inf, 0 if method.gives_stream else _TIMES
-    while turns and first > 1.6 * usual and session.left() > 10 * usual + 2:
-        first, turns = min(first, _first(session, method, 10 * usual + 2)), turns - 1
-    if first > 1.6 * usual:
-        # All begin at once and share the processor: these calls had begun before their deadline passed.
-        return passed(f"{seen}; it computes many calls at once, and finishes what it began")
+        calls.record_failure(session, method, drained)
+        return _never_answers_again(method, f"{seen}; and then: {drained}")
+    if _answers_one_by_one(session, method, usual):
+        return _computes_expired(method, seen)
+    return passed(f"{seen}; it computes many calls at once, and finishes what it has begun")
+
+
+def _answers_one_by_one(session: Session, method: Method, usual: float) -> bool:
+    """Whether the first of several parallel calls is answered as quickly as a single call.
+
+    If they share the processor instead, all of them had begun before their deadline passed.
+    """
+    if method.gives_stream:
+        return False
+    request, timeout = session.request(method).data, 10 * usual + 2
+    for _ in range(_REPEATS):
+        if session.left() <= timeout:
+            return False
+        parallel = [session.start(method, request, timeout) for _ in range(_PARALLEL_CALLS)]
+        if min(call.reply().seconds for call in parallel) <= 1.6 * usual:
+            return True
+    return False
+
+
+def _computes_expired(method: Method, seen: str) -> Finding:
     return failed(
         seen,
         f"{method.name} computes requests whose caller has given up: they wait in a queue of the server's own, and "
-        "nobody looks at their deadline when their turn comes. Under load it then works on what is late already, and "
-        "no answer is ever in time.",
+        "their deadline is not checked when their turn comes. Under load, the server then works on requests that are "
+        "late already, and no answer is ever in time.",
         f"""
-        Look, when a request's turn comes, whether somebody still waits for it:
+        When a request's turn comes, check whether the caller still waits:
             def {method.name}(self, request, context):
                 ...
                 if not context.is_active():          # in the worker, before the model is called
@@ -137,37 +167,28 @@ def _late(session: Session, method: Method, usual: float, seen: str) -> Finding:
     )
 
 
-def _first(session: Session, method: Method, timeout: float) -> float:
-    """Seconds until the first of some calls that are sent together is answered."""
-    request = session.request(method).data
-    together = [
-        session.client.start(method.path, request, timeout, stream=method.takes_stream) for _ in range(_TOGETHER)
-    ]
-    return min(call.reply().seconds for call in together)
-
-
-def _stuck(method: Method, seen: str) -> Finding:
+def _never_answers_again(method: Method, seen: str) -> Finding:
     return failed(
         seen,
-        f"After calls that were given up, {method.name} never answers again: the worker or the loop that computes "
-        "ended when it wanted to answer a call that was gone (setting the result of a cancelled future raises "
-        "InvalidStateError), or a lock was never released.",
+        f"After calls that were given up, {method.name} never answers again: its worker or loop ended when it tried to "
+        "answer a call that was gone (setting the result of a cancelled future raises InvalidStateError), or a lock "
+        "was never released.",
         """
-        Answer only those that still wait, and let no exception end the worker:
+        Answer only calls that still wait, and let no exception end the worker:
             if not future.cancelled():
                 future.set_result(reply)
         """,
     )
 
 
-def _hasty(method: Method, timeout: float, reply: Reply) -> Finding:
+def _gives_up_early(method: Method, timeout: float, reply: Reply) -> Finding:
     return failed(
         f"{method.path}, with a deadline of {timeout:.0f} s: {reply}",
-        f"{method.name} says DEADLINE_EXCEEDED long before the deadline: the server has a limit of its own that is far "
-        "shorter, or misreads the time that is left (milliseconds for seconds).",
+        f"{method.name} answers DEADLINE_EXCEEDED long before the deadline: the server has a far shorter limit of its "
+        "own, or misreads the remaining time (milliseconds for seconds).",
         """
-        Use the call's own time: context.time_remaining() is in seconds, and None or endless without a deadline.
-        Where the server gives up by itself for another reason, UNAVAILABLE or RESOURCE_EXHAUSTED says so.
+        Use the call's own deadline: context.time_remaining() is in seconds; without a deadline it is None or infinite.
+        If the server gives up for another reason, answer UNAVAILABLE or RESOURCE_EXHAUSTED.
         """,
     )
 

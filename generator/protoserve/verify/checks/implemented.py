@@ -14,7 +14,7 @@ from protoserve.verify.client import Reply, clipped
 from protoserve.verify.guessing import hung
 from protoserve.verify.interface import Method, own
 from protoserve.verify.report import Finding, failed, passed, skipped, warned
-from protoserve.verify.session import Session, lost
+from protoserve.verify.session import Session
 
 _NO_CONTRACT = "no contract to hold it to: the server has {why}; give --proto FILE or --project FOLDER"
 _PROBE_SECONDS = 2.0
@@ -46,7 +46,7 @@ def run(session: Session) -> Finding:
         return _missing(session, missing)
     for method in session.methods:
         reply = session.replies[method.path]
-        if lost(reply):
+        if reply.connection_lost:
             return _died(session, method, reply)
         if hung(session, reply):
             return _hangs(method, reply)
@@ -282,7 +282,7 @@ def _near(session: Session, method: Method) -> str | None:
     for path in [path for path in dict.fromkeys(_paths(method)) if path != method.path][:_MOST_PROBES]:
         data = session.request(method).data
         reply = session.client.call(path, data, _PROBE_SECONDS, stream=method.takes_stream, many=method.gives_stream)
-        if reply.code is not grpc.StatusCode.UNIMPLEMENTED and not lost(reply):
+        if reply.code is not grpc.StatusCode.UNIMPLEMENTED and not reply.connection_lost:
             return path
     return None
 

@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from protoserve.verify.address import Address
 from protoserve.verify.checks.base import Check
 from protoserve.verify.client import clipped
+from protoserve.verify.health_client import CHECK as HEALTH
+from protoserve.verify.health_client import CHECK_TIMEOUT
+from protoserve.verify.readiness import wait_while_starting
 from protoserve.verify.report import HTTP_ONLY, Finding, failed, passed, skipped
-from protoserve.verify.session import CHECK as HEALTH
-from protoserve.verify.session import HEALTH_TIMEOUT, Session
+from protoserve.verify.session import Session
 from protoserve.verify.targets.ends import why
 
 # RFC 9113, section 3.4: the client's preface, then its SETTINGS (empty); a server's first frame is its SETTINGS.
@@ -54,7 +56,7 @@ def run(session: Session) -> Finding:
             break
         time.sleep(_AGAIN)
     if answer.kind == "grpc" and session.process is not None:
-        session.wait_while_starting()  # it may listen, load its model, and end because that fails
+        wait_while_starting(session)  # it may listen, load its model, and end because that fails
     if answer.kind == "grpc" and not (session.process is not None and session.process.ended()):
         how = "TLS" if address.tls else "plain text"
         return passed(f"{address} speaks gRPC over HTTP/2 in {how}, after {time.monotonic() - started:.2f} s")
@@ -69,7 +71,7 @@ def _speaks_grpc(session: Session) -> _Answer:
     seen: list[str] = []
     gateway = False
     for path in dict.fromkeys((HEALTH, _REFLECTION, *(method.path for method in session.methods[:1]))):
-        reply = session.client.call(path, b"", HEALTH_TIMEOUT, many=path != HEALTH)
+        reply = session.client.call(path, b"", CHECK_TIMEOUT, many=path != HEALTH)
         if "failed to connect" in reply.details:
             kind = "certificate" if "handshake failed" in reply.details.lower() else "closed"
             return _Answer(kind, f"gRPC's client cannot connect: {clipped(reply.details)}")

@@ -232,7 +232,7 @@ def _refused(session: Session, method: Method, reply: Reply) -> Finding:
             "Mend the request, or the server's check. If the limit is right, write it into the contract.",
         )
     if reply.code is grpc.StatusCode.UNAVAILABLE:
-        if session.readiness().lied is not None:
+        if session.readiness().premature_reply is not None:
             return skipped(f"{method.name} is not ready: {reply}; health-honest tells about that")
         if any(health.status == "NOT_SERVING" for health in session.readiness().last.values()):
             return skipped(f"{method.name} is not ready: {reply}; health-serving tells about that")

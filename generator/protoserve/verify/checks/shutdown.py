@@ -1,4 +1,4 @@
-"""`shutdown`: SIGTERM gives NOT_SERVING first, replies in flight arrive, and the process ends with 0 in time."""
+"""`shutdown`: on SIGTERM, health says NOT_SERVING first, calls in flight are answered, and the process exits with 0."""
 
 from __future__ import annotations
 
@@ -11,29 +11,33 @@ from dataclasses import dataclass, field
 
 import grpc
 
+from protoserve.verify import health_client
+from protoserve.verify.checks import calls
 from protoserve.verify.checks.base import Check
 from protoserve.verify.client import Client
+from protoserve.verify.health_client import Watch
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, failed, passed, skipped, warned
-from protoserve.verify.session import Health, Session
-from protoserve.verify.traffic import Sent, Taking, Traffic, Watch
+from protoserve.verify.session import Session
+from protoserve.verify.traffic import AcceptTimer, SentCall, Traffic
 
 CALLERS = 8
 MOST_CALLS = 250  # of each caller
 _PAUSE = 0.02
-_KEPT = 2.0  # seconds that are left of a run for its end
-# A call that was sent less than _RACE seconds before the signal may not have been taken yet, and one that breaks after
-# more than _ACCEPTED was being answered; on a busy machine both are _TIMES what it took to take the slowest other call.
+_RESERVED = 2.0  # seconds of the run that are kept for its end
+# A call that was sent less than _RACE seconds before the signal may not have been accepted yet, and one that breaks
+# after more than _ACCEPTED was being answered. On a busy machine both are _FACTOR times the slowest other call.
 _RACE = 0.05
 _ACCEPTED = 0.1
-_TIMES = 2
-_CLOSING = 1.0  # seconds in which what a server said before its end arrives
-_WATCH_SECONDS = 2.0
-_ORDERLY = 0.5  # seconds: what SIGTERM kills is gone sooner
+_FACTOR = 2
+_LAST_MESSAGES = 1.0  # seconds for what the server said just before it ended to arrive
+_WATCH_TIMEOUT = 2.0
+_ORDERLY = 0.5  # seconds: a process that SIGTERM kills is gone sooner
 _TERMINATED = 143  # 128 + SIGTERM
-_BROKEN = re.compile(r"socket closed|connection reset|broken pipe|stream removed|rst_stream", re.I)
-_OWN_END = (grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED)
-_NEVER = (
+_BROKEN_CONNECTION = re.compile(r"socket closed|connection reset|broken pipe|stream removed|rst_stream", re.I)
+_ANSWERS = (grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED)
+# A server that stops must not end calls with these.
+_WRONG_CODES = (
     grpc.StatusCode.CANCELLED,
     grpc.StatusCode.UNKNOWN,
     grpc.StatusCode.INTERNAL,
@@ -42,276 +46,304 @@ _NEVER = (
 
 
 @dataclass(slots=True)
-class _Stop:
-    """What was seen of one stop. Times are seconds since SIGTERM."""
+class Shutdown:
+    """What was observed of one shutdown. Times are seconds since SIGTERM."""
 
     grace: float  # how long it may take
-    code: int | None = None  # of the process; None where it never ended
+    exit_code: int | None = None  # None if the process never ended
     seconds: float = 0.0
-    told: str = ""
-    said: float | None = None  # when health said NOT_SERVING
-    watched: str = ""  # how health was asked, empty where it was not
+    last_words: str = ""  # exit code and last lines of the log
+    health_method: str = ""  # how health was observed: "Watch" or "Check"; empty if it was not
+    not_serving_after: float | None = None
     in_flight: int = 0
-    answered_later: int = 0
-    lost: list[Sent] = field(default_factory=list)  # calls that the server had taken
-    odd: list[Sent] = field(default_factory=list)  # others, that ended in another way than a refusal
-    late: bool = False  # whether calls were still answered at the end
+    answered_later: int = 0  # calls that were sent after SIGTERM
+    lost: list[SentCall] = field(default_factory=list)  # calls that the server had accepted
+    cancelled: list[SentCall] = field(default_factory=list)  # calls that it had not accepted, and did not refuse either
+    still_answering: bool = False  # whether calls were still answered when the grace time was over
+
+    @property
+    def silent(self) -> bool:
+        """Whether health was observed and never said NOT_SERVING."""
+        return bool(self.health_method) and self.not_serving_after is None
+
+    @property
+    def orderly(self) -> bool:
+        """Whether the server handled SIGTERM, even if it exits with 143, as a JVM does after its shutdown hooks."""
+        if self.lost:
+            return False
+        return not self.silent if self.health_method else self.seconds > _ORDERLY
 
 
 def run(session: Session) -> Finding:
     if session.process is None:
-        return skipped("this run did not start the server, and must not stop it")
-    if session.process.ended():
-        return skipped(f"the server has ended before: {session.process.told()}")
-    method = next((m for m in session.methods if (r := session.replies.get(m.path)) is not None and r.ok), None)
-    return _judged(_stopped(session, method), method)
+        return skipped("this run did not start the server, so it must not stop it")
+    if session.server_ended():
+        return skipped(f"the server has already ended{session.exit_note()}")
+    method = next(iter(calls.working_methods(session)), None)
+    return judge(_shut_down(session, method), method)
 
 
-def _stopped(session: Session, method: Method | None) -> _Stop:
-    """Sends SIGTERM while calls are in flight and health is looked at, and tells what happens."""
+def _shut_down(session: Session, method: Method | None) -> Shutdown:
+    """Sends SIGTERM while calls are in flight, and observes what happens."""
     assert session.process is not None
-    stop, client = _Stop(session.grace), Client(session.address, session.left)
+    shutdown, client = Shutdown(session.grace), Client(session.address, session.left)
     try:
-        health = _Health(session, client)
-        stop.watched = health.how
+        health = _HealthObserver(session, client)
+        shutdown.health_method = health.method
         if method is None:
-            at = time.monotonic()
+            sigterm_at = time.monotonic()
             session.process.terminate()
-            _wait(session, stop, at, None, health, method)
+            _observe(session, shutdown, sigterm_at, None, health, method)
         else:
             with (
                 Traffic(session, method, CALLERS, MOST_CALLS, patient=False) as traffic,
-                closing(Taking(session.client, traffic)) as taking,
+                closing(AcceptTimer(session.client, traffic)) as timer,
             ):
-                _under_way(session, method, traffic)
+                _wait_for_traffic(session, method, traffic)
                 traffic.pause = _PAUSE
-                stop.in_flight = traffic.in_flight()
-                at = time.monotonic()
+                shutdown.in_flight = traffic.in_flight()
+                sigterm_at = time.monotonic()
                 session.process.terminate()
-                _wait(session, stop, at, traffic, health, method)
-            _sort(stop, at, traffic.sent, taking)
-        stop.said = None if health.seen is None else max(0.0, health.seen - at)
-        stop.told = session.process.told()
+                _observe(session, shutdown, sigterm_at, traffic, health, method)
+            classify_calls(shutdown, sigterm_at, traffic.sent, timer)
+        if health.not_serving_at is not None:
+            shutdown.not_serving_after = max(0.0, health.not_serving_at - sigterm_at)
+        shutdown.last_words = session.process.told()
     finally:
         session.client.requests += client.requests
         client.close()
-    return stop
+    return shutdown
 
 
-def _under_way(session: Session, method: Method, traffic: Traffic) -> None:
-    """Waits until every caller has a call in flight; of a slow model, until it is at work."""
-    until = time.monotonic() + 1.0
-    while traffic.in_flight() < CALLERS and len(traffic.sent) < 2 * CALLERS and time.monotonic() < until:
+def _wait_for_traffic(session: Session, method: Method, traffic: Traffic) -> None:
+    """Waits until every caller has a call in flight and, if the model is slow, is being answered."""
+    deadline = time.monotonic() + 1.0
+    while traffic.in_flight() < CALLERS and len(traffic.sent) < 2 * CALLERS and time.monotonic() < deadline:
         time.sleep(0.005)
     time.sleep(min(1.0, max(0.1, session.replies[method.path].seconds / 2)))
 
 
-def _wait(
-    session: Session, stop: _Stop, at: float, traffic: Traffic | None, health: _Health, method: Method | None
+def _observe(
+    session: Session,
+    shutdown: Shutdown,
+    sigterm_at: float,
+    traffic: Traffic | None,
+    health: _HealthObserver,
+    method: Method | None,
 ) -> None:
+    """Waits for the process to end, at most for the grace time."""
     assert session.process is not None
-    until = at + min(session.grace, max(1.0, session.left() - _KEPT))
-    while stop.code is None and time.monotonic() < until:
-        stop.code = session.process.wait(0.05)
-        # An open Watch would keep many servers from ending: it is closed when it has told, or nothing is answered.
-        if health.seen is not None or traffic is None or not traffic.going():
+    deadline = sigterm_at + min(session.grace, max(1.0, session.left() - _RESERVED))
+    while shutdown.exit_code is None and time.monotonic() < deadline:
+        shutdown.exit_code = session.process.wait(0.05)
+        # An open Watch keeps many servers from ending: close it once it has said NOT_SERVING or all calls have ended.
+        if health.not_serving_at is not None or traffic is None or not traffic.running():
             health.close_soon()
-    stop.seconds = time.monotonic() - at
-    if stop.code is not None and traffic is not None:
-        while traffic.in_flight() and time.monotonic() < at + stop.seconds + 1.0:
-            time.sleep(0.01)  # how these calls end is told when the connection breaks
-    if stop.code is not None:
-        health.read()
+    shutdown.seconds = time.monotonic() - sigterm_at
+    if shutdown.exit_code is not None:
+        while traffic is not None and traffic.in_flight() and time.monotonic() < sigterm_at + shutdown.seconds + 1.0:
+            time.sleep(0.01)  # these calls end when the connection breaks
+        health.read_last_messages()
     health.close()
-    if stop.code is None:
-        last = session.health("") if method is None else session.ask(method, session.request(method).data, 2.0)
-        stop.late = last.status == "SERVING" if isinstance(last, Health) else last.ok
+    if shutdown.exit_code is None:
+        shutdown.still_answering = (
+            session.health("").status == "SERVING" if method is None else calls.call_valid(session, method, 2.0).ok
+        )
 
 
-class _Health:
-    """Looks at health from now on, by Watch where there is one, else by Check again and again.
+class _HealthObserver:
+    """Observes health in a thread, by Watch if the server has one, else by repeated Checks.
 
-    `seen` is when it said NOT_SERVING (`time.monotonic`); `how` is empty where health does not say SERVING now.
+    `not_serving_at` is when it said NOT_SERVING (`time.monotonic`). `method` is "Watch" or "Check", or empty if health
+    does not say SERVING at the beginning, so that there is nothing to observe.
     """
 
     def __init__(self, session: Session, client: Client) -> None:
-        self.seen: float | None = None
-        self.how = ""
-        self._ends: float | None = None
-        self._over = threading.Event()
+        self.not_serving_at: float | None = None
+        self.method = ""
+        self._client = client
+        self._close_at: float | None = None
+        self._closed = threading.Event()
         self._watch: Watch | None = None
-        prober = Session(session.address, client, session.timeout, session.ends)
-        if prober.health("").status != "SERVING":
+        if health_client.check(client, "").status != "SERVING":
             return
         watch = Watch(client, "", session.left())
-        if watch.first(_WATCH_SECONDS) == "SERVING" and watch.ended(0) is None:
-            self.how, self._watch = "Watch", watch
-            threading.Thread(target=self._look, args=(watch,), daemon=True).start()
+        if watch.wait_for_message(_WATCH_TIMEOUT) and watch.statuses[0] == "SERVING" and watch.end is None:
+            self.method, self._watch = "Watch", watch
+            threading.Thread(target=self._follow_watch, args=(watch,), daemon=True).start()
         else:
             watch.cancel()
-            self.how = "Check"
-            threading.Thread(target=self._ask, args=(prober,), daemon=True).start()
+            self.method = "Check"
+            threading.Thread(target=self._repeat_check, daemon=True).start()
 
     def close_soon(self) -> None:
-        """Ends it half a second after this was first said."""
+        """Closes half a second after the first call of this method; to be called repeatedly."""
         now = time.monotonic()
-        self._ends = self._ends or now + 0.5
-        if now >= self._ends:
+        self._close_at = self._close_at or now + 0.5
+        if now >= self._close_at:
             self.close()
 
-    def read(self) -> None:
-        """Of a server that has ended: waits for what it had said before."""
+    def read_last_messages(self) -> None:
+        """After the end of the server: waits for what it said before."""
         watch = self._watch
-        if watch is not None and watch.ended(_CLOSING) is not None and "NOT_SERVING" in watch.statuses:
-            self.seen = self.seen or time.monotonic()
+        if watch is not None and watch.wait_for_end(_LAST_MESSAGES) is not None and "NOT_SERVING" in watch.statuses:
+            self.not_serving_at = self.not_serving_at or time.monotonic()
 
     def close(self) -> None:
-        self._over.set()
+        self._closed.set()
         if self._watch is not None:
             self._watch.cancel()
 
-    def _look(self, watch: Watch) -> None:
-        while not self._over.is_set():
+    def _follow_watch(self, watch: Watch) -> None:
+        ended = False
+        while not self._closed.is_set() and not ended:
+            ended = watch.wait_for_end(0.01) is not None
             if "NOT_SERVING" in watch.statuses:
-                self.seen = time.monotonic()
-                return
-            if watch.ended(0.01) is not None and "NOT_SERVING" not in watch.statuses:
+                self.not_serving_at = time.monotonic()
                 return
 
-    def _ask(self, prober: Session) -> None:
-        while not self._over.is_set():
-            if prober.health("", 1.0).status == "NOT_SERVING":
-                self.seen = time.monotonic()
+    def _repeat_check(self) -> None:
+        while not self._closed.is_set():
+            if health_client.check(self._client, "", 1.0).status == "NOT_SERVING":
+                self.not_serving_at = time.monotonic()
                 return
-            self._over.wait(0.02)
+            self._closed.wait(0.02)
 
 
-def _sort(stop: _Stop, at: float, sent: list[Sent], taking: Taking) -> None:
-    """Tells which calls were lost: the server had taken them, and did not answer.
+def classify_calls(shutdown: Shutdown, sigterm_at: float, sent: list[SentCall], timer: AcceptTimer) -> None:
+    """Sorts the calls into those that were lost after the server had accepted them, those cancelled, and the rest.
 
-    gRPC cancels calls that a server has not taken when it stops; what was sent at that moment is told from what was
-    being answered by its age.
+    When a server stops, gRPC cancels the calls that it has not accepted yet. Their age tells them from those that were
+    being answered.
     """
-    race = max(_RACE, _TIMES * taking.slowest(before=at))
-    accepted = max(_ACCEPTED, race, _TIMES * taking.slowest())
-    for one in sent:
-        code, seconds = one.reply.code, one.reply.seconds
-        if one.at + seconds < at or code in _OWN_END:
-            stop.answered_later += one.at >= at and one.reply.ok
+    race = max(_RACE, _FACTOR * timer.slowest(before=sigterm_at))
+    accepted = max(_ACCEPTED, race, _FACTOR * timer.slowest())
+    for call in sent:
+        code, seconds = call.reply.code, call.reply.seconds
+        if call.ended_at < sigterm_at or code in _ANSWERS:
+            shutdown.answered_later += call.at >= sigterm_at and call.reply.ok
             continue
-        broke = bool(_BROKEN.search(one.reply.details))
-        if one.at < at:
-            young = one.at > at - race and seconds < accepted and not broke
-            if not young or code not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-                stop.lost.append(one)
+        broke = bool(_BROKEN_CONNECTION.search(call.reply.details))
+        if call.at < sigterm_at:
+            in_race = call.at > sigterm_at - race and seconds < accepted and not broke
+            if not in_race or code not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+                shutdown.lost.append(call)
             elif code is grpc.StatusCode.CANCELLED:
-                stop.odd.append(one)
-        elif seconds > accepted and (code in _NEVER or broke):
-            stop.lost.append(one)
-        elif code in _NEVER:
-            stop.odd.append(one)
+                shutdown.cancelled.append(call)
+        elif seconds > accepted and (code in _WRONG_CODES or broke):
+            shutdown.lost.append(call)
+        elif code in _WRONG_CODES:
+            shutdown.cancelled.append(call)
 
 
-def _judged(stop: _Stop, method: Method | None) -> Finding:
-    seen = _seen(stop, method)
-    unsaid = bool(stop.watched) and stop.said is None
-    # A JVM ends with 143 after its shutdown hooks, in good order.
-    orderly = not stop.lost and (stop.said is not None if stop.watched else stop.seconds > _ORDERLY)
-    if stop.code is None:
-        return _endless(stop, seen)
-    if stop.code == _TERMINATED and not orderly:
+def judge(shutdown: Shutdown, method: Method | None) -> Finding:
+    """The finding for what was observed; `method` is the one that was called, if any."""
+    seen = _seen(shutdown, method)
+    if shutdown.exit_code is None:
+        return _ignores_sigterm(seen) if shutdown.still_answering else _never_ends(seen)
+    if shutdown.exit_code == _TERMINATED and not shutdown.orderly:
         return failed(
             seen,
-            "SIGTERM itself killed the process: nothing in the server handles it. Every stop, restart and rollout cuts "
-            "off the requests in flight.",
-            _HANDLE,
+            "SIGTERM itself killed the process: the server does not handle the signal. Every stop, restart and rollout "
+            "cuts off the calls in flight.",
+            _HANDLE_SIGTERM,
         )
-    if stop.code not in (0, _TERMINATED):
+    if shutdown.exit_code not in (0, _TERMINATED):
         return failed(
-            f"{seen}; {stop.told}",
-            f"The server handles SIGTERM and ends with exit code {stop.code}: an exception while it stops (the last "
-            "lines of its log have it), or sys.exit with that code. Platforms count it as a crash.",
-            "Mend what the log says, and let the process end with 0: return from main, or sys.exit(0).",
+            f"{seen}; {shutdown.last_words}",
+            f"The server handles SIGTERM and ends with exit code {shutdown.exit_code}: either an exception was raised "
+            "while it stopped (see the last lines of its log), or it called sys.exit with that code. Platforms count "
+            "this as a crash.",
+            "Fix what the log reports, and exit with 0: return from main, or call sys.exit(0).",
         )
-    if stop.lost:
-        return _lossy(stop, seen)
-    if unsaid:
+    if shutdown.lost:
+        return _loses_calls(shutdown, seen)
+    if shutdown.silent:
         return failed(
             seen,
-            "The server stops without having said NOT_SERVING: who asks for health sends it requests until the end.",
-            _HANDLE,
+            "The server stops without having said NOT_SERVING: whoever relies on health sends it requests until the "
+            "end.",
+            _HANDLE_SIGTERM,
         )
-    if _again(stop.odd):
-        return warned(
-            seen,
-            "Calls that arrived while the server stopped ended, of one caller again and again, with "
-            f"{stop.odd[0].reply.code.name} in place of UNAVAILABLE, which callers know that they may repeat.",
-            """
-            After NOT_SERVING, and a second in which new calls are still answered, let the methods refuse them, and stop
-            the server when none is in flight:
-                if self.stopping:
-                    context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
-            """,
-        )
+    if _same_caller_twice(shutdown.cancelled):
+        return _cancels_late_calls(shutdown, seen)
     return passed(seen)
 
 
-def _again(odd: list[Sent]) -> bool:
-    """Whether a caller met it twice. Once is the moment of the stop: gRPC cancels what nobody had time to take."""
-    return any(count > 1 for count in Counter(one.caller for one in odd).values())
+def _same_caller_twice(cancelled: list[SentCall]) -> bool:
+    """Whether a caller was cancelled more than once. Once is normal: gRPC cancels what nobody had time to accept."""
+    return any(count > 1 for count in Counter(call.caller for call in cancelled).values())
 
 
-def _endless(stop: _Stop, seen: str) -> Finding:
-    if stop.late:
-        return failed(
-            seen,
-            "The server ignores SIGTERM. As process 1 of a container Python (like most programs) does so unless it has "
-            "a handler; and a shell that starts the server (`CMD python server.py`, a script without `exec`) does not "
-            "pass the signal on.",
-            _HANDLE + 'Start it without a shell: CMD ["python", "server.py"], or `exec python server.py`.\n',
-        )
+def _ignores_sigterm(seen: str) -> Finding:
     return failed(
         seen,
-        "The server stops to answer, and its process does not end: a thread that is no daemon still runs, a call in "
-        "flight has no end, or the stop waits without a limit (for open Watches, for a queue).",
+        "The server ignores SIGTERM. As process 1 of a container, Python (like most programs) ignores it unless a "
+        "handler is installed. A shell that starts the server (`CMD python server.py`, a script without `exec`) does "
+        "not pass the signal on.",
+        _HANDLE_SIGTERM + 'Start it without a shell: CMD ["python", "server.py"], or `exec python server.py`.\n',
+    )
+
+
+def _never_ends(seen: str) -> Finding:
+    return failed(
+        seen,
+        "The server stops answering, but its process does not end: a non-daemon thread is still running, a call in "
+        "flight never ends, or the stop waits without a limit (for open Watches, or for a queue).",
         """
-        Give the stop a limit, and let no thread hold up the end:
+        Limit how long the stop may take, and let no thread prevent the end:
             server.stop(grace=20).wait()
             threading.Thread(target=work, daemon=True)
         """,
     )
 
 
-def _lossy(stop: _Stop, seen: str) -> Finding:
-    codes = sorted({one.reply.code.name for one in stop.lost})
+def _loses_calls(shutdown: Shutdown, seen: str) -> Finding:
+    codes = sorted({call.reply.code.name for call in shutdown.lost})
     return failed(
         seen,
-        f"Requests that the server had taken are not answered ({', '.join(codes)}): it ends, or cancels them, without "
-        "waiting for them (server.stop without a grace time, sys.exit in the handler of the signal, a grace that is "
-        "shorter than the model takes).",
-        _HANDLE,
+        f"Calls that the server had accepted are not answered ({', '.join(codes)}): it ends, or cancels them, without "
+        "waiting for them (server.stop without a grace time, sys.exit in the signal handler, a grace time shorter than "
+        "the model takes).",
+        _HANDLE_SIGTERM,
     )
 
 
-def _seen(stop: _Stop, method: Method | None) -> str:
-    ended = f"runs on {stop.seconds:.0f} s" if stop.code is None else f"exit code {stop.code} {stop.seconds:.2f} s"
-    parts = [f"{ended} after SIGTERM (limit {stop.grace:g} s)"]
+def _cancels_late_calls(shutdown: Shutdown, seen: str) -> Finding:
+    return warned(
+        seen,
+        "Calls that arrived during the shutdown ended, for the same caller more than once, with "
+        f"{shutdown.cancelled[0].reply.code.name} instead of UNAVAILABLE. Callers know that they may retry after "
+        "UNAVAILABLE.",
+        """
+        After NOT_SERVING, answer new calls for one more second. Then refuse them, and stop the server when no call is
+        in flight:
+            if self.stopping:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
+        """,
+    )
+
+
+def _seen(shutdown: Shutdown, method: Method | None) -> str:
+    code, seconds = shutdown.exit_code, shutdown.seconds
+    ended = f"still running {seconds:.0f} s" if code is None else f"exit code {code} {seconds:.2f} s"
+    parts = [f"{ended} after SIGTERM (limit {shutdown.grace:g} s)"]
     if method is None:
         parts.append("no calls in flight, since no method has answered with OK")
     else:
-        lost = "none lost" if not stop.lost else f"{len(stop.lost)} lost, such as {stop.lost[0].reply}"
-        parts.append(f"{stop.in_flight} calls in flight, {lost}; {stop.answered_later} later ones answered")
-    if stop.odd:
-        parts.append(f"{len(stop.odd)} that it had not taken ended like {stop.odd[0].reply}")
-    if stop.said is not None:
-        parts.append(f"NOT_SERVING after {stop.said:.2f} s")
-    elif stop.watched:
-        parts.append(f"no NOT_SERVING (by {stop.watched})")
+        lost = f"{len(shutdown.lost)} lost, such as {shutdown.lost[0].reply}" if shutdown.lost else "none lost"
+        parts.append(f"{shutdown.in_flight} calls in flight, {lost}; {shutdown.answered_later} later ones answered")
+    if shutdown.cancelled:
+        parts.append(f"{len(shutdown.cancelled)} not accepted, ended with {shutdown.cancelled[0].reply}")
+    if shutdown.not_serving_after is not None:
+        parts.append(f"NOT_SERVING after {shutdown.not_serving_after:.2f} s")
+    elif shutdown.silent:
+        parts.append(f"no NOT_SERVING (observed with {shutdown.health_method})")
     return "; ".join(parts)
 
 
-_HANDLE = """
-    Handle SIGTERM: say NOT_SERVING, answer what arrives for another second, then stop, with time for what is in flight:
+_HANDLE_SIGTERM = """
+    Handle SIGTERM: say NOT_SERVING, answer new calls for one more second, then stop, with time for the calls in flight:
         stopping = threading.Event()          # grpc.aio: asyncio.Event(), and loop.add_signal_handler(...)
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())
         server.start()

@@ -20,7 +20,7 @@ _CELL = 160
 
 def show(report: Report, checks: Sequence[Check]) -> None:
     """Prints it."""
-    asks = {check.id: check.asks for check in checks}
+    titles = {check.id: check.title for check in checks}
     overall = "interrupted" if report.stopped else verdict(report)
     write(
         "\n".join(
@@ -38,7 +38,7 @@ def show(report: Report, checks: Sequence[Check]) -> None:
                     for outcome in report.outcomes
                 ),
                 *(
-                    f"\n<details>\n<summary>{outcome.finding.verdict}: <code>{outcome.id}</code>, {asks[outcome.id]}"
+                    f"\n<details>\n<summary>{outcome.finding.verdict}: <code>{outcome.id}</code>, {titles[outcome.id]}"
                     f"</summary>\n\n{story(outcome)}\n\n</details>"
                     for outcome in report.outcomes
                     if outcome.finding.verdict in (Verdict.FAIL, Verdict.WARN)

@@ -52,8 +52,8 @@ class _Console(Console):
 def progress(checks: Sequence[Check]) -> Iterator[Progress]:
     """Shows each check as it begins and ends."""
     console = _console()
-    asks = {check.id: check.asks for check in checks}
-    width = max(map(len, asks))
+    titles = {check.id: check.title for check in checks}
+    width = max(map(len, titles))
     if not console.is_terminal:
 
         def tell(name: str, outcome: Outcome | None) -> None:
@@ -67,7 +67,7 @@ def progress(checks: Sequence[Check]) -> Iterator[Progress]:
 
         def show(name: str, outcome: Outcome | None) -> None:
             if outcome is None:
-                status.update(Text(f"{name}: {asks[name]}"))
+                status.update(Text(f"{name}: {titles[name]}"))
             else:
                 console.print(_filled(outcome, width))
 
@@ -77,10 +77,10 @@ def progress(checks: Sequence[Check]) -> Iterator[Progress]:
 def show(report: Report, checks: Sequence[Check]) -> None:
     """Prints what failed and what deserves a look, with cause and remedy, and the run in one line."""
     console = _console()
-    asks = {check.id: check.asks for check in checks}
+    titles = {check.id: check.title for check in checks}
     for outcome in report.outcomes:
         if outcome.finding.verdict in (Verdict.FAIL, Verdict.WARN):
-            _story(console, outcome, asks[outcome.id])
+            _story(console, outcome, titles[outcome.id])
     console.print()
     if report.stopped:
         _prose(console, f"{safe(report.stopped)}: only the checks above were run to their end", 0, "yellow")
@@ -123,11 +123,11 @@ def _row(width: int, *cells: Text) -> Table:
     return table
 
 
-def _story(console: Console, outcome: Outcome, asks: str) -> None:
+def _story(console: Console, outcome: Outcome, title: str) -> None:
     finding = outcome.finding
     console.print()
-    title = Text.assemble((finding.verdict, _STYLES[finding.verdict]), " ", (outcome.id, "bold"), f": {asks}")
-    console.print(title, soft_wrap=True)
+    heading = Text.assemble((finding.verdict, _STYLES[finding.verdict]), " ", (outcome.id, "bold"), f": {title}")
+    console.print(heading, soft_wrap=True)
     _heading(console, "What was seen")
     for words in safe(finding.seen).split("\n"):
         _prose(console, words, _INDENT)
