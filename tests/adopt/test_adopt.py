@@ -97,7 +97,7 @@ def test_the_report_names_all_of_it(adopted: Adopted) -> None:
 
 def test_generated_files_are_as_the_schema_says(adopted: Adopted) -> None:
     folder = adopted.project.path
-    command = [sys.executable, "-m", "protoserve.tasks", "generate", "--check", str(folder)]
+    command = [sys.executable, "-m", "protoserve.generator_cli", "generate", "--check", str(folder)]
     run(command, cwd=folder)
 
 
@@ -161,7 +161,7 @@ def test_a_moved_project_passes_its_own_checks(adopted: Adopted, tmp_path: Path)
             "required: false, allow_nan: true}",
             "required: false, allow_nan: true, example: 0.5}",
         )
-        run([sys.executable, "-m", "protoserve.tasks", "generate", str(folder)], cwd=folder)
+        run([sys.executable, "-m", "protoserve.generator_cli", "generate", str(folder)], cwd=folder)
     for name in adopted.made.files:  # what is no longer needed, and buf's and pytest's would be the author's matter
         if name.endswith(".py"):
             (folder / name).unlink()

@@ -41,7 +41,7 @@ def test_a_fresh_project_has_nothing_to_generate(project: Project) -> None:
     before = content(project.path)
     assert generate(project, "--check").returncode == 0
     done = generate(project)
-    assert (done.returncode, done.stdout) == (0, "everything is as schema.yaml says\n")
+    assert (done.returncode, done.stdout) == (0, "all generated files match schema.yaml\n")
     assert content(project.path) == before
 
 
@@ -169,7 +169,7 @@ def test_another_version_is_told_and_the_same_is_not(
     recorded: str, same: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("protoserve.project.template_source.commit", lambda: "1234567890abcdef")
-    assert cli._same("0.1.0", recorded) is same
+    assert cli._is_same_version("0.1.0", recorded) is same
 
 
 def test_the_command_line_uses_the_recorded_generator(project: Project) -> None:
@@ -178,4 +178,4 @@ def test_the_command_line_uses_the_recorded_generator(project: Project) -> None:
     assert "using the generator of the project's template" in done.stderr
     done = run([sys.executable, "-m", "protoserve", "generate"], cwd=project.path.parent, check=False)
     assert done.returncode == 1
-    assert "is no protoserve project" in done.stderr
+    assert "is not a protoserve project" in done.stderr

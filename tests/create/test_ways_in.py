@@ -118,6 +118,15 @@ def test_protoserve_new_takes_every_answer_as_an_option(tagged: Path, installed:
     )
 
 
+def test_the_help_of_an_installed_protoserve_has_the_questions(installed: Path, tmp_path: Path) -> None:
+    environment = {**scrubbed(installed, home=tmp_path), "COLUMNS": "60"}
+    text = run(["protoserve", "new", "--help"], cwd=tmp_path, env=environment).stdout
+    assert max(map(len, text.splitlines())) <= 60
+    words = " ".join(text.split())
+    assert "On which port does the server listen? [default: 9000]" in words
+    assert "[any of: vertex-ai, kubernetes; default: none]" in words
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -210,4 +219,4 @@ def test_run_py_is_the_same_from_the_source_tree(tagged: Path, tmp_path: Path) -
         env=scrubbed(home=tmp_path),
     )
     assert done.returncode == 1
-    assert "is no protoserve project" in done.stderr
+    assert "is not a protoserve project" in done.stderr

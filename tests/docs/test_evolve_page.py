@@ -138,7 +138,7 @@ def commands() -> list[str]:
 
 @pytest.mark.parametrize("command", commands())
 def test_the_commands_are_taken(command: str) -> None:
-    given = cli._parser().parse_args(shlex.split(command)[1:])
+    given = cli.parser().parse_args(shlex.split(command)[1:])
     assert given.run
 
 

@@ -22,7 +22,7 @@ COMMANDS = [line.partition("  #")[0].strip() for kind, text in FENCES if kind ==
 
 
 def subparser(name: str) -> argparse.ArgumentParser:
-    actions = cli._parser()._actions
+    actions = cli.parser()._actions
     (commands,) = (action.choices for action in actions if isinstance(action, argparse._SubParsersAction))
     return commands[name]
 

@@ -15,7 +15,7 @@ import pytest
 
 from evolution.work import SCHEMA, Work, begin
 from protoserve import cli
-from protoserve.compat import arguments as options
+from protoserve.commands import DIFF_FORMATS
 from protoserve.compat import project_contracts
 from protoserve.compat.output import FORMATS, words
 from protoserve.compat.since_revision import Comparison, against, between
@@ -137,10 +137,10 @@ def test_markdown_whose_cells_hold(work: Work, capsys: Capture) -> None:
 
 
 def test_every_form_has_a_printer() -> None:
-    assert tuple(FORMATS) == options.FORMS
+    assert tuple(FORMATS) == DIFF_FORMATS
 
 
-@pytest.mark.parametrize("form", options.FORMS)
+@pytest.mark.parametrize("form", DIFF_FORMATS)
 def test_nothing_changed(work: Work, capsys: Capture, form: str) -> None:
     work.write(DRAFT)
     assert diff(work, "--format", form) == 0
@@ -237,7 +237,7 @@ def test_exit_code_2_without_a_project_a_repository_or_a_sound_schema(
     tmp_path: Path, work: Work, capsys: Capture
 ) -> None:
     assert cli.main(["diff", "--project", str(tmp_path)]) == 2
-    assert "is no protoserve project" in capsys.readouterr().err
+    assert "is not a protoserve project" in capsys.readouterr().err
     alone = begin(tmp_path / "alone", git=False)
     assert diff(alone) == 2
     assert "is in no git repository" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from protoserve import tasks
+from protoserve import generator_cli
 from support import run
 
 GIT = {
@@ -77,10 +77,10 @@ class Work:
 
     def generate(self, *arguments: str) -> int:
         """What `make generate` runs in the end."""
-        return tasks.main(["generate", str(self.path), *arguments])
+        return generator_cli.main(["generate", str(self.path), *arguments])
 
     def run(self, command: str, *arguments: str) -> int:
-        return tasks.main([command, "--project", str(self.path), *arguments])
+        return generator_cli.main([command, "--project", str(self.path), *arguments])
 
     def files(self) -> dict[str, bytes]:
         """All files of the project but git's own."""

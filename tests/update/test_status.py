@@ -88,7 +88,7 @@ def test_what_cannot_be_found_out_is_exit_2(work: Work, missing: str) -> None:
         (work.path / ".copier-answers.yml").unlink()
         done = work.status(check=False)
         assert done.returncode == 2
-        assert "is no protoserve project" in done.stderr
+        assert "is not a protoserve project" in done.stderr
         return
     if missing == "template":
         answers = work.read(".copier-answers.yml").splitlines(keepends=True)

@@ -94,14 +94,14 @@ def test_projects_that_cannot_be_updated(work: Work, why: str) -> None:
         said = "nothing of"
     elif why == "no project":
         git(work.path, "rm", "--quiet", ".copier-answers.yml")
-        said = "is no protoserve project"
+        said = "is not a protoserve project"
     elif why == "no version":
         answers = work.read(".copier-answers.yml")
         work.write(".copier-answers.yml", answers.replace("_commit: v1.0.0\n", ""))
         said = "records no version of the template (_commit)"
     else:
         work.write(".copier-answers.yml", "a: [\n")
-        said = "is no YAML"
+        said = "is not valid YAML"
     done = work.update(check=False)
     assert done.returncode == 1
     assert said in one_line(done.stderr)

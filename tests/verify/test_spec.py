@@ -358,7 +358,7 @@ OF_KUBERNETES = (
 
 
 def outcomes(file: Path, *options: str) -> dict[str, Outcome]:
-    given = cli._parser().parse_args(["verify", "--spec", str(file), "--format", "json", *options])
+    given = cli.parser().parse_args(["verify", "--spec", str(file), "--format", "json", *options])
     return {outcome.id: outcome for outcome in command.verify(given).outcomes}
 
 
@@ -482,7 +482,7 @@ def test_a_file_that_is_not_there_or_no_text_cannot_run(tmp_path: Path) -> None:
 
 
 def test_a_check_of_specifications_wants_one() -> None:
-    given = cli._parser().parse_args(["verify", "127.0.0.1:1", "--only", "spec-shape"])
+    given = cli.parser().parse_args(["verify", "127.0.0.1:1", "--only", "spec-shape"])
     with pytest.raises(UsageError, match="--spec FILE"):
         command.verify(given)
 

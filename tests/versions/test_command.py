@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from protoserve import tasks
+from protoserve import generator_cli
 from protoserve.schema.errors import SchemaError
 from protoserve.schema.load import loads
 from protoserve.schema.next_version import kept, renewed
@@ -19,11 +19,11 @@ from versions.the_shop import TO_V2, UPGRADE_V1, Shop
 
 def version(shop: Shop, *arguments: str) -> int:
     """Runs the generator's command in this process, as generator/run.py does."""
-    return tasks.main(["version", "--project", str(shop.path), *arguments])
+    return generator_cli.main(["version", "--project", str(shop.path), *arguments])
 
 
 def generate(shop: Shop, *arguments: str) -> int:
-    return tasks.main(["generate", str(shop.path), *arguments])
+    return generator_cli.main(["generate", str(shop.path), *arguments])
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import grpc
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from protoserve import tasks
+from protoserve import generator_cli
 from serving import PATIENCE, SERVING, Server, error_of, serving, starting, violations
 from support import run
 from versions.the_shop import MODEL_V2, TO_V2, UPGRADE_V1, Shop, model
@@ -57,9 +57,9 @@ class Clients:
 def both(first_shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """The shop with v1 and v2, whose model tells of its batches and waits where it is told to."""
     shop = first_shop.copy(tmp_path_factory.mktemp("both") / "shop")
-    assert tasks.main(["version", "--project", str(shop.path), "v2"]) == 0
+    assert generator_cli.main(["version", "--project", str(shop.path), "v2"]) == 0
     shop.edit(*TO_V2)
-    assert tasks.main(["generate", str(shop.path)]) == 0
+    assert generator_cli.main(["generate", str(shop.path)]) == 0
     text = model("v2", MODEL_V2, NAMES).replace(
         "    def predict(self, batch: Sequence[PredictRequest]) -> Sequence[PredictResponse]:\n",
         "    def predict(self, batch: Sequence[PredictRequest]) -> Sequence[PredictResponse]:\n"

@@ -1,4 +1,4 @@
-"""The answers that Copier recorded in a project."""
+"""The answers that Copier records in a project."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ FILE = ".copier-answers.yml"
 
 
 class AnswersError(ProtoserveError):
-    """The project's answers cannot be used; the message says why and what to do."""
+    """The recorded answers cannot be used."""
 
 
 def names(text: str) -> list[str]:
-    """The answer to a question that takes several: names by comma, in brackets or not; none for empty text."""
+    """The answer to a question with several choices: names between commas, in brackets or not."""
     return [name.strip() for name in text.strip().removeprefix("[").removesuffix("]").split(",") if name.strip()]
 
 
 def read(project: Path) -> dict[str, str]:
-    """All answers as text, with Copier's own `_commit` and `_src_path`; raises AnswersError.
+    """All answers as text, with Copier's own `_commit` and `_src_path`. Raises AnswersError.
 
-    A list is `[a, b]`: Copier takes it so as data, and `names` gives its parts.
+    A list becomes `[a, b]`, which Copier accepts as data and `names` splits.
     """
-    return {name: _text(value) for name, value in load(project).items()}
+    return {name: _text(answer) for name, answer in load(project).items()}
 
 
 def load(project: Path) -> dict[str, Any]:
-    """All answers as they are in the file, with Copier's own; raises AnswersError."""
+    """All answers as they are in the file, with Copier's own. Raises AnswersError."""
     path = project / FILE
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        answers = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise AnswersError(f"{project.resolve()} is no protoserve project: it has no {FILE}") from None
+        raise AnswersError(f"{project.resolve()} is not a protoserve project: it has no {FILE}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise AnswersError(f"{path} is no YAML: restore it from git ({str(error).splitlines()[0]})") from None
-    if not isinstance(found, dict) or not {"package", "framework"} <= found.keys():
-        raise AnswersError(f"{path} names no package and framework: restore it from git")
-    if not isinstance(found.get("platforms", []), list):
+        raise AnswersError(f"{path} is not valid YAML: restore it from git ({str(error).splitlines()[0]})") from None
+    if not isinstance(answers, dict) or not {"package", "framework"} <= answers.keys():
+        raise AnswersError(f"{path} lacks package or framework: restore it from git")
+    if not isinstance(answers.get("platforms", []), list):
         # An update would take a wrong answer for none, and remove the platforms' files.
         raise AnswersError(f"{path}: platforms must be a list, such as [kubernetes]: restore it from git")
-    return {str(key): value for key, value in found.items()}
+    return {str(name): answer for name, answer in answers.items()}
 
 
-def _text(value: object) -> str:
-    return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
+def _text(answer: object) -> str:
+    return f"[{', '.join(map(str, answer))}]" if isinstance(answer, list) else str(answer)

@@ -10,15 +10,22 @@ from typing import Any
 import copier
 from copier.errors import CopierError, TaskError, UserMessageError
 
+from protoserve.platform.errors import ProtoserveError
 from protoserve.project import template_source
 
 
+class NewError(ProtoserveError):
+    """The project was not created."""
+
+
 def new(dest: Path, data: dict[str, Any], *, defaults: bool, template: str | None, ref: str | None) -> int:
-    """Creates the project; 0, or 1 with the reason on standard error and nothing left of a new folder."""
+    """Creates the project; exit code 1 if the generator failed, which has printed why. Raises ProtoserveError.
+
+    `data` answers questions; `defaults` answers all others by their defaults. Copier removes a new folder on failure.
+    """
     if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
-        print(f"protoserve: {dest} exists and is not empty: choose another folder", file=sys.stderr)
-        return 1
-    source = template_source.given(template, ref) if template else template_source.template()
+        raise NewError(f"{dest} exists and is not empty: choose another folder")
+    source = template_source.chosen(template, ref)
     schema = data.get("schema")
     if isinstance(schema, str) and Path(schema).is_file():
         data = {**data, "schema": os.path.abspath(schema)}
@@ -30,17 +37,13 @@ def new(dest: Path, data: dict[str, Any], *, defaults: bool, template: str | Non
             user_defaults={"project_name": dest.resolve().name},
             defaults=defaults,
             unsafe=True,
-            vcs_ref=ref or source.ref,
+            vcs_ref=source.ref,
         )
     except TaskError:
-        return 1  # the generator has said why
+        return 1
     except (UserMessageError, CopierError, ValueError) as error:
-        # Copier has no type of its own for an answer that a validator refuses: it is a ValueError.
-        print(f"protoserve: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("protoserve: stopped; nothing was created", file=sys.stderr)
-        return 1
+        # For an answer that a validator refuses, Copier raises a plain ValueError.
+        raise NewError(str(error)) from None
     if Path(source.source).is_dir():
         print(
             f"note: the project records {source.source} as its template, a folder of this machine. For a project that "

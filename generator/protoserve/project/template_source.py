@@ -1,4 +1,4 @@
-"""Where this protoserve was installed from: the template that `protoserve new` takes."""
+"""The template that `protoserve new` takes, and the questions that belong to this protoserve."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from urllib.request import url2pathname
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import GitError, git_line
 
+_QUESTIONS = "copier.yml"
+# The checkout that this file lies in, unless protoserve was installed as a package.
+_CHECKOUT = Path(__file__).resolve().parents[3]
+
 
 class OriginError(ProtoserveError):
-    """Nothing says where the template is; the message says what to do."""
+    """The template cannot be located."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,44 +30,60 @@ class Template:
     ref: str | None
 
 
-def given(source: str, ref: str | None) -> Template:
-    """The template that somebody names: a folder, a URL, or one of Copier's short forms; raises OriginError."""
+def chosen(source: str | None, ref: str | None) -> Template:
+    """The template that the options --template and --ref name, else the one that belongs to this protoserve.
+
+    `source` is a folder, a URL, or one of Copier's short forms. Raises OriginError.
+    """
+    if not source:
+        own = template()
+        return Template(own.source, ref or own.ref)
     if not re.match(r"[a-z+]{2,}:|[\w.-]+@", source) and not Path(source).expanduser().is_dir():
-        raise OriginError(f"{source} is no folder, no URL, and no short form such as gh:owner/name")
+        raise OriginError(f"{source} must be a folder, a URL, or a short form such as gh:owner/name")
     return Template(source, ref)
 
 
 def template() -> Template:
-    """The template that belongs to this protoserve; raises OriginError.
+    """The template that belongs to this protoserve. Raises OriginError.
 
     It is the checkout that this file lies in, else what pip recorded when it installed protoserve
     (https://packaging.python.org/en/latest/specifications/direct-url/).
     """
-    checkout = Path(__file__).resolve().parents[3]
-    if (checkout / "copier.yml").is_file():
-        return Template(str(checkout), "HEAD")
+    if (_CHECKOUT / _QUESTIONS).is_file():
+        return Template(str(_CHECKOUT), "HEAD")
     try:
         recorded = importlib.metadata.distribution("protoserve").read_text("direct_url.json")
     except importlib.metadata.PackageNotFoundError:
         recorded = None
     if recorded is None:
-        raise OriginError("nothing records where this protoserve came from: say where its template is, --template URL")
-    said = json.loads(recorded)
-    url = str(said["url"])
-    if "vcs_info" in said:
-        return Template(f"git+{url}", said["vcs_info"].get("commit_id"))
+        raise OriginError("pip did not record where this protoserve came from: name its template, --template URL")
+    origin = json.loads(recorded)
+    url = str(origin["url"])
+    if "vcs_info" in origin:
+        return Template(f"git+{url}", origin["vcs_info"].get("commit_id"))
     if urlsplit(url).scheme != "file":
-        raise OriginError(f"protoserve was installed from {url}, which is no git repository: use --template URL")
+        raise OriginError(f"protoserve was installed from {url}, which is not a git repository: use --template URL")
     folder = Path(url2pathname(unquote(urlsplit(url).path)))
-    if not (folder / "copier.yml").is_file():
-        raise OriginError(f"the template was in {folder}, which has no copier.yml any more: use --template URL")
+    if not (folder / _QUESTIONS).is_file():
+        raise OriginError(f"the template was in {folder}, which no longer has a {_QUESTIONS}: use --template URL")
     return Template(str(folder), "HEAD")
 
 
 def commit() -> str | None:
-    """The commit of the template that belongs to this protoserve, None where nothing says it."""
+    """The commit of the template that belongs to this protoserve, None if it is unknown."""
     try:
-        found = template()
-        return git_line(Path(found.source), "rev-parse", "HEAD") if found.ref == "HEAD" else found.ref
+        own = template()
+        return git_line(Path(own.source), "rev-parse", "HEAD") if own.ref == "HEAD" else own.ref
     except (OriginError, GitError):
         return None
+
+
+def questions_file() -> Path:
+    """The copier.yml that belongs to this protoserve: of the checkout, else the one installed with the package."""
+    checkout = _CHECKOUT / _QUESTIONS
+    if checkout.is_file():
+        return checkout
+    for file in importlib.metadata.files("protoserve") or ():
+        if file.name == _QUESTIONS:
+            return Path(str(file.locate()))
+    raise OriginError(f"this installation of protoserve lacks {_QUESTIONS}: install it again")

@@ -57,7 +57,7 @@ def _adopt(given: argparse.Namespace, data: dict[str, Any]) -> None:
         raise AdoptError(f"{given.servicer} has no class that derives from {contract.service}Servicer")
     needs = [(item, belongings(project, trees, item)) for item in found]
     had = dependencies.declared(project, listed)
-    source = template_source.given(given.template, given.ref) if given.template else template_source.template()
+    source = template_source.chosen(given.template, given.ref)
     with tempfile.TemporaryDirectory(prefix="protoserve-") as temporary:
         made = Path(temporary) / project.resolve().name
         for name in files.inits(listed):
@@ -73,7 +73,7 @@ def _adopt(given: argparse.Namespace, data: dict[str, Any]) -> None:
                 defaults=given.defaults,
                 unsafe=True,
                 quiet=True,
-                vcs_ref=given.ref or source.ref,
+                vcs_ref=source.ref,
             )
         package = answers.read(made)["package"]
         files.check_names(project, package, contract)

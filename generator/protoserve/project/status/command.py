@@ -14,55 +14,49 @@ from protoserve.platform import answers
 from protoserve.platform.git import clear_hook_variables
 from protoserve.platform.printing import write
 from protoserve.project.status import output, rows
-from protoserve.project.status.recorded_template import GoneError, RecordedError, rendered, template_folder
+from protoserve.project.status.recorded_template import RecordedTemplateError, UnavailableError, render, template_folder
 from protoserve.project.status.report import Report, Row, State
 from protoserve.project.update import template_versions
 
-NOT_RUN = 2
 
+def status(options: argparse.Namespace) -> int:
+    """Exit code 0 if all rows that count are as they should be; 1 if one is not; 2 if one is unknown.
 
-def main(given: argparse.Namespace) -> int:
-    """Exit code 0 when all that counts is as it should be, 1 when something is not, 2 when that cannot be told."""
+    Raises AnswersError and UnwritableError.
+    """
     clear_hook_variables()
-    if given.offline:
+    if options.offline:
         os.environ["GIT_ALLOW_PROTOCOL"] = "file"
-    try:
-        report = status(given)
-    except answers.AnswersError as error:
-        print(f"protoserve: {error}", file=sys.stderr)
-        return NOT_RUN
-    try:
-        write(output.FORMATS[given.format](report))
-    except OSError as error:
-        print(f"protoserve: the report cannot be written: {error.strerror}", file=sys.stderr)
-        return NOT_RUN
+    report = _report(options)
+    write(output.FORMATS[options.format](report))
     return report.exit_code
 
 
-def status(given: argparse.Namespace) -> Report:
-    """Raises AnswersError."""
-    project = given.project.resolve()
+def _report(options: argparse.Namespace) -> Report:
+    project = options.project.resolve()
     recorded = answers.load(project)
     source = str(recorded.get("_src_path", ""))
     commit = str(recorded.get("_commit", "no version"))
-    # What other processes find out, they find out while Copier renders here.
-    gone = False
+    # The rows that wait for other processes are computed while Copier renders in this one.
+    template_available = True
     with ThreadPoolExecutor() as pool:
-        version = pool.submit(_version, project, recorded, offline=given.offline)
+        version = pool.submit(_version, project, recorded, offline=options.offline)
         conflicts = pool.submit(rows.conflicts, project)
         contract = pool.submit(rows.contract, project)
         try:
             folder = template_folder(project)
             generated = pool.submit(_generated, project, folder)
-            with rendered(folder, recorded) as render:
-                told, files = rows.given(recorded, render), rows.files(project, render)
-        except RecordedError as error:
-            gone = isinstance(error, GoneError)
-            told, files = (Row(name, State.UNKNOWN, str(error)) for name in ("answers", "files"))
+            with render(folder, recorded) as rendered:
+                answers_row, files_row = rows.answers_row(recorded, rendered), rows.files(project, rendered)
+        except RecordedTemplateError as error:
+            template_available = not isinstance(error, UnavailableError)
+            answers_row, files_row = (Row(name, State.UNKNOWN, str(error)) for name in ("answers", "files"))
             generated = pool.submit(Row, "generated", State.UNKNOWN, str(error))
-        newest = rows.unmergeable(version.result(), commit) if gone else version.result()
-        found = (newest, told, generated.result(), conflicts.result(), contract.result(), files)
-    return Report(str(recorded.get("project_name", project.name)), source, commit, found, given.fail_on)
+        version_row = version.result()
+        if not template_available:
+            version_row = rows.without_base(version_row, commit)
+        all_rows = (version_row, answers_row, generated.result(), conflicts.result(), contract.result(), files_row)
+    return Report(str(recorded.get("project_name", project.name)), source, commit, all_rows, options.fail_on)
 
 
 def _version(project: Path, recorded: dict[str, Any], *, offline: bool) -> Row:
@@ -73,7 +67,7 @@ def _version(project: Path, recorded: dict[str, Any], *, offline: bool) -> Row:
 
 
 def _generated(project: Path, folder: Path) -> Row:
-    """By the generator of the recorded version: an old project is not judged by a newer one."""
+    """The row of the generator of the recorded version: a newer one does not judge an old project."""
     command = [sys.executable, str(folder / "generator" / "run.py"), "generate", str(project), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     return rows.generated(done.returncode, done.stdout, done.stderr)

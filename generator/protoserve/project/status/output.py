@@ -1,4 +1,4 @@
-"""The forms of a status: a table for people, JSON for what reads it."""
+"""The formats of a status: a table for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from collections.abc import Callable, Mapping
 from protoserve.project.status.report import Report, State
 
 _STYLES = {State.OK: "green", State.TODO: "bold yellow", State.EDITED: "yellow", State.UNKNOWN: "red"}
-_WIDTH = 10_000  # where the output is no terminal: a row is a line
-_NAMED = ("breaking", "edited", "deleted", "differ", "unmerged")  # details that people read below the table
+_WIDTH = 10_000  # outside of a terminal, so that each row is one line
+_LISTED = ("breaking", "edited", "deleted", "differ", "unmerged")  # details that stand below the table
 
 
 def as_table(report: Report) -> str:
-    """A line for each row, and below it the files that it counts."""
+    """A line for each row, and below them the files that the rows count."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
     table = Table(title=Text(f"{report.project}: template {report.version}"), title_justify="left")
-    for heading in ("", "state", "what was found", "to do"):
+    for heading in ("", "state", "details", "to do"):
         table.add_column(heading)
     for row in report.rows:
         counts = row.name in report.fail_on or row.state is State.OK
         state = Text(row.state if counts else f"({row.state})", _STYLES[row.state] if counts else "dim")
-        table.add_row(Text(row.name), state, Text(row.said), Text(row.remedy))
+        table.add_row(Text(row.name), state, Text(row.text), Text(row.remedy))
     with console.capture() as captured:
         console.print(table)
         for row in report.rows:
-            for kind in _NAMED:
+            for kind in _LISTED:
                 for name in row.details.get(kind, ()):
                     console.print(Text(f"{kind:<9} {name}"), soft_wrap=True)
     return captured.get()
 
 
 def as_json(report: Report) -> str:
-    """All of it."""
+    """The whole report."""
     data = {
         "project": report.project,
         "template": report.template,
@@ -48,7 +48,7 @@ def as_json(report: Report) -> str:
                 "name": row.name,
                 "state": row.state,
                 "counts": row.name in report.fail_on,
-                "said": row.said,
+                "said": row.text,
                 "details": dict(row.details),
                 "remedy": row.remedy,
             }

@@ -1,4 +1,4 @@
-"""The template at the version that a project records: its folder, and its files as they come from it."""
+"""The template at the version that a project records: its folder, and a fresh render of its files."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ SCRIPT = Path("scripts") / "generate.py"
 _REFUSED = re.compile(r"(?:question ['\"]|Invalid choice for ')(\w+)['\"](?:: |)(.*)", re.DOTALL)
 
 
-class RecordedError(ProtoserveError):
-    """The recorded version cannot be had; the message says why."""
+class RecordedTemplateError(ProtoserveError):
+    """The recorded version cannot be fetched or rendered."""
 
 
-class GoneError(RecordedError):
-    """The template cannot be reached, or has no such version."""
+class UnavailableError(RecordedTemplateError):
+    """The template cannot be reached, or does not have the recorded version."""
 
 
 @dataclass(frozen=True, slots=True)
-class Render:
-    """The files of a fresh render below `folder`; its answers, and those that the questions refuse, with the reason."""
+class Rendered:
+    """A fresh render below `folder`: its answers, and the recorded ones that the questions refuse, with the reason."""
 
     folder: Path
     answers: dict[str, Any]
@@ -42,32 +42,32 @@ class Render:
 def template_folder(project: Path) -> Path:
     """The folder of the recorded version, from the cache of the project's own scripts/generate.py.
 
-    It is fetched where it is not there yet. Raises RecordedError; GoneError where the script found none.
+    The script fetches it if it is not there yet. Raises RecordedTemplateError, UnavailableError if that fails.
     """
     script = project / SCRIPT
     specification = importlib.util.spec_from_file_location("_protoserve_generate", script)
     if not script.is_file() or specification is None or specification.loader is None:
-        raise RecordedError(f"{SCRIPT.as_posix()}, which fetches the recorded version, is missing")
+        raise RecordedTemplateError(f"{SCRIPT.as_posix()}, which fetches the recorded version, is missing")
     module = importlib.util.module_from_spec(specification)
-    before = sys.dont_write_bytecode
-    sys.dont_write_bytecode = True  # a status writes nothing into the project
+    writes_bytecode = not sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # nothing is written into the project
     try:
         specification.loader.exec_module(module)
         try:
             return Path(module.find_template())
         except getattr(module, "GeneratorError", ()) as error:
-            raise GoneError(" ".join(str(error).split())) from None
-    except RecordedError:
+            raise UnavailableError(" ".join(str(error).split())) from None
+    except RecordedTemplateError:
         raise
-    except (Exception, SystemExit) as error:  # the script is of another version, or edited: anything may come out of it
-        raise RecordedError(" ".join(str(error).split()) or type(error).__name__) from None
+    except (Exception, SystemExit) as error:  # the script may be of another version, or edited
+        raise RecordedTemplateError(" ".join(str(error).split()) or type(error).__name__) from None
     finally:
-        sys.dont_write_bytecode = before
+        sys.dont_write_bytecode = not writes_bytecode
 
 
 @contextmanager
-def rendered(template: Path, recorded: dict[str, Any]) -> Iterator[Render]:
-    """The files of the template with the recorded answers. Raises RecordedError."""
+def render(template: Path, recorded: dict[str, Any]) -> Iterator[Rendered]:
+    """The files of the template with the recorded answers. Raises RecordedTemplateError."""
     import copier
     from copier.errors import CopierError
     from jinja2 import TemplateError
@@ -76,34 +76,34 @@ def rendered(template: Path, recorded: dict[str, Any]) -> Iterator[Render]:
     refused: dict[str, str] = {}
     with TemporaryDirectory(prefix="protoserve-status-") as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # Without git, Copier takes the folder as it is, and makes no clone of it.
+        # Copier clones a folder with git, but takes one without git as it is.
         source, folder = Path(temporary) / "template", Path(temporary) / "render"
-        shutil.copytree(template, source, symlinks=True, ignore=_hidden_at(template), copy_function=_link)
+        shutil.copytree(template, source, symlinks=True, ignore=_hidden_files_of(template), copy_function=_link_or_copy)
         while True:
             try:
                 copier.run_copy(str(source), folder, data=data, defaults=True, quiet=True, unsafe=True, skip_tasks=True)
                 break
             except (CopierError, ValueError, TypeError) as error:
-                # Copier has no type of its own for an answer that is refused: the others are looked at without it.
-                found = _REFUSED.search(str(error))
-                if found is None or found[1] not in data:
-                    raise RecordedError(" ".join(str(error).split())) from None
-                refused[found[1]] = " ".join(found[2].split()) or "it is not of the question's type"
-                del data[found[1]]
+                # Copier stops at the first refused answer, so the others are tried without it.
+                refusal = _REFUSED.search(str(error))
+                if refusal is None or refusal[1] not in data:
+                    raise RecordedTemplateError(" ".join(str(error).split())) from None
+                refused[refusal[1]] = " ".join(refusal[2].split()) or "it does not have the question's type"
+                del data[refusal[1]]
             except TemplateError as error:
-                raise RecordedError(f"the template cannot be rendered: {error}") from None
-        yield Render(folder, answers.load(folder), refused)
+                raise RecordedTemplateError(f"the template cannot be rendered: {error}") from None
+        yield Rendered(folder, answers.load(folder), refused)
 
 
-def _link(source: str, target: str) -> None:
-    """The file under another name where the file system can do that, which is quicker than a copy."""
+def _link_or_copy(source: str, target: str) -> None:
+    """Gives the file another name, which is quicker, or copies it if the file system cannot do that."""
     try:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
 
 
-def _hidden_at(top: Path) -> Any:
+def _hidden_files_of(top: Path) -> Any:
     def ignored(folder: str, names: list[str]) -> set[str]:
         return {name for name in names if name.startswith(".")} if Path(folder) == top else {"__pycache__"}
 

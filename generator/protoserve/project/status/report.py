@@ -1,4 +1,4 @@
-"""What a status says, as plain data."""
+"""The result of `protoserve status`, as plain data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """How a row stands: as it should be, needs doing, was edited by its author, or could not be found out."""
+    """The state of a row: as it should be, needs action, edited by its author, or not possible to determine."""
 
     OK = "ok"
     TODO = "todo"
@@ -18,11 +18,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing that was looked at: `said` is a line for people, `details` names what it counts, `remedy` a command."""
+    """The state of one thing: `text` is a line for people, `details` lists what it counts, `remedy` is a command."""
 
     name: str
     state: State
-    said: str
+    text: str
     details: Mapping[str, list[str]] = field(default_factory=dict)
     remedy: str = ""
 
@@ -39,6 +39,6 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """Of the rows that count, 0: all are as they should be; 2: one could not be found out; 1: anything else."""
+        """Of the rows that count, 0: all are as they should be; 2: one is unknown; 1: anything else."""
         states = {row.state for row in self.rows if row.name in self.fail_on}
         return 2 if State.UNKNOWN in states else 0 if states <= {State.OK} else 1

@@ -1,0 +1,70 @@
+"""The generator's own command line, which generator/run.py starts in a project."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from protoserve.commands import BEFORE_UPDATE, CREATE, DIFF, GENERATE, RENUMBER, VERSION, Command, build_parser
+from protoserve.platform.errors import exit_code
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit code of the command, whose errors go to standard error."""
+    options = build_parser("run.py", "The generator of this template.", HANDLERS).parse_args(arguments)
+    command: Command = options.command
+    return exit_code(lambda: HANDLERS[command](options), command.failure)
+
+
+def _create(options: argparse.Namespace) -> int:
+    from protoserve.project.create import create
+
+    return create(Path(), options.package, options.framework, options.schema)
+
+
+def _generate(options: argparse.Namespace) -> int:
+    from protoserve.project.generate import check, generate
+
+    if options.check:
+        return check(options.project)
+    return generate(options.project, accept_breaking=options.accept_breaking)
+
+
+def _version(options: argparse.Namespace) -> int:
+    from protoserve.compat import versions
+
+    return versions.command(options.project, options.version, options.drop)
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from protoserve.compat.diff_command import diff
+
+    return diff(options)
+
+
+def _renumber(options: argparse.Namespace) -> int:
+    from protoserve.compat import renumber_command
+
+    return renumber_command.main(options)
+
+
+def _before_update(options: argparse.Namespace) -> int:
+    from protoserve.project.before_update import check_update
+
+    return check_update(Path(), package=options.package, framework=options.framework, schema=options.schema)
+
+
+HANDLERS: dict[Command, Callable[[argparse.Namespace], int]] = {
+    CREATE: _create,
+    GENERATE: _generate,
+    VERSION: _version,
+    DIFF: _diff,
+    RENUMBER: _renumber,
+    BEFORE_UPDATE: _before_update,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""Fills a new project: its first schema, the seeds that become the author's, and the generated files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from protoserve import seeds
+from protoserve.compat import baseline
+from protoserve.emit import generated_files
+from protoserve.schema.initial_text import seed
+from protoserve.schema.load import load, loads
+from protoserve.schema.presets import preset_data, presets
+
+
+def create(project: Path, package: str, framework: str, schema: str) -> int:
+    """Writes the files that do not exist yet, all or none; `schema` is the answer to the question of that name.
+
+    Raises SchemaError and OSError.
+    """
+    path = project / generated_files.SCHEMA
+    if path.exists():
+        contract, data = load(path, default_package=f"{package}.v1"), None
+        plan = generated_files.plan(project, package)
+    else:
+        text = _first_schema(schema, package, Path(os.environ.get("PWD", ".")))
+        contract, data = loads(text), preset_data(schema) if schema in presets() else None
+        plan = generated_files.plan(project, package, {generated_files.SCHEMA: text})
+    first_files = seeds.seeds(contract, package, seeds.load(framework), data)
+    content = {name: text.encode() for name, text in first_files.items()}
+    generated_files.apply(replace(plan, seeds={**plan.seeds, **content}))
+    schema_text = plan.files[generated_files.SCHEMA].decode()
+    baseline.remember(project, {generated_files.SCHEMA: schema_text}, committed=False)
+    return 0
+
+
+def _first_schema(schema: str, package: str, folder: Path) -> str:
+    """The text of schema.yaml for the answer `schema`, in which a path counts from `folder`. Raises SchemaError."""
+    if not schema.strip().endswith(".proto") or "->" in schema:
+        return seed(schema, package, folder)
+    from protoserve.intake.proto.convert import from_proto  # imports protobuf, which only this needs
+
+    return from_proto(folder / Path(schema.strip()).expanduser(), package)

@@ -1,0 +1,83 @@
+"""The questions of copier.yml as options of the command line: `protoserve new` and `protoserve adopt`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import yaml
+
+from protoserve.platform import answers
+from protoserve.project.template_source import questions_file
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question of copier.yml; `default` is a value, or a Jinja template that yields one."""
+
+    name: str
+    text: str
+    default: Any
+    choices: tuple[str, ...]
+    multiselect: bool
+
+    @property
+    def option(self) -> str:
+        """The option that answers it, such as --project-name."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+@cache
+def questions() -> tuple[Question, ...]:
+    """The questions of the template that this protoserve comes with, in their order. Raises OriginError."""
+    entries = yaml.safe_load(questions_file().read_text(encoding="utf-8"))
+    return tuple(_question(name, entry) for name, entry in entries.items() if not name.startswith("_"))
+
+
+def add_options(
+    parser: argparse.ArgumentParser, asked: Iterable[Question], default_texts: Mapping[str, str] = {}
+) -> None:
+    """Adds an option for each question; `default_texts` describe defaults other than those of copier.yml, by name."""
+    asked = tuple(asked)
+    for question in asked:
+        default = default_texts.get(question.name) or _describe_default(question, asked)
+        text = _help(question, default).replace("%", "%%")
+        if question.multiselect:
+            parser.add_argument(question.option, help=text, type=answers.names, action="extend", metavar="NAME[,NAME]")
+        else:
+            parser.add_argument(question.option, help=text)
+
+
+def given_answers(options: argparse.Namespace) -> dict[str, Any]:
+    """The answers among parsed options, by the names of their questions."""
+    named = {question.name: getattr(options, question.name, None) for question in questions()}
+    return {name: answer for name, answer in named.items() if answer is not None}
+
+
+def _question(name: str, entry: dict[str, Any]) -> Question:
+    choices = entry.get("choices", ())
+    values = choices.values() if isinstance(choices, dict) else choices
+    multiselect = bool(entry.get("multiselect", False))
+    return Question(name, " ".join(entry["help"].split()), entry.get("default"), tuple(map(str, values)), multiselect)
+
+
+def _help(question: Question, default: str) -> str:
+    facts = [f"default: {default}"]
+    if question.choices:
+        facts.insert(0, f"{'any' if question.multiselect else 'one'} of: {', '.join(question.choices)}")
+    return f"{question.text} [{'; '.join(facts)}]"
+
+
+def _describe_default(question: Question, asked: Iterable[Question]) -> str:
+    """The default, or the options that it is computed from."""
+    if isinstance(question.default, list):
+        return ", ".join(question.default) or "none"
+    text = str(question.default)
+    if "{{" not in text and "{%" not in text:
+        return text
+    sources = [other.option for other in asked if re.search(rf"\b{other.name}\b", text)]
+    return f"from {' and '.join(sources)}"
