@@ -154,9 +154,9 @@ def test_the_numbers_of_the_page_are_those_of_the_manifests(rendered: dict[str, 
     assert f"{startup['periodSeconds'] * startup['failureThreshold'] // 60} minutes" in page
     set_to = environment(rendered["base"])
     grace = pod(rendered["base"])["terminationGracePeriodSeconds"]
-    assert f"For `LAME_DUCK_SECONDS`, {set_to['LAME_DUCK_SECONDS']} here" in page
-    assert f"until `DRAIN_SECONDS`, {set_to['DRAIN_SECONDS']} here" in page
-    assert f"SIGKILL comes after `terminationGracePeriodSeconds`, {grace}." in page
+    assert f"For `LAME_DUCK_SECONDS`, here {set_to['LAME_DUCK_SECONDS']}" in page
+    assert f"until `DRAIN_SECONDS`, here {set_to['DRAIN_SECONDS']}" in page
+    assert f"After `terminationGracePeriodSeconds`, here {grace}, comes SIGKILL." in page
     longest = int(set_to["DRAIN_SECONDS"]) - int(set_to["LAME_DUCK_SECONDS"])
     assert f"For calls that take longer than {longest} seconds" in page
     for folder in ("base", "overlays/production"):
