@@ -1,7 +1,7 @@
-"""Runs the image as a strict platform would, asks it, stops it, and fails where a platform would refuse it.
+"""Run the image as a strict platform would, and fail if such a platform would refuse it.
 
-The container gets a read-only root file system, no capabilities and no way to more privileges. It must be somebody
-else than root, become SERVING, pass its own HEALTHCHECK, answer every sample request, and end with exit code 0.
+The container gets a read-only root file system, no capabilities, and no privilege escalation. It must not run as root.
+It must become SERVING, pass its own HEALTHCHECK, answer every sample request, and exit with 0 when it is stopped.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ RESTRICTIONS = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileg
 
 
 class Refused(Exception):
-    """What the image or its container does not do."""
+    """The image or its container fails a requirement. The message says which."""
 
 
 class Docker:
-    """The commands of docker (or podman) that are needed here."""
+    """Runs commands of docker or podman."""
 
     def __init__(self, command: str) -> None:
         self.command = command
 
     def __call__(self, *arguments: str) -> str:
-        """Standard output of `docker ARGUMENTS`; raises Refused with what it says when it fails."""
+        """The standard output of `docker ARGUMENTS`. Raises Refused with its error output if it fails."""
         try:
             done = subprocess.run([self.command, *arguments], capture_output=True, text=True, check=False)
         except OSError as error:
@@ -39,15 +39,15 @@ class Docker:
         return done.stdout.strip()
 
     def inspect(self, kind: str, name: str) -> dict[str, Any]:
-        found: list[dict[str, Any]] = json.loads(self("inspect", "--type", kind, name))
-        return found[0]
+        objects: list[dict[str, Any]] = json.loads(self("inspect", "--type", kind, name))
+        return objects[0]
 
     def running(self, container: str) -> bool:
         return bool(self.inspect("container", container)["State"]["Running"])
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Run the image locked down, ask it, stop it.")
+    parser = argparse.ArgumentParser(description="Run the image without privileges, send it requests, stop it.")
     parser.add_argument("image")
     parser.add_argument("--docker", default="docker", metavar="COMMAND", help="default: %(default)s")
     options = parser.parse_args()
@@ -76,10 +76,10 @@ def main() -> int:
 
 
 def _check(config: dict[str, Any]) -> str:
-    """The port that the image exposes, such as "8080/tcp"; raises Refused for what its configuration lacks."""
+    """The port that the image exposes, such as "8080/tcp". Raises Refused if its configuration is incomplete."""
     user = config.get("User", "").partition(":")[0]
     if not user.isdecimal() or int(user) == 0:
-        raise Refused(f"its user is {user or 'root'!r}: a platform wants a number that is not 0")
+        raise Refused(f"its user is {user or 'root'!r}: platforms require a number other than 0")
     if (config.get("Healthcheck") or {}).get("Test", [""])[0] != "CMD":
         raise Refused("it has no HEALTHCHECK in exec form")
     port = next((value.partition("=")[2] for value in config.get("Env") or () if value.startswith("PORT=")), "")
@@ -89,7 +89,7 @@ def _check(config: dict[str, Any]) -> str:
 
 
 def _address(docker: Docker, container: str, port: str) -> str:
-    """Where this machine reaches the container's port; raises NotServing for a container that has ended already."""
+    """The address of the container's port on this machine. Raises NotServing if the container has exited already."""
     try:
         return docker("port", container, port).splitlines()[0]
     except Refused as error:
@@ -99,7 +99,7 @@ def _address(docker: Docker, container: str, port: str) -> str:
 
 
 def _ask(docker: Docker, container: str, target: str) -> None:
-    """Waits for the server at `target` and sends it every sample request; raises NotServing and Refused."""
+    """Wait for the server at `target` and send it every sample request. Raises NotServing and Refused."""
     with connect(target) as channel:
         wait_until_serving(channel, alive=lambda: docker.running(container))
         for method in {method.path: method for method in METHODS.values()}.values():

@@ -168,4 +168,4 @@ def test_predict_takes_the_config(project: Project, pods: tuple[Pod, Pod], tmp_p
     for wrong in ("nowhere.json", str(tmp_path / "wrong.json")):
         done = project.python("scripts/predict.py", "--service-config", wrong, check=False)
         assert done.returncode == 2
-        assert f"{wrong} is no service config: " in done.stderr
+        assert f"{wrong} is not a service config: " in done.stderr

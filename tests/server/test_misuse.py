@@ -319,7 +319,7 @@ MISUSES = (
     Misuse(
         "a field has the wrong type, in JSON",
         asks_in_json,
-        "--data is no request of Predict: Couldn't parse float: wide at PredictRequest.petal_width; "
+        "--data is not a valid request of Predict: Couldn't parse float: wide at PredictRequest.petal_width; "
         "predict.py exits with 2",
     ),
     Misuse(

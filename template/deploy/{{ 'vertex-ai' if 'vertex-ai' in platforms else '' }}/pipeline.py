@@ -1,4 +1,4 @@
-"""The model to Vertex AI as a Kubeflow pipeline, to run alone or to take over into one that trains.
+"""Upload the model to Vertex AI as a Kubeflow pipeline, to run alone or as a step of one that trains.
 
 `python pipeline.py FILE.yaml [--image IMAGE]` compiles it, without a network.
 """
@@ -15,10 +15,10 @@ from spec import checked
 
 
 def pipeline(image: str | None) -> base_component.BaseComponent:
-    """The pipeline of container_spec.yaml. Of the artifact's metadata `containerSpec` alone is read, in camelCase."""
+    """The pipeline for container_spec.yaml. Of the artifact's metadata, it reads only `containerSpec`, in camelCase."""
     spec = checked(image, sending=False)
 
-    @dsl.pipeline(  # type: ignore[untyped-decorator]  # kfp is not where the types are checked
+    @dsl.pipeline(  # type: ignore[untyped-decorator]  # kfp is not installed where types are checked
         name="model-upload", description="Uploads the model, and deploys it if asked."
     )
     def upload(
@@ -37,12 +37,12 @@ def pipeline(image: str | None) -> base_component.BaseComponent:
         uploaded = ModelUploadOp(
             **where, display_name=display_name, unmanaged_container_model=model.outputs["artifact"]
         )
-        with dsl.If(deploy == True, name="deploy"):  # noqa: E712 - not a bool, but a place for one
+        with dsl.If(deploy == True, name="deploy"):  # noqa: E712 - a placeholder, not a bool
             endpoint = EndpointCreateOp(**where, display_name=display_name)
             ModelDeployOp(
                 model=uploaded.outputs["model"],
                 endpoint=endpoint.outputs["endpoint"],
-                traffic_split={"0": "100"},  # without it a new endpoint sends its requests nowhere
+                traffic_split={"0": "100"},  # without it, a new endpoint sends no requests to the model
                 dedicated_resources_machine_type=spec["machineType"],
                 dedicated_resources_min_replica_count=spec["minReplicas"],
                 dedicated_resources_max_replica_count=spec["maxReplicas"],
@@ -53,12 +53,12 @@ def pipeline(image: str | None) -> base_component.BaseComponent:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compile the pipeline.")
-    parser.add_argument("file", type=Path, help="where to write it, a .yaml or .json")
-    parser.add_argument("--image", help="another image than imageUri")
-    given = parser.parse_args()
-    given.file.parent.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(pipeline(given.image), str(given.file))
-    print(f"{given.file}: compiled")
+    parser.add_argument("file", type=Path, help="the output, a .yaml or .json file")
+    parser.add_argument("--image", help="the image to use instead of imageUri")
+    options = parser.parse_args()
+    options.file.parent.mkdir(parents=True, exist_ok=True)
+    compiler.Compiler().compile(pipeline(options.image), str(options.file))
+    print(f"{options.file}: compiled")
 
 
 if __name__ == "__main__":

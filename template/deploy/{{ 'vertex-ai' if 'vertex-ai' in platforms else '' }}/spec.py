@@ -1,7 +1,7 @@
-"""What container_spec.yaml says, and what Vertex AI would refuse or drop of it.
+"""Read container_spec.yaml and check what Vertex AI would refuse or ignore in it.
 
-`python spec.py` prints that, with exit code 1 where there is something. The judge is the API's own type: what it makes
-of the file must be what the file says.
+`python spec.py` prints the problems, and exits with 1 if there are any. The check parses the file with the API's own
+type: nothing of its content may get lost.
 """
 
 from __future__ import annotations
@@ -30,46 +30,46 @@ KEYS = {
 
 
 def checked(image: str | None = None, *, sending: bool = True) -> dict[str, Any]:
-    """The file's content, with another image if one is given; prints what is wrong with it, and exits where that is so.
+    """The file's content, with `image` in place of its own. Prints the problems and exits if there are any.
 
-    A project that is still the default answer counts only where something is sent there.
+    A project that is still the default answer is a problem only for `sending`.
     """
-    found = read(image)
-    problems, unset = list(faults(found)), list(defaults(found))
+    spec = read(image)
+    problems, unset = list(faults(spec)), list(defaults(spec))
     for problem in (*problems, *unset):
         print(f"{FILE.name}: {problem}", file=sys.stderr)
     if problems or (sending and unset):
         raise SystemExit(1)
-    return found
+    return spec
 
 
 def read(image: str | None = None) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+        spec = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise SystemExit(f"{FILE.name}{at}: {error.problem}") from error
-    if not isinstance(found, dict):
+    if not isinstance(spec, dict):
         raise SystemExit(f"{FILE.name}: must be a mapping with the keys {', '.join(KEYS)}")
-    if image and isinstance(found.get("containerSpec"), dict):
-        found["containerSpec"] |= {"imageUri": image}
-    return found
+    if image and isinstance(spec.get("containerSpec"), dict):
+        spec["containerSpec"] |= {"imageUri": image}
+    return spec
 
 
 def parsed(container: dict[str, Any]) -> Any:
-    """The API's message; raises ParseError as the API refuses with 400."""
+    """The API's message. Raises ParseError where the API answers 400."""
     return json_format.ParseDict(container, ModelContainerSpec.pb(ModelContainerSpec()), ignore_unknown_fields=False)
 
 
-def faults(found: dict[str, Any]) -> Iterator[str]:
-    """What is wrong, a line each."""
-    for name in found.keys() - KEYS.keys():
-        yield f"there is no key {name}; there are: {', '.join(KEYS)}"
+def faults(spec: dict[str, Any]) -> Iterator[str]:
+    """The problems, one line each."""
+    for name in spec.keys() - KEYS.keys():
+        yield f"{name} is not a valid key; valid keys are {', '.join(KEYS)}"
     for name, kind in KEYS.items():
-        if not isinstance(found.get(name), kind):
-            yield f"{name} must be there, {_NAMES[kind]}; got {found.get(name)!r}"
-    container = found.get("containerSpec")
+        if not isinstance(spec.get(name), kind):
+            yield f"{name} must be {_NAMES[kind]}; got {spec.get(name)!r}"
+    container = spec.get("containerSpec")
     if not isinstance(container, dict):
         return
     try:
@@ -79,32 +79,32 @@ def faults(found: dict[str, Any]) -> Iterator[str]:
         return
     yield from _dropped(container, kept, "containerSpec")
     yield from _mistakes(kept)
-    uri = found.get("artifactUri")
+    uri = spec.get("artifactUri")
     if uri and not str(uri).startswith("gs://"):
         yield f"artifactUri must be empty or gs://BUCKET/FOLDER; got {uri}"
 
 
-def defaults(found: dict[str, Any]) -> Iterator[str]:
-    """What nobody has answered yet."""
-    container = found.get("containerSpec")
+def defaults(spec: dict[str, Any]) -> Iterator[str]:
+    """The answers that are still the defaults."""
+    container = spec.get("containerSpec")
     image = str(container.get("imageUri")) if isinstance(container, dict) else ""
-    if "my-project" in (found.get("project"), *image.split("/")):
+    if "my-project" in (spec.get("project"), *image.split("/")):
         yield "my-project is the default answer, not a project of yours: set project and imageUri"
 
 
-_NAMES: dict[type, str] = {str: "a text", int: "a number", dict: "a mapping"}
+_NAMES: dict[type, str] = {str: "a string", int: "a number", dict: "a mapping"}
 
 
 def _dropped(written: Any, kept: Any, at: str) -> Iterator[str]:
-    """Where the API's type holds something else than what is written, as for empty values and other names of keys."""
+    """Where the API's type has another value than the file, for example for empty values and other spellings of keys."""
     if isinstance(written, dict) and isinstance(kept, dict):
         for name, value in written.items():
             if name in kept:
                 yield from _dropped(value, kept[name], f"{at}.{name}")
             elif "_" in name:
-                yield f"{at}.{name}: write it in camelCase, as the API does: pipelines drop other names without a word"
+                yield f"{at}.{name}: write it in camelCase, as the API does: pipelines silently ignore other names"
             else:
-                yield f"{at}.{name}: {value!r} is dropped without a word: empty and zero count as not set"
+                yield f"{at}.{name}: {value!r} is silently ignored: empty and zero mean not set"
     elif isinstance(written, list) and isinstance(kept, list) and len(written) == len(kept):
         for index, (one, other) in enumerate(zip(written, kept, strict=True)):
             yield from _dropped(one, other, f"{at}[{index}]")
@@ -113,28 +113,28 @@ def _dropped(written: Any, kept: Any, at: str) -> Iterator[str]:
 
 
 def _mistakes(container: dict[str, Any]) -> Iterator[str]:
-    """What the type allows, and what does not work then."""
+    """What the type permits but the platform cannot use."""
     image = container.get("imageUri", "")
     if not image.split("/")[0].endswith(("-docker.pkg.dev", "gcr.io")):
-        yield f"containerSpec.imageUri: Vertex AI takes images from Artifact Registry; got {image or 'none'}"
+        yield f"containerSpec.imageUri: Vertex AI requires an image in Artifact Registry; got {image or 'none'}"
     if image.endswith(":latest") or ":" not in image.rpartition("/")[2]:
-        yield "containerSpec.imageUri: give a version or a digest: what `latest` is changes with each push"
+        yield "containerSpec.imageUri: use a version or a digest: `latest` changes with each push"
     for name in ("predictRoute", "healthRoute"):
         if not container.get(name, "").startswith("/"):
             yield f"containerSpec.{name}: must be a path, such as /{name.removesuffix('Route')}"
     ports, grpc = ([port.get("containerPort") for port in container.get(key, ())] for key in ("ports", "grpcPorts"))
     if not ports:
-        yield "containerSpec.ports: must have the port of HTTP, such as [{containerPort: 8080}]"
+        yield "containerSpec.ports: must have the HTTP port, such as [{containerPort: 8080}]"
     if set(ports) & set(grpc):
-        yield f"containerSpec.grpcPorts: {grpc} must be other ports than ports, {ports}"
+        yield f"containerSpec.grpcPorts: {grpc} must differ from ports, {ports}"
     for variable in container.get("env", ()):
         if str(variable.get("name", "")).startswith("AIP_"):
-            yield f"containerSpec.env: {variable['name']} is the platform's to set"
+            yield f"containerSpec.env: {variable['name']} is set by the platform: remove it"
     for name in ("startupProbe", "healthProbe", "livenessProbe"):
         probe = container.get(name, {})
         asked = probe.get("grpc", {}).get("port")
         if asked is not None and asked not in grpc[:1]:
-            yield f"containerSpec.{name}: asks port {asked} by gRPC, and grpcPorts[0] is {(grpc or ['not set'])[0]}"
+            yield f"containerSpec.{name}: uses gRPC port {asked}, but grpcPorts[0] is {(grpc or ['not set'])[0]}"
         if probe and probe.get("periodSeconds", 10) >= probe.get("timeoutSeconds", 1):
             yield f"containerSpec.{name}: periodSeconds must be below timeoutSeconds"
 
@@ -144,19 +144,19 @@ def _one_line(error: BaseException) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Say what Vertex AI would refuse or drop of container_spec.yaml.")
-    parser.add_argument("--image", help="another image than imageUri")
-    parser.add_argument("--print", metavar="KEY", help="print the value of this key, or of containerSpec.KEY, alone")
-    given = parser.parse_args()
-    if given.print:
-        found = read(given.image)
-        value = found.get(given.print) or (found.get("containerSpec") or {}).get(given.print)
+    parser = argparse.ArgumentParser(description="List what Vertex AI would refuse or ignore in container_spec.yaml.")
+    parser.add_argument("--image", help="the image to use instead of imageUri")
+    parser.add_argument("--print", metavar="KEY", help="print only the value of this key, or of containerSpec.KEY")
+    options = parser.parse_args()
+    if options.print:
+        spec = read(options.image)
+        value = spec.get(options.print) or (spec.get("containerSpec") or {}).get(options.print)
         if not value:
-            raise SystemExit(f"{FILE.name}: there is no {given.print}, nor containerSpec.{given.print}")
+            raise SystemExit(f"{FILE.name}: has neither {options.print} nor containerSpec.{options.print}")
         print(value)
         return
-    checked(given.image)
-    print(f"{FILE.name}: Vertex AI takes it as it is written")
+    checked(options.image)
+    print(f"{FILE.name}: valid for Vertex AI")
 
 
 if __name__ == "__main__":

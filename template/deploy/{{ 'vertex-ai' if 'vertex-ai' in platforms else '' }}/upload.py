@@ -1,7 +1,7 @@
-"""The model to Vertex AI by the SDK.
+"""Upload the model to Vertex AI with its SDK, and deploy it.
 
 `python upload.py [--image IMAGE] [--deploy] [--dry-run]` needs credentials: `gcloud auth application-default login`, or
-a service account of the machine.
+the machine's service account.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from spec import checked, parsed
 
 
 def request(spec: dict[str, Any]) -> aiplatform_v1.UploadModelRequest:
-    """What UploadModel is asked: the API's message as the file has it, not through arguments that know a part of it."""
+    """The request for UploadModel. It is the API's message, since the SDK's arguments cover only part of it."""
     model = aiplatform_v1.Model(
         display_name=spec["displayName"],
         container_spec=aiplatform_v1.ModelContainerSpec.wrap(parsed(spec["containerSpec"])),
@@ -28,7 +28,7 @@ def request(spec: dict[str, Any]) -> aiplatform_v1.UploadModelRequest:
 
 
 def upload(spec: dict[str, Any]) -> str:
-    """Uploads the model; its resource name."""
+    """Upload the model. Returns its resource name."""
     client = aiplatform_v1.ModelServiceClient(
         client_options={"api_endpoint": f"{spec['region']}-aiplatform.googleapis.com"}
     )
@@ -36,11 +36,13 @@ def upload(spec: dict[str, Any]) -> str:
 
 
 def deploy(spec: dict[str, Any], model: str) -> str:
-    """Deploys the model to a dedicated endpoint, made if there is none of its name; the endpoint's resource name."""
+    """Deploy the model to the dedicated endpoint of its name, created if necessary. Returns the endpoint's resource name."""
     aiplatform.init(project=spec["project"], location=spec["region"])
     name = spec["displayName"]
-    found = aiplatform.Endpoint.list(filter=f'display_name="{name}"')
-    endpoint = found[0] if found else aiplatform.Endpoint.create(display_name=name, dedicated_endpoint_enabled=True)
+    endpoints = aiplatform.Endpoint.list(filter=f'display_name="{name}"')
+    endpoint = (
+        endpoints[0] if endpoints else aiplatform.Endpoint.create(display_name=name, dedicated_endpoint_enabled=True)
+    )
     aiplatform.Model(model).deploy(
         endpoint=endpoint,
         machine_type=spec["machineType"],
@@ -53,22 +55,22 @@ def deploy(spec: dict[str, Any], model: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Upload the model to Vertex AI.")
-    parser.add_argument("--image", help="another image than imageUri")
-    parser.add_argument("--deploy", action="store_true", help="deploy it to an endpoint, too")
-    parser.add_argument("--dry-run", action="store_true", help="print what would be sent, as JSON")
-    given = parser.parse_args()
-    spec = checked(given.image, sending=not given.dry_run)
-    if given.dry_run:
+    parser.add_argument("--image", help="the image to use instead of imageUri")
+    parser.add_argument("--deploy", action="store_true", help="also deploy it to an endpoint")
+    parser.add_argument("--dry-run", action="store_true", help="print the request as JSON and send nothing")
+    options = parser.parse_args()
+    spec = checked(options.image, sending=not options.dry_run)
+    if options.dry_run:
         _show(json_format.MessageToJson(aiplatform_v1.UploadModelRequest.pb(request(spec))))
         return
     model = upload(spec)
     print(model)
-    if given.deploy:
+    if options.deploy:
         print(deploy(spec, model))
 
 
 def _show(text: str) -> None:
-    """Prints; who reads may have enough before the end, as `| head` does."""
+    """Print, although the reader may close the pipe early, as `| head` does."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
