@@ -18,8 +18,6 @@ WELL_KNOWN = {
     Kind.TIMESTAMP: "google/protobuf/timestamp.proto",
 }
 
-_ELEMENT_FORMATS = {"int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "float16": "e"}
-
 
 class Presence(Enum):
     """What a receiver sees of a field that was not sent (https://protobuf.dev/programming-guides/field_presence/)."""
@@ -71,7 +69,7 @@ def packed(field: Field) -> bool:
 
 def element_format(field: Field) -> str:
     """The `struct` format of one array element, for types whose arrays travel as little-endian bytes."""
-    return _ELEMENT_FORMATS[field.type]
+    return SCALARS[field.type].struct_code
 
 
 def label(contract: Contract, field: Field) -> str:

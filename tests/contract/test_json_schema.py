@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -11,12 +12,14 @@ from jsonschema import Draft202012Validator
 from contract.bad_inputs import CASES, Case
 from contract.test_accepted import FULL
 from protoserve.platform import yaml_tree
+from protoserve.platform.yaml_tree import Mapping, Place
 from protoserve.schema import parse
+from protoserve.schema.field_keys import FIELD_KEYS
 from protoserve.schema.json_schema import json_schema
+from protoserve.schema.model import Field
 from protoserve.schema.presets import preset_text, presets
-from protoserve.schema.section import plain
+from protoserve.schema.section import Problems, Section, plain
 from protoserve.schema.signature import signature_to_yaml
-from protoserve.schema.types import ALIASES, MAP_KEYS, SCALARS
 
 SCHEMA = json.loads(json_schema())
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -58,7 +61,6 @@ def test_structural_slips_are_seen(case: Case) -> None:
         ("body", parse.BODY_KEYS),
         ("method", parse.METHOD_KEYS),
         ("reserved", parse.RESERVED_KEYS),
-        ("field", parse.FIELD_KEYS),
     ],
 )
 def test_keys_are_the_loaders_and_are_described(name: str | None, keys: tuple[str, ...]) -> None:
@@ -69,6 +71,12 @@ def test_keys_are_the_loaders_and_are_described(name: str | None, keys: tuple[st
         assert described, key
 
 
-def test_types_are_the_loaders() -> None:
-    assert SCHEMA["$defs"]["type"]["anyOf"][0]["enum"] == [*SCALARS, *ALIASES]
-    assert SCHEMA["$defs"]["field"]["properties"]["key"]["enum"] == list(MAP_KEYS)
+def test_a_key_of_a_field_has_one_attribute_of_the_model_with_the_same_default() -> None:
+    rows = [row for row in FIELD_KEYS if row.read is not None]
+    defaults = {item.name: item.default for item in fields(Field)}
+    read_together = {"name", "type", "key", "required", "where"}
+    assert sorted(row.attribute for row in rows) == sorted(defaults.keys() - read_together)
+    empty = Section(Mapping(Place(0, 0, 1, 1), (), flow=True), "", Problems())
+    for row in rows:
+        assert row.read is not None
+        assert row.read(empty, row.name) == defaults[row.attribute], row.name

@@ -14,9 +14,8 @@ from protoserve.schema import reserved_names
 from protoserve.schema.draft import EnumDraft, FieldDraft, MessageDraft
 from protoserve.schema.errors import Problem, SchemaError
 from protoserve.schema.load import draft_of
-from protoserve.schema.model import Contract, Reserved
+from protoserve.schema.model import MAX_ENUM_NUMBER, MAX_FIELD_NUMBER, Contract, Reserved
 from protoserve.schema.number_rules import next_free
-from protoserve.schema.parse import MAX_ENUM_NUMBER, MAX_FIELD_NUMBER
 from protoserve.schema.section import Section
 from protoserve.schema.text_edits import Edit, applied, failed, reads_as
 

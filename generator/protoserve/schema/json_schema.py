@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from protoserve.schema.field_keys import FIELD_KEYS
 from protoserve.schema.types import ALIASES, SCALARS
 
 # Where a project keeps it, and the line that tells an editor so:
@@ -20,4 +21,7 @@ def json_schema() -> str:
     """
     schema = json.loads(Path(__file__).with_name("schema.schema.json").read_text(encoding="utf-8"))
     schema["$defs"]["type"]["anyOf"][0]["enum"] = [*SCALARS, *ALIASES]
+    schema["$defs"]["field"]["properties"] = {
+        row.name: {"description": row.description, **row.json} for row in FIELD_KEYS
+    }
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

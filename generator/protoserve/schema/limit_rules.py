@@ -9,26 +9,15 @@ from typing import Any
 
 import re2
 
-from protoserve.platform.yaml_tree import Node, Scalar
-from protoserve.schema import reserved_names
 from protoserve.schema.draft import FieldDraft, changed
+from protoserve.schema.field_keys import FIELD_KEYS
 from protoserve.schema.model import Field
-from protoserve.schema.section import described, shown
+from protoserve.schema.section import shown
 from protoserve.schema.types import Kind
 
 # A shape of more elements is a slip of the pen: 2**27 float64 are 1 GiB, and a message ends at 2 GiB.
 MAX_ELEMENTS = 2**27
 PatternError: type[Exception] = re2.error
-_DIMENSION = "write an integer of at least 1 or a word such as height"
-
-
-def dimension(node: Node) -> reserved_names.Complaint | None:
-    """What is wrong with one entry of a shape."""
-    if not isinstance(node, Scalar) or isinstance(node.value, (bool, float)) or node.value is None:
-        return f"a dimension must be an integer or a name, not {described(node)}", _DIMENSION
-    if isinstance(node.value, int):
-        return None if node.value >= 1 else (f"the dimension {node.value} is less than 1", _DIMENSION)
-    return reserved_names.dimension(node.value)
 
 
 def check(draft: FieldDraft) -> None:
@@ -45,11 +34,9 @@ def _applicable(draft: FieldDraft) -> None:
     field, scalar = draft.field, draft.field.scalar
     kind = scalar.kind if scalar else None
     many = field.repeated or field.is_map
-    _only(draft, ("minimum", "maximum"), kind in (Kind.INT, Kind.FLOAT), "is for numbers")
-    _only(draft, ("min_length", "max_length"), kind in (Kind.STRING, Kind.BYTES), "is for string and bytes")
-    _only(draft, ("pattern",), kind is Kind.STRING, "is for string")
-    _only(draft, ("allow_nan",), kind is Kind.FLOAT, "is for floats")
-    _only(draft, ("media_type",), kind in (Kind.STRING, Kind.BYTES), "is for string and bytes")
+    for row in FIELD_KEYS:
+        if row.kinds:
+            _only(draft, (row.name,), kind in row.kinds, f"is for {row.used_for}")
     if field.shape is not None and not field.dynamic:
         _only(draft, ("min_items", "max_items"), False, "is not for a shape without named dimensions")
     else:

@@ -13,6 +13,9 @@ from protoserve.schema import reserved_names as names
 from protoserve.schema.types import SCALARS, Kind, ScalarType
 
 Dimension = int | str
+# What protobuf allows: https://protobuf.dev/programming-guides/proto3/#assigning
+MAX_FIELD_NUMBER = 2**29 - 1
+MIN_ENUM_NUMBER, MAX_ENUM_NUMBER = -(2**31), 2**31 - 1
 # Standard options of protobuf that Python has no use for and a .proto keeps: names, and values as they stand there.
 Options = tuple[tuple[str, bool | str], ...]
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from protoserve.platform.yaml_tree import Place, Scalar
 from protoserve.schema.draft import EnumDraft, MessageDraft
-from protoserve.schema.model import Reserved
-from protoserve.schema.parse import MAX_ENUM_NUMBER, MAX_FIELD_NUMBER
+from protoserve.schema.model import MAX_ENUM_NUMBER, MAX_FIELD_NUMBER, Reserved
 from protoserve.schema.section import Section
 
 # protobuf keeps these for itself.

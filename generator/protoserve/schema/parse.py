@@ -5,10 +5,19 @@ from __future__ import annotations
 import re
 
 from protoserve.platform.yaml_tree import Mapping, Node, Place, Scalar
-from protoserve.schema import limit_rules, protobuf_options, well_known_types
+from protoserve.schema import protobuf_options, well_known_types
 from protoserve.schema.draft import Draft, EnumDraft, FieldDraft, MessageDraft, MethodDraft, ValueDraft, changed
-from protoserve.schema.model import Dimension, EnumValue, Field, Reserved, Where
-from protoserve.schema.section import Problems, Section, described, nearest, plain, shown
+from protoserve.schema.field_keys import FIELD_KEYS
+from protoserve.schema.model import (
+    MAX_ENUM_NUMBER,
+    MAX_FIELD_NUMBER,
+    MIN_ENUM_NUMBER,
+    EnumValue,
+    Field,
+    Reserved,
+    Where,
+)
+from protoserve.schema.section import Problems, Section, described, nearest, shown
 from protoserve.schema.types import ALIASES
 
 ROOT_KEYS = (
@@ -21,11 +30,6 @@ BODY_KEYS = ("message", "doc", "presence", "fields", "reserved", "options")
 MESSAGE_KEYS = (*BODY_KEYS[1:], "after")
 METHOD_KEYS = ("doc", "streaming", "request", "response", "options")
 RESERVED_KEYS = ("numbers", "names")
-FIELD_KEYS = (
-    *("name", "number", "type", "key", "value", "doc", "required", "repeated", "shape", "oneof", "default", "example"),
-    *("minimum", "maximum", "min_length", "max_length", "min_items", "max_items", "pattern", "allow_nan"),
-    *("media_type", "unit", "source", "deprecated", "renamed_from", "presence", "json_name", "options"),
-)
 # What people write from other schema languages, and what it is here.
 _MEANT = {
     "optional": "write `required: false`",
@@ -40,11 +44,7 @@ _MEANT = {
     "id": "write `number`",
     "regex": "write `pattern`",
 }
-MAX_FIELD_NUMBER = 536_870_911
-MIN_ENUM_NUMBER, MAX_ENUM_NUMBER = -(2**31), 2**31 - 1
 _RANGE = re.compile(r"(-?[0-9]{1,10})\s+to\s+(-?[0-9]{1,10}|max)")
-_MAX_COUNT = 2**31 - 1
-_MAX_LEAST = 2**27
 
 
 def build(root: Mapping, problems: Problems, default_package: str | None) -> Draft:
@@ -177,38 +177,10 @@ def _field(parent: Section, node: Node, index: int) -> FieldDraft | None:
     if named is None:
         return None
     section, name = named
-    section.allow(FIELD_KEYS, _MEANT)
+    section.allow((row.name for row in FIELD_KEYS), _MEANT)
     key, kind = _types(section)
-    field = Field(
-        name=name,
-        type=kind,
-        number=section.integer("number", 1, MAX_FIELD_NUMBER) or 0,
-        doc=section.text("doc", lines=True) or "",
-        key=key,
-        repeated=section.flag("repeated") or False,
-        shape=_shape(section),
-        oneof=section.text("oneof") or None,
-        default=_value(section, "default"),
-        example=_value(section, "example"),
-        minimum=section.number("minimum"),
-        maximum=section.number("maximum"),
-        min_length=section.integer("min_length", 0, _MAX_LEAST),
-        max_length=section.integer("max_length", 0, _MAX_COUNT),
-        min_items=section.integer("min_items", 0, _MAX_LEAST),
-        max_items=section.integer("max_items", 0, _MAX_COUNT),
-        pattern=section.text("pattern", exact=True),
-        allow_nan=section.flag("allow_nan") or False,
-        media_type=section.text("media_type") or None,
-        unit=section.text("unit") or None,
-        source=section.text("source", exact=True) or None,
-        deprecated=section.flag("deprecated") or False,
-        renamed_from=section.text("renamed_from") or None,
-        implicit=section.choice("presence", ("explicit", "implicit"), "explicit") == "implicit",
-        json_name=section.text("json_name", exact=True),
-        options=protobuf_options.read(section, "field"),
-        where=section.where,
-    )
-    return FieldDraft(field, section, section.flag("required"))
+    values = {row.attribute: row.read(section, row.name) for row in FIELD_KEYS if row.read is not None}
+    return FieldDraft(Field(name, kind, key=key, where=section.where, **values), section, section.flag("required"))
 
 
 def _types(section: Section) -> tuple[str | None, str]:
@@ -225,35 +197,6 @@ def _types(section: Section) -> tuple[str | None, str]:
             section.wrong(None, f"a map needs `{missing}` too", f"write `{missing}: TYPE`")
     key, kind = section.text("key") or "", section.text("value") or ""
     return ALIASES.get(key, key), ALIASES.get(kind, kind)
-
-
-def _shape(section: Section) -> tuple[Dimension, ...] | None:
-    items = section.items("shape", "dimensions, such as [3] or [height, width, 3]")
-    if items is None:
-        return None
-    if not items:
-        section.wrong("shape", "the shape has no dimension", "take `shape` out, or write the sizes: [3]")
-        return None
-    sizes: list[Dimension] = []
-    for item in items:
-        complaint = limit_rules.dimension(item)
-        if complaint is not None:
-            section.problems.add(item.place, f"{section.path}.shape", *complaint)
-            return None
-        value = item.value if isinstance(item, Scalar) else None
-        assert isinstance(value, (int, str))  # or it would have been complained about
-        sizes.append(value)
-    return tuple(sizes)
-
-
-def _value(section: Section, key: str) -> object:
-    node = section.node_of(key)
-    if node is None:
-        return None
-    found = plain(node)
-    if found is None:
-        section.wrong(key, f"{key!r} is empty", "give a value, or take the key out")
-    return found
 
 
 def _enum(section: Section, name: str, *, exact: bool) -> EnumDraft:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from protoserve.schema import reserved_names
 from protoserve.schema.errors import Problem, SchemaError
 from protoserve.schema.load import loads, unchecked_draft_of
-from protoserve.schema.model import Contract, Reserved, Where
+from protoserve.schema.model import MAX_ENUM_NUMBER, MAX_FIELD_NUMBER, Contract, Reserved, Where
 from protoserve.schema.number_rules import Numbered, fields_of, next_free, values_of
-from protoserve.schema.parse import MAX_ENUM_NUMBER, MAX_FIELD_NUMBER
 from protoserve.schema.text_edits import Edit, applied
 
 

@@ -28,7 +28,7 @@ class ScalarType:
     `low` and `high` are the values that the type itself can hold (the largest finite one for floats);
     `dtype` is numpy's name for elements of an array, None where the type takes no shape;
     `element_bytes` is the size of an array element when arrays travel as little-endian `bytes`, 0 when they
-    travel as a packed repeated field.
+    travel as a packed repeated field. `struct_code` is what Python's `struct` calls a number of the type.
     """
 
     name: str
@@ -39,6 +39,7 @@ class ScalarType:
     low: float | int | None = None
     high: float | int | None = None
     element_bytes: int = 0
+    struct_code: str = ""
 
     @property
     def numeric(self) -> bool:
@@ -48,7 +49,9 @@ class ScalarType:
 def _integer(name: str, proto: str, bits: int, *, signed: bool) -> ScalarType:
     low = -(2 ** (bits - 1)) if signed else 0
     high = 2 ** (bits - signed) - 1
-    return ScalarType(name, Kind.INT, proto, "int", name, low, high, bits // 8 if bits <= 16 else 0)
+    code = {8: "b", 16: "h", 32: "i", 64: "q"}[bits]
+    element_bytes = bits // 8 if bits <= 16 else 0
+    return ScalarType(name, Kind.INT, proto, "int", name, low, high, element_bytes, code if signed else code.upper())
 
 
 def _other(name: str, bits: int, *, signed: bool) -> ScalarType:
@@ -77,9 +80,9 @@ SCALARS: dict[str, ScalarType] = {
         _other("fixed64", 64, signed=False),
         _other("sfixed32", 32, signed=True),
         _other("sfixed64", 64, signed=True),
-        ScalarType("float16", Kind.FLOAT, "float", "float", "float16", -FLOAT16_MAX, FLOAT16_MAX, 2),
-        ScalarType("float32", Kind.FLOAT, "float", "float", "float32", -FLOAT32_MAX, FLOAT32_MAX),
-        ScalarType("float64", Kind.FLOAT, "double", "float", "float64", -math.inf, math.inf),
+        ScalarType("float16", Kind.FLOAT, "float", "float", "float16", -FLOAT16_MAX, FLOAT16_MAX, 2, "e"),
+        ScalarType("float32", Kind.FLOAT, "float", "float", "float32", -FLOAT32_MAX, FLOAT32_MAX, 0, "f"),
+        ScalarType("float64", Kind.FLOAT, "double", "float", "float64", -math.inf, math.inf, 0, "d"),
         ScalarType("string", Kind.STRING, "string", "str"),
         ScalarType("bytes", Kind.BYTES, "bytes", "bytes"),
         ScalarType("timestamp", Kind.TIMESTAMP, "google.protobuf.Timestamp", "datetime"),
@@ -103,7 +106,7 @@ MAP_KEYS = (
 
 def cast(scalar: ScalarType, value: float | int) -> float | int:
     """A limit as the type holds it: 0.1 as a float32 is a little more than 0.1, and must still be allowed."""
-    code = {"float16": "<e", "float32": "<f"}.get(scalar.name)
-    if code is None or scalar.kind is not Kind.FLOAT:
-        return float(value) if scalar.kind is Kind.FLOAT else value
+    if scalar.kind is not Kind.FLOAT:
+        return value
+    code = f"<{scalar.struct_code}"
     return float(struct.unpack(code, struct.pack(code, value))[0])
