@@ -10,8 +10,8 @@ import pytest
 
 from protoserve.verify.address import UsageError
 from protoserve.verify.targets import image
+from protoserve.verify.targets.crash_causes import crash_cause
 from protoserve.verify.targets.docker import Docker
-from protoserve.verify.targets.ends import why
 
 # From /proc/net/tcp and tcp6 of a container on x86-64: listening, and one connection that is established (01).
 TCP = """\
@@ -29,9 +29,9 @@ TCP6 = """\
 
 
 def test_listening_sockets() -> None:
-    found = [(str(host), port, host.is_loopback) for host, port in image._sockets(TCP)]
+    found = [(str(host), port, host.is_loopback) for host, port in image._listening_sockets(TCP)]
     assert found == [("127.0.0.1", 8080, True), ("0.0.0.0", 9001, False)]
-    found = [(str(host), port, host.is_loopback) for host, port in image._sockets(TCP6)]
+    found = [(str(host), port, host.is_loopback) for host, port in image._listening_sockets(TCP6)]
     assert found == [("::", 50051, False), ("::1", 8081, True), ("127.0.0.1", 8082, True)]
 
 
@@ -59,7 +59,7 @@ def test_listening_sockets() -> None:
     ],
 )
 def test_why_a_server_ended(told: str, words: str) -> None:
-    cause, remedy = why(told)
+    cause, remedy = crash_cause(told)
     assert words in cause
     assert remedy
 
@@ -106,7 +106,7 @@ def test_an_image_as_the_engine_tells_it(tmp_path: Path) -> None:
         ("Error: No such object: x", "pull x"),
         ("Error: inspecting object: x: image not known", "pull x"),
         ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", "start the engine"),
-        ("invalid reference format", "cannot look at the image"),
+        ("invalid reference format", "cannot inspect the image"),
     ],
 )
 def test_no_image_and_no_engine(tmp_path: Path, error: str, words: str) -> None:

@@ -271,9 +271,9 @@ def test_sockets_of_an_engine_elsewhere(build: Build, monkeypatch: pytest.Monkey
     try:
         server.start()
         until = time.monotonic() + 20
-        while server.listens() is None and time.monotonic() < until:
+        while server.listens_elsewhere() is None and time.monotonic() < until:
             assert not server.ended(), server.told()
-        assert server.listens() == f"127.0.0.1:{server.inside}"
+        assert server.listens_elsewhere() == f"127.0.0.1:{server.inside}"
         server.terminate()
         assert server.wait(20) == 0
         assert server.ended()

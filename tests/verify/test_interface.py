@@ -49,7 +49,7 @@ def test_a_root_may_lie_elsewhere_and_be_relative(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('syntax = "proto3"; message M {}', "it defines no service"),
+        ('syntax = "proto3"; message M {}', "it does not define a service"),
         ('syntax = "proto3"; import "away.proto"; service S {}', "-I FOLDER"),
         ("nonsense", "protoc refuses it"),
     ],
@@ -79,7 +79,7 @@ def test_addresses_as_they_are_typed(text: str, host: str, port: int, tls: bool)
 
 def test_what_is_no_address() -> None:
     assert parse("some/folder") is None
-    with pytest.raises(UsageError, match="a port is from 1 to 65535"):
+    with pytest.raises(UsageError, match="the port must be an integer from 1 to 65535"):
         parse("model:70000")
 
 
@@ -88,7 +88,7 @@ def test_authorities_are_read_and_a_wrong_file_is_told(tmp_path: Path) -> None:
     assert Tls(authority).roots() == authority.read_bytes()
     assert isinstance(Tls(authority).context(), ssl.SSLContext)
     (tmp_path / "no.pem").write_text("no certificate")
-    with pytest.raises(UsageError, match="no certificate in PEM form"):
+    with pytest.raises(UsageError, match="no certificate in PEM format"):
         Tls(tmp_path / "no.pem").roots()
     with pytest.raises(UsageError, match="cannot be read"):
         Tls(tmp_path / "away.pem").roots()

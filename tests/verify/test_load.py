@@ -18,9 +18,9 @@ from protoserve.schema.load import load, loads
 from protoserve.verify import interface, reply_diff
 from protoserve.verify.address import Address
 from protoserve.verify.checks import bad_input, deadline, message_size
-from protoserve.verify.client import Reply
+from protoserve.verify.grpc_client import Reply
 from protoserve.verify.report import Finding, Verdict
-from protoserve.verify.requests import Request, Requests
+from protoserve.verify.sample_requests import Request, Requests
 from protoserve.verify.session import Session
 from zoo.process import running, verify
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from protoserve.verify.address import UsageError
 from protoserve.verify.interface import Interface, from_files, from_proto
-from protoserve.verify.requests import LENGTHS, Requests, made, read
+from protoserve.verify.sample_requests import LENGTHS, Requests, example_message, read_requests
 
 ZOO = Path(__file__).parent.parent / "zoo"
 SCALARS = [t for t in range(1, 19) if t not in (FieldDescriptorProto.TYPE_GROUP, FieldDescriptorProto.TYPE_MESSAGE)]
@@ -31,7 +31,7 @@ def rich() -> Interface:
 
 
 def test_every_kind_of_field_is_filled_as_validators_want_it(rich: Interface) -> None:
-    message: Any = made(rich.methods[0].input, 4)
+    message: Any = example_message(rich.methods[0].input, 4)
     told = json_format.MessageToDict(message, preserving_proto_field_name=True)
     assert told["at"] == "2026-01-01T00:00:00Z"
     assert told["window"] == {"length": "1s"}
@@ -46,7 +46,7 @@ def test_every_kind_of_field_is_filled_as_validators_want_it(rich: Interface) ->
 
 
 def test_proto2_has_its_required_fields() -> None:
-    message: Any = made(from_proto(ZOO / "foreign/legacy_pb/legacy.proto").methods[0].input, 2)
+    message: Any = example_message(from_proto(ZOO / "foreign/legacy_pb/legacy.proto").methods[0].input, 2)
     assert message.IsInitialized()
     assert message.kind == 1
 
@@ -103,10 +103,10 @@ def test_any_types_give_a_bounded_message_always_the_same(
 ) -> None:
     descriptor = from_files([file], ["any.S"], "test").methods[0].input
     started = time.monotonic()
-    data = made(descriptor, length).SerializeToString(deterministic=True)
+    data = example_message(descriptor, length).SerializeToString(deterministic=True)
     assert time.monotonic() - started < 5
     assert len(data) < 4 * 2**20
-    assert made(descriptor, length).SerializeToString(deterministic=True) == data
+    assert example_message(descriptor, length).SerializeToString(deterministic=True) == data
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_any_types_give_a_bounded_message_always_the_same(
     ],
 )
 def test_a_request_names_its_method(form: str, zoo: Interface) -> None:
-    found = read(zoo, [form.format(file=ZOO / "valid.json")], None)
+    found = read_requests(zoo, [form.format(file=ZOO / "valid.json")], None)
     assert list(found) == ["/zoo.v1.PredictionService/Predict"]
     assert not next(iter(found.values())).guess
 
@@ -129,16 +129,16 @@ def test_a_file_is_for_the_method_that_it_is_called_after(zoo: Interface, tmp_pa
     folder = tmp_path / "a=b"
     folder.mkdir()
     (folder / "Explain.json").write_text('{"height": 1}')
-    assert list(read(zoo, [str(folder / "Explain.json")], None)) == ["/zoo.v1.PredictionService/Explain"]
+    assert list(read_requests(zoo, [str(folder / "Explain.json")], None)) == ["/zoo.v1.PredictionService/Explain"]
 
 
 @pytest.mark.parametrize(
     ("text", "content", "words"),
     [
-        ("Nothing={file}", "{}", "there are: Predict, Explain"),
-        ("{file}", "{}", "say which method it is for"),
+        ("Nothing={file}", "{}", "the methods are: Predict, Explain"),
+        ("{file}", "{}", "name its method"),
         ("Predict={file}", '{"heigth": 1}', 'no field named "heigth"'),
-        ("Predict={file}", "{", "no zoo.v1.PredictRequest in protobuf's JSON"),
+        ("Predict={file}", "{", "not a zoo.v1.PredictRequest in protobuf's JSON"),
         ("Predict={file}", None, "cannot be read"),
     ],
 )
@@ -147,5 +147,5 @@ def test_a_wrong_request_is_told(text: str, content: str | None, words: str, zoo
     if content is not None:
         file.write_text(content)
     with pytest.raises(UsageError) as caught:
-        read(zoo, [text.format(file=file)], None)
+        read_requests(zoo, [text.format(file=file)], None)
     assert words in str(caught.value)

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from protoserve.verify.checks import shutdown
-from protoserve.verify.client import Reply
+from protoserve.verify.grpc_client import Reply
 from protoserve.verify.traffic import AcceptTimer, SentCall
 
 SIGTERM_AT = 100.0

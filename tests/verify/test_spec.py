@@ -23,13 +23,13 @@ from protoserve import cli
 from protoserve.verify import command
 from protoserve.verify.address import Address, UsageError
 from protoserve.verify.checks.spec import routes
-from protoserve.verify.client import Client
+from protoserve.verify.grpc_client import Client
+from protoserve.verify.http_side import HttpSide
 from protoserve.verify.report import Outcome, Verdict
 from protoserve.verify.session import Session
 from protoserve.verify.spec import kubernetes_schema, load
 from protoserve.verify.spec.vertex_schema import CONTAINER_SPEC, PROBE
 from protoserve.verify.targets.image import Image, ImageServer
-from protoserve.verify.web import Web
 from zoo.process import found, running, verify
 from zoo.proto import PROTO
 
@@ -567,7 +567,7 @@ class Container(ImageServer):
 
 
 @contextmanager
-def session(process: ImageServer | None = None, web: Web | None = None) -> Iterator[Session]:
+def session(process: ImageServer | None = None, web: HttpSide | None = None) -> Iterator[Session]:
     """A session with a server that nobody runs."""
     address = Address("127.0.0.1", 1)
     client = Client(address, lambda: 5.0)
@@ -625,7 +625,7 @@ def test_a_path_of_an_http_probe_that_the_server_does_not_have(tmp_path: Path) -
                 f"    readinessProbe:\n      httpGet:\n        port: {port}\n        path: {path}\n",
                 encoding="utf-8",
             )
-            with session(web=Web(Address("127.0.0.1", port), lambda: 5.0)) as target:
+            with session(web=HttpSide(Address("127.0.0.1", port), lambda: 5.0)) as target:
                 verdict[path] = routes(load(file), target)
         server.shutdown()
     assert verdict["/ready"].verdict == "pass"

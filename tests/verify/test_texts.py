@@ -6,7 +6,7 @@ import pytest
 
 from protoserve.verify.checks.implemented import _NO_METHOD, _NO_SERVICE, _STOCK
 from protoserve.verify.checks.serialization import _ABOUT_DATA, _NO_FIELD, _SILENT, _UNREAD, _UNSENT
-from protoserve.verify.requests import lengths_in
+from protoserve.verify.sample_requests import lengths_in
 
 UNIMPLEMENTED = [
     ("unknown service zoo.v1.PredictionService", "service", "grpc-go, server.go"),

@@ -33,7 +33,7 @@ ROWS = (
     Row("http-health-500", "http-health", ("exception of its own",), options=PATIENCE),
     Row("http-never-ready", "http-health", ("never becomes so",), options=PATIENCE),
     Row("http-silent", "http-health", ("no HTTP answer",), options=PATIENCE),
-    Row("http-that-is-grpc", "http-health", ("no HTTP/1.1",), options=PATIENCE),
+    Row("http-that-is-grpc", "http-health", ("not HTTP/1.1",), options=PATIENCE),
     Row("http-early", "http-health", ("as soon as the server listens",)),
     Row("http-loads-for-ever", "http-health", ("as soon as the server listens",)),
     Row("http-lazy", warns=frozenset({"http-health"})),

@@ -1,4 +1,4 @@
-"""Where a server listens, as someone types it."""
+"""The address of a server, as a user writes it."""
 
 from __future__ import annotations
 
@@ -7,32 +7,36 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+from protoserve.platform.errors import ProtoserveError
+
 _FORM = re.compile(
     r"(?:(?P<scheme>https?|grpcs?)://)?(?P<host>\[[0-9a-fA-F:.%\w]+\]|[^\s:/\[\]]*):(?P<port>\d{1,5})/?", re.ASCII
 )
 
 
-class UsageError(Exception):
-    """The run could not begin: a bad argument, or a file that cannot be read. The message says what to do."""
+class UsageError(ProtoserveError):
+    """The run could not begin: an invalid argument, or a file that cannot be read. The message says what to do."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How to speak TLS: `ca` is a PEM file of authorities (None: the system's), `name` what the certificate is for."""
+    """How to use TLS: `ca` is a PEM file of authorities (None: the system's), `name` the name in the certificate."""
 
     ca: Path | None = None
     name: str | None = None
 
     def context(self) -> ssl.SSLContext:
-        """For a handshake by hand, with gRPC's protocol name `h2`."""
-        made = ssl.create_default_context(cafile=None if self.ca is None else str(self.ca))
-        made.set_alpn_protocols(["h2"])
-        return made
+        """For a TLS handshake without gRPC's library, with gRPC's protocol name `h2`."""
+        context = ssl.create_default_context(cafile=None if self.ca is None else str(self.ca))
+        context.set_alpn_protocols(["h2"])
+        return context
 
     def roots(self) -> bytes | None:
-        """The authorities as PEM: the same that `context` trusts, None where gRPC's own must do.
+        """The authorities that `context` trusts, as PEM; None for gRPC's own.
 
-        Raises UsageError for a file that cannot be read, or is no PEM.
+        Raises UsageError for a file that cannot be read, or is not PEM.
         """
         file = self.ca or ssl.get_default_verify_paths().cafile
         try:
@@ -40,14 +44,14 @@ class Tls:
                 self.context()
             return None if file is None else Path(file).read_bytes()
         except ssl.SSLError:
-            raise UsageError(f"{file}: there is no certificate in PEM form in it") from None
+            raise UsageError(f"{file}: the file has no certificate in PEM format") from None
         except OSError as error:
             raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A host (no brackets) and a port from 1 to 65535; plain where `tls` is None."""
+    """A host (without brackets) and a port from 1 to 65535; plain text if `tls` is None."""
 
     host: str
     port: int
@@ -58,16 +62,16 @@ class Address:
 
 
 def parse(text: str, tls: Tls | None = None) -> Address | None:
-    """The address that `HOST:PORT`, `:PORT` or a URL with a port names, None for a text of another form.
+    """The address in `HOST:PORT`, `:PORT` or a URL with a port, None for any other text.
 
-    `https://` and `grpcs://` mean TLS. Raises UsageError for a port that is none.
+    `https://` and `grpcs://` mean TLS. Raises UsageError for an invalid port.
     """
-    found = _FORM.fullmatch(text)
-    if found is None:
+    match = _FORM.fullmatch(text)
+    if match is None:
         return None
-    port = int(found["port"])
+    port = int(match["port"])
     if not 1 <= port <= 65535:
-        raise UsageError(f"{text}: a port is from 1 to 65535")
-    if found["scheme"] in ("https", "grpcs") and tls is None:
+        raise UsageError(f"{text}: the port must be an integer from 1 to 65535")
+    if match["scheme"] in ("https", "grpcs") and tls is None:
         tls = Tls()
-    return Address(found["host"].strip("[]") or "127.0.0.1", port, tls)
+    return Address(match["host"].strip("[]") or "127.0.0.1", port, tls)

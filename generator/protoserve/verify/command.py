@@ -21,18 +21,18 @@ from protoserve.verify.checks import CHECKS
 from protoserve.verify.checks.base import Check
 from protoserve.verify.checks.http import HTTP, as_json, unary
 from protoserve.verify.checks.reachable import probe
-from protoserve.verify.client import Client
+from protoserve.verify.grpc_client import Client
+from protoserve.verify.http_side import HttpSide, routes
 from protoserve.verify.interface import Interface
 from protoserve.verify.output import FORMATS, terminal
 from protoserve.verify.report import Outcome, Report
-from protoserve.verify.requests import Requests, read
 from protoserve.verify.run import Step, needed, run
+from protoserve.verify.sample_requests import Requests, read_requests
 from protoserve.verify.session import Session
 from protoserve.verify.spec import Spec, load
 from protoserve.verify.targets import Started, image
 from protoserve.verify.targets.image import VERTEX_HTTP_PORT, ImageServer
 from protoserve.verify.targets.project import ProjectServer
-from protoserve.verify.web import Web, routes
 
 # What a run may take beside waiting for the server: with the default timeout, 60 seconds in all.
 BESIDES = 40.0
@@ -125,7 +125,7 @@ def _session(given: argparse.Namespace, kind: str, ends: float) -> Iterator[Sess
     """A session with the target, which is started where it is a project, and ended whatever happens."""
     with ExitStack() as stack:
         process: Started | None = None
-        web: Web | None = None
+        web: HttpSide | None = None
         began = time.monotonic()
         folder = Path(given.target) if kind == "project" else given.project
         contract = _contract(given, folder)
@@ -150,7 +150,7 @@ def _session(given: argparse.Namespace, kind: str, ends: float) -> Iterator[Sess
             assert found is not None
             where = found
         if given.http is not None:
-            web = Web(_http(given), left, alone=given.target is None, instance=_instance(given, None, None))
+            web = HttpSide(_http(given), left, alone=given.target is None, instance=_instance(given, None, None))
             stack.callback(web.close)
         client = Client(where, left)
         stack.callback(client.close)
@@ -181,15 +181,15 @@ def _container(given: argparse.Namespace) -> ImageServer:
 
 def _of_container(
     container: ImageServer, instance: Any, left: Callable[[], float], given: argparse.Namespace, stack: ExitStack
-) -> Web | None:
+) -> HttpSide | None:
     """Waits until the container listens; its HTTP side, where the platform asks that, is watched from the start."""
     until = container.started + given.timeout
     web = None
     if container.http is not None:
-        web = Web(container.published(container.http), left, instance=instance)
+        web = HttpSide(container.published(container.http), left, instance=instance)
         stack.callback(web.close)
         web.watch(until)
-    container.find(lambda where: probe(where, 1.0).kind, lambda: web is not None and web.settled(), until)
+    container.find_grpc_port(lambda where: probe(where, 1.0).kind, lambda: web is not None and web.settled(), until)
     if web is not None:
         web.alone = not container.grpc and given.port is None and web.answers()
     return web
@@ -213,7 +213,7 @@ def _instance(given: argparse.Namespace, contract: Interface | None, folder: Pat
             raise UsageError(f"{given.instance}: no JSON: {error}") from None
     if contract is None:
         return None
-    requests = Requests(contract, read(contract, given.request, folder))
+    requests = Requests(contract, read_requests(contract, given.request, folder))
     return next((as_json(method, requests.of(method).data) for method in unary(contract.methods)), None)
 
 

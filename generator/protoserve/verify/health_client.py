@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 
-from protoserve.verify.client import Client, Reply
+from protoserve.verify.grpc_client import Client, Reply
 
 CHECK = "/grpc.health.v1.Health/Check"
 WATCH = "/grpc.health.v1.Health/Watch"

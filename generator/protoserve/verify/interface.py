@@ -1,4 +1,4 @@
-"""The contract that a server is held to: its services, methods and messages, from reflection, a .proto or a project."""
+"""Services, methods and messages that a server should have, from a .proto, a project or the server's reflection."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from protoserve.schema.load import load
 from protoserve.schema.model import Contract
 from protoserve.verify.address import UsageError
 
-# What servers offer beside their own services.
+# Services that servers offer beside their own.
 INFRASTRUCTURE = ("grpc.health.", "grpc.reflection.", "grpc.channelz.", "grpc.admin.", "envoy.")
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One method: `path` is what goes over the wire, `/package.Service/Method`."""
+    """One method; `path` is its name on the wire, `/package.Service/Method`."""
 
     service: str
     name: str
@@ -48,9 +48,9 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """What the methods are, and who says so (`source`: "reflection", or a path).
+    """The methods, and where they are from (`source`: "reflection", or a path).
 
-    `contracts` are the schemas of a protoserve project, the newest first, which know limits too; of others none.
+    `contracts` holds the schemas of a protoserve project, the newest first, which also have limits; empty for others.
     """
 
     source: str
@@ -58,8 +58,8 @@ class Interface:
     contracts: tuple[Contract, ...] = ()
 
     def contract_of(self, method: Method) -> Contract | None:
-        """The schema that has the method, None where there is none."""
-        return next((found for found in self.contracts if found.full_service == method.service), None)
+        """The schema that has the method, None if there is none."""
+        return next((contract for contract in self.contracts if contract.full_service == method.service), None)
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ class Interface:
         return tuple(dict.fromkeys(method.service for method in self.methods))
 
 
-def own(services: Iterable[str]) -> list[str]:
+def own_services(services: Iterable[str]) -> list[str]:
     """The services that are not gRPC's own."""
     return [name for name in services if not name.startswith(INFRASTRUCTURE)]
 
@@ -78,7 +78,7 @@ def from_files(
     source: str,
     contracts: tuple[Contract, ...] = (),
 ) -> Interface:
-    """The interface of these services; `files` hold all that they import. Raises UsageError where they do not."""
+    """The interface of these services. Raises UsageError if `files` lack something that they import."""
     pool = descriptor_pool.DescriptorPool()
     methods: list[Method] = []
     try:
@@ -87,25 +87,26 @@ def from_files(
         for name in services:
             methods += map(_method, pool.FindServiceByName(name).methods)
     except (TypeError, KeyError) as error:
-        raise UsageError(f"{source}: the descriptors do not fit together: {error}") from None
+        raise UsageError(f"{source}: the descriptors do not match: {error}") from None
     return Interface(source, tuple(methods), contracts)
 
 
 def from_proto(file: Path, includes: Sequence[Path] = (), contracts: tuple[Contract, ...] = ()) -> Interface:
     """The services of a .proto file, compiled by protoc. Raises UsageError with what protoc says."""
     if not file.is_file():
-        raise UsageError(f"{file}: there is no such file" if not file.exists() else f"{file}: this is a folder")
+        raise UsageError(f"{file}: this is a folder" if file.exists() else f"{file}: the file does not exist")
     if missing := [folder for folder in includes if not folder.is_dir()]:
-        raise UsageError(f"-I {missing[0]}: there is no such folder")
-    found = _compile(file, includes)
-    services = [f"{file_.package}.{s.name}".lstrip(".") for file_ in found[-1:] for s in file_.service]
+        raise UsageError(f"-I {missing[0]}: the folder does not exist")
+    files = _compile(file, includes)
+    main = files[-1]
+    services = [f"{main.package}.{service.name}".lstrip(".") for service in main.service]
     if not services:
-        raise UsageError(f"{file}: it defines no service; name the .proto that does (it may import this one)")
-    return from_files(found, services, str(file), contracts)
+        raise UsageError(f"{file}: it does not define a service; name the .proto that does (it may import this one)")
+    return from_files(files, services, str(file), contracts)
 
 
 def from_project(folder: Path) -> Interface:
-    """The contract of a protoserve project in all its versions: schemas and the .proto made from each.
+    """The contract of a protoserve project in all its versions: the schemas, and the .proto generated from each.
 
     Raises UsageError.
     """
@@ -118,14 +119,14 @@ def from_project(folder: Path) -> Interface:
             raise UsageError(str(error)) from None
         file = folder / "proto" / contracts[-1].folder / "prediction.proto"
         if not file.is_file():
-            raise UsageError(f"{file}: there is no such file: run `protoserve generate` in the project")
+            raise UsageError(f"{file}: the file does not exist: run `protoserve generate` in the project")
         methods += from_proto(file, [folder / "proto"]).methods
     source = folder / "proto" / contracts[0].folder / "prediction.proto"
     return Interface(str(source), tuple(methods), tuple(contracts))
 
 
 def well_known(name: str) -> descriptor_pb2.FileDescriptorProto | None:
-    """Protobuf's own file of this name (`google/protobuf/timestamp.proto`), None for any other."""
+    """Protobuf's own file of this name (`google/protobuf/timestamp.proto`), None for other names."""
     if not name.startswith("google/protobuf/"):
         return None
     with contextlib.suppress(ImportError):
@@ -135,12 +136,13 @@ def well_known(name: str) -> descriptor_pb2.FileDescriptorProto | None:
 
 
 def _compile(file: Path, includes: Sequence[Path]) -> list[descriptor_pb2.FileDescriptorProto]:
+    """The file, last, after all that it imports. Raises UsageError."""
     from grpc_tools import __file__ as tools
 
     file = file.resolve()
     roots = [folder.resolve() for folder in includes]
     if not any(file.is_relative_to(root) for root in roots):
-        roots.append(_root(file))
+        roots.append(_import_root(file))
     roots.append(Path(tools).parent / "_proto")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "set.binpb"
@@ -149,49 +151,49 @@ def _compile(file: Path, includes: Sequence[Path]) -> list[descriptor_pb2.FileDe
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
         except subprocess.TimeoutExpired:
-            raise UsageError(f"{file}: protoc did not end within 30 seconds") from None
+            raise UsageError(f"{file}: protoc did not finish within 30 seconds") from None
         if done.returncode:
-            hint = "" if includes else "\nname the folder that its imports start from: -I FOLDER"
+            hint = "" if includes else "\nIf an import is missing, name the folder in which imports start: -I FOLDER"
             raise UsageError(f"{file}: protoc refuses it:\n{done.stderr.strip()}{hint}")
-        found = descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes())
-    return list(found.file)
+        return list(descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file)
 
 
-def _root(file: Path) -> Path:
-    """Where its imports start if nobody says so: its own folder, or the one above it that its package stands for."""
-    own = file.parent
+def _import_root(file: Path) -> Path:
+    """Where imports start by default: the file's folder, or the folder above that its package starts in."""
+    folder = file.parent
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         words = line.replace(";", " ").split()
         if words[:1] == ["package"] and len(words) > 1:
             parts = words[1].split(".")
-            if list(own.parts[-len(parts) :]) == parts:
-                return own.parents[len(parts) - 1]
-    return own
+            if list(folder.parts[-len(parts) :]) == parts:
+                return folder.parents[len(parts) - 1]
+    return folder
 
 
 def _imports_first(
     files: Iterable[descriptor_pb2.FileDescriptorProto],
 ) -> Iterable[descriptor_pb2.FileDescriptorProto]:
-    waiting, given = {file.name: file for file in files}, set[str]()
+    by_name = {file.name: file for file in files}
+    done = set[str]()
 
-    def give(name: str) -> Iterable[descriptor_pb2.FileDescriptorProto]:
-        if name in waiting and name not in given:
-            given.add(name)
-            for imported in waiting[name].dependency:
-                yield from give(imported)
-            yield waiting[name]
+    def with_imports(name: str) -> Iterable[descriptor_pb2.FileDescriptorProto]:
+        if name in by_name and name not in done:
+            done.add(name)
+            for imported in by_name[name].dependency:
+                yield from with_imports(imported)
+            yield by_name[name]
 
-    for name in list(waiting):
-        yield from give(name)
+    for name in by_name:
+        yield from with_imports(name)
 
 
-def _method(found: MethodDescriptor) -> Method:
-    service: ServiceDescriptor = found.containing_service
+def _method(descriptor: MethodDescriptor) -> Method:
+    service: ServiceDescriptor = descriptor.containing_service
     return Method(
         service.full_name,
-        found.name,
-        found.input_type,
-        found.output_type,
-        takes_stream=bool(found.client_streaming),
-        gives_stream=bool(found.server_streaming),
+        descriptor.name,
+        descriptor.input_type,
+        descriptor.output_type,
+        takes_stream=bool(descriptor.client_streaming),
+        gives_stream=bool(descriptor.server_streaming),
     )

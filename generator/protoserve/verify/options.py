@@ -1,4 +1,4 @@
-"""The arguments of `protoserve verify`. Imports nothing that takes time: every command's parser has them."""
+"""The arguments of `protoserve verify`. Imports nothing slow, because every command builds this parser."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds target and options."""
     add = parser.add_argument
     add("target", metavar="TARGET", nargs="?", help="HOST:PORT of a server, or the folder of a project")
-    add("--image", metavar="IMAGE", help="a container image, in place of TARGET: it is run as a platform runs it")
-    add("--platform", choices=PLATFORMS, default="generic", help="whose demands to check; default: %(default)s")
+    add("--image", metavar="IMAGE", help="a container image instead of TARGET; it is run as a platform runs it")
+    add("--platform", choices=PLATFORMS, default="generic", help="whose requirements to check; default: %(default)s")
     waits = "how long to wait for the server to be ready, in seconds; default: %(default)g"
     add("--timeout", type=_seconds, default=TIMEOUT, metavar="SECONDS", help=waits)
-    ends = "how long what this run started may take to end after SIGTERM, in seconds; default: %(default)g"
+    ends = "how long a server that verify started may take to end after SIGTERM, in seconds; default: %(default)g"
     add("--grace", type=_seconds, default=GRACE, metavar="SECONDS", help=ends)
     add(
         "--only",
@@ -29,45 +29,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="ID,ID",
-        help="run these checks, and what they build upon",
+        help="run these checks and the checks that they depend on",
     )
     add("--skip", type=_ids, action="extend", default=[], metavar="ID,ID", help="leave these checks out")
     add("--format", choices=FORMATS, default="terminal", help="of the report on standard output; default: %(default)s")
 
-    add = parser.add_argument_group("the contract", "Without these, what the server's reflection tells.").add_argument
+    about = "Without these options the contract comes from the server's reflection."
+    add = parser.add_argument_group("the contract", about).add_argument
     add("--proto", type=Path, metavar="FILE", help="the .proto file that defines the service")
-    roots = "where the imports of --proto start; several times for several folders"
+    roots = "a folder in which the imports of --proto start; may be repeated"
     add("-I", dest="includes", action="append", type=Path, default=[], metavar="FOLDER", help=roots)
-    add("--project", type=Path, metavar="FOLDER", help="the protoserve project that has the contract")
-    request = "a valid request in protobuf's JSON; several times for several methods"
+    add("--project", type=Path, metavar="FOLDER", help="a protoserve project with the contract")
+    request = "a valid request in protobuf's JSON; may be repeated for other methods"
     add("--request", action="append", default=[], metavar="[METHOD=]FILE", help=request)
 
     add = parser.add_argument_group("the connection").add_argument
-    add("--tls", action="store_true", help="speak TLS")
-    add("--ca", type=Path, metavar="FILE", help="PEM file of the authorities to trust; means --tls")
-    add("--tls-name", metavar="NAME", help="the name that the certificate is made for; means --tls")
+    add("--tls", action="store_true", help="use TLS")
+    add("--ca", type=Path, metavar="FILE", help="a PEM file of the authorities to trust; implies --tls")
+    add("--tls-name", metavar="NAME", help="the name in the server's certificate; implies --tls")
 
-    about = "For Vertex AI (a Model, ModelUploadOp, a compiled pipeline) or Kubernetes; read alone without TARGET."
+    about = "For Vertex AI (a Model, ModelUploadOp, a compiled pipeline) or Kubernetes; can be checked without TARGET."
     add = parser.add_argument_group("a specification", about).add_argument
-    add("--spec", type=Path, metavar="FILE", help="YAML or JSON that tells a platform how to run the container")
+    add("--spec", type=Path, metavar="FILE", help="the YAML or JSON that configures the container on the platform")
     add("--region", default="", metavar="REGION", help="where the model goes, such as us-central1")
 
     add = parser.add_argument_group("an image").add_argument
-    engine = "the command of the container engine; default: $DOCKER, else docker"
+    engine = "the container engine's command; default: $DOCKER, else docker"
     add("--docker", default=os.environ.get("DOCKER") or "docker", metavar="COMMAND", help=engine)
-    add("--port", type=_port, metavar="N", help="the container's port that speaks gRPC; default: it is looked for")
-    add("--memory", type=_memory, default="2g", metavar="SIZE", help="what it may use; default: %(default)s")
-    add("--writable", action="store_true", help="let it write to its root file system, and not to /tmp alone")
+    add("--port", type=_port, metavar="N", help="the container's gRPC port; default: verify looks for it")
+    add("--memory", type=_memory, default="2g", metavar="SIZE", help="its memory limit; default: %(default)s")
+    add("--writable", action="store_true", help="let it write to its whole root file system, not only to /tmp")
 
-    about = "Vertex AI's, at the routes of AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE, else /health and /predict."
+    about = "As Vertex AI uses it, at the routes in AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE, else /health and /predict."
     add = parser.add_argument_group("the HTTP side", about).add_argument
-    add("--http", metavar="HOST:PORT", help="where a server that runs speaks HTTP; without TARGET it has no gRPC")
-    add("--instance", type=Path, metavar="FILE", help="an instance that the model can answer, as JSON")
+    add(
+        "--http",
+        metavar="HOST:PORT",
+        help="the HTTP address of a running server; without TARGET it has no gRPC",
+    )
+    add("--instance", type=Path, metavar="FILE", help="an instance that the model accepts, as JSON")
 
 
 def _port(text: str) -> int:
     if not (text.isdecimal() and 1 <= int(text) <= 65535):
-        raise argparse.ArgumentTypeError("must be a port from 1 to 65535")
+        raise argparse.ArgumentTypeError("must be an integer from 1 to 65535")
     return int(text)
 
 
@@ -90,5 +95,5 @@ def _seconds(text: str) -> float:
 def _ids(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
-        raise argparse.ArgumentTypeError("names no check")
+        raise argparse.ArgumentTypeError("must name at least one check")
     return names

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from protoserve.verify.client import Reply
-from protoserve.verify.guessing import search
+from protoserve.verify.grpc_client import Reply
 from protoserve.verify.health_client import Health
+from protoserve.verify.request_search import find_accepted_request
 
 if TYPE_CHECKING:
     from protoserve.verify.session import Session
@@ -58,7 +58,7 @@ def wait_until_ready(session: Session) -> Readiness:
         _ask_health(session, readiness, names)
         if readiness.serving_after and readiness.first_reply is None and session.methods:
             # At once, as the first caller behind a platform would.
-            readiness.first_reply = search(session, session.methods[0])
+            readiness.first_reply = find_accepted_request(session, session.methods[0])
         starting = any(health.may_be_starting for health in readiness.last.values())
         if not starting or time.monotonic() >= deadline or not session.left() or session.server_ended():
             break
@@ -94,7 +94,7 @@ def _settled_reply(session: Session, first_reply: Reply | None, deadline: float)
     """The first method's answer; the call is repeated while the model may still be loading."""
     settling_ends = min(deadline, time.monotonic() + SETTLING_SECONDS)
     method = session.methods[0]
-    reply = search(session, method) if first_reply is None else first_reply
+    reply = find_accepted_request(session, method) if first_reply is None else first_reply
     while reply.code in ERRORS and not reply.connection_lost and session.left() and not session.server_ended():
         unavailable = reply.code is grpc.StatusCode.UNAVAILABLE
         if time.monotonic() >= (deadline if unavailable else settling_ends):

@@ -1,4 +1,4 @@
-"""What a server tells about itself through gRPC server reflection, v1 or v1alpha (the same messages).
+"""Reads a server's services through gRPC server reflection, v1 or v1alpha (the same messages).
 
 https://github.com/grpc/grpc/blob/master/doc/server-reflection.md
 """
@@ -14,65 +14,64 @@ from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection_pb2
 
 from protoserve.verify.address import UsageError
-from protoserve.verify.client import Client
-from protoserve.verify.interface import Interface, from_files, own, well_known
+from protoserve.verify.grpc_client import Client
+from protoserve.verify.interface import Interface, from_files, own_services, well_known
 
 _PATHS = tuple(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo" for version in ("v1", "v1alpha"))
 _TIMEOUT = 3.0
-# All that is asked of reflection together: more than the descriptors of a large API take.
-_WHOLE = 6.0
-_MOST_FILES = 200
-# A stream that gave its answer has this long to end by itself, so that no server logs a call that was cut off.
-_END = 0.5
+# Seconds for everything that is asked of reflection, more than the descriptors of a large API take.
+_TOTAL_SECONDS = 6.0
+_MAX_FILES = 200
+# After its answer a stream may take this long to end by itself, so that servers do not log a cancelled call.
+_STREAM_END_SECONDS = 0.5
 
 
 class Reflection:
-    """The services that a server lists (`services` is None where it has no reflection), and their descriptors.
+    """The services that a server lists (`services`, None without reflection), and their descriptors.
 
-    `hangs` is whether it has reflection that does not answer.
+    `hangs` says that the server has reflection, but it does not answer.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._until = time.monotonic() + _WHOLE
+        self._until = time.monotonic() + _TOTAL_SECONDS
         self._path: str | None = None
         self.hangs = False
         self.services = self._list()
 
     def interface(self) -> Interface | None:
-        """The methods of all its own services; None where it tells of none, or not enough."""
-        names = own(self.services or ())
+        """The methods of all its own services; None if it lists none, or not all descriptors can be read."""
         files: dict[str, descriptor_pb2.FileDescriptorProto] = {}
-        known = []
-        for name in names:
-            found = self._files(reflection_pb2.ServerReflectionRequest(file_containing_symbol=name))
-            if found:
-                files |= {file.name: file for file in found}
-                known.append(name)
+        described = []
+        for service in own_services(self.services or ()):
+            answer = self._files(reflection_pb2.ServerReflectionRequest(file_containing_symbol=service))
+            if answer:
+                files |= {file.name: file for file in answer}
+                described.append(service)
         while missing := {name for file in files.values() for name in file.dependency} - files.keys():
-            if len(files) > _MOST_FILES:
+            if len(files) > _MAX_FILES:
                 return None
-            for wanted in sorted(missing):
-                files |= {file.name: file for file in self._imported(wanted)}
-        if not known:
+            for name in sorted(missing):
+                files |= {file.name: file for file in self._imported(name)}
+        if not described:
             return None
         try:
-            return from_files(files.values(), known, "reflection")
+            return from_files(files.values(), described, "reflection")
         except UsageError:
             return None
 
     def _imported(self, name: str) -> Sequence[descriptor_pb2.FileDescriptorProto]:
         """The file `name` that another imports, and what the server sends with it.
 
-        Many servers do not have google/protobuf/*.proto, or files that give nothing but options: an empty file stands
-        for one that is nowhere to be had. Where a type of it was needed, `from_files` finds out.
+        Many servers lack google/protobuf/*.proto, or files that only define options: an empty file replaces one that
+        the server does not have. If a type of it is needed, `from_files` raises.
         """
-        if (ours := well_known(name)) is not None:
-            return [ours]
-        found = self._files(reflection_pb2.ServerReflectionRequest(file_by_filename=name))
-        if any(file.name == name for file in found):
-            return found
-        return [*found, descriptor_pb2.FileDescriptorProto(name=name)]
+        if (well_known_file := well_known(name)) is not None:
+            return [well_known_file]
+        files = self._files(reflection_pb2.ServerReflectionRequest(file_by_filename=name))
+        if any(file.name == name for file in files):
+            return files
+        return [*files, descriptor_pb2.FileDescriptorProto(name=name)]
 
     def _list(self) -> tuple[str, ...] | None:
         for path in _PATHS:
@@ -100,7 +99,7 @@ class Reflection:
         if timeout <= 0:
             return None
         call = self._client.start(self._path, request.SerializeToString(), timeout, stream=True, many=True)
-        reply = call.reply(seconds=_END)
+        reply = call.reply(seconds=_STREAM_END_SECONDS)
         if not reply.messages:
             self.hangs = self.hangs or reply.code is grpc.StatusCode.DEADLINE_EXCEEDED
             return None

@@ -9,7 +9,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
-from protoserve.verify.client import Reply
+from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
 
 # A batch of another size changes the last bits of a float.

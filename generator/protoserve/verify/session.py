@@ -9,16 +9,16 @@ from pathlib import Path
 from protoserve.schema.model import Contract
 from protoserve.verify import health_client, readiness
 from protoserve.verify.address import Address
-from protoserve.verify.client import Call, Client, Reply
-from protoserve.verify.guessing import search
+from protoserve.verify.grpc_client import Call, Client, Reply
 from protoserve.verify.health_client import CHECK_TIMEOUT, Health
+from protoserve.verify.http_side import HttpSide
 from protoserve.verify.interface import Interface, Method
 from protoserve.verify.options import GRACE
 from protoserve.verify.readiness import Readiness
 from protoserve.verify.reflection import Reflection
-from protoserve.verify.requests import Request, Requests, read
+from protoserve.verify.request_search import find_accepted_request
+from protoserve.verify.sample_requests import Request, Requests, read_requests
 from protoserve.verify.targets import Started
-from protoserve.verify.web import Web
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Session:
     project: Path | None = None  # a project with sample requests
     requests: Requests | None = None
     reflection: Reflection | None = None  # None until the server was asked
-    web: Web | None = None  # the HTTP side, if there is one
+    web: HttpSide | None = None  # the HTTP side, if there is one
     replies: dict[str, Reply] = field(default_factory=dict)  # by path of method: the answer to its valid request
     started: float = field(default_factory=time.monotonic)
     _readiness: Readiness | None = None
@@ -64,7 +64,7 @@ class Session:
     def set_requests(self) -> None:
         """Reads the requests that were given for the interface. Raises UsageError."""
         if self.interface is not None:
-            self.requests = Requests(self.interface, read(self.interface, self.request_files, self.project))
+            self.requests = Requests(self.interface, read_requests(self.interface, self.request_files, self.project))
 
     def request(self, method: Method) -> Request:
         """The valid request of the method."""
@@ -96,7 +96,7 @@ class Session:
         self.readiness()
         for method in self.methods:
             if method.path not in self.replies:
-                self.replies[method.path] = search(self, method)
+                self.replies[method.path] = find_accepted_request(self, method)
 
     def server_ended(self) -> bool:
         """Whether the server was started by this run and has ended by itself."""
@@ -104,4 +104,4 @@ class Session:
 
     def exit_note(self) -> str:
         """The exit code and last lines of the log of a server that has ended, to follow what was seen; else empty."""
-        return f"; {self.process.told()}" if self.process is not None and self.process.ended() else ""
+        return f"; {self.process.exit_report()}" if self.process is not None and self.process.ended() else ""

@@ -10,7 +10,7 @@ from typing import Self
 
 import grpc
 
-from protoserve.verify.client import Call, Client, Reply
+from protoserve.verify.grpc_client import Call, Client, Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.session import Session
 

@@ -10,8 +10,8 @@ import grpc
 
 from protoserve.verify.checks import calls
 from protoserve.verify.checks.base import Check
-from protoserve.verify.client import Reply
 from protoserve.verify.conformance import request_violations
+from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.invalid_requests import invalid_requests
 from protoserve.verify.report import Finding, failed, passed, warned

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import grpc
 
-from protoserve.verify.client import Reply
+from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, Verdict, first_with, passed, skipped
 from protoserve.verify.session import Session

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from protoserve.verify.checks import calls
 from protoserve.verify.checks.base import Check
-from protoserve.verify.client import Call, Reply
+from protoserve.verify.grpc_client import Call, Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.reply_diff import difference, parsed
 from protoserve.verify.report import Finding, failed, passed, skipped

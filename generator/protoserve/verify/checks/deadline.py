@@ -10,7 +10,7 @@ import grpc
 
 from protoserve.verify.checks import calls
 from protoserve.verify.checks.base import Check
-from protoserve.verify.client import Reply
+from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, failed, passed, skipped
 from protoserve.verify.session import Session

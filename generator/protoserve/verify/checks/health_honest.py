@@ -11,7 +11,7 @@ import grpc
 from protoserve.verify.checks import calls
 from protoserve.verify.checks.base import Check
 from protoserve.verify.checks.health import unrelated_to_health
-from protoserve.verify.client import Client, Reply
+from protoserve.verify.grpc_client import Client, Reply
 from protoserve.verify.health_client import Health, Watch
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, Verdict, failed, first_with, passed, skipped, warned

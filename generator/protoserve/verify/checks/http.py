@@ -7,18 +7,18 @@ from typing import Any
 
 from google.protobuf import json_format
 
+from protoserve.verify.http_side import HttpSide
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, failed, skipped
 from protoserve.verify.session import Session
 from protoserve.verify.targets.image import ImageServer
-from protoserve.verify.web import Web
 
 HTTP = ("http-health", "http-predict")
 ONLY = ("vertex",)
 NO_HTTP = "no HTTP server was named; give --http HOST:PORT where there is one"
 
 
-def absent(session: Session, web: Web) -> Finding | None:
+def absent(session: Session, web: HttpSide) -> Finding | None:
     """Where no HTTP server is to be judged: why. Or where it listens instead."""
     server = session.process
     if not isinstance(server, ImageServer):
@@ -49,7 +49,7 @@ def absent(session: Session, web: Web) -> Finding | None:
     return None
 
 
-def bodies(session: Session, web: Web) -> Iterator[dict[str, Any]]:
+def bodies(session: Session, web: HttpSide) -> Iterator[dict[str, Any]]:
     """Bodies with one instance, in the order in which to try them: the given one, or what the contract suggests."""
     if web.instance is not None:
         yield {"instances": [web.instance]}

@@ -8,9 +8,9 @@ from typing import Any
 
 from protoserve.verify.checks.base import Check
 from protoserve.verify.checks.http import NO_HTTP, ONLY, absent, bodies
+from protoserve.verify.http_side import HEALTH_SECONDS, Answer, HttpSide
 from protoserve.verify.report import Finding, failed, passed, skipped, warned
 from protoserve.verify.session import Session
-from protoserve.verify.web import HEALTH_SECONDS, Answer, Web
 
 # Load while health is asked: so many callers, each with at most so many requests, for so many seconds of a quick model.
 CALLERS = 16
@@ -41,7 +41,7 @@ def run(session: Session) -> Finding:
     if lie := _lie(web, first, later):
         return lie
     if later.status != 200:
-        return passed(f"{seen}; not asked under load, since {web.predict_route} answers {later.status or later.said}")
+        return passed(f"{seen}; not asked under load, since {web.predict_route} answers {later.status or later.reason}")
     load = _Load(web, body)
     slowest, bad = load.run(session)
     if bad is not None:
@@ -61,7 +61,7 @@ def _gone(session: Session) -> bool:
     return not session.left() or (session.process is not None and session.process.ended())
 
 
-def _unhealthy(web: Web, answer: Answer) -> Finding:
+def _unhealthy(web: HttpSide, answer: Answer) -> Finding:
     """The story of a health route that never says 200."""
     route, status = web.health_route, answer.status
     seen = f"GET {route} at {web.address}: {answer}"
@@ -139,7 +139,7 @@ _STATUSES = {
 _STATUSES[403] = _STATUSES[401]
 
 
-def _settled(web: Web, session: Session, body: Any) -> tuple[Answer, list[Answer]]:
+def _settled(web: HttpSide, session: Session, body: Any) -> tuple[Answer, list[Answer]]:
     """What the predict route answers once it has settled, and all answers until then."""
     answers = [web.predict(body, session.timeout)]
     until = time.monotonic() + _SETTLING
@@ -151,7 +151,7 @@ def _settled(web: Web, session: Session, body: Any) -> tuple[Answer, list[Answer
     return answers[-1], answers
 
 
-def _lie(web: Web, first: Answer, later: Answer) -> Finding | None:
+def _lie(web: HttpSide, first: Answer, later: Answer) -> Finding | None:
     """Whether health said 200 while predictions could not be made yet, or never could."""
     early = (first.status or 503) >= 500 and later.status == 200
     if not early and later.status != 503:
@@ -173,7 +173,7 @@ def _lie(web: Web, first: Answer, later: Answer) -> Finding | None:
 class _Load:
     """Callers that keep the predict route busy while health is looked at, one request at a time."""
 
-    def __init__(self, web: Web, body: Any) -> None:
+    def __init__(self, web: HttpSide, body: Any) -> None:
         self._web, self._body = web, body
         self._stop = threading.Event()
         self.answers: list[Answer] = []
@@ -208,7 +208,7 @@ class _Load:
             self.answers.append(self._web.predict(self._body, HEALTH_SECONDS * 2))
 
 
-def _not_under_load(web: Web, bad: Answer, load: _Load) -> Finding:
+def _not_under_load(web: HttpSide, bad: Answer, load: _Load) -> Finding:
     seen = f"with {CALLERS} callers at {web.predict_route}, GET {web.health_route}: {bad}"
     if bad.status is not None:
         return failed(

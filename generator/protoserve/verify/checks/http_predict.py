@@ -9,9 +9,9 @@ from typing import Any
 
 from protoserve.verify.checks.base import Check
 from protoserve.verify.checks.http import NO_HTTP, ONLY, absent, bodies, unary
+from protoserve.verify.http_side import Answer, HttpSide
 from protoserve.verify.report import Finding, failed, passed, skipped, warned
 from protoserve.verify.session import Session
-from protoserve.verify.web import Answer, Web
 
 _NO_INSTANCE = (
     "there is nothing to send: give an instance that the model can answer with --instance FILE.json, or the contract"
@@ -48,7 +48,7 @@ class _Predictions:
     """What the predict route must do, beginning with its answer to one instance."""
 
     session: Session
-    web: Web
+    web: HttpSide
     instance: Any
     refused: int = 0
 

@@ -10,10 +10,10 @@ import grpc
 
 from protoserve.schema.model import Contract
 from protoserve.verify.checks.base import Check
-from protoserve.verify.client import Reply, clipped
-from protoserve.verify.guessing import hung
-from protoserve.verify.interface import Method, own
+from protoserve.verify.grpc_client import Reply, clipped
+from protoserve.verify.interface import Method, own_services
 from protoserve.verify.report import Finding, failed, passed, skipped, warned
+from protoserve.verify.request_search import hung
 from protoserve.verify.session import Session
 
 _NO_CONTRACT = "no contract to hold it to: the server has {why}; give --proto FILE or --project FOLDER"
@@ -67,7 +67,7 @@ def _without_methods(session: Session) -> Finding:
         hangs = reflection is not None and reflection.hangs
         return skipped(_NO_CONTRACT.format(why="reflection that does not answer" if hangs else "no reflection"))
     shown = reflection.services
-    if found := own(shown):
+    if found := own_services(shown):
         return skipped(
             f"reflection lists {', '.join(found)} and does not describe it; give --proto FILE or --project FOLDER"
         )
@@ -208,7 +208,7 @@ def _missing(session: Session, missing: list[Method]) -> Finding:
 
 def _not_shown(method: Method, seen: str, shown: tuple[str, ...]) -> Finding:
     service = method.service.rpartition(".")[2]
-    if close := _alike(method.service, own(shown)):
+    if close := _alike(method.service, own_services(shown)):
         return failed(
             seen,
             f"The server has the service {close}, and callers ask for {method.service}: package and service name are "
@@ -302,7 +302,7 @@ def _paths(method: Method) -> Iterator[str]:
 
 
 def _died(session: Session, method: Method, reply: Reply) -> Finding:
-    gone = f"; {session.process.told()}" if session.process is not None and session.process.ended() else ""
+    gone = f"; {session.process.exit_report()}" if session.process is not None and session.process.ended() else ""
     return failed(
         f"{method.path}: {reply}{gone}",
         f"The connection broke while {method.name} was answered: the server's process ended (a crash in native code, "

@@ -12,7 +12,7 @@ from protoserve.schema.model import Contract, Field, Message
 from protoserve.schema.types import SCALARS, Kind
 from protoserve.verify.checks import calls
 from protoserve.verify.checks.base import Check
-from protoserve.verify.client import Reply
+from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, failed, passed, skipped
 from protoserve.verify.session import Session

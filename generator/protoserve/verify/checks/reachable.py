@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 
 from protoserve.verify.address import Address
 from protoserve.verify.checks.base import Check
-from protoserve.verify.client import clipped
+from protoserve.verify.grpc_client import clipped
 from protoserve.verify.health_client import CHECK as HEALTH
 from protoserve.verify.health_client import CHECK_TIMEOUT
 from protoserve.verify.readiness import wait_while_starting
 from protoserve.verify.report import HTTP_ONLY, Finding, failed, passed, skipped
 from protoserve.verify.session import Session
-from protoserve.verify.targets.ends import why
+from protoserve.verify.targets.crash_causes import crash_cause
 
 # RFC 9113, section 3.4: the client's preface, then its SETTINGS (empty); a server's first frame is its SETTINGS.
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
@@ -61,8 +61,8 @@ def run(session: Session) -> Finding:
         how = "TLS" if address.tls else "plain text"
         return passed(f"{address} speaks gRPC over HTTP/2 in {how}, after {time.monotonic() - started:.2f} s")
     if session.process is not None and session.process.ended():
-        told = session.process.told()
-        return failed(f"the server ended by itself: {told}", *why(told))
+        told = session.process.exit_report()
+        return failed(f"the server ended by itself: {told}", *crash_cause(told))
     return _explained(session, answer)
 
 
@@ -192,11 +192,11 @@ def _explained(session: Session, answer: _Answer) -> Finding:
     if answer.kind == "unresolved":
         return failed(seen, "The host name is wrong, or this machine's DNS does not know it.", "Check the name.")
     if answer.kind in _MAY_CHANGE and session.process is not None:
-        if inside := session.process.listens():
+        if inside := session.process.listens_elsewhere():
             cause, remedy = (_LOOPBACK, _BIND) if inside.startswith(("127.", "[::1]")) else _ELSEWHERE
             number = inside.partition(",")[0].rpartition(":")[2]
             return failed(f"{seen}; inside, it listens on {inside}", cause, remedy.format(port=number))
-        seen += f"; {session.process.told()}"
+        seen += f"; {session.process.exit_report()}"
     if answer.kind == "refused" and (loopback := _own_loopback(address)):
         return failed(f"{seen}, while {loopback} is open", _LOOPBACK, _BIND.format(port=port))
     cause, remedy = _CAUSES[answer.kind]

@@ -13,7 +13,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from protoserve.verify import conformance
 from protoserve.verify.checks.base import Check
-from protoserve.verify.client import Reply
+from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, Verdict, failed, passed, skipped, warned
 from protoserve.verify.session import Session

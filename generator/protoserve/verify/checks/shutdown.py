@@ -14,7 +14,7 @@ import grpc
 from protoserve.verify import health_client
 from protoserve.verify.checks import calls
 from protoserve.verify.checks.base import Check
-from protoserve.verify.client import Client
+from protoserve.verify.grpc_client import Client
 from protoserve.verify.health_client import Watch
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, failed, passed, skipped, warned
@@ -108,7 +108,7 @@ def _shut_down(session: Session, method: Method | None) -> Shutdown:
             classify_calls(shutdown, sigterm_at, traffic.sent, timer)
         if health.not_serving_at is not None:
             shutdown.not_serving_after = max(0.0, health.not_serving_at - sigterm_at)
-        shutdown.last_words = session.process.told()
+        shutdown.last_words = session.process.exit_report()
     finally:
         session.client.requests += client.requests
         client.close()

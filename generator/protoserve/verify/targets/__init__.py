@@ -1,4 +1,4 @@
-"""Servers that a run starts itself, and ends whatever happens."""
+"""Servers that verify starts itself, and always ends."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from protoserve.verify.address import Address
 
 
 class Started(Protocol):
-    """A server process or container of this run."""
+    """A server process or container that verify started."""
 
     @property
     def address(self) -> Address:
         """Where this machine reaches it."""
 
     def start(self) -> None:
-        """Starts it; whoever calls this has seen to it before that `close` will be called."""
+        """Starts it. The caller must make sure beforehand that `close` will be called."""
 
     def ended(self) -> bool:
         """Whether it has ended by itself."""
 
-    def told(self) -> str:
-        """Its exit code, where it ended, and the last lines of its log."""
+    def exit_report(self) -> str:
+        """Its exit code, if it ended, and the last lines of its log."""
 
-    def listens(self) -> str | None:
-        """Where it listens instead of where it is asked: `127.0.0.1:PORT` for the loopback only, `0.0.0.0:N, and not on
-        port PORT` for other ports. None where that is not so, or not known.
+    def listens_elsewhere(self) -> str | None:
+        """Where it listens, if that is not where callers reach it: `127.0.0.1:PORT` for the loopback only,
+        `0.0.0.0:N, and not on port PORT` for other ports. None if it listens there, or this is not known.
         """
 
     def terminate(self) -> None:
         """Sends SIGTERM, as a platform does to stop it."""
 
     def wait(self, seconds: float) -> int | None:
-        """Its exit code (128 + the number of a signal that ended it), None if it still runs after `seconds`."""
+        """Its exit code (128 + the number of the signal that ended it), None if it is still running after `seconds`."""
 
     def close(self) -> None:
-        """Ends it, and removes all that was made for it; may be called twice."""
+        """Ends it and removes everything that was created for it; may be called twice."""

@@ -1,4 +1,4 @@
-"""The commands of docker (or podman, which takes the same) that a run needs."""
+"""Runs docker's commands, or those of podman, which are the same."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import json
 import subprocess
 from typing import Any
 
+from protoserve.platform.errors import ProtoserveError
 from protoserve.verify.address import UsageError
 
-_PATIENCE = 30.0
-_MAKING = ("create", "start", "rm")  # commands that are let end: half done, nobody knows what there is
+_TIMEOUT = 30.0
+_UNINTERRUPTED = ("create", "start", "rm")  # may finish, so that it is known which containers exist
 
 
-class Refused(Exception):
-    """What the engine said to a command that failed."""
+class Refused(ProtoserveError):
+    """A command failed; the text is what the engine printed."""
 
 
 class Docker:
@@ -22,31 +23,31 @@ class Docker:
     def __init__(self, command: str) -> None:
         self.command = command
 
-    def __call__(self, *arguments: str, timeout: float = _PATIENCE, errors: bool = False) -> str:
-        """Standard output, with `errors` what was written to standard error after it. Raises Refused, UsageError.
+    def __call__(self, *arguments: str, timeout: float = _TIMEOUT, errors: bool = False) -> str:
+        """Standard output, followed by standard error if `errors`. Raises Refused, UsageError.
 
-        A Ctrl-C does not reach the command, and an exception here waits for one that makes or removes something: what
-        there is then is known.
+        Ctrl-C does not reach the command. On an exception a command that creates or removes a container may finish.
         """
         process = self._begin(*arguments)
         try:
             out, err = process.communicate(timeout=timeout)
-        except BaseException as stop:
-            _wait(process, 10 if arguments[0] in _MAKING and not isinstance(stop, subprocess.TimeoutExpired) else 0)
-            if isinstance(stop, subprocess.TimeoutExpired):
-                raise Refused(f"`{self.command} {arguments[0]}` took more than {timeout:g} s") from None
+        except subprocess.TimeoutExpired:
+            _end(process, 0)
+            raise Refused(f"`{self.command} {arguments[0]}` took more than {timeout:g} s") from None
+        except BaseException:
+            _end(process, 10 if arguments[0] in _UNINTERRUPTED else 0)
             raise
         if process.returncode:
             raise Refused((err or out).strip())
         return (out + err if errors else out).strip()
 
     def inspect(self, kind: str, name: str) -> dict[str, Any]:
-        """What the engine knows of an image or a container. Raises Refused."""
-        found: list[dict[str, Any]] = json.loads(self("inspect", "--type", kind, name))
-        return found[0]
+        """What the engine knows about an image or a container. Raises Refused."""
+        descriptions: list[dict[str, Any]] = json.loads(self("inspect", "--type", kind, name))
+        return descriptions[0]
 
     def platform(self) -> str:
-        """What the engine runs, such as `linux/amd64`."""
+        """The platform of the engine, such as `linux/amd64`."""
         try:
             return self("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}")
         except Refused:
@@ -65,12 +66,12 @@ class Docker:
             )
         except OSError as error:
             raise UsageError(
-                f"{self.command} cannot be run: {error.strerror}; name the command with --docker, or by DOCKER"
+                f"{self.command} cannot be run: {error.strerror}; name the engine's command with --docker or DOCKER"
             ) from None
 
 
-def _wait(process: subprocess.Popen[str], seconds: float) -> None:
-    """Lets it end within `seconds`, then ends it."""
+def _end(process: subprocess.Popen[str], seconds: float) -> None:
+    """Waits `seconds` for the process to end, then kills it."""
     try:
         process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:

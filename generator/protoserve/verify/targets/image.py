@@ -1,4 +1,4 @@
-"""A container of an image, run as a strict platform runs it."""
+"""A container, run as a strict platform runs it."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ PIDS = 1024
 # https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements
 VERTEX_HTTP_PORT = 8080
 _LOG_LINES = 12
-_MOST_PORTS = 32  # of those that an image EXPOSEs
-_POLL = 0.05
-_WILL_STAY = ("http1", "tls", "other")
-_SETTLED = 2.0  # so long after the first port is open, a better one may open
-# Faults of the image, which the engine finds when it is to run it: a verdict, and not a run that could not begin.
-_UNSTARTED = re.compile(
+_MAX_PORTS = 32  # of those that an image EXPOSEs
+_POLL_SECONDS = 0.05
+_FINAL_PROTOCOLS = ("http1", "tls", "other")  # a port that speaks one of these will not speak gRPC later
+_SETTLING_SECONDS = 2.0  # after the first port is open, a gRPC port may still open
+# The engine's errors that are faults of the image: they give a verdict, and are not a run that could not begin.
+_IMAGE_FAULT = re.compile(
     r"no command specified|executable file not found|exec format error|no such file or directory|permission denied"
     r"|is a directory|unable to find user|no matching entries in passwd|not a valid user",
     re.I,
 )
-_LISTEN = "0A"
-_NOWHERE = 1  # tcpmux, which nobody serves
+_LISTEN = "0A"  # a socket's state in /proc/net/tcp
+_UNUSED_PORT = 1  # tcpmux; nothing listens there
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run it: `port` is the container's port that speaks gRPC (None: find it), `memory` as docker writes it."""
+    """How to run it: `port` is the container's gRPC port (None: look for it), `memory` a size as docker takes it."""
 
     docker: str = "docker"
     port: int | None = None
@@ -51,7 +51,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What the engine says of an image; `size` is in bytes, as it lies unpacked on the disk."""
+    """What the engine knows about an image; `size` is in bytes, unpacked on the disk."""
 
     name: str
     platform: str
@@ -61,14 +61,14 @@ class Image:
 
 
 class ImageServer:
-    """The container.
+    """A container of the image, from `start()` to `close()`.
 
-    `inside` is its port that speaks gRPC, and `address` where this machine reaches that; `http` is the port of its HTTP
-    server where the platform wants one.
+    `inside` is the container's gRPC port, and `address` where this machine reaches it; `http` is the container's HTTP
+    port, None if the platform does not need one.
     """
 
     def __init__(self, image: str, platform: str, options: Options, variables: dict[str, str]) -> None:
-        """`variables` are what the platform sets beside PORT. Raises UsageError where there is nothing to start."""
+        """`variables` are those that the platform sets beside PORT. Raises UsageError if there is nothing to start."""
         self.started = time.monotonic()
         self._options = options
         self._docker = Docker(options.docker)
@@ -79,68 +79,67 @@ class ImageServer:
         self.variables = dict(variables)
         if platform == "generic":
             self.variables["PORT"] = str(self._candidates[0])
-        # The port that it must use; None where any of those that it EXPOSEs will do.
-        self._told = self._candidates[0] if platform == "generic" else options.port
+        # The port that it must use; None if any port that it EXPOSEs will do.
+        self._required_port = self._candidates[0] if platform == "generic" else options.port
         self.name = f"protoserve-verify-{secrets.token_hex(6)}"
-        self.inside = self._told or self.http or self._candidates[0]
+        self.inside = self._required_port or self.http or self._candidates[0]
         self.grpc = False
         self._published: dict[int, int] = {}
-        self._failed = ""  # what the engine said where it could not start the container
+        self._start_error = ""  # what the engine said, if it could not start the container
         self._pid = 0
 
     @property
     def address(self) -> Address:
-        """Of a container that could not be started it is a port on which nothing listens."""
+        """For a container that could not be started: a port on which nothing listens."""
         return self.published(self.inside)
 
     def published(self, port: int) -> Address:
         """Where this machine reaches a port of the container."""
-        return Address("127.0.0.1", self._published.get(port, _NOWHERE))
+        return Address("127.0.0.1", self._published.get(port, _UNUSED_PORT))
 
-    def find(self, kind: Callable[[Address], str], ready: Callable[[], bool], until: float) -> None:
-        """Waits for a port that speaks gRPC, and points `address` there; `grpc` tells whether there is one.
+    def find_grpc_port(self, protocol: Callable[[Address], str], http_ready: Callable[[], bool], until: float) -> None:
+        """Waits for a port that speaks gRPC, and points `address` to it; `grpc` says whether there is one.
 
-        `kind` tells what speaks at an address (`http2` is what is looked for), `ready` whether the platform's HTTP
-        server says so: a gRPC server beside it would listen by then.
+        `protocol` gives what an address speaks (gRPC is `http2`). `http_ready` says whether the platform's HTTP server
+        is ready: a gRPC server beside it would listen by then.
         """
-        first: float | None = None
-        others: dict[int, str] = {}  # what speaks at ports, where it is not gRPC
+        first_open: float | None = None
+        protocols: dict[int, str] = {}
         while not self.ended() and time.monotonic() < until:
-            heard = self._open()
-            if self._told in heard:  # what it speaks there is judged by the checks
-                self.inside, self.grpc = heard[0], True
+            open_ports = self._open_ports()
+            if self._required_port in open_ports:  # the checks judge what it speaks
+                self.inside, self.grpc = open_ports[0], True
                 return
-            for port in [port for port in heard if others.get(port) not in _WILL_STAY]:
-                others[port] = kind(self.published(port))
-                if others[port] == "http2":
+            for port in [port for port in open_ports if protocols.get(port) not in _FINAL_PROTOCOLS]:
+                protocols[port] = protocol(self.published(port))
+                if protocols[port] == "http2":
                     self.inside, self.grpc = port, True
                     return
-            if heard and first is None:
-                first = time.monotonic()
-            settled = first is not None and time.monotonic() > first + _SETTLED
-            if ready() and (settled or self._candidates == [VERTEX_HTTP_PORT]):
+            if open_ports and first_open is None:
+                first_open = time.monotonic()
+            is_settled = first_open is not None and time.monotonic() > first_open + _SETTLING_SECONDS
+            if http_ready() and (is_settled or self._candidates == [VERTEX_HTTP_PORT]):
                 return
-            if settled and self.http is None:
-                self.inside = heard[0] if heard else self.inside
+            if is_settled and self.http is None:
+                self.inside = open_ports[0] if open_ports else self.inside
                 return
-            time.sleep(_POLL)
+            time.sleep(_POLL_SECONDS)
 
-    def _open(self) -> list[int]:
-        """The published ports on which something listens that outsiders reach; all where that cannot be known."""
+    def _open_ports(self) -> list[int]:
+        """The published ports on which something listens for outsiders; all of them if that cannot be known."""
         sockets = self.sockets()
         if sockets is None:
             return list(self._candidates)
-        heard = {port for host, port in sockets if not host.is_loopback}
-        return [port for port in self._candidates if port in heard]
+        reachable = {port for host, port in sockets if not host.is_loopback}
+        return [port for port in self._candidates if port in reachable]
 
     def sockets(self) -> list[tuple[Any, int]] | None:
-        """Address (of `ipaddress`) and port of every listening socket in the container, None where none can be seen."""
-        tables = [self._table(name) for name in ("tcp", "tcp6")]
-        known = [table for table in tables if table is not None]
-        return [found for table in known for found in _sockets(table)] if known else None
+        """Address (of `ipaddress`) and port of each listening socket in the container, None if they cannot be read."""
+        tables = [table for name in ("tcp", "tcp6") if (table := self._table(name)) is not None]
+        return [listening for table in tables for listening in _listening_sockets(table)] if tables else None
 
     def _table(self, name: str) -> str | None:
-        """The kernel's table of the container's connections: read from here where the engine is this machine's."""
+        """The kernel's table of the container's connections, read from this machine if the engine runs on it."""
         if self._pid:
             with contextlib.suppress(OSError):
                 return Path(f"/proc/{self._pid}/net/{name}").read_text(encoding="ascii")
@@ -151,36 +150,36 @@ class ImageServer:
 
     def ended(self) -> bool:
         if self._pid and Path(f"/proc/{self._pid}/net").exists():
-            return False  # without asking the engine, which takes its time
-        return bool(self._failed) or not self._state().get("Running", False)
+            return False  # faster than asking the engine
+        return bool(self._start_error) or not self._state().get("Running", False)
 
-    def told(self) -> str:
-        if self._failed:
-            return f"the engine cannot start it: {self._failed}"
+    def exit_report(self) -> str:
+        if self._start_error:
+            return f"the engine cannot start it: {self._start_error}"
         state = self._state()
         code = "still running" if state.get("Running") else f"exit code {state.get('ExitCode')}"
         killed = ", OOMKilled (out of memory)" if state.get("OOMKilled") else ""
         return "\n".join([code + killed, *self._log()])
 
-    def listens(self) -> str | None:
+    def listens_elsewhere(self) -> str | None:
         sockets = self.sockets()
         if not sockets:
             return None
         hosts = [host for host, port in sockets if port == self.inside]
         if hosts:
-            return None if any(not host.is_loopback for host in hosts) else _shown(hosts[0], self.inside)
-        elsewhere = sorted({_shown(host, port) for host, port in sockets if not _engine_dns(host)})
-        told = " ".join(f"{name}={value}" for name, value in self.variables.items() if value == str(self.inside))
-        return (
-            f"{', '.join(elsewhere)}, and not on port {self.inside}{f' ({told})' * bool(told)}" if elsewhere else None
-        )
+            return None if any(not host.is_loopback for host in hosts) else _host_port(hosts[0], self.inside)
+        elsewhere = sorted({_host_port(host, port) for host, port in sockets if not _is_engine_dns(host)})
+        if not elsewhere:
+            return None
+        variables = " ".join(f"{name}={value}" for name, value in self.variables.items() if value == str(self.inside))
+        return f"{', '.join(elsewhere)}, and not on port {self.inside}" + (f" ({variables})" if variables else "")
 
     def terminate(self) -> None:
         with contextlib.suppress(Refused):  # one that has ended gets no signal
             self._docker("kill", "--signal", "TERM", self.name)
 
     def wait(self, seconds: float) -> int | None:
-        if self._failed:
+        if self._start_error:
             return None
         with contextlib.suppress(Refused):
             return int(self._docker("wait", self.name, timeout=max(0.1, seconds)))
@@ -194,32 +193,32 @@ class ImageServer:
                 print(f"protoserve: the container {self.name} could not be removed: {error}", file=sys.stderr)
 
     def start(self) -> None:
-        """Makes the container and starts it. Raises UsageError where the engine cannot run such a one."""
+        """Creates the container and starts it. Raises UsageError if the engine cannot run it."""
         options = self._options
         limits = ["--cap-drop=ALL", "--security-opt=no-new-privileges", f"--pids-limit={PIDS}"]
         limits += [f"--memory={options.memory}", f"--memory-swap={options.memory}"]  # no swap beside it
         if not options.writable:
             limits += ["--read-only", "--tmpfs=/tmp"]
-        given = [f"--env={name}={value}" for name, value in self.variables.items()]
+        variables = [f"--env={name}={value}" for name, value in self.variables.items()]
         ports = [f"--publish=127.0.0.1::{port}" for port in self._candidates]
         label = f"--label={LABEL}={self.name.rpartition('-')[2]}"
         try:
             self._docker(
-                "create", "--pull=never", f"--name={self.name}", label, *limits, *given, *ports, self.image.name
+                "create", "--pull=never", f"--name={self.name}", label, *limits, *variables, *ports, self.image.name
             )
             self.started = time.monotonic()
             self._docker("start", self.name)
         except Refused as error:
-            if not _UNSTARTED.search(str(error)):
+            if not _IMAGE_FAULT.search(str(error)):
                 raise UsageError(f"{self.image.name} cannot be run: {error}") from None
-            self._failed = " ".join(str(error).replace("Error response from daemon: ", "").split())
+            self._start_error = " ".join(str(error).replace("Error response from daemon: ", "").split())
             return
-        found = self._docker.inspect("container", self.name)
-        published = found["NetworkSettings"].get("Ports") or {}
-        for name, places in published.items():
-            if places:
-                self._published[int(name.partition("/")[0])] = int(places[0]["HostPort"])
-        self._pid = _own(int(found["State"].get("Pid") or 0), str(found["Id"]))
+        container = self._docker.inspect("container", self.name)
+        published = container["NetworkSettings"].get("Ports") or {}
+        for name, host_ports in published.items():
+            if host_ports:
+                self._published[int(name.partition("/")[0])] = int(host_ports[0]["HostPort"])
+        self._pid = _local_pid(int(container["State"].get("Pid") or 0), str(container["Id"]))
 
     def _state(self) -> dict[str, Any]:
         try:
@@ -237,50 +236,50 @@ class ImageServer:
 
 
 def inspect(docker: Docker, name: str) -> Image:
-    """What the engine knows of the image. Raises UsageError where there is none, or no engine."""
+    """What the engine knows about the image. Raises UsageError without the image, or without an engine."""
     try:
-        found = docker.inspect("image", name)
+        description = docker.inspect("image", name)
     except Refused as error:
-        said = str(error)
-        if re.search(r"no such (image|object)|not known|unable to find", said, re.I):
+        message = str(error)
+        if re.search(r"no such (image|object)|not known|unable to find", message, re.I):
             raise UsageError(
-                f"there is no image {name} on this machine: run `{docker.command} pull {name}` (or build it) first"
+                f"the image {name} is not on this machine: run `{docker.command} pull {name}` (or build it) first"
             ) from None
-        hint = "; start the engine, or name another command with --docker" if "connect" in said.lower() else ""
-        raise UsageError(f"{docker.command} cannot look at the image {name}: {said}{hint}") from None
-    config = found.get("Config") or {}
+        hint = "; start the engine, or name another command with --docker" if "connect" in message.lower() else ""
+        raise UsageError(f"{docker.command} cannot inspect the image {name}: {message}{hint}") from None
+    config = description.get("Config") or {}
     exposed = (config.get("ExposedPorts") or {}).keys()
     ports = sorted(int(port.partition("/")[0]) for port in exposed if not port.endswith("/udp"))
     user = str(config.get("User") or "").partition(":")[0]
-    platform = f"{found.get('Os') or 'linux'}/{found.get('Architecture') or 'unknown'}"
-    return Image(name, platform, user, tuple(ports), int(found.get("Size") or 0))
+    platform = f"{description.get('Os') or 'linux'}/{description.get('Architecture') or 'unknown'}"
+    return Image(name, platform, user, tuple(ports), int(description.get("Size") or 0))
 
 
-def _candidates(platform: str, image: Image, given: int | None) -> list[int]:
-    """The container's ports that may speak gRPC, the likeliest first; all of them are published."""
-    exposed = image.exposed[:_MOST_PORTS]
+def _candidates(platform: str, image: Image, grpc_port: int | None) -> list[int]:
+    """The container's ports that may speak gRPC, the likeliest first; all are published."""
+    exposed = image.exposed[:_MAX_PORTS]
     if platform == "vertex":
-        # Its HTTP port last: that gRPC takes only where the spec's grpcPorts names it.
-        others = [given] if given is not None else [port for port in exposed if port != VERTEX_HTTP_PORT]
+        # Its HTTP port last: it only speaks gRPC if the specification's grpcPorts names it.
+        others = [grpc_port] if grpc_port is not None else [port for port in exposed if port != VERTEX_HTTP_PORT]
         return list(dict.fromkeys([*others, VERTEX_HTTP_PORT]))
-    if given is not None:
-        return [given]
+    if grpc_port is not None:
+        return [grpc_port]
     if platform == "generic":
         return [random.choice([port for port in range(20000, 30000) if port not in exposed]), *exposed]
     if not exposed:
-        raise UsageError(f"{image.name} EXPOSEs no port: say which one speaks gRPC with --port N")
+        raise UsageError(f"{image.name} does not EXPOSE a port: name the one that speaks gRPC with --port N")
     return list(exposed)
 
 
-def _own(pid: int, container: str) -> int:
-    """The process, where it is one of this machine's and the container's; else 0, as with an engine elsewhere."""
+def _local_pid(pid: int, container: str) -> int:
+    """The process id if the container's process is on this machine, 0 if the engine runs elsewhere."""
     with contextlib.suppress(OSError):
         if pid and container in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8"):
             return pid
     return 0
 
 
-def _sockets(table: str) -> Iterable[tuple[Any, int]]:
+def _listening_sockets(table: str) -> Iterable[tuple[Any, int]]:
     """Listening sockets of `/proc/net/tcp` or `tcp6`: words of 32 bits in the machine's order, then the port."""
     for line in table.splitlines()[1:]:
         words = line.split()
@@ -289,14 +288,14 @@ def _sockets(table: str) -> Iterable[tuple[Any, int]]:
         host, _, port = words[1].partition(":")
         raw = b"".join(struct.pack("=I", int(host[i : i + 8], 16)) for i in range(0, len(host), 8))
         family = socket.AF_INET if len(raw) == 4 else socket.AF_INET6
-        found = ipaddress.ip_address(socket.inet_ntop(family, raw))
-        yield getattr(found, "ipv4_mapped", None) or found, int(port, 16)
+        address = ipaddress.ip_address(socket.inet_ntop(family, raw))
+        yield getattr(address, "ipv4_mapped", None) or address, int(port, 16)
 
 
-def _engine_dns(host: Any) -> bool:
-    """Docker's own resolver, which listens in containers of user-made networks."""
+def _is_engine_dns(host: Any) -> bool:
+    """Whether it is Docker's own resolver, which listens in containers of user-defined networks."""
     return str(host) == "127.0.0.11"
 
 
-def _shown(host: Any, port: int) -> str:
+def _host_port(host: Any, port: int) -> str:
     return f"[{host}]:{port}" if host.version == 6 else f"{host}:{port}"

@@ -1,22 +1,23 @@
-"""Why a server ended by itself, as its last words tell."""
+"""Likely causes of a crash, recognised in the server's exit code and log."""
 
 from __future__ import annotations
 
 import re
 
-# What it told, in the order in which causes are looked for: an exit code says less than the words beside it.
+# Pattern, cause and remedy; the first pattern that matches counts. Exit codes come last: they say least.
 _CAUSES = (
     (
         r"OOMKilled|out of memory|MemoryError|Cannot allocate memory",
-        "It was killed because it needed more memory than it may have: loading a model takes a multiple of its file.",
+        "It was killed because it needed more memory than its limit: loading a model takes several times the "
+        "size of its file.",
         """
-        Give it the memory that it needs (verify: --memory 4g; Kubernetes: resources.limits.memory), or load less: one
+        Give it more memory (verify: --memory 4g; Kubernetes: resources.limits.memory), or load less: one
         worker process instead of several, the model memory-mapped or in a smaller format.
         """,
     ),
     (
         r"exec format error",
-        "Its program is not one for this machine: it was built for another architecture, or is a script without a "
+        "Its program cannot run on this machine: it was built for another architecture, or is a script without a "
         "first line such as #!/bin/sh (or with Windows line ends).",
         """
         Build for the platform that runs it, and start scripts with their interpreter:
@@ -29,30 +30,30 @@ _CAUSES = (
         "It writes to its root file system, which a locked-down platform mounts read-only: a cache, a log, a compiled "
         "file, a download.",
         """
-        Write to /tmp only, which is writable here, and bring all else in the image:
+        Write to /tmp only, which is writable here, and bring everything else in the image:
             ENV HF_HOME=/tmp/hf MPLCONFIGDIR=/tmp XDG_CACHE_HOME=/tmp/cache PYTHONDONTWRITEBYTECODE=1
         Where your platform lets containers write (Vertex AI does), run verify with --writable.
         """,
     ),
     (
         r"executable file not found|no such file or directory: unknown|command not found",
-        "The image's command does not exist in the image, or not on its PATH.",
+        "The image's command does not exist in the image, or is not on its PATH.",
         """
-        Name a program that is there, in exec form, by its full path if need be:
+        Name a program that exists, in exec form, if necessary with its full path:
             CMD ["/venv/bin/python", "-m", "server"]
         """,
     ),
     (
         r"no command specified",
-        "The image has neither CMD nor ENTRYPOINT: nothing says what to run.",
+        "The image has neither CMD nor ENTRYPOINT, so there is nothing to run.",
         'Add to the Dockerfile: CMD ["python", "-m", "server"]',
     ),
     (
         r"permission denied|PermissionError|Operation not permitted|EACCES|EPERM",
-        "It does something that its user may not do: read files that belong to somebody else, run a file that is not "
+        "It does something that its user may not do: read files of another user, run a file that is not "
         "executable, bind a port below 1024, change its user.",
         """
-        Make the files readable for the user that the image names, and let it need no privileges:
+        Make the files readable for the image's user, and do not rely on privileges:
             COPY --chmod=a+rX . /app
             USER 10001
         """,
@@ -64,17 +65,17 @@ _CAUSES = (
     ),
     (
         r"Address already in use|EADDRINUSE|Failed to bind",
-        "It cannot bind its port: something else has it, or the address is not this machine's.",
-        "Bind one port once, on all addresses: server.add_insecure_port(f\"[::]:{os.environ['PORT']}\")",
+        "It cannot bind its port: another process uses it, or the address is not this machine's.",
+        "Bind the port once, on all addresses: server.add_insecure_port(f\"[::]:{os.environ['PORT']}\")",
     ),
     (
         r"exit code 137\b",
-        "It was killed (SIGKILL): most often for its memory.",
-        "Watch its memory while it starts, and give it more (verify: --memory 4g).",
+        "It was killed (SIGKILL), usually because of its memory.",
+        "Watch its memory while it starts, and raise the limit (verify: --memory 4g).",
     ),
     (
         r"exit code 0\b",
-        "It ended in good order, as a script does that reached its end: nothing waits for the server's end.",
+        "It ended normally, as a script does at its last line: nothing waits for the server.",
         """
         Wait after the start:
             server.start()
@@ -83,13 +84,14 @@ _CAUSES = (
     ),
 )
 _CRASH = (
-    "It crashed while it started, so nothing listens. Its log, above, has the reason.",
-    "Run the same command by hand, and mend what its log says.",
+    "It crashed while it started, so nothing listens. The reason is in its log, above.",
+    "Run the same command by hand, and fix what its log says.",
 )
 
 
-def why(told: str) -> tuple[str, str]:
-    """Likely cause and remedy, from its exit code and the last lines of its log."""
-    found = (rest for pattern, *rest in _CAUSES if re.search(pattern, told, re.I))
-    cause, remedy = next(found, _CRASH)
-    return cause, remedy
+def crash_cause(exit_report: str) -> tuple[str, str]:
+    """Likely cause and remedy, from the exit code and the last lines of the log."""
+    for pattern, cause, remedy in _CAUSES:
+        if re.search(pattern, exit_report, re.I):
+            return cause, remedy
+    return _CRASH

@@ -1,4 +1,4 @@
-"""The HTTP side of a model server, as Vertex AI asks it: a health route, and one that predicts."""
+"""The HTTP side of a model server, as Vertex AI uses it: a health route and a predict route."""
 
 from __future__ import annotations
 
@@ -14,44 +14,43 @@ from dataclasses import dataclass
 from typing import Any
 
 from protoserve.verify.address import Address
-from protoserve.verify.client import clipped
+from protoserve.verify.grpc_client import clipped
 
 ROUTES = {"AIP_HEALTH_ROUTE": "/health", "AIP_PREDICT_ROUTE": "/predict"}
-_MOST_BYTES = 64 << 20
-_POLL = 0.05
-_IMPATIENT = 1.0  # so long a route may be missing that is still to come
-# Vertex AI waits so many seconds for an answer of the health route.
-HEALTH_SECONDS = 10.0
+HEALTH_SECONDS = 10.0  # how long Vertex AI waits for an answer of the health route
+_MAX_BYTES = 64 << 20
+_POLL_SECONDS = 0.05
+_MISSING_SECONDS = 1.0  # a starting server may lack a route for this long
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came to one request; `status` is None where no HTTP answer came, and `said` then tells why."""
+    """The answer to one request. `status` is None if no HTTP answer came, and `reason` then says why."""
 
     status: int | None
-    said: str
+    reason: str
     body: bytes
     seconds: float
     content_type: str = ""
     location: str = ""
 
     def json(self) -> Any:
-        """The body. Raises ValueError where it is no JSON."""
+        """The body. Raises ValueError if it is not JSON."""
         return json.loads(self.body)
 
     def __str__(self) -> str:
         if self.status is None:
-            return f"{self.said} after {self.seconds:.2f} s"
+            return f"{self.reason} after {self.seconds:.2f} s"
         body = f" {clipped(self.body[:400].decode('utf-8', 'replace'), 160)!r}" if self.body else ""
         where = f", Location: {clipped(self.location)}" if self.location else ""
-        return f"{self.status} {self.said}{where}{body} after {self.seconds:.2f} s".replace("  ", " ")
+        return f"{self.status} {self.reason}{where}{body} after {self.seconds:.2f} s".replace("  ", " ")
 
 
 @dataclass(slots=True)
 class Start:
-    """How the server became ready: `health` is the last answer, `after` how many seconds until it was 200.
+    """How the server became ready: `health` is the last answer, `after` the seconds until it was 200.
 
-    `early` is what the predict route answered then and there, None where there was nothing to send.
+    `early` is what the predict route answered at that moment, None if there was nothing to send.
     """
 
     health: Answer
@@ -59,13 +58,13 @@ class Start:
     early: Answer | None = None
 
 
-class Web:
-    """The routes at an address. Every request has an end, and is counted; `alone` says that no gRPC is beside it."""
+class HttpSide:
+    """The routes at an address. Every request has a deadline and is counted; `alone` says that there is no gRPC."""
 
     def __init__(
         self, address: Address, left: Callable[[], float], *, alone: bool = False, instance: Any = None
     ) -> None:
-        """`instance` is a JSON value that the model can answer, None where none was given."""
+        """`instance` is a JSON value that the model accepts, None if it is not known."""
         self.address, self.alone, self.instance = address, alone, instance
         self.health_route, self.predict_route = (routes()[name] for name in ROUTES)
         self.requests = 0
@@ -75,101 +74,103 @@ class Web:
         self._start: Start | None = None
 
     def ask(self, method: str, route: str, timeout: float, body: bytes | None = None) -> Answer:
-        """One request on a connection of its own; `timeout` seconds are for all of it, however slowly it trickles."""
+        """One request on a connection of its own; `timeout` seconds for all of it, even if data arrives slowly."""
         self.requests += 1
         started = time.monotonic()
         timeout = max(0.001, min(timeout, self._left()))
         connection = http.client.HTTPConnection(self.address.host, self.address.port, timeout=timeout)
-        cut: threading.Timer | None = None
-        late = threading.Event()
+        deadline: threading.Timer | None = None
+        timed_out = threading.Event()
         try:
             connection.connect()
-            cut = threading.Timer(timeout, _cut, (connection.sock, late))
-            cut.daemon = True
-            cut.start()
+            deadline = threading.Timer(timeout, _shut_down, (connection.sock, timed_out))
+            deadline.daemon = True
+            deadline.start()
             headers = {"Content-Type": "application/json"} if body is not None else {}
             connection.request(method, route, body, headers)
-            got = connection.getresponse()
-            data = got.read(_MOST_BYTES)
-            kind, where = got.getheader("Content-Type", ""), got.getheader("Location", "")
-            return Answer(got.status, got.reason, data, time.monotonic() - started, kind, where)
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            response = connection.getresponse()
+            data = response.read(_MAX_BYTES)
+            content_type, location = response.getheader("Content-Type", ""), response.getheader("Location", "")
             seconds = time.monotonic() - started
-            return Answer(None, _why(error, late.is_set() or isinstance(error, TimeoutError)), b"", seconds)
+            return Answer(response.status, response.reason, data, seconds, content_type, location)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            reason = _failure(error, timed_out.is_set() or isinstance(error, TimeoutError))
+            return Answer(None, reason, b"", time.monotonic() - started)
         finally:
-            if cut is not None:
-                cut.cancel()
+            if deadline is not None:
+                deadline.cancel()
             connection.close()
 
     def health(self, timeout: float) -> Answer:
         return self.ask("GET", self.health_route, timeout)
 
     def predict(self, body: Any, timeout: float) -> Answer:
-        """`body` is sent as JSON, and as it is where it is bytes already."""
+        """`body` is sent as JSON; bytes are sent unchanged."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.ask("POST", self.predict_route, timeout, data)
 
     def watch(self, until: float) -> None:
-        """Looks at the health route from now on, until it says 200: for a server that was just started."""
-        self._watching = threading.Thread(target=self._look, args=(until, time.monotonic()), daemon=True)
+        """Polls the health route from now on, until it answers 200: for a server that was just started."""
+        self._watching = threading.Thread(target=self._poll_health, args=(until, time.monotonic()), daemon=True)
         self._watching.start()
 
     def started(self, until: float, gone: Callable[[], bool]) -> Start:
-        """How it became ready: waits for that until then, or until the server is `gone`."""
+        """How it became ready: waits until `until`, or until `gone` says that the server has ended."""
         if self._watching is None:
             self.watch(until)
-        while self._alive() and not gone():
-            time.sleep(_POLL / 5)
+        while self._is_watching() and not gone():
+            time.sleep(_POLL_SECONDS / 5)
         return self._start or Start(Answer(None, "no answer", b"", 0.0))
 
     def settled(self) -> bool:
-        """Whether its health has said 200, or something else that it will go on saying."""
-        return self._start is not None and (self._start.after is not None or not self._alive())
+        """Whether its health has answered 200, or something else that will not change any more."""
+        return self._start is not None and (self._start.after is not None or not self._is_watching())
 
     def answers(self) -> bool:
-        """Whether anything that is HTTP has come from it."""
+        """Whether it has answered in HTTP."""
         return self._start is not None and self._start.health.status is not None
 
     def close(self) -> None:
         self._stop.set()
 
-    def _alive(self) -> bool:
+    def _is_watching(self) -> bool:
         return self._watching is not None and self._watching.is_alive()
 
-    def _look(self, until: float, began: float) -> None:
+    def _poll_health(self, until: float, began: float) -> None:
         while True:
-            answer = self.health(min(HEALTH_SECONDS, max(_IMPATIENT, until - time.monotonic())))
+            answer = self.health(min(HEALTH_SECONDS, max(_MISSING_SECONDS, until - time.monotonic())))
             self._start = Start(answer)
             if answer.status == 200:
                 body = {"instances": [self.instance]}
                 early = None if self.instance is None else self.predict(body, HEALTH_SECONDS)
                 self._start = Start(answer, time.monotonic() - began, early)
                 return
-            # What a loading server may say for a while; a client's error stays what it is.
-            loading = answer.status is None or answer.status >= 500 or answer.status == 429
-            patient = until if loading else min(until, began + _IMPATIENT)
-            if time.monotonic() >= patient or self._stop.wait(_POLL) or not self._left():
+            # A server that is loading may answer so for a while; other statuses will not change.
+            is_loading = answer.status is None or answer.status >= 500 or answer.status == 429
+            give_up = until if is_loading else min(until, began + _MISSING_SECONDS)
+            if time.monotonic() >= give_up or self._stop.wait(_POLL_SECONDS) or not self._left():
                 return
 
 
 def routes() -> dict[str, str]:
-    """The routes by the name of the variable that a platform gives them in: from this environment, else the usual."""
+    """The routes, by the variable in which a platform sets them: from this environment, else the usual ones."""
     return {name: os.environ.get(name) or usual for name, usual in ROUTES.items()}
 
 
-def _cut(connection: socket.socket, late: threading.Event) -> None:
-    late.set()
+def _shut_down(connection: socket.socket, timed_out: threading.Event) -> None:
+    timed_out.set()
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def _why(error: Exception, late: bool) -> str:
-    if late:
+def _failure(error: Exception, timed_out: bool) -> str:
+    """Why no answer came."""
+    if timed_out:
         return "no answer"
     if isinstance(error, ConnectionRefusedError):
         return "the connection is refused: nothing listens there"
     if isinstance(error, ConnectionResetError | BrokenPipeError | http.client.RemoteDisconnected):
         return "the connection was closed without an answer"
     if isinstance(error, http.client.HTTPException):
-        return f"what came is no HTTP/1.1 ({type(error).__name__}: {clipped(str(error), 80)})"
+        return f"the answer is not HTTP/1.1 ({type(error).__name__}: {clipped(str(error), 80)})"
     return f"no connection: {error}"
