@@ -36,7 +36,7 @@ def test_a_project_with_the_new_framework_trains_and_serves(
         (tmp_path / "fraud.yaml").write_text(FRAUD, encoding="utf-8")
         schema = str(tmp_path / "fraud.yaml")
     answers = {"project_name": "Thing", "package": "thing", "framework": "nearest", "schema": schema}
-    project = create(extended, tmp_path / "made", **answers)
+    project = create(extended, tmp_path / "made", by_copier=True, **answers)
     run([tool("ruff"), "check", "--no-cache", "."], cwd=project.path)
     run([tool("ruff"), "format", "--no-cache", "--check", "."], cwd=project.path)
     project.python("-m", "mypy")

@@ -20,7 +20,7 @@ def predict(project: Project, address: str, *arguments: str) -> dict[str, object
 
 def test_the_life_of_a_project(template: Path, tmp_path: Path) -> None:
     # It is created from a signature, and its author writes no line before the first prediction.
-    project = create(template, tmp_path / "credit", project_name="Credit", schema=SIGNATURE)
+    project = create(template, tmp_path / "credit", by_copier=True, project_name="Credit", schema=SIGNATURE)
     project = Project(project.path, "credit")
     schema = project.path / "schema.yaml"
     assert "package: credit.v1" in schema.read_text(encoding="utf-8")

@@ -99,7 +99,7 @@ def test_a_signature_that_only_the_generator_can_judge_leaves_nothing(
     template: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(copier.errors.TaskError):
-        create(template, tmp_path / "new", schema="x: flaot64 -> y: float64")
+        create(template, tmp_path / "new", by_copier=True, schema="x: flaot64 -> y: float64")
     assert "did you mean" in capfd.readouterr().err
     assert not (tmp_path / "new").exists()
 
@@ -110,7 +110,7 @@ def test_a_schema_file_that_is_wrong_is_told_by_line_and_leaves_nothing(
     schema = tmp_path / "wrong.yaml"
     schema.write_text("methods:\n  Predict:\n    requst: {}\n", encoding="utf-8")
     with pytest.raises(copier.errors.TaskError):
-        create(template, tmp_path / "new", schema=str(schema))
+        create(template, tmp_path / "new", by_copier=True, schema=str(schema))
     assert f"{schema}:3:5: methods.Predict" in capfd.readouterr().err
     assert not (tmp_path / "new").exists()
 
