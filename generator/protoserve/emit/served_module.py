@@ -18,13 +18,20 @@ def render(contracts: Sequence[Contract]) -> str:
 def _module(contracts: Sequence[Contract]) -> Iterator[str]:
     newest, *older = contracts
     yield f'"""All that the server serves: every version of the service, the newest first.\n\n{HEADER}\n"""\n'
-    yield "from types import ModuleType\n"
+    yield "from types import ModuleType"
+    yield "from typing import TYPE_CHECKING\n"
     for contract in older:
         yield f"from ..upgrade import {contract.version} as upgrade_{contract.version}"
     versions = [contract.version for contract in contracts]
     pairs = [f"{old.version}_to_{new.version}" for new, old in zip(contracts, older, strict=False)]
     yield f"from . import {', '.join([*(['steps'] if older else []), *versions, *pairs])}"
     yield "from .methods import Method, missing_methods\n"
+    yield "if TYPE_CHECKING:"
+    yield "    from pathlib import Path\n"
+    yield "    from ..model import Model\n"
+    yield f"    def load_model(artifact: Path) -> {newest.version}.ModelInterface:"
+    yield '        """Never called: the type checker reports here what class Model lacks of the interface."""'
+    yield "        return Model(artifact)\n"
     yield "__all__ = ['METHODS', 'SERVICES', 'Method', 'missing_code']\n"
     for contract, pair in zip(older, pairs, strict=True):
         yield f"{_instance(contract)}: {pair}.Carried = steps.made(upgrade_{contract.version}.Upgrade)"
