@@ -58,7 +58,7 @@ def test_an_answer_without_a_value_is_no_command_line(capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit) as stopped:
         cli.main(["update", "--set", "port"])
     assert stopped.value.code == 2
-    assert "argument --set: port is not KEY=VALUE, such as port=9000" in capsys.readouterr().err
+    assert "argument --set: port must be KEY=VALUE, such as port=9000" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -79,7 +79,7 @@ def test_what_counts_is_said_by_fail_on(work: Work) -> None:
     assert found["generated"]["remedy"] == "make generate"
     done = work.status("--fail-on", "colour", check=False)
     assert done.returncode == 2
-    assert "colour is no row: template, answers, generated, conflicts, contract, files" in done.stderr
+    assert "colour must be a row: template, answers, generated, conflicts, contract, files" in done.stderr
 
 
 @pytest.mark.parametrize("missing", ["template", "version", "script", "project"])

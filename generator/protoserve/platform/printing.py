@@ -1,4 +1,4 @@
-"""Standard output, of which the reader may have gone, and which may be a file on a disk that is full."""
+"""Writes to standard output, which may be a pipe without a reader or a file on a full disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 class UnwritableError(OSError):
-    """Standard output cannot be written. What is printed after that goes nowhere."""
+    """Standard output cannot be written; what is printed later is discarded."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(error.errno, error.strerror, "standard output")
@@ -15,9 +15,9 @@ class UnwritableError(OSError):
 
 
 def write(text: str | bytes) -> None:
-    """Prints it, and a line end where it has none, as UTF-8 whatever the locale.
+    """Prints the text as UTF-8, whatever the locale, with a line end if it has none.
 
-    A reader that has gone (`| head`) is no error. Raises UnwritableError.
+    A reader that stopped reading (`| head`) is not an error. Raises UnwritableError.
     """
     if sys.stdout is None:
         return
@@ -33,7 +33,7 @@ def write(text: str | bytes) -> None:
 
 
 def silence() -> None:
-    """From now on standard output goes nowhere: nobody takes it, and Python would say so when it ends."""
+    """Discards standard output from now on; otherwise Python would report an error when it exits."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

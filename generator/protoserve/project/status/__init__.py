@@ -1,1 +1,1 @@
-"""`protoserve status`: how a project stands to its template, its answers and its schema. Writes nothing into it."""
+"""`protoserve status`: how a project compares to its template, its answers and its schema. Writes nothing into it."""

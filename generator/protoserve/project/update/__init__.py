@@ -1,5 +1,5 @@
-"""`protoserve update`: a project brought to another version of its template, whole or not at all.
+"""`protoserve update`: brings a project to another version of its template, completely or not at all.
 
-Copier merges in a scratch copy of what the project has committed (`scratch`, `merge`); what came of it is told
-(`outcome`, `output`), and only then written into the project (`apply`).
+Copier merges in a scratch copy of what the project has committed (`scratch`, `merge`). The result is described
+(`outcome`, `summary`), and only then written into the project (`apply`).
 """
