@@ -18,7 +18,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from protoserve.project.create import create as generate_first
-from protoserve.seeds import load
+from protoserve.seeds.frameworks import load
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE_PARTS = ("copier.yml", "template", "generator", "pyproject.toml", "README.md", "LICENSE")

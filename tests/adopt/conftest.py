@@ -47,12 +47,12 @@ def sources(folder: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Adopted:
-    """A project before and after: `said` is what its old client printed of its old server, `told` the report."""
+    """A project before and after: `replies` is what its old client printed of its old server."""
 
     made: HandMade
     project: Project
-    said: str
-    told: str
+    replies: str
+    report: str
 
     def ask(self, port: int) -> str:
         """What the old client prints, with the old stubs."""
@@ -67,9 +67,9 @@ def adopted(request: pytest.FixtureRequest, releases: Path, tmp_path_factory: py
     folder = made.write(tmp_path_factory.mktemp("made") / made.name)
     before = Adopted(made, Project(folder, ""), "", "")
     with listening(folder, *made.server) as port:
-        said = before.ask(port)
-    told = adopt(folder, releases).stdout
+        replies = before.ask(port)
+    report = adopt(folder, releases).stdout
     package = "greeter" if made.name == "greeter" else "vision_server"
     project = Project(folder, package)
     project.python("train.py")
-    return Adopted(made, project, said, told)
+    return Adopted(made, project, replies, report)

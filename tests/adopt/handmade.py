@@ -91,7 +91,7 @@ with grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}", options=[("grpc.enable_ht
         print(error.code())
 """,
 }
-# What the author makes of it afterwards, as the report tells.
+# What the author makes of it afterwards, following the report.
 GREETER_MODEL = '''\
 """Says hello."""
 
@@ -173,7 +173,7 @@ message DetectReply {
 """
 VISION = {
     "api/vision/detect.proto": VISION_PROTO,
-    "api/vision/types.md": "No .proto.\n",
+    "api/vision/types.md": "Not a .proto.\n",
     "pyproject.toml": '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n\n'
     '[project]\nname = "vision"\nversion = "3.1"\ndependencies = ["grpcio"]\n',
     "LICENSE": "Mine.\n",

@@ -13,8 +13,8 @@ from conftest import FRAUD
 from protoserve.schema.initial_text import seed
 from protoserve.schema.load import loads
 from protoserve.schema.presets import presets
-from protoserve.seeds import frameworks
-from protoserve.seeds.identifiers import seeded
+from protoserve.seeds.frameworks import frameworks, load
+from protoserve.seeds.methods import example_methods
 from support import create, need, run, tool
 
 SCHEMAS = {
@@ -183,7 +183,7 @@ def test_the_image_has_what_the_framework_needs(template: Path, tmp_path: Path, 
 
 def test_an_enum_of_one_value_leaves_nothing_to_classify() -> None:
     contract = loads(seed("x: float64 -> label: Label(only), scores: float64[1]", "thing", Path()))
-    assert not seeded(contract)[0].classify
+    assert not example_methods(contract, load("python"))[0].classify
 
 
 def test_the_default_is_the_real_iris(iris: object) -> None:

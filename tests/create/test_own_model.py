@@ -15,7 +15,7 @@ import pytest
 from google.protobuf import descriptor_pool, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from protoserve.seeds import frameworks
+from protoserve.seeds.frameworks import frameworks
 from serving import PATIENCE, Probe, Server, serving
 from support import Project, create, need, run, tool
 
@@ -231,7 +231,7 @@ class Centroids:
                 "        self.centroids = Centroids(artifact)\n",
             ),
             (
-                "        rows = np.array([features(request) for request in batch])\n"
+                "        rows = np.array([features(request) for request in batch], dtype=float)\n"
                 '        scores = np.exp(4.0 * self._outputs("predict", rows))\n'
                 "        outputs = scores / scores.sum(axis=1, keepdims=True)\n"
                 "        return [response(row) for row in outputs]\n"

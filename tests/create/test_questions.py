@@ -17,7 +17,7 @@ from protoserve import cli
 from protoserve.cli import main
 from protoserve.platform import answers
 from protoserve.schema.presets import presets
-from protoserve.seeds import frameworks
+from protoserve.seeds.frameworks import frameworks
 from support import ROOT, create
 
 COPIER_YML = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))

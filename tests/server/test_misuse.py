@@ -187,7 +187,7 @@ IMPORTS = "from __future__ import annotations\n"
 LAST_IMPORT = "from iris.contract import PredictRequest, PredictResponse, Species\n"
 ARTIFACT = '"artifacts/model.skops"'
 LOAD = "        self.estimator: Any = skops.io.load(artifact, trusted=TRUSTED)\n"
-ROWS = "        rows = np.array([features(request) for request in batch])\n"
+ROWS = "        rows = np.array([features(request) for request in batch], dtype=float)\n"
 REPLIES = "        return [response(row) for row in outputs]\n"
 SPECIES = "species=list(Species)[int(outputs.argmax())]"
 PROBABILITIES = "probabilities=outputs)"

@@ -165,7 +165,7 @@ def _python(contract: Contract, field: Field, above: tuple[str, ...]) -> str:
     if field.shape is not None:
         kind = "bool_" if field.type == "bool" else field.type
         return f"np.full({dimensions(field)!r}, {scalar(contract, field)!r}, np.{kind})"
-    one = _python_one(contract, field, above)
+    one = python_value(contract, field, above)
     if field.is_map:
         return "{" + ", ".join(f"{key!r}: {one}" for key in keys(field)) + "}"
     if field.repeated:
@@ -174,7 +174,8 @@ def _python(contract: Contract, field: Field, above: tuple[str, ...]) -> str:
     return one
 
 
-def _python_one(contract: Contract, field: Field, above: tuple[str, ...]) -> str:
+def python_value(contract: Contract, field: Field, above: tuple[str, ...]) -> str:
+    """The sample of one element of the field as a Python expression; `above` are the messages that hold the field."""
     inner = contract.message(field.type) if field.scalar is None else None
     if inner is not None:
         parts = (

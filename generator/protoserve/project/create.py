@@ -6,12 +6,12 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from protoserve import seeds
 from protoserve.compat import baseline
 from protoserve.emit import generated_files
 from protoserve.schema.initial_text import seed
 from protoserve.schema.load import load, loads
 from protoserve.schema.presets import preset_data, presets
+from protoserve.seeds import first_files, frameworks
 
 
 def create(project: Path, package: str, framework: str, schema: str) -> int:
@@ -27,8 +27,8 @@ def create(project: Path, package: str, framework: str, schema: str) -> int:
         text = _first_schema(schema, package, Path(os.environ.get("PWD", ".")))
         contract, data = loads(text), preset_data(schema) if schema in presets() else None
         plan = generated_files.plan(project, package, {generated_files.SCHEMA: text})
-    first_files = seeds.seeds(contract, package, seeds.load(framework), data)
-    content = {name: text.encode() for name, text in first_files.items()}
+    texts = first_files.first_files(contract, package, frameworks.load(framework), data)
+    content = {name: text.encode() for name, text in texts.items()}
     generated_files.apply(replace(plan, seeds={**plan.seeds, **content}))
     schema_text = plan.files[generated_files.SCHEMA].decode()
     baseline.remember(project, {generated_files.SCHEMA: schema_text}, committed=False)

@@ -1,7 +1,7 @@
-"""`protoserve adopt`: brings a project that was made by hand, its own servicer and .proto, under the template."""
+"""`protoserve adopt`: brings a hand-made project, with its own servicer and .proto, under the template."""
 
 from protoserve.platform.errors import ProtoserveError
 
 
 class AdoptError(ProtoserveError):
-    """Why a project cannot be adopted, with what to do; nothing was changed."""
+    """Why a project cannot be adopted, and what to do about it; nothing was changed."""

@@ -1,4 +1,4 @@
-"""The command: looks first, makes the new project in a folder of its own, then writes all of it or nothing."""
+"""The command: examines the project, makes a new one in a temporary folder, then writes all of its files or none."""
 
 from __future__ import annotations
 
@@ -16,27 +16,26 @@ from plumbum import local
 from protoserve.emit.generated_files import apply
 from protoserve.intake.proto.convert import from_proto
 from protoserve.platform import answers
+from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import clear_hook_variables, git_paths
 from protoserve.project import template_source
-from protoserve.project.adopt import AdoptError, dependencies, files, find, report, servicer
-from protoserve.project.adopt.belongings import belongings
+from protoserve.project.adopt import AdoptError, existing_project, requirements, servicer, template_files
+from protoserve.project.adopt.needed_files import needed_files
+from protoserve.project.adopt.report import Report
 from protoserve.schema import reserved_names
-from protoserve.schema.errors import SchemaError
 from protoserve.schema.load import loads
 
 
-def main(given: argparse.Namespace, data: dict[str, Any]) -> int:
-    """Exit code 0, or 1 with the reason on standard error and the project as it was; `data` are the answers given."""
+def main(arguments: argparse.Namespace, data: dict[str, Any]) -> int:
+    """Exit code 0, or 1 with the reason on standard error and the project unchanged; `data` are the given answers."""
     clear_hook_variables()
     try:
-        _adopt(given, data)
-    except SchemaError as error:
-        print(error, file=sys.stderr)
-    except (AdoptError, answers.AnswersError, template_source.OriginError) as error:
-        print(f"protoserve: {error}", file=sys.stderr)
+        _adopt(arguments, data)
+    except ProtoserveError as error:
+        print(error.report(), file=sys.stderr)
     except TaskError:
-        pass  # the generator has said why
-    except (UserMessageError, CopierError, ValueError, OSError) as error:
+        pass  # the generator has printed the reason
+    except (UserMessageError, CopierError, ValueError, OSError) as error:  # a ValueError is an invalid answer
         print(f"protoserve: {error}", file=sys.stderr)
     else:
         return 0
@@ -44,70 +43,88 @@ def main(given: argparse.Namespace, data: dict[str, Any]) -> int:
     return 1
 
 
-def _adopt(given: argparse.Namespace, data: dict[str, Any]) -> None:
-    project: Path = given.project
-    listed = find.files(project)
-    proto = find.the_proto(project, listed, given.proto)
+def _adopt(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
+    project: Path = arguments.project
+    listed = existing_project.committed_files(project)
+    proto = existing_project.service_proto(project, listed, arguments.proto)
     contract = loads(from_proto(project / proto, ""))
-    trees, broken = servicer.parse(project, [name for name in listed if name.endswith(".py")])
-    for name in broken:
-        print(f"note: {name} is no Python that can be read, and was left out", file=sys.stderr)
-    found = servicer.servicers(contract, _only(project, trees, given.servicer))
-    if given.servicer is not None and not found:
-        raise AdoptError(f"{given.servicer} has no class that derives from {contract.service}Servicer")
-    needs = [(item, belongings(project, trees, item)) for item in found]
-    had = dependencies.declared(project, listed)
-    source = template_source.chosen(given.template, given.ref)
+    trees, unreadable = servicer.parse(project, [name for name in listed if name.endswith(".py")])
+    for name in unreadable:
+        print(f"note: {name} was skipped: Python cannot parse it", file=sys.stderr)
+    servicers = servicer.servicers(contract, _searched(project, trees, arguments.servicer))
+    if arguments.servicer is not None and not servicers:
+        raise AdoptError(f"{arguments.servicer} has no class that derives from {contract.service}Servicer")
+    needs = [(item, needed_files(project, trees, item)) for item in servicers]
+    old_requirements = requirements.declared(project, listed)
     with tempfile.TemporaryDirectory(prefix="protoserve-") as temporary:
-        made = Path(temporary) / project.resolve().name
-        for name in files.inits(listed):
-            (made / name).parent.mkdir(parents=True, exist_ok=True)
-            (made / name).write_bytes((project / name).read_bytes())
-        # The generator reads the path of the .proto from where the command was called; tasks see plumbum's environment.
-        with local.env(PWD=str(project.resolve())):
-            copier.run_copy(
-                source.source,
-                made,
-                data={**data, "schema": proto},
-                user_defaults=_defaults(project, data),
-                defaults=given.defaults,
-                unsafe=True,
-                quiet=True,
-                vcs_ref=source.ref,
-            )
-        package = answers.read(made)["package"]
-        files.check_names(project, package, contract)
-        adopted = files.adoption(project, made)
-        wanted = dependencies.missing(had, made, adopted.aside, files.ASIDE)
-        apply(adopted.plan(project))
-    stubs = [name for name in listed if re.search(r"_pb2(?:_grpc)?\.pyi?$", name)]
-    served = servicer.serving(trees, contract)
-    told = report.lines(contract, package, proto, adopted, needs, wanted, served, stubs, _ignored(project, adopted))
-    print("\n".join(told))
+        new_project = Path(temporary) / project.resolve().name
+        _create(arguments, data, proto, new_project, template_files.package_inits(listed))
+        package = answers.read(new_project)["package"]
+        template_files.check_names(project, package, contract)
+        files = template_files.template_files(project, new_project)
+        to_bring_over = requirements.to_bring_over(old_requirements, new_project, files.renamed)
+        apply(files.plan(project))
+    report = Report(
+        contract=contract,
+        package=package,
+        proto=proto,
+        files=files,
+        servicers=needs,
+        requirements=to_bring_over,
+        starting_code=servicer.starting_code(trees, contract),
+        stubs=[name for name in listed if re.search(r"_pb2(?:_grpc)?\.pyi?$", name)],
+        ignored=_ignored(project, files),
+    )
+    print("\n".join(report.lines()))
 
 
-def _only(project: Path, trees: list[Any], given: Path | None) -> list[Any]:
-    """The files in which the servicer is looked for."""
-    if given is None:
+def _create(
+    arguments: argparse.Namespace, data: dict[str, Any], proto: str, new_project: Path, package_inits: list[str]
+) -> None:
+    """A new project with the .proto as its schema, inside the author's packages."""
+    project: Path = arguments.project
+    source = template_source.chosen(arguments.template, arguments.ref)
+    for name in package_inits:
+        (new_project / name).parent.mkdir(parents=True, exist_ok=True)
+        (new_project / name).write_bytes((project / name).read_bytes())
+    # The generator resolves the path of the .proto in the folder where the command was called, which it reads from PWD;
+    # Copier's tasks run in plumbum's environment.
+    with local.env(PWD=str(project.resolve())):
+        copier.run_copy(
+            source.source,
+            new_project,
+            data={**data, "schema": proto},
+            user_defaults=_defaults(project, data),
+            defaults=arguments.defaults,
+            unsafe=True,
+            quiet=True,
+            vcs_ref=source.ref,
+        )
+
+
+def _searched(project: Path, trees: servicer.Trees, option: Path | None) -> servicer.Trees:
+    """The files to search for the servicer; `option` is --servicer."""
+    if option is None:
         return trees
-    path = given if given.is_absolute() or given.is_file() else project / given
-    wanted = [(name, tree) for name, tree in trees if (project / name).resolve() == path.resolve()]
-    if not wanted:
-        raise AdoptError(f"{given} is no committed Python file of {project}")
-    return wanted
+    path = option if option.is_absolute() or option.is_file() else project / option
+    searched = {name: tree for name, tree in trees.items() if (project / name).resolve() == path.resolve()}
+    if not searched:
+        raise AdoptError(f"{option} is not a committed Python file of {project}")
+    return searched
 
 
 def _defaults(project: Path, data: dict[str, Any]) -> dict[str, Any]:
-    """What is offered: the folder's name, a package that is free, and any class as a model."""
+    """The default answers: the folder's name, a package that is free, and any class as a model."""
     name = str(data.get("project_name") or project.resolve().name)
     package = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    taken = any((project / place).exists() for place in (f"src/{package}", package, f"{package}.py"))
+    taken = any((project / path).exists() for path in (f"src/{package}", package, f"{package}.py"))
     if taken or reserved_names.package(f"{package}.v1") is not None:
         package = f"{package}_server" if package[:1].isalpha() else f"model_{package}".rstrip("_")
     return {"project_name": name, "package": package, "framework": "python"}
 
 
-def _ignored(project: Path, adopted: files.Adoption) -> list[str]:
-    """What was written, should be committed, and is ignored by the author's rules; the template has some itself."""
-    listed = "\0".join(name for name in adopted.new if not name.startswith((".protoserve/", "artifacts/"))).encode()
-    return sorted(git_paths(project, "check-ignore", "--no-index", "-z", "--stdin", stdin=listed, exit_codes=(0, 1)))
+def _ignored(project: Path, files: template_files.TemplateFiles) -> list[str]:
+    """The new files that the author's rules ignore, except those that the template ignores on purpose."""
+    names = [name for name in files.new if not name.startswith((".protoserve/", "artifacts/"))]
+    command = ("check-ignore", "--no-index", "-z", "--stdin")
+    return sorted(git_paths(project, *command, stdin="\0".join(names).encode(), exit_codes=(0, 1)))

@@ -1,0 +1,99 @@
+"""One method as the templates of model.py and train.py see it: names, expressions and the model's outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protoserve.schema import reserved_names
+from protoserve.schema.model import Contract, Enum, Field, Method
+from protoserve.schema.types import Kind
+from protoserve.seeds.frameworks import Framework
+from protoserve.seeds.reply_code import ReplyCode, at_end_of_stream, value_range
+from protoserve.seeds.request_numbers import request_numbers
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleMethod:
+    """The example model's part in one method.
+
+    `features` and `response` name its functions in model.py, `row` and `reply` are what these return. The model gives
+    `outputs` numbers for a row. `classes` is the enum whose values it classifies into, None where it gives numbers.
+    `files` are the names of its model files in the artifact, without suffix.
+    """
+
+    method: Method
+    index: int
+    attribute: str
+    features: str
+    response: str
+    row: tuple[str, ...]
+    reply: str
+    outputs: int
+    classes: Enum | None
+    label: Field | None
+    files: tuple[str, ...]
+
+    @property
+    def classify(self) -> bool:
+        return self.classes is not None
+
+    @property
+    def reads_request(self) -> bool:
+        """Whether the reply's size depends on the request."""
+        return "request." in self.reply
+
+    @property
+    def has_end(self) -> bool:
+        """Whether the last reply of the stream has fields that the others lack."""
+        return any(at_end_of_stream(self.method, field) for field in self.method.response.fields)
+
+
+def example_methods(contract: Contract, framework: Framework) -> list[ExampleMethod]:
+    """The methods of a contract; their functions have plain names where there is a single method."""
+    return [_example(contract, framework, method, index) for index, method in enumerate(contract.methods)]
+
+
+def _example(contract: Contract, framework: Framework, method: Method, index: int) -> ExampleMethod:
+    attribute = reserved_names.snake(method.name)
+    prefix = "" if len(contract.methods) == 1 else f"{attribute}_"
+    label: Field | None = None
+    enum: Enum | None = None
+    classification = _classification(contract, method)
+    if classification is not None:
+        label, scores, enum = classification
+        best = f"list({enum.name})[int(outputs.argmax())]"
+        reply = f"{method.response.name}({label.name}={best}, {scores.name}=outputs)"
+        outputs = len(enum.members)
+    else:
+        code = ReplyCode(contract, method)
+        reply, outputs = code.expression, code.count
+    files: tuple[str, ...] = (attribute,)
+    if framework.one_file_per == "output" and enum is None and outputs > 1:
+        files = tuple(f"{attribute}_{output}" for output in range(outputs))
+    return ExampleMethod(
+        method=method,
+        index=index,
+        attribute=attribute,
+        features=f"{prefix}features",
+        response=f"{prefix}response",
+        row=tuple(request_numbers(contract, method.request)) or ("0.0",),
+        reply=reply,
+        outputs=outputs,
+        classes=enum,
+        label=label,
+        files=files,
+    )
+
+
+def _classification(contract: Contract, method: Method) -> tuple[Field, Field, Enum] | None:
+    """The label, the scores and the enum of a reply that is one enum and a probability for each of its values."""
+    fields = method.response.fields
+    labels = [field for field in fields if contract.enum(field.type) and not (field.repeated or field.is_map)]
+    arrays = [field for field in fields if field.shape is not None and field.scalar and field.scalar.kind is Kind.FLOAT]
+    if method.streaming or len(fields) != 2 or len(labels) != 1 or len(arrays) != 1 or any(f.oneof for f in fields):
+        return None
+    (label,), (scores,) = labels, arrays
+    enum = contract.enum(label.type)
+    if enum is None or len(enum.members) < 2 or scores.shape != (len(enum.members),) or value_range(scores) != (0, 1):
+        return None
+    return label, scores, enum
