@@ -22,7 +22,6 @@ class ExampleMethod:
     """
 
     method: Method
-    index: int
     attribute: str
     features: str
     response: str
@@ -50,10 +49,10 @@ class ExampleMethod:
 
 def example_methods(contract: Contract, framework: Framework) -> list[ExampleMethod]:
     """The methods of a contract; their functions have plain names where there is a single method."""
-    return [_example(contract, framework, method, index) for index, method in enumerate(contract.methods)]
+    return [_example(contract, framework, method) for method in contract.methods]
 
 
-def _example(contract: Contract, framework: Framework, method: Method, index: int) -> ExampleMethod:
+def _example(contract: Contract, framework: Framework, method: Method) -> ExampleMethod:
     attribute = reserved_names.snake(method.name)
     prefix = "" if len(contract.methods) == 1 else f"{attribute}_"
     label: Field | None = None
@@ -72,7 +71,6 @@ def _example(contract: Contract, framework: Framework, method: Method, index: in
         files = tuple(f"{attribute}_{output}" for output in range(outputs))
     return ExampleMethod(
         method=method,
-        index=index,
         attribute=attribute,
         features=f"{prefix}features",
         response=f"{prefix}response",
