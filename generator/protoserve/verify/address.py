@@ -17,8 +17,6 @@ _FORM = re.compile(
 class UsageError(ProtoserveError):
     """The run could not begin: an invalid argument, or a file that cannot be read. The message says what to do."""
 
-    exit_code = 2
-
 
 @dataclass(frozen=True, slots=True)
 class Tls:

@@ -1,4 +1,4 @@
-"""`protoserve verify`: from its arguments to a report."""
+"""`protoserve verify`: finds the target, starts it if necessary, runs the checks and prints the report."""
 
 from __future__ import annotations
 
@@ -34,206 +34,223 @@ from protoserve.verify.targets import Started, image
 from protoserve.verify.targets.image import VERTEX_HTTP_PORT, ImageServer
 from protoserve.verify.targets.project import ProjectServer
 
-# What a run may take beside waiting for the server: with the default timeout, 60 seconds in all.
-BESIDES = 40.0
+# What a run may take besides waiting for the server: with the default timeout, 60 seconds in total.
+CHECK_SECONDS = 40.0
 
 
-def main(given: argparse.Namespace) -> int:
-    """Exit code 0 when no check failed, 1 when one did, 2 when the run could not begin."""
-    # A stop from outside ends the run as Ctrl-C does: what was started is ended, and what was found is printed.
+def main(options: argparse.Namespace) -> int:
+    """Exit code 0 if no check failed, 1 if one did, 2 if the report cannot be written.
+
+    Raises UsageError if the run cannot begin.
+    """
+    # These signals end the run as Ctrl-C does: the server is stopped, and the outcomes so far are printed.
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
-        report = verify(given)
-        FORMATS[given.format](report, CHECKS)
-    except UsageError as error:
-        print(f"protoserve: {error}", file=sys.stderr)
-        return 2
+        report = verify(options)
+        FORMATS[options.format](report, CHECKS)
     except UnwritableError as error:
         print(f"protoserve: the report cannot be written: {error.strerror}", file=sys.stderr)
         return 2
     return report.exit_code
 
 
-def verify(given: argparse.Namespace) -> Report:
+def verify(options: argparse.Namespace) -> Report:
     """The report of a run with these arguments. Raises UsageError."""
     started = time.monotonic()
-    ends: float = started + given.timeout + BESIDES
-    kind, name = _target(given)
-    checks = _chosen(given, kind)
-    spec = None if given.spec is None else load(given.spec, given.region)
-    os.environ.update({} if spec is None else spec.variables)  # what the platform will set by it
+    ends: float = started + options.timeout + CHECK_SECONDS
+    kind, name = _target(options)
+    checks = _checks(options, kind)
+    spec = None if options.spec is None else load(options.spec, options.region)
+    os.environ.update({} if spec is None else spec.variables)  # as the platform will set them
     outcomes: list[Outcome] = []
     stopped, sent = "", 0
     try:
         with ExitStack() as stack:
-            show = stack.enter_context(terminal.progress(CHECKS) if given.format == "terminal" else nullcontext(quiet))
+            show = stack.enter_context(
+                terminal.progress(CHECKS) if options.format == "terminal" else nullcontext(_no_progress)
+            )
 
             def left() -> float:
                 return max(0.0, ends - time.monotonic())
 
             def progress(name: str, outcome: Outcome | None) -> None:
                 if outcome is not None:
-                    outcomes.append(outcome)  # first: whatever is shown is in the report of an interrupted run
+                    outcomes.append(outcome)  # before it is shown, so that an interrupted run reports it
                 show(name, outcome)
 
-            session = None if kind == "spec" else stack.enter_context(_session(given, kind, ends))
+            session = None if kind == "spec" else stack.enter_context(_session(options, kind, ends))
             try:
-                run([_step(check, spec, session) for check in checks], left, progress, given.skip)
+                run([_step(check, spec, session) for check in checks], left, progress, options.skip)
             finally:
                 if session is not None:
                     sent = session.client.requests + (session.web.requests if session.web is not None else 0)
-    except KeyboardInterrupt:  # while something is closed, too
+    except KeyboardInterrupt:  # also while the server is stopped
         stopped = "interrupted"
     seconds = time.monotonic() - started
-    return Report(name, given.platform, tuple(outcomes), sent, seconds, stopped)
+    return Report(name, options.platform, tuple(outcomes), sent, seconds, stopped)
 
 
 def _step(check: Check, spec: Spec | None, session: Session | None) -> Step:
-    """The check of a specification gets that and, where there is a target, the session; any other the session."""
+    """A check of specifications gets the specification and, with a target, the session; others get the session."""
     return Step(check, partial(check.run, spec, session) if "spec" in check.kinds else partial(check.run, session))
 
 
-def quiet(name: str, outcome: Outcome | None) -> None:
-    """Progress that nobody sees."""
+def _no_progress(name: str, outcome: Outcome | None) -> None:
+    """Shows nothing: only the terminal's form shows progress."""
 
 
-def _target(given: argparse.Namespace) -> tuple[str, str]:
-    """What kind of target it is, and its name."""
-    if given.image is not None:
-        if given.target is not None or given.http is not None:
-            raise UsageError("--image is a target of its own: leave HOST:PORT, the folder or --http away")
-        return "image", given.image
-    if given.target is None and given.http is not None:
-        return "address", given.http
-    if given.target is None and given.spec is not None:
-        return "spec", str(given.spec)
-    if given.target is None:
+def _target(options: argparse.Namespace) -> tuple[str, str]:
+    """The kind of target (address, project, image, spec) and its name. Raises UsageError."""
+    if options.image is not None:
+        if options.target is not None or options.http is not None:
+            raise UsageError("--image is a target of its own: remove HOST:PORT, the folder or --http")
+        return "image", options.image
+    if options.target is None and options.http is not None:
+        return "address", options.http
+    if options.target is None and options.spec is not None:
+        return "spec", str(options.spec)
+    if options.target is None:
         raise UsageError("say what to verify: HOST:PORT, a project's folder, --image IMAGE, or --spec FILE")
-    if address.parse(given.target) is not None:
-        return "address", given.target
-    if Path(given.target).is_dir():
-        if not Path(given.target, "schema.yaml").is_file():
-            raise UsageError(f"{given.target} is no project of protoserve: it has no schema.yaml")
-        return "project", given.target
-    raise UsageError(f"{given.target} is no HOST:PORT and no folder")
+    if address.parse(options.target) is not None:
+        return "address", options.target
+    if Path(options.target).is_dir():
+        if not Path(options.target, "schema.yaml").is_file():
+            raise UsageError(f"{options.target} is not a protoserve project: it has no schema.yaml")
+        return "project", options.target
+    raise UsageError(f"{options.target} is neither HOST:PORT nor a folder")
 
 
 @contextmanager
-def _session(given: argparse.Namespace, kind: str, ends: float) -> Iterator[Session]:
-    """A session with the target, which is started where it is a project, and ended whatever happens."""
+def _session(options: argparse.Namespace, kind: str, ends: float) -> Iterator[Session]:
+    """A session with the target. A server that it starts is always stopped at the end."""
     with ExitStack() as stack:
         process: Started | None = None
         web: HttpSide | None = None
-        began = time.monotonic()
-        folder = Path(given.target) if kind == "project" else given.project
-        contract = _contract(given, folder)
+        started = time.monotonic()
+        project = Path(options.target) if kind == "project" else options.project
+        contract = _contract(options, project)
 
         def left() -> float:
             return max(0.0, ends - time.monotonic())
 
         if kind == "project":
-            process = ProjectServer(Path(given.target))
+            process = ProjectServer(Path(options.target))
             stack.callback(process.close)
             process.start()
-            where = process.address
+            server = process.address
         elif kind == "image":
-            container = _container(given)
+            container = _container(options)
             stack.callback(container.close)
             container.start()
-            process, began = container, container.started
-            web = _of_container(container, _instance(given, contract, folder), left, given, stack)
-            where = container.address
+            process, started = container, container.started
+            web = _wait_for_ports(container, _instance(options, contract, project), left, options, stack)
+            server = container.address
         else:
-            found = address.parse(given.target, _tls(given)) if given.target is not None else _http(given)
-            assert found is not None
-            where = found
-        if given.http is not None:
-            web = HttpSide(_http(given), left, alone=given.target is None, instance=_instance(given, None, None))
+            server = _server_address(options)
+        if options.http is not None:
+            web = HttpSide(
+                _http_address(options), left, alone=options.target is None, instance=_instance(options, None, None)
+            )
             stack.callback(web.close)
-        client = Client(where, left)
+        client = Client(server, left)
         stack.callback(client.close)
-        session = Session(where, client, given.timeout, ends, given.platform, process, given.grace, started=began)
+        session = Session(
+            server, client, options.timeout, ends, options.platform, process, options.grace, started=started
+        )
         session.interface, session.web = contract, web
-        session.request_files = tuple(given.request)
-        session.project = folder
+        session.request_files = tuple(options.request)
+        session.project = project
         if session.interface is not None:
-            session.set_requests()  # a wrong file is told before anything is sent
+            session.set_requests()  # reports an invalid file before anything is sent
         yield session
 
 
-def _contract(given: argparse.Namespace, folder: Path | None) -> Interface | None:
-    """The contract from the files that were given, None where reflection must tell it. Raises UsageError."""
-    if given.proto is not None:
-        return interface.from_proto(given.proto, given.includes)
-    return None if folder is None else interface.from_project(folder)
+def _server_address(options: argparse.Namespace) -> Address:
+    """Where a running server speaks gRPC; that of --http if no target is options."""
+    server = None if options.target is None else address.parse(options.target, _tls(options))
+    return _http_address(options) if server is None else server
 
 
-def _container(given: argparse.Namespace) -> ImageServer:
-    """The image's container, with what the platform sets. Raises UsageError."""
+def _contract(options: argparse.Namespace, project: Path | None) -> Interface | None:
+    """The contract in the files of the arguments, None if it must come from reflection. Raises UsageError."""
+    if options.proto is not None:
+        return interface.from_proto(options.proto, options.includes)
+    return None if project is None else interface.from_project(project)
+
+
+def _container(options: argparse.Namespace) -> ImageServer:
+    """The image's container, with the variables that the platform sets. Raises UsageError."""
     variables = {}
-    if given.platform == "vertex":
+    if options.platform == "vertex":
         variables = {"AIP_HTTP_PORT": str(VERTEX_HTTP_PORT), "AIP_STORAGE_URI": "", **routes()}
-    options = image.Options(given.docker, given.port, given.memory, given.writable)
-    return ImageServer(given.image, given.platform, options, variables)
+    run_options = image.Options(options.docker, options.port, options.memory, options.writable)
+    return ImageServer(options.image, options.platform, run_options, variables)
 
 
-def _of_container(
-    container: ImageServer, instance: Any, left: Callable[[], float], given: argparse.Namespace, stack: ExitStack
+def _wait_for_ports(
+    container: ImageServer, instance: Any, left: Callable[[], float], options: argparse.Namespace, stack: ExitStack
 ) -> HttpSide | None:
-    """Waits until the container listens; its HTTP side, where the platform asks that, is watched from the start."""
-    until = container.started + given.timeout
+    """Waits until the container listens. Returns its HTTP side, watched from the start, if the platform asks it."""
+    until = container.started + options.timeout
     web = None
     if container.http is not None:
         web = HttpSide(container.published(container.http), left, instance=instance)
         stack.callback(web.close)
         web.watch(until)
-    container.find_grpc_port(lambda where: probe(where, 1.0).kind, lambda: web is not None and web.settled(), until)
+    container.find_grpc_port(
+        lambda port_address: probe(port_address, 1.0).kind, lambda: web is not None and web.settled(), until
+    )
     if web is not None:
-        web.alone = not container.grpc and given.port is None and web.answers()
+        web.alone = not container.grpc and options.port is None and web.answers()
     return web
 
 
-def _http(given: argparse.Namespace) -> Address:
-    found = address.parse(given.http)
-    if found is None or found.tls is not None:
-        raise UsageError(f"--http {given.http}: must be HOST:PORT, where it speaks plain HTTP as platforms do")
-    return found
+def _http_address(options: argparse.Namespace) -> Address:
+    server = address.parse(options.http)
+    if server is None or server.tls is not None:
+        raise UsageError(f"--http {options.http}: must be HOST:PORT of a server that speaks plain HTTP")
+    return server
 
 
-def _instance(given: argparse.Namespace, contract: Interface | None, folder: Path | None) -> Any:
-    """What --instance says, else a sample of the contract; None without both. Raises UsageError."""
-    if given.instance is not None:
+def _instance(options: argparse.Namespace, contract: Interface | None, project: Path | None) -> Any:
+    """The instance in the file of --instance, else a sample of the contract; None without both. Raises UsageError."""
+    if options.instance is not None:
         try:
-            return json.loads(given.instance.read_text(encoding="utf-8"))
+            return json.loads(options.instance.read_text(encoding="utf-8"))
         except OSError as error:
-            raise UsageError(f"{given.instance}: cannot be read: {error.strerror}") from None
+            raise UsageError(f"{options.instance}: cannot be read: {error.strerror}") from None
         except ValueError as error:
-            raise UsageError(f"{given.instance}: no JSON: {error}") from None
+            raise UsageError(f"{options.instance}: not valid JSON: {error}") from None
     if contract is None:
         return None
-    requests = Requests(contract, read_requests(contract, given.request, folder))
+    requests = Requests(contract, read_requests(contract, options.request, project))
     return next((as_json(method, requests.of(method).data) for method in unary(contract.methods)), None)
 
 
-def _tls(given: argparse.Namespace) -> Tls | None:
-    return Tls(given.ca, given.tls_name) if given.tls or given.ca or given.tls_name else None
+def _tls(options: argparse.Namespace) -> Tls | None:
+    return Tls(options.ca, options.tls_name) if options.tls or options.ca or options.tls_name else None
 
 
-def _chosen(given: argparse.Namespace, kind: str) -> list[Check]:
-    """The checks that this run asks for. Raises UsageError for an id that is none."""
-    known = [check.id for check in CHECKS]
-    if unknown := [name for name in (*given.only, *given.skip) if name not in known]:
-        raise UsageError(f"there is no check {', '.join(unknown)}; there are: {', '.join(known)}")
-    if both := [name for name in given.only if name in given.skip]:
-        raise UsageError(f"{both[0]} stands in --only and in --skip: take it out of one")
-    wanted = needed(CHECKS, given.only) if given.only else known
-    checks = [check for check in CHECKS if check.id in wanted and kind in check.kinds]
-    if given.spec is None:
-        of_spec = [check.id for check in CHECKS if "spec" in check.kinds]
-        if unread := [name for name in given.only if name in of_spec]:
-            raise UsageError(f"{unread[0]} looks at a specification: name it with --spec FILE")
-        checks = [check for check in checks if check.id not in of_spec]
-    asked = {*given.only, *(HTTP if given.http is not None else ())}
-    return [check for check in checks if given.platform in check.platforms or check.id in asked]
+def _checks(options: argparse.Namespace, kind: str) -> list[Check]:
+    """The checks of this run, in their order. Raises UsageError for an unknown id."""
+    ids = [check.id for check in CHECKS]
+    if unknown := [name for name in (*options.only, *options.skip) if name not in ids]:
+        raise UsageError(f"unknown check {', '.join(unknown)}; the checks are: {', '.join(ids)}")
+    if both := [name for name in options.only if name in options.skip]:
+        raise UsageError(f"{both[0]} is in --only and in --skip: remove it from one of them")
+    spec_ids = [check.id for check in CHECKS if "spec" in check.kinds]
+    if options.spec is None and (without_spec := [name for name in options.only if name in spec_ids]):
+        raise UsageError(f"{without_spec[0]} checks a specification: name it with --spec FILE")
+
+    selected = needed(CHECKS, options.only) if options.only else ids
+    explicit = {*options.only, *(HTTP if options.http is not None else ())}  # whatever the platform
+    return [
+        check
+        for check in CHECKS
+        if check.id in selected
+        and kind in check.kinds
+        and (options.spec is not None or check.id not in spec_ids)
+        and (options.platform in check.platforms or check.id in explicit)
+    ]

@@ -1,4 +1,4 @@
-"""A gRPC client that sends and receives bytes, and tells everything that came back instead of raising it."""
+"""A gRPC client that sends and receives bytes, and returns statuses instead of raising errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
 ]
-# Of a stream that has no end, so many messages are enough to judge it, and so many seconds after the first of them.
+# An endless stream is judged by this many messages, or by what comes in this many seconds after the first of them.
 MOST_MESSAGES = 16
 STREAM_SECONDS = 1.0
 _CLOSING_SECONDS = 1.0

@@ -19,7 +19,7 @@ def show(report: Report, checks: Sequence[Check]) -> None:
 
 def whole(report: Report) -> dict[str, Any]:
     """`{"target", "verdict", "checks": [{"id", "verdict", "seen", "cause", "remedy"}]}`, and more."""
-    found = [
+    checks = [
         {
             "id": outcome.id,
             "verdict": outcome.finding.verdict,
@@ -37,11 +37,11 @@ def whole(report: Report) -> dict[str, Any]:
         "requests": report.requests,
         "seconds": round(report.seconds, 3),
         "stopped": report.stopped,
-        "checks": found,
+        "checks": checks,
     }
 
 
 def dumps(value: Any) -> str:
-    """JSON that people can read, without a character that they cannot see."""
+    """Readable JSON, with invisible characters as escapes."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)

@@ -1,4 +1,4 @@
-"""A report as JUnit's XML, which CI systems show as a list of tests: a check is a test case."""
+"""A report as JUnit's XML, which CI systems show as a list of tests: each check is a test case."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MESSAGE = 300
 
 
 def show(report: Report, checks: Sequence[Check]) -> None:
-    """Prints it. A warn is a case that passed, with its story as output; a run that was stopped has a case more."""
+    """Prints it. A warn is a passed case with the details as output; an interrupted run has one more case."""
     suite = TestSuite(f"protoserve verify {line(report.target, 200)}")
     suite.add_property("platform", report.platform)
     suite.add_property("requests", str(report.requests))

@@ -1,6 +1,6 @@
-"""A report as Markdown, for the comment on a pull request: a table, then what there is to tell of each fail and warn.
+"""A report as Markdown, for a comment on a pull request: a table, then the details of each fail and warn.
 
-What a server said is written so that it stays text: no markup, no link, no mention of a user, no end of a table's cell.
+Text from a server is escaped, so that it cannot become markup, a link, a mention of a user, or the end of a cell.
 """
 
 from __future__ import annotations
@@ -62,24 +62,24 @@ def _text(text: str) -> str:
 
 
 def _fenced(text: str) -> str:
-    """A block of code whose fence is longer than any in it."""
+    """A block of code, with a fence that is longer than any inside it."""
     longest = max((len(ticks) for ticks in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text.strip(chr(10))}\n{fence}"
 
 
 def _code(text: str) -> str:
-    """Code within a line or a cell, where a backtick or a bar in the text would end it."""
+    """Code in a line or a cell; a backtick or a bar in the text does not end it."""
     return f"<code>{_entities(text)}</code>"
 
 
 def _prose(text: str) -> str:
-    """Plain text that begins no list or heading; a comment of nothing keeps GitHub from finding users and issues."""
+    """Plain text that does not start a list or heading; an empty comment keeps GitHub from linking users and issues."""
     first = f"&#{ord(text[0])};{_entities(text[1:])}" if not text[0].isalpha() else _entities(text)
-    return re.sub("&#(?:64|35);", lambda found: f"{found[0]}<!-- -->", first)
+    return re.sub("&#(?:64|35);", lambda entity: f"{entity[0]}<!-- -->", first)
 
 
 def _entities(text: str) -> str:
-    """The text with an entity for every sign that Markdown or HTML could take for its own, and for those of URLs."""
-    plain = re.sub(r"[&<>`*_\[\]|\\~@#$]|:(?=//)", lambda found: f"&#{ord(found[0])};", text)
+    """The text with an entity for every character that has a meaning in Markdown, HTML or a URL."""
+    plain = re.sub(r"[&<>`*_\[\]|\\~@#$]|:(?=//)", lambda sign: f"&#{ord(sign[0])};", text)
     return plain.replace("www.", "www&#46;")

@@ -1,4 +1,4 @@
-"""Where the page of a check is: in the checkout that this protoserve runs from, or in the repository it came from."""
+"""Where the page of a check is: in the checkout that protoserve runs from, or in the repository that it came from."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from protoserve.project import template_source
 
 
 def page(check: str) -> str:
-    """For people: a path that exists, a URL, or at least the page's name."""
+    """A path that exists, a URL, or at least the page's name."""
     path = f"docs/checks/{check}.md"
     source, ref = _source()
     if source.startswith("https://"):
         return f"{source}/blob/{ref}/{path}"
-    if source and (found := Path(source, path)).is_file():
-        return str(found.relative_to(Path.cwd()) if found.is_relative_to(Path.cwd()) else found)
+    if source and (file := Path(source, path)).is_file():
+        return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
     return f"{path} in the repository of protoserve"
 
 
 @functools.cache
 def _source() -> tuple[str, str]:
-    """A folder, or the URL of a repository as a browser takes it, and its revision; empty where nothing is known."""
+    """A folder, or the URL of a repository for a browser and its revision; empty if neither is known."""
     try:
         template = template_source.template()
     except template_source.OriginError:

@@ -1,4 +1,4 @@
-"""A report for people: a table that fills while the checks run, and below it the story of each fail and warn.
+"""A report for people: a table that fills while the checks run, and below it the details of each fail and warn.
 
 On a terminal it has colours and says which check is running; elsewhere, or with NO_COLOR, each check is a line.
 """
@@ -29,9 +29,9 @@ _INDENT = 4
 
 
 class _Console(Console):
-    """One whose reader may go away: the run goes on then, since its exit code still says what was found.
+    """A console whose reader may go away: the run continues, because its exit code still matters.
 
-    Where it cannot be written otherwise, UnwritableError ends the run.
+    Any other error in writing ends the run with UnwritableError.
     """
 
     def on_broken_pipe(self) -> None:
@@ -56,22 +56,22 @@ def progress(checks: Sequence[Check]) -> Iterator[Progress]:
     width = max(map(len, titles))
     if not console.is_terminal:
 
-        def tell(name: str, outcome: Outcome | None) -> None:
+        def print_line(name: str, outcome: Outcome | None) -> None:
             if outcome is not None:
                 console.print(_line(outcome, width), soft_wrap=True)
 
-        yield tell
+        yield print_line
         return
     console.print(_row(width, Text("", "bold"), Text("check", "bold"), Text("what was seen", "bold"), Text("time")))
     with console.status("starting", spinner="line") as status:
 
-        def show(name: str, outcome: Outcome | None) -> None:
+        def print_row(name: str, outcome: Outcome | None) -> None:
             if outcome is None:
                 status.update(Text(f"{name}: {titles[name]}"))
             else:
                 console.print(_filled(outcome, width))
 
-        yield show
+        yield print_row
 
 
 def show(report: Report, checks: Sequence[Check]) -> None:
@@ -84,9 +84,9 @@ def show(report: Report, checks: Sequence[Check]) -> None:
     console.print()
     if report.stopped:
         _prose(console, f"{safe(report.stopped)}: only the checks above were run to their end", 0, "yellow")
-    found = verdict(report)
-    overall = "interrupted" if report.stopped and found is not Verdict.FAIL else found
-    _prose(console, f"{overall}: {summary(report)}", 0, _STYLES[found])
+    whole = verdict(report)
+    overall = "interrupted" if report.stopped and whole is not Verdict.FAIL else whole
+    _prose(console, f"{overall}: {summary(report)}", 0, _STYLES[whole])
 
 
 def _console() -> Console:

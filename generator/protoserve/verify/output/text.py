@@ -1,5 +1,5 @@
-"""Words that all forms of output share. What a server said is not trusted: it can neither move a terminal's cursor nor
-forge a line of the report."""
+"""Text functions of all forms of output. Text from a server is not trusted: it can neither move a terminal's cursor
+nor forge a line of the report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COUNTED = {Verdict.FAIL: "failed", Verdict.WARN: "warned", Verdict.PASS: "passe
 
 
 def safe(text: str) -> str:
-    """The text with every character that is no visible one (but line ends) written as its escape, such as `\\x1b`."""
+    """The text with every invisible character, except line ends, written as its escape, such as `\\x1b`."""
     lines = text.replace("\r\n", "\n").expandtabs(4)
     return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in lines)
 
@@ -32,11 +32,11 @@ def blocks(text: str) -> Iterator[tuple[bool, str]]:
         if not words.strip():  # an empty line belongs to the code that it parts
             kinds[index] = index > 0 and kinds[index - 1] and any(kinds[index + 1 : index + 2])
     for code, group in groupby(zip(kinds, lines, strict=True), key=lambda pair: pair[0]):
-        found = [words.rstrip() for _, words in group]
+        text = "\n".join(words.rstrip() for _, words in group)
         if code:
-            yield True, "\n".join(found)
+            yield True, text
             continue
-        for paragraph in "\n".join(found).split("\n\n"):
+        for paragraph in text.split("\n\n"):
             if words := " ".join(paragraph.split()):
                 yield False, words
 
@@ -53,9 +53,9 @@ def verdict(report: Report) -> Verdict:
 
 def counts(report: Report) -> str:
     """`1 failed, 3 passed`: how many checks have each verdict."""
-    found = [outcome.finding.verdict for outcome in report.outcomes]
-    told = [f"{found.count(kind)} {name}" for kind, name in _COUNTED.items() if kind in found]
-    return ", ".join(told) or "no check ended"
+    verdicts = [outcome.finding.verdict for outcome in report.outcomes]
+    counted = [f"{verdicts.count(kind)} {name}" for kind, name in _COUNTED.items() if kind in verdicts]
+    return ", ".join(counted) or "no check ended"
 
 
 def summary(report: Report) -> str:

@@ -60,29 +60,29 @@ class Node:
         return int(self.value) if self.value == self.value // 1 else None
 
     def get(self, *keys: str) -> Node | None:
-        """What is below these keys, None where there is nothing or null."""
-        found: Node | None = self
+        """The node below these keys, None if it is missing or null."""
+        node: Node | None = self
         for key in keys:
-            found = None if found is None else found.keys.get(key)
-        return None if found is None or found.value is None else found
+            node = None if node is None else node.keys.get(key)
+        return None if node is None or node.value is None else node
 
     def listed(self, *keys: str) -> tuple[Node, ...]:
-        """The mappings in the list below these keys; none where it is no list."""
-        found = self.get(*keys)
-        return () if found is None else tuple(item for item in found.items if item.is_mapping)
+        """The mappings in the list below these keys; empty if it is not a list."""
+        node = self.get(*keys)
+        return () if node is None else tuple(item for item in node.items if item.is_mapping)
 
     def at(self, path: Iterator[str | int]) -> Node:
-        """The node at the path, or the last one on the way that is there."""
-        found = self
+        """The node at the path, or the last one on the way to it that exists."""
+        node = self
         for part in path:
             if isinstance(part, int):
-                inner = found.items[part] if part < len(found.items) else None
+                inner = node.items[part] if part < len(node.items) else None
             else:
-                inner = found.keys.get(part)
+                inner = node.keys.get(part)
             if inner is None:
-                return found
-            found = inner
-        return found
+                return node
+            node = inner
+        return node
 
     def all(self) -> Iterator[Node]:
         """It, and all that is below it."""

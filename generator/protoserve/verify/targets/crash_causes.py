@@ -75,7 +75,7 @@ _CAUSES = (
     ),
     (
         r"exit code 0\b",
-        "It ended normally, as a script does at its last line: nothing waits for the server.",
+        "It ended normally, as a script does that reached its end: nothing waits for the server.",
         """
         Wait after the start:
             server.start()
