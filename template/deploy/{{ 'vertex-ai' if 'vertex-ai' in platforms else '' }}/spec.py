@@ -96,7 +96,7 @@ _NAMES: dict[type, str] = {str: "a string", int: "a number", dict: "a mapping"}
 
 
 def _dropped(written: Any, kept: Any, at: str) -> Iterator[str]:
-    """Where the API's type has another value than the file, for example for empty values and other spellings of keys."""
+    """Where the API's type differs from the file, for example for empty values and misspelt keys."""
     if isinstance(written, dict) and isinstance(kept, dict):
         for name, value in written.items():
             if name in kept:

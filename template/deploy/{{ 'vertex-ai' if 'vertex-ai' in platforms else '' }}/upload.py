@@ -36,7 +36,7 @@ def upload(spec: dict[str, Any]) -> str:
 
 
 def deploy(spec: dict[str, Any], model: str) -> str:
-    """Deploy the model to the dedicated endpoint of its name, created if necessary. Returns the endpoint's resource name."""
+    """Deploy the model to the dedicated endpoint of its name, created if necessary. Returns the endpoint's name."""
     aiplatform.init(project=spec["project"], location=spec["region"])
     name = spec["displayName"]
     endpoints = aiplatform.Endpoint.list(filter=f'display_name="{name}"')
