@@ -40,7 +40,7 @@ def bench(project: Project, vertex_python: Path) -> Bench:
     """The project's scripts for Vertex AI, in their environment."""
     environment = project.path / "deploy" / "vertex-ai" / ".venv"
     environment.symlink_to(vertex_python.parent.parent, target_is_directory=True)
-    made = environment / "made"
+    made = environment / "installed"
     made.touch()
     os.utime(made, (2**31, 2**31))
     return Bench(project.path, vertex_python)
