@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from protoserve.verify.checks.implemented import _NO_METHOD, _NO_SERVICE, _STOCK
-from protoserve.verify.checks.serialization import _ABOUT_DATA, _NO_FIELD, _SILENT, _UNREAD, _UNSENT
+from protoserve.verify.checks.implemented import _NO_METHOD, _NO_SERVICE, _STOCK_TEXT
+from protoserve.verify.checks.serialization import (
+    _ABOUT_DATA,
+    _NO_REASON,
+    _NO_SUCH_FIELD,
+    _UNREADABLE_REQUEST,
+    _UNSERIALIZABLE_REPLY,
+)
 from protoserve.verify.sample_requests import lengths_in
 
 UNIMPLEMENTED = [
@@ -28,12 +34,12 @@ UNIMPLEMENTED = [
 def test_what_is_missing(text: str, lacks: str | None, source: str) -> None:
     told = {"service": bool(_NO_SERVICE.search(text)), "method": bool(_NO_METHOD.search(text))}
     assert [name for name, found in told.items() if found] == ([lacks] if lacks else []), source
-    assert _STOCK.search(text), source
+    assert _STOCK_TEXT.search(text), source
 
 
 @pytest.mark.parametrize("text", ["ended", "Explain is not implemented any more: call v2", "the method was removed"])
 def test_words_of_an_author_are_no_stock_text(text: str) -> None:
-    assert not _STOCK.search(text)
+    assert not _STOCK_TEXT.search(text)
 
 
 _AIO = "Unexpected <class 'TypeError'>: descriptor 'SerializeToString' for 'google._upb._message.Message' objects"
@@ -81,7 +87,13 @@ BROKEN = [
 @pytest.mark.parametrize(("text", "kind", "source"), BROKEN, ids=[f"{row[2]}-{row[1]}" for row in BROKEN])
 def test_what_broke(text: str, kind: str | None, source: str) -> None:
     """In the order in which the check asks."""
-    kinds = {"unsent": _UNSENT, "unread": _UNREAD, "field": _NO_FIELD, "silent": _SILENT, "data": _ABOUT_DATA}
+    kinds = {
+        "unsent": _UNSERIALIZABLE_REPLY,
+        "unread": _UNREADABLE_REQUEST,
+        "field": _NO_SUCH_FIELD,
+        "silent": _NO_REASON,
+        "data": _ABOUT_DATA,
+    }
     assert next((name for name, words in kinds.items() if words.search(text)), None) == kind, source
 
 
@@ -90,7 +102,7 @@ def test_what_broke(text: str, kind: str | None, source: str) -> None:
     ["json.decoder.JSONDecodeError: Extra data", "'utf-8' codec can't decode byte 0x89: UnicodeDecodeError"],
 )
 def test_another_decoder_is_not_protobuf(text: str) -> None:
-    assert not _UNREAD.search(text)
+    assert not _UNREADABLE_REQUEST.search(text)
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,11 @@ from protoserve.verify.address import Address, Tls, UsageError
 from protoserve.verify.checks import CHECKS
 from protoserve.verify.checks.base import Check
 from protoserve.verify.checks.http import HTTP, as_json, unary
-from protoserve.verify.checks.reachable import probe
 from protoserve.verify.grpc_client import Client
 from protoserve.verify.http_side import HttpSide, routes
 from protoserve.verify.interface import Interface
 from protoserve.verify.output import FORMATS, terminal
+from protoserve.verify.probe import probe
 from protoserve.verify.report import Outcome, Report
 from protoserve.verify.run import Step, needed, run
 from protoserve.verify.sample_requests import Requests, read_requests

@@ -1,4 +1,4 @@
-"""What the checks of the two HTTP routes share: where there is nothing to judge, and what to send."""
+"""What the checks of the two HTTP routes share: whether there is a server to judge, and what to send it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from protoserve.verify.http_side import HttpSide
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, failed, skipped
 from protoserve.verify.session import Session
@@ -15,16 +14,17 @@ from protoserve.verify.targets.image import ImageServer
 
 HTTP = ("http-health", "http-predict")
 ONLY = ("vertex",)
-NO_HTTP = "no HTTP server was named; give --http HOST:PORT where there is one"
 
 
-def absent(session: Session, web: HttpSide) -> Finding | None:
-    """Where no HTTP server is to be judged: why. Or where it listens instead."""
+def not_judged(session: Session) -> Finding | None:
+    """Why there is no HTTP server to judge, or why it cannot be reached; None if it can be judged."""
+    if session.web is None:
+        return skipped("no HTTP server was named; use --http HOST:PORT if there is one")
     server = session.process
     if not isinstance(server, ImageServer):
         return None
     if server.ended():
-        return skipped("the container has ended; `reachable` or `shutdown` tells about that")
+        return skipped("the container has ended; see the checks reachable and shutdown")
     sockets = server.sockets()
     if sockets is None or server.http is None:
         return None
@@ -35,12 +35,13 @@ def absent(session: Session, web: HttpSide) -> Finding | None:
         return skipped(f"port {server.http} speaks gRPC")
     if not hosts:
         return skipped(
-            f"nothing listens on AIP_HTTP_PORT={server.http}: with grpcPorts in the spec, Vertex AI asks by gRPC alone"
+            f"nothing listens on AIP_HTTP_PORT={server.http}: with grpcPorts in the specification, Vertex AI uses gRPC "
+            "alone"
         )
     if all(host.is_loopback for host in hosts):
         return failed(
             f"inside the container, HTTP listens on 127.0.0.1:{server.http}",
-            "The HTTP server is bound to the loopback: nothing outside of its container reaches it.",
+            "The HTTP server is bound to the loopback address: it cannot be reached from outside its container.",
             """
             Bind to all addresses:
                 uvicorn.run(app, host="0.0.0.0", port=int(os.environ["AIP_HTTP_PORT"]))
@@ -49,10 +50,10 @@ def absent(session: Session, web: HttpSide) -> Finding | None:
     return None
 
 
-def bodies(session: Session, web: HttpSide) -> Iterator[dict[str, Any]]:
-    """Bodies with one instance, in the order in which to try them: the given one, or what the contract suggests."""
-    if web.instance is not None:
-        yield {"instances": [web.instance]}
+def request_bodies(session: Session) -> Iterator[dict[str, Any]]:
+    """Bodies with one instance, in the order in which to try them: the given instance, or those of the contract."""
+    if session.web is not None and session.web.instance is not None:
+        yield {"instances": [session.web.instance]}
         return
     method = next(unary(session.methods), None)
     if method is None or session.requests is None:
@@ -62,12 +63,12 @@ def bodies(session: Session, web: HttpSide) -> Iterator[dict[str, Any]]:
 
 
 def unary(methods: Iterable[Method]) -> Iterator[Method]:
-    """Those that take and give one message: the predict route stands for the first."""
+    """The methods that take and return one message: the predict route stands for the first of them."""
     return (method for method in methods if not (method.takes_stream or method.gives_stream))
 
 
 def as_json(method: Method, data: bytes) -> Any:
-    """A request of the method as an instance: protobuf's JSON, with the fields' own names."""
+    """A request of the method as an instance: protobuf's JSON, with the field names of the .proto."""
     message = method.request()
     message.ParseFromString(data)
     return json_format.MessageToDict(message, preserving_proto_field_name=True)

@@ -1,286 +1,263 @@
-"""`http-predict`: the HTTP route that makes predictions of instances."""
+"""`http-predict`: the HTTP route that turns instances into predictions."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from protoserve.verify.checks.base import Check
-from protoserve.verify.checks.http import NO_HTTP, ONLY, absent, bodies, unary
-from protoserve.verify.http_side import Answer, HttpSide
+from protoserve.verify.checks.http import ONLY, not_judged, request_bodies, unary
+from protoserve.verify.json_compare import close, reordered, scaled
 from protoserve.verify.report import Finding, failed, passed, skipped, warned
 from protoserve.verify.session import Session
+from protoserve.verify.http_side import Answer, HttpSide
 
-_NO_INSTANCE = (
-    "there is nothing to send: give an instance that the model can answer with --instance FILE.json, or the contract"
+# Requests that are a caller's mistake: a description, and the body.
+_WRONG_BODIES: tuple[tuple[str, Callable[[Any], Any]], ...] = (
+    ("an instance of another type", lambda instance: {"instances": [_of_another_type(instance)]}),
+    ("a body without instances", lambda instance: {"verify": 1}),
+    ("a body that is not JSON", lambda instance: b"this is not JSON"),
 )
 
 
 def run(session: Session) -> Finding:
-    web = session.web
-    if web is None:
-        return skipped(NO_HTTP)
-    if (why := absent(session, web)) is not None:
-        return why
-    answer, instance = None, None
-    for body in bodies(session, web):
-        reply = web.predict(body, session.timeout)
-        if answer is None or reply.status == 200:
-            answer, instance = reply, body["instances"][0]
-        if reply.status in (None, 200, 404, 405) or not session.left():
-            break
-    if answer is None:
-        return skipped(_NO_INSTANCE)
-    found = _Predictions(session, web, instance)
-    for finding in found.findings(answer):
-        if finding is not None:
-            return finding
-    return passed(
-        f"POST {web.predict_route}: one prediction for each instance, in order, with and without parameters; "
-        f"{found.refused} wrong requests were refused; {answer.seconds:.2f} s each"
+    if finding := not_judged(session):
+        return finding
+    assert session.web is not None
+    first = _first_prediction(session, session.web)
+    if first is None:
+        return skipped(
+            "nothing to send: use --instance FILE.json with an instance that the model can answer, or --proto"
+        )
+    route = _PredictRoute(session, session.web, *first)
+    finding = (
+        route.judge_one_instance()
+        or route.judge_parameters()
+        or route.judge_three_instances()
+        or route.judge_wrong_bodies()
+        or route.judge_content_type()
+    )
+    return finding or passed(
+        f"POST {route.path}: one prediction for each instance, in order, with and without parameters; "
+        f"{len(_WRONG_BODIES)} wrong requests were refused; {route.answer.seconds:.2f} s each"
     )
 
 
-@dataclass
-class _Predictions:
-    """What the predict route must do, beginning with its answer to one instance."""
+def _first_prediction(session: Session, web: HttpSide) -> tuple[Any, Answer] | None:
+    """The first instance that is answered with 200 and the answer, else the first of all; None if there is none."""
+    first: tuple[Any, Answer] | None = None
+    for body in request_bodies(session):
+        answer = web.predict(body, session.timeout)
+        if first is None or answer.status == 200:
+            first = body["instances"][0], answer
+        if answer.status in (None, 200, 404, 405) or not session.left():
+            break
+    return first
+
+
+@dataclass(frozen=True, slots=True)
+class _PredictRoute:
+    """The predict route, with an instance and the answer to it. Each method judges one requirement."""
 
     session: Session
     web: HttpSide
     instance: Any
-    refused: int = 0
+    answer: Answer
 
-    def findings(self, answer: Answer) -> Iterator[Finding | None]:
-        """One after the other; None for what is right."""
-        yield self._one(answer)
-        yield self._with_parameters()
-        yield self._several()
-        yield from self._wrong()
-        yield self._form(answer)
+    @property
+    def path(self) -> str:
+        return self.web.predict_route
 
-    def _ask(self, body: Any) -> Answer:
+    def _post(self, body: Any) -> Answer:
         return self.web.predict(body, self.session.timeout)
 
-    def _one(self, answer: Answer) -> Finding | None:
-        seen = f"POST {self.web.predict_route} with one instance: {answer}"
-        if answer.status == 200:
-            return _no_predictions(seen, answer, 1)
-        if answer.status in (400, 422, 500):
-            given = self._ask({"instances": [self.instance], "parameters": {}})
-            if given.status == 200:
+    def judge_one_instance(self) -> Finding | None:
+        seen = f"POST {self.path} with one instance: {self.answer}"
+        if self.answer.status == 200:
+            return _judge_predictions(seen, self.answer, 1)
+        if self.answer.status in (400, 422, 500):
+            with_parameters = self._post({"instances": [self.instance], "parameters": {}})
+            if with_parameters.status == 200:
                 return failed(
                     f'{seen}; with "parameters": {{}} it answers 200',
-                    "The server makes `parameters` mandatory, and the platform sends it only where the caller gave it.",
+                    "The server requires `parameters`, but the platform sends it only if the caller does.",
                     'parameters = body.get("parameters") or {}      # pydantic: parameters: dict | None = None',
                 )
-        return self._refused(seen, answer)
+        return self._judge_error(seen)
 
-    def _refused(self, seen: str, answer: Answer) -> Finding:
-        status, route = answer.status, self.web.predict_route
+    def _judge_error(self, seen: str) -> Finding:
+        status = self.answer.status
         if status is None:
             return failed(
                 seen,
-                "The server takes the request and gives no answer: its worker dies, hangs, or takes longer than "
+                "The server accepts the request but does not answer: its worker crashes, hangs, or takes longer than "
                 "--timeout.",
-                "Look at the server's log, and send the same request by hand with curl.",
+                "Look at the server's log, and send the same request with curl.",
             )
         if status in (404, 405):
             return failed(
                 seen,
-                f"The server has no POST {route}: it does not read AIP_PREDICT_ROUTE, or serves predictions elsewhere.",
+                f"The server has no POST {self.path}: it does not read AIP_PREDICT_ROUTE, or serves predictions "
+                "elsewhere.",
                 """
-                Serve predictions where the platform sends them:
+                Serve predictions at the route that the platform uses:
                     @app.post(os.environ.get("AIP_PREDICT_ROUTE", "/predict"))
-                or name the server's route in the spec (and run this with AIP_PREDICT_ROUTE set to it):
+                or name the server's route in the specification (and run this command with AIP_PREDICT_ROUTE set to it):
                     predictRoute: /the/route
                 """,
             )
         if 300 <= status < 400:
             return failed(
                 seen,
-                "The predict route answers with a redirect, and the platform follows none.",
-                "Answer on exactly this path, in plain HTTP, without or with the last slash as the spec has it.",
+                "The predict route answers with a redirect, and the platform does not follow redirects.",
+                "Answer on exactly this path, in plain HTTP, with or without a trailing slash as in the specification.",
             )
-        guess = self.web.instance is None and self._guessed()
-        if guess and status < 500:
+        return self._judge_refusal(seen) if status < 500 else self._judge_exception(seen)
+
+    def _judge_refusal(self, seen: str) -> Finding:
+        if self._is_guess():
             return warned(
                 f"{seen}, to an instance that was made from the types",
-                "The model wants something that its types do not tell, and refuses what was made up, as it should.",
+                "The model needs something that its types do not show, and rightly refuses a generated instance.",
                 "Give an instance that the model can answer: --instance FILE.json",
-            )
-        if status < 500:
-            return failed(
-                seen,
-                "The server refuses an instance that should be valid: it expects another form of instance, or "
-                '`instances` under another name than {"instances": [...]}.',
-                """
-                Read what the platform sends:
-                    body = await request.json()
-                    instances = body["instances"]          # a list; each item is one instance
-                """,
             )
         return failed(
             seen,
-            "The server fails to answer a valid request: it raised an exception"
-            + (", or it cannot use what was made up from the types (then give --instance)." if guess else "."),
+            "The server refuses an instance that should be valid: it expects instances in another form, or under "
+            'another name than {"instances": [...]}.',
+            """
+            Read what the platform sends:
+                body = await request.json()
+                instances = body["instances"]          # a list; each item is one instance
+            """,
+        )
+
+    def _judge_exception(self, seen: str) -> Finding:
+        guess = ", or it cannot use a generated instance (then use --instance)" if self._is_guess() else ""
+        return failed(
+            seen,
+            f"The server fails to answer a valid request: it raised an exception{guess}.",
             "Look at the server's log for the exception.",
         )
 
-    def _guessed(self) -> bool:
+    def _is_guess(self) -> bool:
         method = next(unary(self.session.methods), None)
-        return method is not None and self.session.requests is not None and self.session.requests.of(method).guess
+        if self.web.instance is not None or method is None or self.session.requests is None:
+            return False
+        return self.session.requests.of(method).guess
 
-    def _with_parameters(self) -> Finding | None:
-        answer = self._ask({"instances": [self.instance], "parameters": {}})
+    def judge_parameters(self) -> Finding | None:
+        answer = self._post({"instances": [self.instance], "parameters": {}})
         if answer.status == 200:
             return None
         return failed(
-            f'POST {self.web.predict_route} with "parameters": {{}}: {answer}; without them it answers 200',
-            "The server refuses a body that has `parameters`, which the platform sends where a caller gives them.",
-            "Ignore `parameters` where the model needs none (pydantic: parameters: dict | None = None).",
+            f'POST {self.path} with "parameters": {{}}: {answer}; without them it answers 200',
+            "The server refuses a body that has `parameters`, which the platform sends if the caller does.",
+            "Ignore `parameters` if the model does not need them (pydantic: parameters: dict | None = None).",
         )
 
-    def _several(self) -> Finding | None:
-        """Three instances give three predictions, in the order of the instances where that can be told."""
-        instances = [self.instance, _scaled(self.instance, 0.9), _scaled(self.instance, 0.8)]
-        alone = [self._ask({"instances": [instance]}) for instance in instances]
-        if any(answer.status != 200 for answer in alone):  # a limit of the model that scaling has left
+    def judge_three_instances(self) -> Finding | None:
+        """Three instances give three predictions, in the order of the instances."""
+        instances = [self.instance, scaled(self.instance, 0.9), scaled(self.instance, 0.8)]
+        alone = [self._post({"instances": [instance]}) for instance in instances]
+        if any(answer.status != 200 for answer in alone):  # the scaled instances violate a limit of the model
             instances, alone = [self.instance] * 3, [alone[0]] * 3
-        answer = self._ask({"instances": instances})
-        seen = f"POST {self.web.predict_route} with three instances: {answer}"
+        answer = self._post({"instances": instances})
+        seen = f"POST {self.path} with three instances: {answer}"
         if answer.status != 200:
             return failed(
                 seen,
-                "The server answers one instance, and fails when there are several in one request.",
+                "The server answers one instance, but fails for several in one request.",
                 "Predict for every item of instances: predictions = model.predict(np.array(instances)).tolist()",
             )
-        if finding := _no_predictions(seen, answer, 3):
+        if finding := _judge_predictions(seen, answer, 3):
             return finding
-        wanted = [prediction.json()["predictions"][0] for prediction in alone if _predictions(prediction)]
-        found = answer.json()["predictions"]
-        again = self._ask({"instances": instances[:1]})
-        steady = len(wanted) == 3 and _predictions(again) and _close(again.json()["predictions"][0], wanted[0])
-        if steady and not _close(found, wanted) and _shuffled(found, wanted):
+        expected = [each.json()["predictions"][0] for each in alone if _has_one_prediction(each)]
+        predictions = answer.json()["predictions"]
+        again = self._post({"instances": instances[:1]})
+        deterministic = (
+            len(expected) == 3 and _has_one_prediction(again) and close(again.json()["predictions"][0], expected[0])
+        )
+        if deterministic and not close(predictions, expected) and reordered(predictions, expected):
             return failed(
                 seen,
-                "The predictions are those of the instances, and in another order: callers match them by position.",
-                "Return the predictions in the order of instances: no set, no as_completed(), no sorting on the way.",
+                "The predictions belong to the instances, but are in another order: callers match them by position.",
+                "Return the predictions in the order of the instances: no set, no as_completed(), no sorting.",
             )
         return None
 
-    def _wrong(self) -> Iterator[Finding | None]:
-        """What the caller did wrong is the caller's error: 4xx."""
-        instance: Any = [] if isinstance(self.instance, str) else "this is no instance of the model"
-        bodies = {
-            "an instance of another type": {"instances": [instance]},
-            "a body without instances": {"verify": 1},
-            "a body that is no JSON": b"this is no JSON",
-        }
-        for what, body in bodies.items():
-            answer = self._ask(body)
-            seen = f"POST {self.web.predict_route} with {what}: {answer}"
+    def judge_wrong_bodies(self) -> Finding | None:
+        """A mistake of the caller is answered with 4xx."""
+        for description, body in _WRONG_BODIES:
+            answer = self._post(body(self.instance))
+            seen = f"POST {self.path} with {description}: {answer}"
             if answer.status is None:
-                yield failed(
-                    seen,
-                    "The server gives no answer to a wrong request: its worker dies or hangs on it.",
-                    _ANSWER_400,
-                )
+                cause = "The server does not answer a wrong request: its worker crashes or hangs."
             elif answer.status >= 500:
-                yield failed(
-                    seen,
-                    f"A wrong request ({what}) raises an exception in the server, which answers {answer.status}: the "
-                    "caller does not learn what is wrong, and the platform counts a failure of the server.",
-                    _ANSWER_400,
+                cause = (
+                    f"A wrong request ({description}) raises an exception in the server, which answers {answer.status}: "
+                    "the caller does not learn what is wrong, and the platform counts a failure of the server."
                 )
             elif answer.status < 400:
-                yield failed(
-                    seen,
-                    f"The server answers {answer.status} to a wrong request ({what}): an error in the body of a 200, "
-                    "or a prediction from nothing, looks like success to every caller.",
-                    _ANSWER_400,
+                cause = (
+                    f"The server answers {answer.status} to a wrong request ({description}): an error in the body of a "
+                    "200, or a prediction from nothing, looks like success to every caller."
                 )
-            self.refused += 1
+            else:
+                continue
+            return failed(seen, cause, _ANSWER_400)
+        return None
 
-    def _form(self, answer: Answer) -> Finding | None:
-        """What is right, and said wrongly."""
-        if answer.content_type.partition(";")[0].strip().lower() == "application/json":
+    def judge_content_type(self) -> Finding | None:
+        if self.answer.content_type.partition(";")[0].strip().lower() == "application/json":
             return None
         return warned(
-            f"POST {self.web.predict_route}: Content-Type is {answer.content_type or 'missing'!r}",
-            "The body is JSON, and its Content-Type does not say so: clients that go by it do not parse it.",
+            f"POST {self.path}: Content-Type is {self.answer.content_type or 'missing'!r}",
+            "The body is JSON, but its Content-Type does not say so: clients that rely on it do not parse the body.",
             "Answer with Content-Type: application/json (Flask: jsonify(...), FastAPI: return the dict).",
         )
 
 
+def _of_another_type(instance: Any) -> Any:
+    return [] if isinstance(instance, str) else "this is not an instance of the model"
+
+
+def _judge_predictions(seen: str, answer: Answer, count: int) -> Finding | None:
+    """What is wrong with the body of a 200; None if it has `count` predictions."""
+    try:
+        body = answer.json()
+    except ValueError:
+        return failed(seen, "The body is not JSON.", _RETURN_PREDICTIONS)
+    if isinstance(body, list):
+        return failed(seen, "The body is a list, but must be an object with `predictions`.", _RETURN_PREDICTIONS)
+    if not isinstance(body, dict) or "predictions" not in body:
+        keys = ", ".join(map(str, body)) if isinstance(body, dict) else type(body).__name__
+        return failed(f"{seen}; it has {keys or 'nothing'}", "The body has no `predictions` key.", _RETURN_PREDICTIONS)
+    predictions = body["predictions"]
+    if not isinstance(predictions, list):
+        return failed(seen, "`predictions` is not a list.", _RETURN_PREDICTIONS)
+    if len(predictions) != count:
+        return failed(
+            f"{seen}; {len(predictions)} predictions for {count} instance{'s' * (count > 1)}",
+            "The number of predictions differs from the number of instances: the server answers only the first, or "
+            "returns the model's whole output, whose first dimension is not the batch.",
+            _RETURN_PREDICTIONS,
+        )
+    return None
+
+
+def _has_one_prediction(answer: Answer) -> bool:
+    return answer.status == 200 and _judge_predictions("", answer, 1) is None
+
+
 _ANSWER_400 = """
-    Check what comes in before the model sees it, and answer 400 with what is wrong:
+    Check the request before the model sees it, and answer 400 with what is wrong:
         try:
             instances = [parse(item) for item in json.loads(body)["instances"]]
         except (ValueError, KeyError, TypeError) as error:
             return JSONResponse({"error": str(error)}, status_code=400)
     """
-_RETURN = 'Return an object: {"predictions": [one for each instance, in their order]}'
-
-
-def _no_predictions(seen: str, answer: Answer, count: int) -> Finding | None:
-    """What is wrong with the body of a 200; None where it has so many predictions."""
-    try:
-        body = answer.json()
-    except ValueError:
-        return failed(seen, "The body is no JSON.", _RETURN)
-    if isinstance(body, list):
-        return failed(seen, "The body is a list, where the platform wants an object with `predictions`.", _RETURN)
-    if not isinstance(body, dict) or "predictions" not in body:
-        keys = ", ".join(map(str, body)) if isinstance(body, dict) else type(body).__name__
-        return failed(f"{seen}; it has {keys or 'nothing'}", "The body has no `predictions` key.", _RETURN)
-    found = body["predictions"]
-    if not isinstance(found, list):
-        return failed(seen, "`predictions` is no list.", _RETURN)
-    if len(found) != count:
-        return failed(
-            f"{seen}; {len(found)} predictions for {count} instance{'s' * (count > 1)}",
-            "The number of predictions is not the number of instances: the server answers the first alone, or returns "
-            "the model's whole output, whose first dimension is not the batch.",
-            _RETURN,
-        )
-    return None
-
-
-def _predictions(answer: Answer) -> bool:
-    return answer.status == 200 and _no_predictions("", answer, 1) is None
-
-
-def _scaled(value: Any, factor: float) -> Any:
-    """The value with its numbers made smaller, which most limits allow."""
-    if isinstance(value, dict):
-        return {key: _scaled(item, factor) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_scaled(item, factor) for item in value]
-    return value * factor if isinstance(value, float) else value
-
-
-def _close(one: Any, other: Any) -> bool:
-    """Whether two JSON values are equal, numbers but for their last digits: batches change those."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_close(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_close, one, other))
-    if isinstance(one, int | float) and isinstance(other, int | float):
-        return math.isclose(one, other, rel_tol=1e-3, abs_tol=1e-6)
-    return bool(one == other)
-
-
-def _shuffled(found: list[Any], wanted: list[Any]) -> bool:
-    """Whether it is the same predictions in another order."""
-    rest = list(wanted)
-    for prediction in found:
-        same = next((index for index, item in enumerate(rest) if _close(prediction, item)), None)
-        if same is None:
-            return False
-        del rest[same]
-    return True
-
+_RETURN_PREDICTIONS = 'Return an object: {"predictions": [one for each instance, in their order]}'
 
 CHECK = Check("http-predict", "instances to predictions over HTTP", run, after="http-health", platforms=ONLY)

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import grpc
 
 from protoserve.schema.model import Contract
 from protoserve.verify.checks.base import Check
 from protoserve.verify.grpc_client import Reply, clipped
+from protoserve.verify.request_search import hung
 from protoserve.verify.interface import Method, own_services
 from protoserve.verify.report import Finding, failed, passed, skipped, warned
-from protoserve.verify.request_search import hung
 from protoserve.verify.session import Session
 
-_NO_CONTRACT = "no contract to hold it to: the server has {why}; give --proto FILE or --project FOLDER"
 _PROBE_SECONDS = 2.0
 _MOST_PROBES = 5
-# How servers word UNIMPLEMENTED, where the words tell more than the code: tests/verify/test_texts.py has them all.
+# How servers word UNIMPLEMENTED, where the text says more than the code: tests/verify/test_texts.py lists the texts.
 _NO_SERVICE = re.compile(r"^unknown service|^service is unimplemented", re.I)
 _NO_METHOD = re.compile(
     r"^unknown method|not implemented|^method\b.* is unimplemented|does not implement the method [^/]*$", re.I
 )
-# What libraries and stubs say by themselves; all else is somebody's decision.
-_STOCK = re.compile(
+# What libraries and stubs say by themselves; any other text was written by the author.
+_STOCK_TEXT = re.compile(
     r"^$|^method not (found|implemented)|^unknown (service|method)|^method \S+ not implemented$|is unimplemented\.?$"
     r"|^the server does not implement the method|http2 header with status",
     re.I,
@@ -35,195 +34,214 @@ _STOCK = re.compile(
 def run(session: Session) -> Finding:
     session.answer_all()
     if not session.methods:
-        return _without_methods(session)
+        return _no_methods(session)
     unimplemented = [m for m in session.methods if session.replies[m.path].code is grpc.StatusCode.UNIMPLEMENTED]
-    refused = [method for method in unimplemented if _decided(session, method)]
-    if len(refused) == len(session.methods):
-        return _nothing_served(session, refused)
-    missing = [method for method in unimplemented if method not in refused]
-    elsewhere = _served_elsewhere(session, missing)
-    if missing and not elsewhere:
+    retired = [method for method in unimplemented if _refused_on_purpose(session, method)]
+    if len(retired) == len(session.methods):
+        return _all_retired(session, retired)
+    missing = [method for method in unimplemented if method not in retired]
+    other_services = _services_of_other_servers(session, missing)
+    if missing and not other_services:
         return _missing(session, missing)
     for method in session.methods:
         reply = session.replies[method.path]
         if reply.connection_lost:
-            return _died(session, method, reply)
+            return _crashes(session, method, reply)
         if hung(session, reply):
             return _hangs(method, reply)
-    if elsewhere:
-        return _part(session, missing, elsewhere)
-    if refused:
-        return _retired(session, refused)
-    count = len(session.methods)
+    if other_services:
+        return _serves_some_services(session, missing, other_services)
+    if retired:
+        return _some_retired(session, retired)
     waited = session.readiness().waited
-    before = f"after {waited:.1f} s in which health said NOT_SERVING, " if waited > 1 else ""
-    said = "; ".join(_said(session, method) for method in session.methods)
-    return passed(f"{before}{count} method{'s' * (count > 1)}: {said}")
+    prefix = f"after {waited:.1f} s in which health said NOT_SERVING, " if waited > 1 else ""
+    count = len(session.methods)
+    return passed(f"{prefix}{count} method{'s' * (count > 1)}: {_status_names(session, session.methods)}")
 
 
-def _without_methods(session: Session) -> Finding:
+def _replies(session: Session, methods: Iterable[Method]) -> str:
+    return "; ".join(f"{method.path}: {session.replies[method.path]}" for method in methods)
+
+
+def _status_names(session: Session, methods: Iterable[Method]) -> str:
+    return "; ".join(f"{method.name} answers {session.replies[method.path].code.name}" for method in methods)
+
+
+def _no_methods(session: Session) -> Finding:
     reflection = session.reflection
     if reflection is None or reflection.services is None:
         hangs = reflection is not None and reflection.hangs
-        return skipped(_NO_CONTRACT.format(why="reflection that does not answer" if hangs else "no reflection"))
-    shown = reflection.services
-    if found := own_services(shown):
+        reason = "reflection does not answer" if hangs else "the server has no reflection"
+        return skipped(f"no contract to compare with: {reason}; use --proto FILE or --project FOLDER")
+    listed = reflection.services
+    if services := own_services(listed):
         return skipped(
-            f"reflection lists {', '.join(found)} and does not describe it; give --proto FILE or --project FOLDER"
+            f"reflection lists {', '.join(services)} but does not describe it; use --proto FILE or --project FOLDER"
         )
     return failed(
-        f"reflection lists {', '.join(shown) or 'nothing'}: no service of the server's own",
-        "The servicer was never added to the server (or its name was left out of what reflection shows).",
+        f"reflection lists {', '.join(listed) or 'nothing'}: no service of the server's own",
+        "The servicer was never added to the server (or its name was not passed to reflection).",
         """
         Add the servicer before server.start():
             your_pb2_grpc.add_YourServiceServicer_to_server(YourServicer(), server)
-        If it is added, give reflection its name, or give this command the contract with --proto FILE:
+        If it is added, pass its name to reflection, or give this command the contract with --proto FILE:
             reflection.enable_server_reflection([your_pb2.DESCRIPTOR.services_by_name["YourService"].full_name], server)
         """,
     )
 
 
-def _served_elsewhere(session: Session, missing: list[Method]) -> list[str]:
-    """Services of a .proto of which the server has none of the methods, where it has all those of another.
-
-    A .proto may well define services for several servers. One that is known here and only lacks its methods is not
-    among them.
-    """
-    partly = {method.service for method in session.methods if method not in missing}
-    services = list(dict.fromkeys(method.service for method in missing))
-    shown = (session.reflection and session.reflection.services) or ()
-    if not partly or session.project is not None or any(s in partly or s in shown for s in services):
-        return []
-    if any(_NO_METHOD.search(session.replies[method.path].details) for method in missing):
-        return []
-    return services
+# Methods that are refused on purpose.
 
 
-def _older(session: Session, method: Method) -> Contract | None:
-    """The schema that has the method, where that is a project's and not its newest."""
+def _older_version(session: Session, method: Method) -> Contract | None:
+    """The schema that has the method, if it is one of a project's older versions."""
     contracts = session.interface.contracts if session.interface is not None else ()
-    return next((found for found in contracts[1:] if found.full_service == method.service), None)
+    return next((contract for contract in contracts[1:] if contract.full_service == method.service), None)
 
 
-def _decided(session: Session, method: Method) -> bool:
-    """Whether an UNIMPLEMENTED method is there, and refuses its callers in words of its author's."""
+def _refused_on_purpose(session: Session, method: Method) -> bool:
+    """Whether an UNIMPLEMENTED method exists, and refuses its callers with a text by its author."""
     details = session.replies[method.path].details
-    if _older(session, method) is not None:  # `Retired`, whose text may be none, or speak of what is not implemented
-        return not details or not _STOCK.search(details)
-    return not _STOCK.search(details) and not _NO_METHOD.search(details)
+    if _older_version(session, method) is not None:  # the text of `Retired` may be empty or contain any words
+        return not details or not _STOCK_TEXT.search(details)
+    return not _STOCK_TEXT.search(details) and not _NO_METHOD.search(details)
 
 
-def _nothing_served(session: Session, refused: list[Method]) -> Finding:
-    method = refused[0]
+def _all_retired(session: Session, retired: list[Method]) -> Finding:
+    method = retired[0]
     return failed(
-        "; ".join(f"{m.path}: {session.replies[m.path]}" for m in refused),
-        f"{method.name} is there, and refuses every call with UNIMPLEMENTED and words of the server's own: "
-        f'"{clipped(session.replies[method.path].details)}". Nothing that the contract promises is answered.',
-        f"Answer {method.name}, with {method.output.name}. Where a request cannot be answered, INVALID_ARGUMENT, "
-        "FAILED_PRECONDITION or UNAVAILABLE says why.",
+        _replies(session, retired),
+        f"{method.name} exists, but refuses every call with UNIMPLEMENTED and a text of the server's own: "
+        f'"{clipped(session.replies[method.path].details)}". No method of the contract is answered.',
+        f"Answer {method.name} with {method.output.name}. If a request cannot be answered, use INVALID_ARGUMENT, "
+        "FAILED_PRECONDITION or UNAVAILABLE.",
     )
 
 
-def _retired(session: Session, refused: list[Method]) -> Finding:
-    """Some methods are refused on purpose; the others answer, and are judged by what follows."""
-    answered = [method for method in session.methods if method not in refused]
-    seen = "; ".join(f"{m.path}: {session.replies[m.path]}" for m in refused)
-    seen += "; " + "; ".join(_said(session, method) for method in answered)
-    method = refused[0]
-    told = f'"{clipped(session.replies[method.path].details)}"'
-    if (older := _older(session, method)) is not None:
+def _some_retired(session: Session, retired: list[Method]) -> Finding:
+    """Some methods are refused on purpose; the later checks judge the others."""
+    answered = [method for method in session.methods if method not in retired]
+    seen = f"{_replies(session, retired)}; {_status_names(session, answered)}"
+    method = retired[0]
+    text = f'"{clipped(session.replies[method.path].details)}"'
+    if (older := _older_version(session, method)) is not None:
         return warned(
             seen,
-            f"{method.name} of {older.version} is refused on purpose, by `Retired` in upgrade/{older.version}.py, and "
-            f"its callers are told {told}. The contract of {older.version} still promises it.",
+            f"{method.name} of {older.version} is refused on purpose, by `Retired` in upgrade/{older.version}.py, with "
+            f"the text {text}. The contract of {older.version} still promises the method.",
             f"""
-            Nothing, while callers of {older.version} know. When nobody calls it any more, end that version:
+            Nothing, as long as callers of {older.version} know. When nobody calls it any more, drop that version:
                 protoserve version --drop {older.version}
             """,
         )
     return warned(
         seen,
-        f"{method.name} is there, and refuses every call with UNIMPLEMENTED and words of the server's own: {told}. The "
-        "contract still promises it.",
+        f"{method.name} exists, but refuses every call with UNIMPLEMENTED and a text of the server's own: {text}. The "
+        "contract still promises the method.",
         f"""
-        Tell callers in the .proto, or take it out of theirs:
+        Mark it as deprecated in the .proto, or remove it from the callers':
             rpc {method.name}({method.input.name}) returns ({method.output.name}) {{ option deprecated = true; }}
         If it is meant to work, answer it.
         """,
     )
 
 
-def _part(session: Session, missing: list[Method], services: list[str]) -> Finding:
-    there = [name for name in dict.fromkeys(m.service for m in session.methods) if name not in services]
+# Services that another server has.
+
+
+def _services_of_other_servers(session: Session, missing: list[Method]) -> list[str]:
+    """Services of a .proto of which the server has no method, while it has all methods of another service.
+
+    A .proto may well define services for several servers. A service that the server knows but whose methods it lacks
+    is not among them.
+    """
+    services = list(dict.fromkeys(method.service for method in missing))
+    present = {method.service for method in session.methods if method not in missing}
+    listed = (session.reflection and session.reflection.services) or ()
+    if not present or session.project is not None or any(s in present or s in listed for s in services):
+        return []
+    if any(_NO_METHOD.search(session.replies[method.path].details) for method in missing):
+        return []
+    return services
+
+
+def _serves_some_services(session: Session, missing: list[Method], other_services: list[str]) -> Finding:
+    served = [name for name in dict.fromkeys(m.service for m in session.methods) if name not in other_services]
     return warned(
-        "; ".join(f"{m.path}: {session.replies[m.path]}" for m in missing) + f"; {', '.join(there)} is served",
-        f"The contract has several services, and this server knows nothing of {', '.join(services)}. That is right if "
-        "another server has it; else its servicer was never added.",
-        _ADD.format(service=services[0].rpartition(".")[2]),
+        f"{_replies(session, missing)}; {', '.join(served)} is served",
+        f"The contract has several services, and this server does not have {', '.join(other_services)}. That is right "
+        "if another server has it; otherwise its servicer was never added.",
+        _ADD_SERVICER.format(service=other_services[0].rpartition(".")[2]),
     )
+
+
+# Methods that are missing.
 
 
 def _missing(session: Session, missing: list[Method]) -> Finding:
-    method = missing[0]
-    reply = session.replies[method.path]
-    seen = "; ".join(f"{m.path}: {session.replies[m.path]}" for m in missing)
-    service = method.service.rpartition(".")[2]
-    if "http2 header with status" in reply.details:
+    method, seen = missing[0], _replies(session, missing)
+    details = session.replies[method.path].details
+    if "http2 header with status" in details:
         return failed(
             seen,
-            "A proxy (or a web framework) answers in place of the gRPC server: it does not know this path.",
+            "A proxy (or a web framework) answers instead of the gRPC server, and does not know this path.",
             f"Route the path /{method.service}/ to the gRPC server, over HTTP/2; or verify the server by its own port.",
         )
-    shown = None if session.reflection is None else session.reflection.services
-    if shown is not None and method.service not in shown:
-        return _not_shown(method, f"{seen}; reflection lists {', '.join(shown) or 'nothing'}", shown)
-    if served := _served_names(session, method):
-        seen += f"; the server's own contract has {', '.join(served)}"
-        near = next((name for name in served if name.lower() == method.name.lower()), None)
-        near = near or next(iter(difflib.get_close_matches(method.name, served, 1, 0.6)), None)
-        return failed(
-            seen,
-            f"The server's {service} has no {method.name}"
-            + (f", and has {near}: names are part of the path on the wire, and their case counts." if near else "."),
-            f"""
-            Give server and callers one .proto, in which stands
-                rpc {method.name}({method.input.name}) returns ({method.output.name});
-            and make the stubs of both from it.
-            """,
-        )
+    listed = None if session.reflection is None else session.reflection.services
+    if listed is not None and method.service not in listed:
+        return _service_not_listed(method, f"{seen}; reflection lists {', '.join(listed) or 'nothing'}", listed)
+    if names := _reflected_methods(session, method):
+        return _other_method_names(method, f"{seen}; the server's own contract has {', '.join(names)}", names)
     siblings = [m for m in session.methods if m.service == method.service and m not in missing]
-    if _NO_METHOD.search(reply.details) or siblings:
-        return _not_overridden(seen, method, ", ".join(m.name for m in missing if m.service == method.service))
-    if near := _near(session, method):
-        return _elsewhere(f"{seen}; {near} is answered", near, method)
+    if _NO_METHOD.search(details) or siblings:
+        names = [m.name for m in missing if m.service == method.service]
+        return _not_overridden(seen, method, ", ".join(names))
+    if path := _similar_path(session, method):
+        return _served_under(f"{seen}; {path} is answered", path, method)
+    return _servicer_not_added(seen, method, certain=listed is not None)
+
+
+def _servicer_not_added(seen: str, method: Method, *, certain: bool) -> Finding:
+    if certain:
+        cause = f"The service {method.service} is not registered with the server: the servicer was never added."
+    else:
+        cause = (
+            f"The server does not know {method.service}: the servicer was never added to the server, or its .proto has "
+            "another package or service name."
+        )
+    return failed(seen, cause, _ADD_SERVICER.format(service=method.service.rpartition(".")[2]))
+
+
+def _service_not_listed(method: Method, seen: str, listed: tuple[str, ...]) -> Finding:
+    package, _, service = method.service.rpartition(".")
+    similar = _similar_service(method.service, own_services(listed))
+    if similar is None:
+        return _servicer_not_added(seen, method, certain=True)
     return failed(
         seen,
-        f"The service {method.service} is not registered with the server: the servicer was never added."
-        if shown is not None
-        else f"The server knows no {method.service}: the servicer was never added to the server, or its .proto has "
-        "another package or service name.",
-        _ADD.format(service=service),
+        f"The server has the service {similar}, but callers call {method.service}: package and service name are part "
+        "of the path on the wire.",
+        f"""
+        Serve stubs that were generated from the contract's own .proto, which contains
+            package {package};
+            service {service} {{ ... }}
+        or give callers the .proto of {similar}.
+        """,
     )
 
 
-def _not_shown(method: Method, seen: str, shown: tuple[str, ...]) -> Finding:
-    service = method.service.rpartition(".")[2]
-    if close := _alike(method.service, own_services(shown)):
-        return failed(
-            seen,
-            f"The server has the service {close}, and callers ask for {method.service}: package and service name are "
-            "part of the path on the wire.",
-            f"""
-            Serve stubs that were made from the contract's own .proto, in which stands
-                package {method.service.rpartition(".")[0]};
-                service {service} {{ ... }}
-            or give callers the .proto of {close}.
-            """,
-        )
+def _other_method_names(method: Method, seen: str, names: list[str]) -> Finding:
+    similar = next((name for name in names if name.lower() == method.name.lower()), None)
+    similar = similar or next(iter(difflib.get_close_matches(method.name, names, 1, 0.6)), None)
     return failed(
         seen,
-        f"The service {method.service} is not registered with the server: the servicer was never added.",
-        _ADD.format(service=service),
+        f"The server's {method.service.rpartition('.')[2]} has no {method.name}"
+        + (f", but has {similar}: names are part of the path on the wire, and case-sensitive." if similar else "."),
+        f"""
+        Use one .proto for server and callers, which contains
+            rpc {method.name}({method.input.name}) returns ({method.output.name});
+        and generate the stubs of both from it.
+        """,
     )
 
 
@@ -231,10 +249,10 @@ def _not_overridden(seen: str, method: Method, names: str) -> Finding:
     service = method.service.rpartition(".")[2]
     return failed(
         seen,
-        f"The service is registered, and its servicer has no {names}: the generated base class answers UNIMPLEMENTED "
-        "for a method that is not overridden. A name in another case (predict) is another method.",
+        f"The service is registered, but its servicer has no {names}: the generated base class answers UNIMPLEMENTED "
+        "for a method that is not overridden. Names are case-sensitive: predict is another method.",
         f"""
-        Define it in the servicer class, by exactly this name:
+        Define it in the servicer class, with exactly this name:
             class {service}(prediction_pb2_grpc.{service}Servicer):
                 def {method.name}(self, request, context):
                     return prediction_pb2.{method.output.name}(...)
@@ -242,55 +260,55 @@ def _not_overridden(seen: str, method: Method, names: str) -> Finding:
     )
 
 
-def _elsewhere(seen: str, path: str, method: Method) -> Finding:
+def _served_under(seen: str, path: str, method: Method) -> Finding:
     """The method is answered at another path."""
     service, _, name = path.lstrip("/").rpartition("/")
     if name != method.name:
         return failed(
             seen,
-            f"The server has the method as {name}, and callers ask for {method.name}: names are part of the path on "
-            "the wire, and their case counts.",
-            f"Register it by the name that the .proto gives it: {method.name}.",
+            f"The server has the method as {name}, but callers call {method.name}: names are part of the path on the "
+            "wire, and case-sensitive.",
+            f"Register it with the name that it has in the .proto: {method.name}.",
         )
     package = method.service.rpartition(".")[0]
     return failed(
         seen,
         f"The server serves {service}: its .proto has another package than the contract.",
-        f"Put `package {package};` into the server's .proto, and make its stubs again; or take it out of the callers'.",
+        f"Put `package {package};` into the server's .proto and generate its stubs again, or remove it from the "
+        "callers' .proto.",
     )
 
 
-def _alike(wanted: str, shown: list[str]) -> str | None:
-    """The service that is probably meant: of the same last name, else of a similar one."""
-    last = wanted.rpartition(".")[2]
-    same = [name for name in shown if name.rpartition(".")[2] == last]
-    return next(iter(same or difflib.get_close_matches(wanted, shown, 1, 0.6)), None)
+def _similar_service(service: str, listed: list[str]) -> str | None:
+    """The service that is probably meant: one with the same last name, else one with a similar name."""
+    last = service.rpartition(".")[2]
+    same = [name for name in listed if name.rpartition(".")[2] == last]
+    return next(iter(same or difflib.get_close_matches(service, listed, 1, 0.6)), None)
 
 
-def _served_names(session: Session, method: Method) -> list[str]:
-    """The methods that the server itself says the service has, where the asked one is not among them."""
+def _reflected_methods(session: Session, method: Method) -> list[str]:
+    """The methods that the service has according to reflection; empty if `method` is one of them."""
     if session.reflection is None or session.interface is None or session.interface.source == "reflection":
         return []
-    own_interface = session.reflection.interface()
-    methods = own_interface.methods if own_interface is not None else ()
-    names = [other.name for other in methods if other.service == method.service]
+    reflected = session.reflection.interface()
+    names = [other.name for other in (reflected.methods if reflected else ()) if other.service == method.service]
     return [] if method.name in names else names
 
 
-def _near(session: Session, method: Method) -> str | None:
+def _similar_path(session: Session, method: Method) -> str | None:
     """A path that differs in package or case, and is answered."""
-    for path in [path for path in dict.fromkeys(_paths(method)) if path != method.path][:_MOST_PROBES]:
-        data = session.request(method).data
+    data = session.request(method).data
+    for path in [path for path in dict.fromkeys(_path_variants(method)) if path != method.path][:_MOST_PROBES]:
         reply = session.client.call(path, data, _PROBE_SECONDS, stream=method.takes_stream, many=method.gives_stream)
         if reply.code is not grpc.StatusCode.UNIMPLEMENTED and not reply.connection_lost:
             return path
     return None
 
 
-def _paths(method: Method) -> Iterator[str]:
+def _path_variants(method: Method) -> Iterator[str]:
     package, _, service = method.service.rpartition(".")
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", method.name).lower()
-    for name in (method.name[:1].lower() + method.name[1:], snake):
+    snake_case = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", method.name).lower()
+    for name in (method.name[:1].lower() + method.name[1:], snake_case):
         if name != method.name:
             yield f"/{method.service}/{name}"
     if package:
@@ -301,13 +319,16 @@ def _paths(method: Method) -> Iterator[str]:
             yield f"/{package}.v1.{service}/{method.name}"
 
 
-def _died(session: Session, method: Method, reply: Reply) -> Finding:
-    gone = f"; {session.process.exit_report()}" if session.process is not None and session.process.ended() else ""
+# Methods that do not answer.
+
+
+def _crashes(session: Session, method: Method, reply: Reply) -> Finding:
     return failed(
-        f"{method.path}: {reply}{gone}",
-        f"The connection broke while {method.name} was answered: the server's process ended (a crash in native code, "
-        "os._exit, or killed for its memory) or it closed the connection.",
-        f"Look at the server's log and exit code. Run {method.name} by hand with the same request; watch its memory.",
+        f"{method.path}: {reply}{session.exit_note()}",
+        f"The connection broke during the call of {method.name}: the server's process ended (a crash in native code, "
+        "os._exit, or killed for its memory use), or it closed the connection.",
+        f"Look at the server's log and exit code. Call {method.name} directly with the same request, and watch its "
+        "memory use.",
     )
 
 
@@ -316,15 +337,11 @@ def _hangs(method: Method, reply: Reply) -> Finding:
         f"{method.path}: {reply}",
         f"{method.name} does not answer: it waits for something (a lock, another service, a queue that nobody reads) "
         "or computes for longer than --timeout.",
-        f"Look at where {method.name} stands (py-spy dump --pid PID). For a model that is this slow, raise --timeout.",
+        f"Find out where {method.name} hangs (py-spy dump --pid PID). If the model is just slow, raise --timeout.",
     )
 
 
-def _said(session: Session, method: Method) -> str:
-    return f"{method.name} answers {session.replies[method.path].code.name}"
-
-
-_ADD = """
+_ADD_SERVICER = """
     Add the servicer before server.start():
         prediction_pb2_grpc.add_{service}Servicer_to_server({service}(), server)
     """
