@@ -40,5 +40,5 @@ CHECKS: tuple[Check, ...] = (
     health_honest.CHECK,
     http_health.CHECK,
     http_predict.CHECK,
-    shutdown.CHECK,  # the last one: there is no server after it
+    shutdown.CHECK,  # last: it stops the server
 )

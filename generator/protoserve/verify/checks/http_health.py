@@ -8,9 +8,9 @@ from typing import Any
 
 from protoserve.verify.checks.base import Check
 from protoserve.verify.checks.http import ONLY, not_judged, request_bodies
+from protoserve.verify.http_side import HEALTH_SECONDS, Answer, HttpSide
 from protoserve.verify.report import Finding, failed, passed, warned
 from protoserve.verify.session import Session
-from protoserve.verify.http_side import HEALTH_SECONDS, Answer, HttpSide
 
 # The load during which health is checked; of a quick model, it ends after _LOAD_SECONDS.
 CALLERS = 16

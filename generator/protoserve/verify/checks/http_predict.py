@@ -8,10 +8,10 @@ from typing import Any
 
 from protoserve.verify.checks.base import Check
 from protoserve.verify.checks.http import ONLY, not_judged, request_bodies, unary
+from protoserve.verify.http_side import Answer, HttpSide
 from protoserve.verify.json_compare import close, reordered, scaled
 from protoserve.verify.report import Finding, failed, passed, skipped, warned
 from protoserve.verify.session import Session
-from protoserve.verify.http_side import Answer, HttpSide
 
 # Requests that are a caller's mistake: a description, and the body.
 _WRONG_BODIES: tuple[tuple[str, Callable[[Any], Any]], ...] = (
@@ -27,9 +27,7 @@ def run(session: Session) -> Finding:
     assert session.web is not None
     first = _first_prediction(session, session.web)
     if first is None:
-        return skipped(
-            "nothing to send: use --instance FILE.json with an instance that the model can answer, or --proto"
-        )
+        return skipped("nothing to send: use --instance FILE.json (an instance that the model can answer) or --proto")
     route = _PredictRoute(session, session.web, *first)
     finding = (
         route.judge_one_instance()
@@ -196,8 +194,8 @@ class _PredictRoute:
                 cause = "The server does not answer a wrong request: its worker crashes or hangs."
             elif answer.status >= 500:
                 cause = (
-                    f"A wrong request ({description}) raises an exception in the server, which answers {answer.status}: "
-                    "the caller does not learn what is wrong, and the platform counts a failure of the server."
+                    f"A wrong request ({description}) raises an exception, and the server answers {answer.status}: the "
+                    "caller does not learn what is wrong, and the platform counts a failure of the server."
                 )
             elif answer.status < 400:
                 cause = (

@@ -33,8 +33,7 @@ def architecture(session: Session, server: ImageServer) -> Finding:
     return failed(
         f"the image is for {built_for}, but {runner} runs {required}",
         'The image was built on (or for) another kind of machine: there it ends with "exec format error". An image '
-        f"that is built on an Apple or another ARM machine is for {'linux/arm64' if 'arm' in built_for else built_for}, "
-        "unless the build says otherwise.",
+        "that is built on an Apple or another ARM machine is for that machine, unless the build says otherwise.",
         f"""
         Build for the platform that runs it:
             docker build --platform {required} -t {server.image.name} .

@@ -11,9 +11,9 @@ import grpc
 from protoserve.schema.model import Contract
 from protoserve.verify.checks.base import Check
 from protoserve.verify.grpc_client import Reply, clipped
-from protoserve.verify.request_search import hung
 from protoserve.verify.interface import Method, own_services
 from protoserve.verify.report import Finding, failed, passed, skipped, warned
+from protoserve.verify.request_search import hung
 from protoserve.verify.session import Session
 
 _PROBE_SECONDS = 2.0
