@@ -22,7 +22,7 @@ class Case:
 
 
 def schema(*fields: str, request: str = "", top: str = "", messages: str = "", method: str = "Predict") -> str:
-    """A schema whose request has these fields, the first of them on line 6 where there is no `top`."""
+    """A schema whose request has these fields, the first of them on line 6 where `top` is empty."""
     lines = "".join(f"        - {field}\n" for field in fields)
     head = f"package: iris.v1\n{top}methods:\n  {method}:\n    request:\n      fields:\n"
     return f"{head}{lines}{request}{RESPONSE}{messages}"
@@ -58,8 +58,8 @@ FIELDS = "methods.Predict.request.fields"
 FILES = [
     Case("empty", "", 1, "", "empty"),
     Case("comments only", "# nothing\n", 1, "", "empty"),
-    Case("a list", "- a\n- b\n", 1, "", "no mapping"),
-    Case("a text", "hello\n", 1, "", "no mapping"),
+    Case("a list", "- a\n- b\n", 1, "", "must be a mapping"),
+    Case("a text", "hello\n", 1, "", "must be a mapping"),
     Case(
         "merge conflict",
         "package: iris.v1\n<<<<<<< HEAD\na: 1\n=======\nb: 2\n>>>>>>> main\n",
@@ -97,7 +97,7 @@ ROOT = [
     Case("key twice", schema(top="package: iris.v2\n"), 2, "package", "twice"),
     Case("status", schema(top="status: final\n"), 2, "status", "draft or stable", True),
     Case("no methods", "package: iris.v1\n", 1, "", "`methods` is missing", True),
-    Case("empty methods", "package: iris.v1\nmethods: {}\n", 2, "methods", "no method", True),
+    Case("empty methods", "package: iris.v1\nmethods: {}\n", 2, "methods", "at least one method", True),
     Case("methods as a list", "package: iris.v1\nmethods: [Predict]\n", 2, "methods", "mapping", True),
     Case("service in snake case", schema(top="service: my_service\n"), 2, "service", "PascalCase", True),
     Case("doc as a number", schema(top="doc: 5\n"), 2, "doc", "text", True),
@@ -166,7 +166,7 @@ METHODS = [
         schema().replace("request:\n      fields:\n", "request: {message: Shard}\n", 1) + "messages:\n  Shared: {}\n",
         4,
         "methods.Predict.request.message",
-        "no message",
+        "does not exist",
         alone=False,
     ),
     Case(
@@ -297,8 +297,8 @@ ENUMS = [
     enum("[unspecified]", 3, "enums.Color.values.unspecified", "value 0"),
     enum("[true]", 3, "enums.Color.values[0]", "must be a name", True),
     enum("[1]", 3, "enums.Color.values[0]", "must be a name", True),
-    enum("[light-red]", 3, "enums.Color.values.light-red", "no name", True),
-    enum("[3d]", 3, "enums.Color.values.3d", "no name", True),
+    enum("[light-red]", 3, "enums.Color.values.light-red", "not a name", True),
+    enum("[3d]", 3, "enums.Color.values.3d", "not a name", True),
     enum("[{name: red, number: 0}]", 3, "enums.Color.values.red.number", "out of 1", True),
     enum("[{name: red, number: 2147483648}]", 3, "enums.Color.values.red.number", "out of 1", True),
     enum(
@@ -309,7 +309,7 @@ ENUMS = [
     ),
     enum("[{name: red, number: 1}], reserved: {numbers: [1]}", 3, "enums.Color.values.red.number", "reserved"),
     enum("[{name: red, number: 1}], reserved: {names: [RED]}", 3, "enums.Color.values.red", "reserved"),
-    enum("[{name: red, number: 1, renamed_from: RED}]", 3, "enums.Color.values.red.renamed_from", "that is there"),
+    enum("[{name: red, number: 1, renamed_from: RED}]", 3, "enums.Color.values.red.renamed_from", "that still exists"),
     enum(
         "[{name: red, number: 1, renamed_from: pink}, {name: blue, number: 2, renamed_from: pink}]",
         3,
@@ -400,14 +400,14 @@ NUMBERS = [
         schema(A, request='      reserved: {numbers: ["9 to 5"]}\n'),
         7,
         "methods.Predict.request.reserved.numbers",
-        "no number",
+        "not a number to reserve",
     ),
     Case(
         "reserved word as a number",
         schema(A, request="      reserved: {numbers: [five]}\n"),
         7,
         "methods.Predict.request.reserved.numbers",
-        "no number",
+        "not a number to reserve",
         True,
     ),
     Case(
@@ -446,7 +446,7 @@ TYPES = [
     field("empty shape", "type: float32, shape: []", "shape", "no dimension", True),
     field("shape of 0", "type: float32, shape: [0]", "shape", "less than 1", True),
     field("shape of halves", "type: float32, shape: [1.5]", "shape", "dimension", True),
-    field("shape with a sum", "type: float32, shape: [n+1]", "shape", "no name of a dimension", True),
+    field("shape with a sum", "type: float32, shape: [n+1]", "shape", "cannot name a dimension", True),
     field("shape too large", "type: float32, shape: [65536, 65536]", "shape", "elements"),
     field("shape and repeated", "type: float32, shape: [3], repeated: true", "repeated", "cannot be repeated"),
     field("map and repeated", "key: string, value: bool, repeated: true", "repeated", "cannot be repeated"),
@@ -474,8 +474,8 @@ LIMITS = [
     field("minimum on a duration", "type: duration, maximum: 5", "maximum", "is for numbers"),
     field("minimum above maximum", "type: float64, minimum: 2, maximum: 1", "minimum", "above the maximum"),
     field("no integer between", "type: int32, minimum: 0.2, maximum: 0.8", "minimum", "no integer"),
-    field("minimum out of the type", "type: uint8, minimum: -1", "minimum", "more than uint8 holds"),
-    field("maximum out of the type", "type: float16, maximum: 70000", "maximum", "more than float16 holds"),
+    field("minimum out of the type", "type: uint8, minimum: -1", "minimum", "outside the range of uint8"),
+    field("maximum out of the type", "type: float16, maximum: 70000", "maximum", "outside the range of float16"),
     field("infinite limit", "type: float64, maximum: .inf", "maximum", "not finite"),
     field("limit as a text", "type: float64, maximum: high", "maximum", "must be a number", True),
     field("length on a number", "type: int32, max_length: 3", "max_length", "is for string and bytes"),
@@ -495,20 +495,20 @@ LIMITS = [
     ),
     field("three bools as keys", "key: bool, value: bool, min_items: 3", "min_items", "at most 2"),
     field("pattern on a number", "type: int32, pattern: a", "pattern", "is for string"),
-    field("broken pattern", "type: string, pattern: '('", "pattern", "no RE2 pattern"),
-    field("look-ahead", "type: string, pattern: '(?=a)'", "pattern", "no RE2 pattern"),
+    field("broken pattern", "type: string, pattern: '('", "pattern", "not an RE2 pattern"),
+    field("look-ahead", "type: string, pattern: '(?=a)'", "pattern", "not an RE2 pattern"),
     field("allow_nan on an integer", "type: int32, allow_nan: true", "allow_nan", "is for floats"),
     field("media type on a number", "type: int32, media_type: image/png", "media_type", "is for string"),
-    field("no media type", "type: bytes, media_type: png", "media_type", "no media type"),
+    field("no media type", "type: bytes, media_type: png", "media_type", "not a media type"),
 ]
 
 VALUES = [
-    field("renamed from itself", "type: bool, renamed_from: a", "renamed_from", "name of a field that is there"),
+    field("renamed from itself", "type: bool, renamed_from: a", "renamed_from", "name of a field that still exists"),
     field("renamed from a number", "type: bool, renamed_from: 3", "renamed_from", "must be a text", True),
-    field("default out of its limits", "type: float64, maximum: 1, default: 2", "default", "out of its limits"),
-    field("default out of its type", "type: int8, default: 200", "default", "out of its limits"),
+    field("default out of its limits", "type: float64, maximum: 1, default: 2", "default", "outside its limits"),
+    field("default out of its type", "type: int8, default: 200", "default", "outside its limits"),
     field("default of another type", "type: int32, default: 1.5", "default", "not an integer"),
-    field("number as the default of a string", "type: string, default: 5", "default", "no text"),
+    field("number as the default of a string", "type: string, default: 5", "default", "not a text"),
     field("default too long", "type: string, max_length: 2, default: abc", "default", "length 3"),
     field("default that does not match", "type: string, pattern: '^a', default: b", "default", "does not match"),
     field("default on a list", "type: bool, repeated: true, default: true", "default", "a list has no default"),
@@ -519,16 +519,16 @@ VALUES = [
     field("empty default", "type: string, default: ", "default", "empty"),
     field("NaN as a default", "type: float64, default: .nan", "default", "not finite"),
     field("example that does not match", "type: string, pattern: '^a', example: b", "example", "does not match"),
-    field("example that is no base64", "type: bytes, example: '???'", "example", "no base64"),
-    field("example that is no time", "type: timestamp, example: yesterday", "example", "no time"),
-    field("example that is no duration", "type: duration, example: 5 minutes", "example", "no duration"),
+    field("example that is not base64", "type: bytes, example: '???'", "example", "not base64"),
+    field("example that is not a time", "type: timestamp, example: yesterday", "example", "not a time"),
+    field("example that is not a duration", "type: duration, example: 5 minutes", "example", "not a duration"),
     field("example on a message", "type: PredictResponse, example: {z: true}", "example", "example of a message"),
     Case(
-        "default that is no value of the enum",
+        "default that is not a value of the enum",
         schema("{name: a, number: 1, type: Color, default: rde}", top="enums:\n  Color: {values: [red]}\n"),
         8,
         f"{FIELDS}.a.default",
-        "no value of Color",
+        "not a value of Color",
     ),
     Case(
         "default without presence",
@@ -558,8 +558,8 @@ FOREIGN = [
     Case("value of Python's", exact("{name: _A_, number: 0}"), 4, "enums.Kind.values._A_", "enums keep for themselves"),
     Case("exact field of Python's", schema("{name: __a, number: 1, type: bool}", top="names: exact\n"), 7, "methods.Predict.request.fields.__a.name", "Python keeps for itself"),
     Case("names of no kind", schema("{name: a, number: 1, type: bool}", top="names: mine\n"), 2, "names", "standard or exact", True),
-    Case("inner without outer", schema("{name: a, number: 1, type: bool}", messages="messages: {Outer.Inner: {}}\n"), 8, "messages.Outer.Inner", "there is no message 'Outer'"),
-    Case("after nothing", schema("{name: a, number: 1, type: bool}", messages="messages: {Outer: {}, Outer.Inner: {after: b}}\n"), 8, "messages.Outer.Inner.after", "no field of the message"),
+    Case("inner without outer", schema("{name: a, number: 1, type: bool}", messages="messages: {Outer.Inner: {}}\n"), 8, "messages.Outer.Inner", "does not exist 'Outer'"),
+    Case("after nothing", schema("{name: a, number: 1, type: bool}", messages="messages: {Outer: {}, Outer.Inner: {after: b}}\n"), 8, "messages.Outer.Inner.after", "not a field of the message"),
     Case("an option that is none", schema("{name: a, number: 1, type: bool}", top="options: {go_pakage: x}\n"), 2, "options.go_pakage", "unknown key"),
     Case("an option of another kind", schema("{name: a, number: 1, type: bool}", top="options: {go_package: true}\n"), 2, "options.go_package", "must be a text"),
     Case("an option of other values", schema("{name: a, number: 1, type: bool}", top="options: {optimize_for: SIZE}\n"), 2, "options.optimize_for", "must be SPEED or CODE_SIZE"),

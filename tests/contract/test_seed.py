@@ -83,8 +83,8 @@ def test_seed_from_json(tmp_path: Path) -> None:
     ("answer", "words"),
     [
         ("tabula", "did you mean 'tabular'"),
-        ("", "is no schema"),
-        ("missing.yaml", "no such file"),
+        ("", "is not a schema"),
+        ("missing.yaml", "does not exist"),
         ("a: float46 -> b: bool", "unknown type"),
     ],
 )

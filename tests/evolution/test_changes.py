@@ -22,11 +22,13 @@ from hypothesis import strategies as st
 from evolution.changes import CONTEXTS, EVERYTHING, ROWS, TEXTS, WHOLE, Row, Texts, Whole
 from protoserve.compat.change import Break, Change
 from protoserve.compat.compare import compare
-from protoserve.compat.rules.documentation import HARMLESS
+from protoserve.compat.rules.documentation import KEYS, PLACES
+from protoserve.compat.rules.fields import JUDGED_KEYS
 from protoserve.emit import proto
 from protoserve.schema import model
 from protoserve.schema.assign_numbers import numbered
 from protoserve.schema.errors import SchemaError
+from protoserve.schema.field_keys import FIELD_KEYS, NOBODY
 from protoserve.schema.load import loads
 from protoserve.schema.model import Contract
 from random_schemas import schemas
@@ -150,8 +152,16 @@ def test_every_attribute_of_the_model_is_judged_or_listed_as_harmless() -> None:
             told |= differing(contract(old), contract(new))
     wanted = {f"{kind.__name__}.{item.name}" for kind in (*KINDS, model.Reserved) for item in fields(kind)}
     silent = {name for name in wanted if name.partition(".")[2] in ("where", "file")}
-    assert {name.partition(".")[2] for name in silent} <= set(HARMLESS)
+    assert {name.partition(".")[2] for name in silent} <= set(PLACES)
     assert wanted - told - silent == set()
+
+
+def test_every_key_of_a_field_has_a_rule_or_breaks_nobody() -> None:
+    keys = {row.name for row in FIELD_KEYS}
+    assert keys - JUDGED_KEYS == set()
+    assert JUDGED_KEYS - keys == set()
+    harmless = {row.attribute for row in FIELD_KEYS if row.breaks == NOBODY}
+    assert harmless == {*KEYS, "deprecated", "renamed_from"} - {"after"}
 
 
 # buf, which sees what protoc sees: with the rules of FACTS.md it must never find a break that we do not.

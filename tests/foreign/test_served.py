@@ -108,5 +108,5 @@ def test_the_answer_is_asked_for_where_copier_was_called(template: Path, tmp_pat
     assert "Taken over from their.proto" in (tmp_path / "project" / "schema.yaml").read_text(encoding="utf-8")
     refused = run([*command[:-1], "schema=none.proto", str(template), "other"], cwd=tmp_path, env=env, check=False)
     assert refused.returncode != 0
-    assert "none.proto:1:1: there is no such file" in refused.stderr
+    assert "none.proto:1:1: the file does not exist" in refused.stderr
     assert not (tmp_path / "other").exists()

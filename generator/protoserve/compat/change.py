@@ -12,8 +12,8 @@ from protoserve.schema.model import Where
 class Break(StrEnum):
     """What a change breaks for callers who know the old contract.
 
-    `WIRE`: calls are not found, or bytes are read as something else. `JSON`: the same for protobuf's JSON, where names
-    count. `REQUEST`: a request that was right is refused, ignored in part, or means something else. `RESPONSE`: a reply
+    `WIRE`: calls fail, or bytes are read as something else. `JSON`: the same for protobuf's JSON, where names
+    count. `REQUEST`: a request that was valid is refused, ignored in part, or means something else. `RESPONSE`: a reply
     can hold what callers never had to expect, or no longer holds what they could rely on. `SOURCE`: only code that is
     compiled against the new .proto; callers who do not are not touched. It is named where nothing else breaks.
     """
@@ -53,19 +53,19 @@ class Change:
 
 
 class Changes:
-    """The changes found so far; one of the same path and rule is told once, with all that it breaks."""
+    """Changes as they are collected; those of one path and rule become one, with all that they break."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str], Change] = {}
+        self._changes: dict[tuple[str, str], Change] = {}
 
     def add(self, path: str, where: Where, rule: str, breaks: Iterable[Break], why: str, remedy: str = "") -> None:
-        """Notes a change; the remedy of one that breaks nothing is dropped."""
-        before = self._found.get((path, rule))
+        """Adds a change; the remedy of one that breaks nothing is dropped."""
+        before = self._changes.get((path, rule))
         if before is not None and not set(breaks) - set(before.breaks):
             return
         broken = {*breaks, *(before.breaks if before is not None else ())}
         ordered = tuple(item for item in ORDER if item in broken)
-        self._found[path, rule] = Change(path, rule, ordered, why, remedy if ordered else "", where)
+        self._changes[path, rule] = Change(path, rule, ordered, why, remedy if ordered else "", where)
 
     def __iter__(self) -> Iterator[Change]:
-        return iter(sorted(self._found.values()))
+        return iter(sorted(self._changes.values()))

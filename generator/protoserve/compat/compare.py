@@ -5,8 +5,8 @@ from __future__ import annotations
 from protoserve.compat.change import Break, Change, Changes
 from protoserve.compat.reach import reach
 from protoserve.compat.rules import enums, fields
-from protoserve.compat.rules.documentation import judge as documentation
-from protoserve.compat.rules.proto_options import judge_names, judge_options, judge_place
+from protoserve.compat.rules.documentation import compare_documentation
+from protoserve.compat.rules.proto_options import compare_name_style, compare_nesting, compare_options
 from protoserve.schema import reserved_names
 from protoserve.schema.model import Contract, Method, Where
 
@@ -20,52 +20,56 @@ def compare(old: Contract, new: Contract) -> tuple[Change, ...]:
     is: each message and enum is judged for the directions in which methods of both contracts use it, through fields,
     lists, maps, oneofs and streams; one that is used in both is judged for both.
     """
-    found = Changes()
-    documentation(old, new, "doc", new.where("doc"), found)
-    _status(old, new, found)
+    changes = Changes()
+    compare_documentation(old, new, "doc", new.where("doc"), changes)
+    _compare_status(old, new, changes)
     if old.package != new.package:
         why = f"the package is {new.package}, was {old.package}: the path of every method has another name"
         remedy = f"keep {old.package} beside it: `protoserve version` makes a new version and leaves the old one there"
-        found.add("package", new.where("package"), "package-changed", {Break.WIRE}, why, remedy)
+        changes.add("package", new.where("package"), "package-changed", {Break.WIRE}, why, remedy)
     if old.service != new.service:
-        why = f"the service is {new.service}, was {old.service}: calls of the old name are not found"
-        found.add("service", new.where("service"), "service-renamed", {Break.WIRE}, why, f"keep the name {old.service}")
-    judge_names(old, new, new.where("names"), found)
-    judge_options(old.options, new.options, "", new.where("options"), found)
+        why = f"the service is {new.service}, was {old.service}: calls of the old name fail"
+        changes.add(
+            "service", new.where("service"), "service-renamed", {Break.WIRE}, why, f"keep the name {old.service}"
+        )
+    compare_name_style(old, new, new.where("names"), changes)
+    compare_options(old.options, new.options, "", new.where("options"), changes)
     where = new.where("service_options")
-    judge_options(old.service_options, new.service_options, "service", where, found)
-    _methods(old, new, found)
+    compare_options(old.service_options, new.service_options, "service", where, changes)
+    _compare_methods(old, new, changes)
     met = reach(old, new)
     for first, second in met.messages:
         before, after = old.message(first), new.message(second)
         assert before is not None
         assert after is not None
         used = met.of_message((first, second))
-        documentation(before, after, after.where.path or f"messages.{after.name}", after.where, found)
-        judge_options(before.options, after.options, after.where.path or f"messages.{after.name}", after.where, found)
-        judge_place(before, after, after.where.path or f"messages.{after.name}", found)
-        fields.judge(old, new, before, after, used, found)
+        compare_documentation(before, after, after.where.path or f"messages.{after.name}", after.where, changes)
+        compare_options(
+            before.options, after.options, after.where.path or f"messages.{after.name}", after.where, changes
+        )
+        compare_nesting(before, after, after.where.path or f"messages.{after.name}", changes)
+        fields.compare_fields(old, new, before, after, used, changes)
     for (first, second), directions in met.enums.items():
         was, now = old.enum(first), new.enum(second)
         assert was is not None
         assert now is not None
-        enums.judge(was, now, frozenset(directions), found)
-    _gone(old, new, found)
-    return tuple(found)
+        enums.compare_enums(was, now, frozenset(directions), changes)
+    _compare_definitions(old, new, changes)
+    return tuple(changes)
 
 
-def _status(old: Contract, new: Contract, found: Changes) -> None:
+def _compare_status(old: Contract, new: Contract, changes: Changes) -> None:
     if old.status == new.status:
         return
     if new.status == "stable":
-        found.add("status", new.where("status"), "declared-stable", (), "breaking changes are refused from now on")
+        changes.add("status", new.where("status"), "declared-stable", (), "breaking changes are refused from now on")
     else:
         remedy = "keep `status: stable`; what breaks callers is a new version, `protoserve version v2`"
         why = "the contract was stable: callers rely on it"
-        found.add("status", new.where("status"), STABILITY_WITHDRAWN, (), why, remedy)
+        changes.add("status", new.where("status"), STABILITY_WITHDRAWN, (), why, remedy)
 
 
-def _methods(old: Contract, new: Contract, found: Changes) -> None:
+def _compare_methods(old: Contract, new: Contract, changes: Changes) -> None:
     after = {method.name: method for method in new.methods}
     for was in old.methods:
         now = after.pop(was.name, None)
@@ -73,19 +77,19 @@ def _methods(old: Contract, new: Contract, found: Changes) -> None:
         if now is None:
             why = "the method is gone: its callers get UNIMPLEMENTED"
             remedy = "keep it, and let its doc say what to use instead"
-            found.add(path, _holder(old, new, path), "method-removed", {Break.WIRE}, why, remedy)
+            changes.add(path, _holder(old, new, path), "method-removed", {Break.WIRE}, why, remedy)
             continue
-        documentation(was, now, path, now.where, found)
-        judge_options(was.options, now.options, path, now.where, found)
+        compare_documentation(was, now, path, now.where, changes)
+        compare_options(was.options, now.options, path, now.where, changes)
         if was.streaming != now.streaming:
             form = "a stream of replies" if now.streaming else "one reply"
             why = f"it answers with {form} now: callers who expect the other form fail"
             remedy = "keep it, and add a method of the other form"
-            found.add(f"{path}.streaming", now.where, "streaming-changed", {Break.WIRE}, why, remedy)
-        _type(was, now, f"{path}.request", was.request.name, now.request.name, found)
-        _type(was, now, f"{path}.response", was.response.name, now.response.name, found)
+            changes.add(f"{path}.streaming", now.where, "streaming-changed", {Break.WIRE}, why, remedy)
+        _compare_message_name(was, now, f"{path}.request", was.request.name, now.request.name, changes)
+        _compare_message_name(was, now, f"{path}.response", was.response.name, now.response.name, changes)
     for method in after.values():
-        found.add(method.where.path or f"methods.{method.name}", method.where, "method-added", (), "new")
+        changes.add(method.where.path or f"methods.{method.name}", method.where, "method-added", (), "new")
 
 
 def _holder(old: Contract, new: Contract, path: str) -> Where:
@@ -102,29 +106,29 @@ def _holder(old: Contract, new: Contract, path: str) -> Where:
     return new.where(first)
 
 
-def _type(was: Method, now: Method, path: str, before: str, after: str, found: Changes) -> None:
+def _compare_message_name(was: Method, now: Method, path: str, before: str, after: str, changes: Changes) -> None:
     if before != after:
         why = f"the message is {after}, was {before}: what it holds is compared by itself, its name is another in code"
-        found.add(path, now.where, "message-renamed", {Break.SOURCE}, why, f"write `message: {before}`")
+        changes.add(path, now.where, "message-renamed", {Break.SOURCE}, why, f"write `message: {before}`")
 
 
-def _gone(old: Contract, new: Contract, found: Changes) -> None:
-    """Messages and enums that are there no more, or under another name, and those that are new."""
+def _compare_definitions(old: Contract, new: Contract, changes: Changes) -> None:
+    """Reports messages and enums that the new contract lacks, under their name at least, and those that are new."""
     before = {message.name: message for message in old.all_messages()}
     after = {message.name: message for message in new.all_messages()}
     for name, message in before.items():
         if name not in after:
             path = message.where.path or f"messages.{name}"
-            why = f"the message is gone, or has another name: code that says {name} does not compile"
+            why = f"the message is gone, or has another name: code that names {name} does not compile"
             remedy = f"keep {name}, even where nothing uses it"
-            found.add(path, _holder(old, new, path), "message-removed", {Break.SOURCE}, why, remedy)
+            changes.add(path, _holder(old, new, path), "message-removed", {Break.SOURCE}, why, remedy)
     for name, message in after.items():
         if name not in before:
-            found.add(message.where.path or f"messages.{name}", message.where, "message-added", (), "new")
+            changes.add(message.where.path or f"messages.{name}", message.where, "message-added", (), "new")
     for name in old.tensors():
         if name not in new.tensors():
-            why = f"no shape with a named dimension is of {name} any more, so {reserved_names.tensor(name)} is gone"
-            found.add(
+            why = f"no shape of {name} has a named dimension now, so {reserved_names.tensor(name)} is gone"
+            changes.add(
                 f"messages.{reserved_names.tensor(name)}",
                 new.where("methods"),
                 "message-removed",
@@ -134,7 +138,7 @@ def _gone(old: Contract, new: Contract, found: Changes) -> None:
             )
     for enum in old.enums:
         if new.enum(enum.name) is None:
-            enums.judge_gone(enum, new.where("enums"), found)
+            enums.report_removed_enum(enum, new.where("enums"), changes)
     for enum in new.enums:
         if old.enum(enum.name) is None:
-            found.add(enum.where.path or f"enums.{enum.name}", enum.where, "enum-added", (), "new")
+            changes.add(enum.where.path or f"enums.{enum.name}", enum.where, "enum-added", (), "new")

@@ -47,7 +47,7 @@ class Matching(Generic[T]):
 
 def match(old: Sequence[T], new: Sequence[T]) -> Matching[T]:
     """Pairs up two lists; each item stands in one list of the result."""
-    found: Matching[T] = Matching()
+    matching: Matching[T] = Matching()
     old_names = {item.name for item in old}
     by_number = {item.number: item for item in new}
     by_name = {item.name: item for item in new}
@@ -57,11 +57,11 @@ def match(old: Sequence[T], new: Sequence[T]) -> Matching[T]:
         there = by_number.get(before.number)
         named = by_name.get(before.name) or renamed.get(before.name)
         if named is not None:
-            (found.kept if named.number == before.number else found.moved).append((before, named))
+            (matching.kept if named.number == before.number else matching.moved).append((before, named))
         elif there is not None and there.name not in old_names and there.renamed_from not in old_names:
-            found.reused.append((before, there))
+            matching.reused.append((before, there))
         else:
-            found.removed.append(before)
-    matched = {id(after) for _, after in (*found.kept, *found.moved, *found.reused)}
-    found.added = [item for item in new if id(item) not in matched]
-    return found
+            matching.removed.append(before)
+    matched = {id(after) for _, after in (*matching.kept, *matching.moved, *matching.reused)}
+    matching.added = [item for item in new if id(item) not in matched]
+    return matching

@@ -16,23 +16,23 @@ def leftovers(old: Contract, new: Contract) -> dict[str, Reserved]:
     Only what is not reserved already and not in use: a field that moved to another number leaves that number, and one
     whose number another has taken leaves its name.
     """
-    found: dict[str, Reserved] = {}
+    reservations: dict[str, Reserved] = {}
     met = reach(old, new)
     for first, second in met.messages:
         before, after = old.message(first), new.message(second)
         assert before is not None
         assert after is not None
-        _left(found, second, before.fields, after.fields, after.reserved, str)
+        _add(reservations, second, before.fields, after.fields, after.reserved, str)
     for first, second in met.enums:
         was, now = old.enum(first), new.enum(second)
         assert was is not None
         assert now is not None
-        _left(found, second, was.values, now.values, now.reserved, str if now.exact else str.upper)
-    return found
+        _add(reservations, second, was.values, now.values, now.reserved, str if now.exact else str.upper)
+    return reservations
 
 
-def _left(
-    found: dict[str, Reserved],
+def _add(
+    reservations: dict[str, Reserved],
     owner: str,
     before: Sequence[Numbered],
     after: Sequence[Numbered],
@@ -48,7 +48,7 @@ def _left(
     )
     left = tuple(item.name for item in gone if form(item.name) not in names)
     if ranges or left:
-        before_this = found.get(owner, Reserved())
-        found[owner] = Reserved(
+        before_this = reservations.get(owner, Reserved())
+        reservations[owner] = Reserved(
             tuple(sorted({*before_this.ranges, *ranges})), tuple(dict.fromkeys((*before_this.names, *left)))
         )

@@ -26,30 +26,30 @@ class Reach:
 
 
 def reach(old: Contract, new: Contract) -> Reach:
-    """Follows the fields from the methods that both contracts have, and takes what is of one name besides."""
-    found = Reach()
+    """Pairs what methods of both contracts lead to, through fields, and whatever else has one name in both."""
+    reached = Reach()
     there = {message.name for message in new.all_messages()}
     for message in old.all_messages():
         if message.name in there:
-            found.messages.setdefault((message.name, message.name), set())
+            reached.messages.setdefault((message.name, message.name), set())
     for enum in old.enums:
         if new.enum(enum.name) is not None:
-            found.enums.setdefault((enum.name, enum.name), set())
+            reached.enums.setdefault((enum.name, enum.name), set())
     methods = {method.name: method for method in new.methods}
     for method in old.methods:
         after = methods.get(method.name)
         if after is not None:
-            _follow(old, new, found, (method.request.name, after.request.name), Break.REQUEST)
-            _follow(old, new, found, (method.response.name, after.response.name), Break.RESPONSE)
+            _follow(old, new, reached, (method.request.name, after.request.name), Break.REQUEST)
+            _follow(old, new, reached, (method.response.name, after.response.name), Break.RESPONSE)
     # Messages that no method leads to have fields, too; what these hold is looked at without a direction.
-    return found
+    return reached
 
 
-def _follow(old: Contract, new: Contract, found: Reach, start: Pair, direction: Break) -> None:
+def _follow(old: Contract, new: Contract, reached: Reach, start: Pair, direction: Break) -> None:
     waiting = [start]
     while waiting:
         pair = waiting.pop()
-        directions = found.messages.setdefault(pair, set())
+        directions = reached.messages.setdefault(pair, set())
         if direction in directions:
             continue
         directions.add(direction)
@@ -61,4 +61,4 @@ def _follow(old: Contract, new: Contract, found: Reach, start: Pair, direction: 
             if old.message(was.type) is not None and new.message(now.type) is not None:
                 waiting.append(inner)
             elif old.enum(was.type) is not None and new.enum(now.type) is not None:
-                found.enums.setdefault(inner, set()).add(direction)
+                reached.enums.setdefault(inner, set()).add(direction)

@@ -124,7 +124,7 @@ class Draft:
         return {enum.name: enum for enum in self.enums}
 
     def finished(self, file: str) -> Contract:
-        """The contract; sound only when the checks found nothing."""
+        """The contract; sound only when the rules reported nothing."""
         made = {id(message): message.finished() for message in self.all_messages()}
         methods = tuple(
             Method(m.name, made[id(m.request)], made[id(m.response)], m.doc, m.streaming, m.options, m.section.where)
@@ -159,6 +159,6 @@ def _python(kind: str) -> str:
     return kind if kind in SCALARS else reserved_names.python(kind)
 
 
-def changed(draft: FieldDraft, **values: object) -> None:
+def set_attributes(draft: FieldDraft, **values: object) -> None:
     """Sets attributes of a draft's field."""
     draft.field = replace(draft.field, **values)  # type: ignore[arg-type]  # the names are those of Field

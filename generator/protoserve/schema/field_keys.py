@@ -92,7 +92,7 @@ def _json_value(section: Section, key: str) -> object:
     node = section.node_of(key)
     value = None if node is None else plain(node)
     if node is not None and value is None:
-        section.wrong(key, f"{key!r} is empty", "give a value, or take the key out")
+        section.report(key, f"{key!r} is empty", "give a value, or take the key out")
     return value
 
 
@@ -101,7 +101,7 @@ def _shape(section: Section, key: str) -> tuple[Dimension, ...] | None:
     if items is None:
         return None
     if not items:
-        section.wrong(key, "the shape has no dimension", "take `shape` out, or write the sizes: [3]")
+        section.report(key, "the shape has no dimension", "take `shape` out, or write the sizes: [3]")
         return None
     sizes: list[Dimension] = []
     for item in items:

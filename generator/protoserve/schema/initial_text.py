@@ -29,7 +29,7 @@ def seed(answer: str, package: str, cwd: Path) -> str:
         return _complete(preset_text(answer), f"the preset {answer}", proto_package)
     path = cwd / Path(answer).expanduser()
     if not answer or (path.suffix not in (".yaml", ".yml") and not path.is_file()):
-        raise SchemaError("schema", [Problem(1, 1, "", f"{answer!r} is no schema", _remedy(answer))])
+        raise SchemaError("schema", [Problem(1, 1, "", f"{answer!r} is not a schema", _remedy(answer))])
     return _complete(read_text(path), str(path), proto_package)
 
 
@@ -47,7 +47,7 @@ def _complete(text: str, file: str, proto_package: str) -> str:
     contract = loads(text, file, default_package=proto_package)
     clash = reserved_names.clash(contract.module, proto_package.partition(".")[0])
     if clash is not None:
-        line = next(n for n, found in enumerate(text.splitlines(), 1) if contract.package in found)
+        line = next(number for number, line in enumerate(text.splitlines(), 1) if contract.package in line)
         raise SchemaError(file, [Problem(line, 1, "package", *clash)])
     return numbered(_with_head(with_package(text, file, proto_package)), file)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from protoserve.schema.field_keys import FIELD_KEYS
 from protoserve.schema.types import ALIASES, SCALARS
 
-# Where a project keeps it, and the line that tells an editor so:
+# Where a project keeps it, and the line that points an editor to it:
 # https://github.com/redhat-developer/yaml-language-server#using-inlined-schema
 PATH = ".protoserve/schema.json"
 MODELINE = f"# yaml-language-server: $schema={PATH}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import re2
 
-from protoserve.schema.draft import FieldDraft, changed
+from protoserve.schema.draft import FieldDraft, set_attributes
 from protoserve.schema.field_keys import FIELD_KEYS
 from protoserve.schema.model import Field
 from protoserve.schema.section import shown
@@ -21,7 +21,7 @@ PatternError: type[Exception] = re2.error
 
 
 def check(draft: FieldDraft) -> None:
-    """Tells limits that are on the wrong kind of field or that nothing can meet."""
+    """Reports limits that are on the wrong kind of field or that no value can meet."""
     _applicable(draft)
     _numeric(draft)
     _lengths(draft, "min_length", "max_length")
@@ -42,8 +42,8 @@ def _applicable(draft: FieldDraft) -> None:
     else:
         _only(draft, ("min_items", "max_items"), many or field.dynamic, "is for repeated fields, maps and named shapes")
     if field.media_type is not None and not _is_media_type(field.media_type):
-        draft.section.wrong(
-            "media_type", f"{shown(field.media_type)} is no media type", "write `image/png` for example"
+        draft.section.report(
+            "media_type", f"{shown(field.media_type)} is not a media type", "write `image/png` for example"
         )
 
 
@@ -55,7 +55,7 @@ def _is_media_type(text: str) -> bool:
 def _only(draft: FieldDraft, keys: Iterable[str], fits: bool, what: str) -> None:
     for key in keys:
         if not fits and key in draft.section:
-            draft.section.wrong(key, f"{key!r} {what}, and this is {_kind(draft.field)}", f"take {key!r} out")
+            draft.section.report(key, f"{key!r} {what}, and this is {_kind(draft.field)}", f"take {key!r} out")
 
 
 def _kind(field: Field) -> str:
@@ -73,26 +73,26 @@ def _numeric(draft: FieldDraft) -> None:
     for key, limit in (("minimum", field.minimum), ("maximum", field.maximum)):
         if limit is not None and not scalar.low <= limit <= scalar.high:
             remedy = f"write a number from {scalar.low} to {scalar.high}, or take {key!r} out"
-            draft.section.wrong(key, f"{limit} is more than {field.type} holds", remedy)
+            draft.section.report(key, f"{limit} is outside the range of {field.type}", remedy)
             return
     low, high = field.minimum, field.maximum
     if low is not None and high is not None and low > high:
-        draft.section.wrong("minimum", f"the minimum {low} is above the maximum {high}", "swap them or mend one")
+        draft.section.report("minimum", f"the minimum {low} is above the maximum {high}", "swap them or correct one")
     elif scalar.kind is Kind.INT:
         whole_low = None if low is None else math.ceil(low)
         whole_high = None if high is None else math.floor(high)
         if whole_low is not None and whole_high is not None and whole_low > whole_high:
-            draft.section.wrong("minimum", f"no integer lies from {low} to {high}", "widen the limits")
-        changed(draft, minimum=whole_low, maximum=whole_high)
+            draft.section.report("minimum", f"no integer lies from {low} to {high}", "widen the limits")
+        set_attributes(draft, minimum=whole_low, maximum=whole_high)
 
 
 def _lengths(draft: FieldDraft, least: str, most: str) -> None:
     field = draft.field
     low, high = getattr(field, least), getattr(field, most)
     if low is not None and high is not None and low > high:
-        draft.section.wrong(least, f"{least} {low} is above {most} {high}", "swap them or mend one")
+        draft.section.report(least, f"{least} {low} is above {most} {high}", "swap them or correct one")
     elif least == "min_items" and field.key == "bool" and low is not None and low > 2:
-        draft.section.wrong(least, "a map with bool keys has at most 2 entries", "write at most 2")
+        draft.section.report(least, "a map with bool keys has at most 2 entries", "write at most 2")
 
 
 def _pattern(draft: FieldDraft) -> None:
@@ -104,7 +104,7 @@ def _pattern(draft: FieldDraft) -> None:
         reason = error.args[0] if error.args else error
         reason = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
         remedy = "write it in RE2's syntax (no look-around, no back-references)"
-        draft.section.wrong("pattern", f"{shown(draft.field.pattern)} is no RE2 pattern ({reason})", remedy)
+        draft.section.report("pattern", f"{shown(draft.field.pattern)} is not an RE2 pattern ({reason})", remedy)
 
 
 def compiled(pattern: str) -> Any:
@@ -121,10 +121,10 @@ def _shape(draft: FieldDraft) -> None:
     product = math.prod(size for size in field.shape if isinstance(size, int))
     if product > MAX_ELEMENTS:
         remedy = f"write sizes whose product is at most {MAX_ELEMENTS}, or name a dimension"
-        draft.section.wrong("shape", f"the shape has {product} elements", remedy)
+        draft.section.report("shape", f"the shape has {product} elements", remedy)
     elif field.dynamic and not _reachable(field, product):
         message = f"no sizes of [{', '.join(map(str, field.shape))}] give a number of elements within the limits"
-        draft.section.wrong("min_items" if field.min_items is not None else "max_items", message, "widen the limits")
+        draft.section.report("min_items" if field.min_items is not None else "max_items", message, "widen the limits")
 
 
 def _reachable(field: Field, product: int) -> bool:

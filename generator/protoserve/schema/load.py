@@ -30,13 +30,13 @@ def loads(text: str, file: str = "schema.yaml", *, default_package: str | None =
 def draft_of(text: str, file: str, *, default_package: str | None = None) -> Draft:
     """A draft that passed every check, and knows its places in `text`. Raises SchemaError."""
     draft, problems = _read(text, file, default_package)
-    if problems.found:
-        raise SchemaError(file, problems.found)
+    if problems.items:
+        raise SchemaError(file, problems.items)
     return draft
 
 
 def unchecked_draft_of(text: str, file: str, *, default_package: str | None = None) -> Draft:
-    """A draft with whatever is wrong in it, as far as it could be read. Raises SchemaError for what is no mapping."""
+    """A draft with whatever is wrong in it, as far as it could be read. Raises SchemaError unless it is a mapping."""
     return _read(text, file, default_package)[0]
 
 
@@ -52,7 +52,7 @@ def _read(text: str, file: str, default_package: str | None) -> tuple[Draft, Pro
         raise SchemaError(file, faults) from None
     problems = Problems()
     if not isinstance(root, Mapping):
-        raise _refused(file, "the file is no mapping", "begin with `package: NAME.v1`", root.place.line)
+        raise _refused(file, "a schema must be a mapping", "begin with `package: NAME.v1`", root.place.line)
     draft = build(root, problems, default_package)
     rules.check(draft)
     return draft, problems
@@ -62,16 +62,16 @@ def read_text(path: Path) -> str:
     """The text of a schema file, line ends as they are, a byte-order mark dropped. Raises SchemaError."""
     file = str(path)
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            what = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
             raise _refused(file, f"the path is {what}", "give the path of a YAML file")
-        if found.st_size > MAX_BYTES:
-            message = f"the file is larger than 1 MiB ({found.st_size} bytes)"
+        if status.st_size > MAX_BYTES:
+            message = f"the file is larger than 1 MiB ({status.st_size} bytes)"
             raise _refused(file, message, "a schema is a few pages; is this the right file?")
         data = path.read_bytes()
     except FileNotFoundError:
-        raise _refused(file, "there is no such file", "check the path") from None
+        raise _refused(file, "the file does not exist", "check the path") from None
     except OSError as error:
         raise _refused(file, f"cannot be read: {error.strerror}", "check the path and its permissions") from None
     try:
@@ -79,7 +79,9 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         before = data[: error.start]
         line, column = before.count(b"\n") + 1, len(before.rpartition(b"\n")[2].decode("utf-8")) + 1
-        problem = Problem(line, column, "", f"the byte 0x{data[error.start]:02x} is no UTF-8", "save the file as UTF-8")
+        problem = Problem(
+            line, column, "", f"the byte 0x{data[error.start]:02x} is not UTF-8", "save the file as UTF-8"
+        )
         raise SchemaError(file, [problem]) from None
 
 

@@ -12,7 +12,7 @@ def check(draft: Draft) -> None:
 
 
 def _finite(draft: Draft) -> None:
-    """Tells messages that no value can ever complete, because they need one of themselves.
+    """Reports messages that no value can complete, because they need one of themselves.
 
     A message can be completed when all that it needs can: so begin with none, and add until nothing is new.
     """
@@ -20,19 +20,19 @@ def _finite(draft: Draft) -> None:
     done: set[str] = set()
     grew = True
     while grew:
-        found = {m.name for m in messages if m.name not in done and _blocker(m, draft, done) is None}
-        done |= found
-        grew = bool(found)
+        completed = {m.name for m in messages if m.name not in done and _blocker(m, draft, done) is None}
+        done |= completed
+        grew = bool(completed)
     for message in messages:
         blocker = None if message.name in done else _blocker(message, draft, done)
         if blocker is None:
             continue
         way = _cycle(message, draft, done)
         if way[-1] != message.name:
-            continue  # it only leads into a cycle, which is told at its own messages
+            continue  # it only leads into a cycle, which is reported at its own messages
         remedy = "break it: write `required: false` on one of these fields, or `repeated: true`"
         key = "value" if blocker.field.is_map else "type"
-        blocker.section.wrong(key, f"{message.name} never ends: {' needs '.join(way)}", remedy)
+        blocker.section.report(key, f"{message.name} never ends: {' needs '.join(way)}", remedy)
 
 
 def _blocker(message: MessageDraft, draft: Draft, done: set[str]) -> FieldDraft | None:
@@ -73,5 +73,5 @@ def _map_entries(draft: Draft) -> None:
         entries = {reserved_names.map_entry(item.name): item.name for item in message.fields if item.field.is_map}
         for item in message.fields:
             if item.field.type in entries:
-                found = f"{item.field.type!r} here is the entry of the map {entries[item.field.type]!r}"
-                item.section.wrong("value" if item.field.is_map else "type", found, "rename the map or the message")
+                problem = f"{item.field.type!r} here is the entry of the map {entries[item.field.type]!r}"
+                item.section.report("value" if item.field.is_map else "type", problem, "rename the map or the message")

@@ -45,7 +45,7 @@ class Field:
     the type of the values and `key` the type of the keys. `number` is 0 until the generator has given one (see
     `protoserve.schema.assign_numbers`). `shape` holds sizes and names of dimensions. Limits that were not given
     are None. `default` and `example` are JSON-like values; for an enum they are a value's name. `renamed_from` is the
-    name that the field had in an earlier contract. `implicit` is true where the wire cannot tell 0 from nothing;
+    name that the field had in an earlier contract. `implicit` is true where 0 and nothing look the same on the wire;
     `json_name` is None where it is protoc's own.
     """
 

@@ -13,31 +13,31 @@ from protoserve.schema.section import Section
 
 def check(draft: Draft) -> None:
     if draft.package:
-        _told(draft.section, "package", reserved_names.package(draft.package, exact=draft.exact))
+        _report_complaint(draft.section, "package", reserved_names.package(draft.package, exact=draft.exact))
     service = reserved_names.identifier if draft.exact else reserved_names.pascal
-    _told(draft.section, "service", service(draft.service, "service"))
+    _report_complaint(draft.section, "service", service(draft.service, "service"))
     for method in draft.methods:
-        _told(method.section, None, reserved_names.method(method.name, exact=draft.exact))
-    _together(
+        _report_complaint(method.section, None, reserved_names.method(method.name, exact=draft.exact))
+    _report_clashes(
         [(m.name, m.section, "method") for m in draft.methods], reserved_names.snake, "in Python and in file names"
     )
-    _kinds(draft)
+    _check_type_names(draft)
     for message in draft.all_messages():
-        _fields(message, exact=draft.exact)
+        _check_fields(message, exact=draft.exact)
     for enum in draft.enums:
-        _values(enum)
+        _check_values(enum)
     _value_scope(draft)
 
 
-def _told(section: Section, key: str | None, complaint: Complaint | None) -> None:
+def _report_complaint(section: Section, key: str | None, complaint: Complaint | None) -> None:
     if complaint is not None:
-        section.wrong(key, *complaint)
+        section.report(key, *complaint)
 
 
-def _together(
+def _report_clashes(
     items: Iterable[tuple[str, Section, str]], form: Callable[[str], str], where: str, remedy: str = "rename one"
 ) -> None:
-    """Tells names that are equal, or become so in the form that they take `where`."""
+    """Reports names that are equal, or become so in the form that they take `where`."""
     first: dict[str, tuple[str, Section, str]] = {}
     for name, section, what in items:
         taken = first.setdefault(form(name).replace("_", "").lower(), (name, section, what))
@@ -48,94 +48,96 @@ def _together(
             message = f"the {what} {name!r} has the name of the {taken[2]} on line {line}"
         else:
             message = f"the {what} {name!r} and the {taken[2]} {taken[0]!r} (line {line}) are one name {where}"
-        section.wrong("message" if "message" in section else None, message, remedy)
+        section.report("message" if "message" in section else None, message, remedy)
 
 
-def _kinds(draft: Draft) -> None:
+def _check_type_names(draft: Draft) -> None:
     """Messages, enums and the service share one scope in the .proto, and one module in Python."""
     items: list[tuple[str, Section, str]] = []
     for enum in draft.enums:
-        _told(enum.section, None, reserved_names.kind(enum.name, "enum", exact=draft.exact))
+        _report_complaint(enum.section, None, reserved_names.kind(enum.name, "enum", exact=draft.exact))
         items.append((enum.name, enum.section, "enum"))
     for message in draft.messages:
         if message.name not in well_known_types.FILES:
-            _told(message.section, None, reserved_names.kind(message.name, "message", exact=draft.exact))
+            _report_complaint(message.section, None, reserved_names.kind(message.name, "message", exact=draft.exact))
         items.append((message.name, message.section, "message"))
     shared = {id(message) for message in draft.messages}
     for method in draft.methods:
         for body in (method.request, method.response):
             if id(body) not in shared and body.section is not method.section:
-                # A wrong name of the method is told there; here only one that the author wrote.
+                # A wrong name of the method is reported there; here only one that the author wrote.
                 if "message" in body.section:
-                    _told(body.section, "message", reserved_names.kind(body.name, "message", exact=draft.exact))
+                    _report_complaint(
+                        body.section, "message", reserved_names.kind(body.name, "message", exact=draft.exact)
+                    )
                 items.append((body.name, body.section, "message"))
-    _together(items, lambda name: reserved_names.snake(reserved_names.python(name)), "in Python")
-    _nested(draft)
+    _report_clashes(items, lambda name: reserved_names.snake(reserved_names.python(name)), "in Python")
+    _check_nesting(draft)
     if not draft.exact:
-        _hidden(draft)
+        _check_hidden_by_methods(draft)
     fields = [item.field for message in draft.all_messages() for item in message.fields]
     tensors = {reserved_names.tensor(field.type): field for field in fields if field.dynamic and field.scalar}
     for name, section, what in items:
         if name == draft.service:
-            section.wrong(None, f"the {what} {name!r} has the name of the service", f"rename the {what}")
+            section.report(None, f"the {what} {name!r} has the name of the service", f"rename the {what}")
         elif name in tensors:
             reason = f"the message that is made for shapes with named dimensions, as {tensors[name].name!r} has"
-            section.wrong(None, f"{name!r} is {reason}", f"rename the {what}")
+            section.report(None, f"{name!r} is {reason}", f"rename the {what}")
 
 
-def _nested(draft: Draft) -> None:
+def _check_nesting(draft: Draft) -> None:
     """A name with a dot is that of a message or an enum inside a message."""
     kinds = [(enum.name, enum.section) for enum in draft.enums]
     kinds += [(item.name, item.section) for item in draft.all_messages() if item.name not in well_known_types.FILES]
     for name, section in kinds:
         outer = name.rpartition(".")[0]
         if outer and outer not in draft.message_names:
-            section.wrong(None, f"there is no message {outer!r} that {name!r} could be in", f"define {outer!r} too")
+            section.report(None, f"{name!r} needs a message {outer!r} to be in", f"define {outer!r} too")
     for message in draft.messages:
         around = draft.message_names.get(message.name.rpartition(".")[0])
         if message.after is not None and (around is None or message.after not in {f.name for f in around.fields}):
             remedy = "name one, or take `after` out"
-            message.section.wrong("after", f"{message.after!r} is no field of the message that this one is in", remedy)
+            message.section.report("after", f"{message.after!r} is not a field of the message around this one", remedy)
 
 
-def _hidden(draft: Draft) -> None:
+def _check_hidden_by_methods(draft: Draft) -> None:
     """Inside a service protoc takes a method's name for the method, also where a message is meant."""
     methods = {method.name for method in draft.methods}
     for method in draft.methods:
         for kind, body in (("request", method.request), ("response", method.response)):
             inner = method.section.section(kind)
             if body.name in methods and inner is not None:
-                inner.wrong(
+                inner.report(
                     "message", f"{body.name!r} is a method too, and the .proto means that", "rename the message"
                 )
 
 
-def _fields(message: MessageDraft, *, exact: bool) -> None:
+def _check_fields(message: MessageDraft, *, exact: bool) -> None:
     first: dict[str, Section] = {}
     in_json: dict[str, str] = {}
     for item in message.fields:
-        _told(item.section, "name", reserved_names.field(item.name, exact=exact))
+        _report_complaint(item.section, "name", reserved_names.field(item.name, exact=exact))
         taken = first.setdefault(item.name, item.section)
         if taken is not item.section:
             remedy = "rename one, or take it out if two branches added the same field"
-            item.section.wrong("name", f"the field {item.name!r} stands twice (first on line {_line(taken)})", remedy)
+            item.section.report("name", f"the field {item.name!r} appears twice (first on line {_line(taken)})", remedy)
             continue
         other = in_json.setdefault(item.field.json_name or reserved_names.json_name(item.name), item.name)
         if other != item.name:
-            item.section.wrong(
+            item.section.report(
                 "name", f"{item.name!r} and {other!r} (line {_line(first[other])}) are one name in JSON", "rename one"
             )
-    _renamed([(item.name, item.field.renamed_from, item.section) for item in message.fields], "field", str)
+    _check_renamed_from([(item.name, item.field.renamed_from, item.section) for item in message.fields], "field", str)
     for oneof, members in message.oneofs().items():
         section = members[0].section
-        _told(section, "oneof", reserved_names.field(oneof, "oneof", exact=exact))
+        _report_complaint(section, "oneof", reserved_names.field(oneof, "oneof", exact=exact))
         if oneof in first:
-            found = f"the oneof {oneof!r} has the name of the field on line {_line(first[oneof])}"
-            section.wrong("oneof", found, "rename one of them")
+            problem = f"the oneof {oneof!r} has the name of the field on line {_line(first[oneof])}"
+            section.report("oneof", problem, "rename one of them")
 
 
-def _renamed(items: list[tuple[str, str | None, Section]], what: str, form: Callable[[str], str]) -> None:
-    """Tells a `renamed_from` that names what is still there, or what another one says it was."""
+def _check_renamed_from(items: list[tuple[str, str | None, Section]], what: str, form: Callable[[str], str]) -> None:
+    """Reports a `renamed_from` that names what is still there, or what another one says it was."""
     names_now = {form(name): section for name, _, section in items}
     taken: dict[str, str] = {}
     for name, earlier, section in items:
@@ -143,10 +145,10 @@ def _renamed(items: list[tuple[str, str | None, Section]], what: str, form: Call
             continue
         remedy = f"write the name that the {what} had before, or take `renamed_from` out"
         if form(earlier) in names_now:
-            found = f"{earlier!r} is the name of a {what} that is there (line {_line(names_now[form(earlier)])})"
-            section.wrong("renamed_from", found, remedy)
+            problem = f"{earlier!r} is the name of a {what} that still exists (line {_line(names_now[form(earlier)])})"
+            section.report("renamed_from", problem, remedy)
         elif form(earlier) in taken:
-            section.wrong("renamed_from", f"{taken[form(earlier)]!r} was {earlier!r} already", remedy)
+            section.report("renamed_from", f"{taken[form(earlier)]!r} was {earlier!r} already", remedy)
         taken[form(earlier)] = name
 
 
@@ -154,7 +156,7 @@ def _line(section: Section) -> int:
     return section.at("name").line
 
 
-def _values(enum: EnumDraft) -> None:
+def _check_values(enum: EnumDraft) -> None:
     first: dict[str, tuple[str, Place]] = {}
     for item in enum.values:
         name, where = item.value.name, item.value.where
@@ -165,11 +167,11 @@ def _values(enum: EnumDraft) -> None:
         taken = first.setdefault(name.upper(), (name, place))
         if taken[1] is place:
             continue
-        same = "stands twice" if taken[0] == name else f"is {taken[0]!r} in other letters"
+        same = "appears twice" if taken[0] == name else f"is {taken[0]!r} in other letters"
         message = f"the value {name!r} {same} (first on line {taken[1].line})"
         enum.section.problems.add(place, where.path, message, "rename one of them")
     sections = [(item.value, item.source) for item in enum.values if isinstance(item.source, Section)]
-    _renamed([(value.name, value.renamed_from, section) for value, section in sections], "value", str.upper)
+    _check_renamed_from([(value.name, value.renamed_from, section) for value, section in sections], "value", str.upper)
 
 
 def _value_scope(draft: Draft) -> None:

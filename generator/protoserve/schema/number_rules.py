@@ -37,13 +37,13 @@ def values_of(enum: EnumDraft) -> list[Numbered]:
 
 
 def check_message(message: MessageDraft) -> None:
-    """Tells what is wrong with the numbers of the fields and their reserved names."""
+    """Reports what is wrong with the numbers of the fields and their reserved names."""
     items = fields_of(message)
     free = next_free((item.number for item in items), message.reserved, MAX_FIELD_NUMBER)
     for item in items:
         if OWN_FIRST <= item.number <= OWN_LAST:
-            found = f"{item.number} is one of {OWN_FIRST} to {OWN_LAST}, which protobuf keeps for itself"
-            item.section.wrong("number", found, _free(free))
+            problem = f"{item.number} is one of {OWN_FIRST} to {OWN_LAST}, which protobuf keeps for itself"
+            item.section.report("number", problem, _free(free))
     _used(items, message.reserved, "field", free)
     for item in items:
         if item.name in message.reserved.names:
@@ -51,13 +51,13 @@ def check_message(message: MessageDraft) -> None:
 
 
 def check_enum(enum: EnumDraft) -> None:
-    """Tells what is wrong with the numbers of the values and their reserved names."""
+    """Reports what is wrong with the numbers of the values and their reserved names."""
     items = values_of(enum)
     if enum.exact:
         items = _exact(enum, items)
     if ("allow_alias", True) in enum.options:
         if len({item.number for item in items}) == len(items):
-            enum.section.wrong("options", "`allow_alias`, and no two values have one number", "take `allow_alias` out")
+            enum.section.report("options", "`allow_alias`, and no two values have one number", "take `allow_alias` out")
         items = list({item.number: item for item in reversed(items)}.values())[::-1]
     free = next_free((item.number for item in items), enum.reserved, MAX_ENUM_NUMBER, own=False)
     _used(items, enum.reserved, "value", free, zero=enum.exact)
@@ -74,18 +74,18 @@ def check_enum(enum: EnumDraft) -> None:
 def _exact(enum: EnumDraft, items: list[Numbered]) -> list[Numbered]:
     """Under `names: exact` the values are those of the .proto: each with its number, the first of them 0.
 
-    Those that have one: 0 is a number here, and none for what has none, or a wrong one that has been told.
+    Returns the values that have a number, which may be 0 here, and whose number has not been reported as wrong.
     """
     for value in enum.values:
         if not isinstance(value.source, Section) or "number" not in value.source:
             name = value.value.name
-            found = f"the value {name!r} has no number, and with exact names none is given"
+            problem = f"the value {name!r} has no number, and with exact names none is given"
             remedy = f"write `{{name: {name}, number: N}}` with the number that it has in the .proto"
-            enum.section.problems.add(value.source.place, value.value.where.path, found, remedy)
-    told = [item for item in items if _written(item)]
-    if len(told) == len(enum.values) and told and told[0].number != 0:
-        told[0].section.wrong("number", "the first value is not 0, which proto3 asks for", "put the value 0 first")
-    return told
+            enum.section.problems.add(value.source.place, value.value.where.path, problem, remedy)
+    numbered = [item for item in items if _written(item)]
+    if len(numbered) == len(enum.values) and numbered and numbered[0].number != 0:
+        numbered[0].section.report("number", "the first value is not 0, which proto3 asks for", "put the value 0 first")
+    return numbered
 
 
 def _written(item: Numbered) -> bool:
@@ -106,16 +106,16 @@ def _used(items: list[Numbered], reserved: Reserved, what: str, free: int | None
         taken = first.setdefault(item.number, item)
         if taken is not item:
             line = taken.section.at("number").line
-            found = f"{item.name!r} has the number {item.number}, and so has {taken.name!r} (line {line})"
+            problem = f"{item.name!r} has the number {item.number}, and so has {taken.name!r} (line {line})"
             remedy = (
                 f"two branches may each have added a {what}: `make renumber` gives the one that is not on the main "
                 f"branch another number; or keep the released number, and {_free(free)}"
             )
-            item.section.wrong("number", found, remedy)
+            item.section.report("number", problem, remedy)
         span = next((span for span in reserved.ranges if span[0] <= item.number <= span[1]), None)
         if span is not None:
-            found = f"number {item.number} is reserved: it belonged to a {what} that is gone"
-            item.section.wrong("number", found, _free(free))
+            problem = f"number {item.number} is reserved: it belonged to a {what} that is gone"
+            item.section.report("number", problem, _free(free))
 
 
 def _free(number: int | None) -> str:

@@ -6,7 +6,7 @@ import re
 
 from protoserve.platform.yaml_tree import Mapping, Node, Place, Scalar
 from protoserve.schema import protobuf_options, well_known_types
-from protoserve.schema.draft import Draft, EnumDraft, FieldDraft, MessageDraft, MethodDraft, ValueDraft, changed
+from protoserve.schema.draft import Draft, EnumDraft, FieldDraft, MessageDraft, MethodDraft, ValueDraft, set_attributes
 from protoserve.schema.field_keys import FIELD_KEYS
 from protoserve.schema.model import (
     MAX_ENUM_NUMBER,
@@ -55,16 +55,16 @@ def build(root: Mapping, problems: Problems, default_package: str | None) -> Dra
     if package is None and "package" not in section:
         package = default_package
         if package is None:
-            section.wrong(None, "`package` is missing", "write `package: NAME.v1` on the first line")
+            section.report(None, "`package` is missing", "write `package: NAME.v1` on the first line")
     exact = section.choice("names", ("standard", "exact"), "standard") == "exact"
     enums = section.section("enums")
     messages = section.section("messages")
     shared = [_message(inner, name, MESSAGE_KEYS) for name, inner in messages.sections()] if messages else []
     methods = section.section("methods")
     if methods is None and "methods" not in section:
-        section.wrong(None, "`methods` is missing", "write `methods:` with at least one method")
+        section.report(None, "`methods` is missing", "write `methods:` with at least one method")
     elif methods is not None and not methods.keys:
-        section.wrong("methods", "the service has no method", "write at least one, `Predict:` for example")
+        section.report("methods", "a service needs at least one method", "write one, such as `Predict:`")
     drafts = [_method(inner, name, shared) for name, inner in methods.sections()] if methods else []
     for message in [*shared, *(body for method in drafts for body in (method.request, method.response))]:
         for item in message.fields:
@@ -87,12 +87,12 @@ def build(root: Mapping, problems: Problems, default_package: str | None) -> Dra
 
 def _well_known(name: str, shared: list[MessageDraft], problems: Problems) -> MessageDraft | None:
     """The message of protobuf's own of that name, which is among the shared ones from now on; None for another name."""
-    found = next((message for message in shared if message.name == name), None)
-    definition = well_known_types.definition(name) if found is None and name in well_known_types.FILES else None
+    known = next((message for message in shared if message.name == name), None)
+    definition = well_known_types.definition(name) if known is None and name in well_known_types.FILES else None
     if definition is not None:
-        found = _message(Section(definition, name, problems), name, MESSAGE_KEYS)
-        shared.append(found)
-    return found
+        known = _message(Section(definition, name, problems), name, MESSAGE_KEYS)
+        shared.append(known)
+    return known
 
 
 def _method(section: Section, name: str, shared: list[MessageDraft]) -> MethodDraft:
@@ -100,11 +100,11 @@ def _method(section: Section, name: str, shared: list[MessageDraft]) -> MethodDr
     section.allow(METHOD_KEYS, meant)
     streaming = section.choice("streaming", ("none", "server"), "none") == "server"
     request, response = (_body(section, kind, f"{name}{kind.capitalize()}", shared) for kind in ("request", "response"))
-    doc, given = (
+    doc, options = (
         section.text("doc", lines=True) or "",
         protobuf_options.read(section, "method") if "options" in section else None,
     )
-    return MethodDraft(name, section, request, response, doc, streaming, given)
+    return MethodDraft(name, section, request, response, doc, streaming, options)
 
 
 def _body(method: Section, kind: str, standard: str, shared: list[MessageDraft]) -> MessageDraft:
@@ -112,24 +112,24 @@ def _body(method: Section, kind: str, standard: str, shared: list[MessageDraft])
     section = method.section(kind)
     if section is None:
         if kind not in method:
-            method.wrong(None, f"`{kind}` is missing", f"write `{kind}: {{fields: []}}` for an empty one")
+            method.report(None, f"`{kind}` is missing", f"write `{kind}: {{fields: []}}` for an empty one")
         return MessageDraft(standard, method, [], "", Reserved(), False)
     name = section.text("message") or standard
-    found = next((message for message in shared if message.name == name), None)
-    found = found or _well_known(name, shared, section.problems)
+    known = next((message for message in shared if message.name == name), None)
+    known = known or _well_known(name, shared, section.problems)
     if "message" in section and "fields" not in section:
-        if found is not None:
+        if known is not None:
             others = [key for key in section.keys if key in MESSAGE_KEYS]
             for key in others:
-                section.wrong(key, f"{key!r} belongs to the message {name!r}", "write it there")
+                section.report(key, f"{key!r} belongs to the message {name!r}", "write it there")
             section.allow(BODY_KEYS)
-            return found
+            return known
         guess = nearest(name, [message.name for message in shared])
         remedy = f"did you mean {guess!r}?" if guess else "define it below `messages`, or give its `fields` here"
-        section.wrong("message", f"there is no message {shown(name)}", remedy)
+        section.report("message", f"the message {shown(name)} does not exist", remedy)
     message = _message(section, name, BODY_KEYS)
     if "fields" not in section and "message" not in section:
-        section.wrong(None, "`fields` is missing", "write `fields: []` for an empty one")
+        section.report(None, "`fields` is missing", "write `fields: []` for an empty one")
     return message
 
 
@@ -144,13 +144,13 @@ def _message(section: Section, name: str, keys: tuple[str, ...]) -> MessageDraft
     implicit = section.choice("presence", ("explicit", "implicit"), "explicit") == "implicit"
     for item in fields:
         if implicit and "presence" not in item.section:
-            changed(item, implicit=True)
-    doc, given, after = (
+            set_attributes(item, implicit=True)
+    doc, options, after = (
         section.text("doc", lines=True) or "",
         protobuf_options.read(section, "message"),
         section.text("after"),
     )
-    return MessageDraft(name, section, fields, doc, reserved, implicit, given, after)
+    return MessageDraft(name, section, fields, doc, reserved, implicit, options, after)
 
 
 def _named(parent: Section, list_key: str, node: Node, index: int, what: str) -> tuple[Section, str] | None:
@@ -164,9 +164,9 @@ def _named(parent: Section, list_key: str, node: Node, index: int, what: str) ->
     name = section.text("name")
     if not name:
         if "name" not in section:
-            section.wrong(None, "`name` is missing", f"give the {what} a name")
+            section.report(None, "`name` is missing", f"give the {what} a name")
         elif name is not None:
-            section.wrong("name", "the name is empty", f"give the {what} a name")
+            section.report("name", "the name is empty", f"give the {what} a name")
         return None
     section.path = f"{path}.{name}"
     return section, name
@@ -184,17 +184,17 @@ def _field(parent: Section, node: Node, index: int) -> FieldDraft | None:
 
 
 def _types(section: Section) -> tuple[str | None, str]:
-    """The type of a map's keys (None where it is no map) and the type of the field; "" where it is wrong."""
+    """The type of a map's keys (None unless it is a map) and the type of the field; "" where it is wrong."""
     kind = section.text("type")
     if "key" not in section and "value" not in section:
         if "type" not in section:
-            section.wrong(None, "`type` is missing", "give the field a type, `type: float64` for example")
+            section.report(None, "`type` is missing", "give the field a type, `type: float64` for example")
         return None, ALIASES.get(kind or "", kind or "")
     if "type" in section:
-        section.wrong("type", "a map has `key` and `value`, and no `type`", "take `type` out, or `key` and `value`")
+        section.report("type", "a map has `key` and `value`, and no `type`", "take `type` out, or `key` and `value`")
     for missing in ("key", "value"):
         if missing not in section:
-            section.wrong(None, f"a map needs `{missing}` too", f"write `{missing}: TYPE`")
+            section.report(None, f"a map needs `{missing}` too", f"write `{missing}: TYPE`")
     key, kind = section.text("key") or "", section.text("value") or ""
     return ALIASES.get(key, key), ALIASES.get(kind, kind)
 
@@ -208,7 +208,7 @@ def _enum(section: Section, name: str, *, exact: bool) -> EnumDraft:
         if value is not None:
             values.append(value)
     if items == () or (items is None and "values" not in section):
-        section.wrong("values", "the enum has no value", "write `values: [first, second]`")
+        section.report("values", "the enum has no value", "write `values: [first, second]`")
     doc = section.text("doc", lines=True) or ""
     reserved = _reserved(section, MAX_ENUM_NUMBER, MIN_ENUM_NUMBER if exact else 1)
     return EnumDraft(name, section, values, doc, reserved, exact, protobuf_options.read(section, "enum"))
@@ -231,9 +231,9 @@ def _enum_value(parent: Section, node: Node, index: int, *, exact: bool) -> Valu
         number = section.integer("number", MIN_ENUM_NUMBER, MAX_ENUM_NUMBER)
     else:
         number = section.integer("number", 1, MAX_ENUM_NUMBER, "number from 1: 0 is UNSPECIFIED, which every enum has")
-    doc, given = section.text("doc", lines=True) or "", protobuf_options.read(section, "value")
-    was = section.text("renamed_from") or None
-    return ValueDraft(EnumValue(name, number or 0, doc, was, given, section.where), section)
+    doc, options = section.text("doc", lines=True) or "", protobuf_options.read(section, "value")
+    renamed_from = section.text("renamed_from") or None
+    return ValueDraft(EnumValue(name, number or 0, doc, renamed_from, options, section.where), section)
 
 
 def _reserved(parent: Section, top: int, least: int = 1) -> Reserved:
@@ -244,19 +244,23 @@ def _reserved(parent: Section, top: int, least: int = 1) -> Reserved:
     section.allow(RESERVED_KEYS, {"ranges": 'write `numbers: ["5 to 9"]`'})
     ranges: list[tuple[int, int]] = []
     for item in section.items("numbers", 'numbers, such as [3, "5 to 9"]') or ():
-        found = _range(item, top)
-        if found is None or not least <= found[0] <= found[1] <= top:
+        numbers = _range(item, top)
+        if numbers is None or not least <= numbers[0] <= numbers[1] <= top:
             remedy = f'write an integer from {least} to {top}, or a range: "5 to 9"'
-            section.problems.add(item.place, f"{section.path}.numbers", f"{described(item)} is no number", remedy)
+            section.problems.add(
+                item.place, f"{section.path}.numbers", f"{described(item)} is not a number to reserve", remedy
+            )
         else:
-            ranges.append(found)
+            ranges.append(numbers)
             _overlap(section, ranges, item.place)
     names: list[str] = []
     for item in section.items("names", "names") or ():
         if not isinstance(item, Scalar) or not isinstance(item.value, str) or not item.text.isidentifier():
-            section.problems.add(item.place, f"{section.path}.names", f"{described(item)} is no name", "write a name")
+            section.problems.add(
+                item.place, f"{section.path}.names", f"{described(item)} is not a name", "write a name"
+            )
         elif item.text in names:
-            message = f"{item.text!r} stands twice"
+            message = f"{item.text!r} appears twice"
             section.problems.add(item.place, f"{section.path}.names", message, "keep one of the two")
         else:
             names.append(item.text)

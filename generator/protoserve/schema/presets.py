@@ -22,7 +22,7 @@ def preset_text(name: str) -> str:
 def preset_data(name: str) -> str | None:
     """The preset's own rows as CSV, a head line of field names first; None where it brings none.
 
-    Raises KeyError for a name that is no preset.
+    Raises KeyError for any other name.
     """
     if name not in presets():
         raise KeyError(name)

@@ -29,10 +29,10 @@ class Schemas:
 
 def order(version: str) -> tuple[int, int, int]:
     """What sorts versions by age: v1alpha1, v1beta1, v1, v2 (https://google.aip.dev/185). Raises ValueError."""
-    found = _VERSION.fullmatch(version)
-    if found is None:
-        raise ValueError(f"{version!r} is no version")
-    return int(found[1]), _STAGES[found[2]], int(found[3] or 0)
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        raise ValueError(f"{version!r} is not a version")
+    return int(match[1]), _STAGES[match[2]], int(match[3] or 0)
 
 
 def path_of(version: str) -> str:
@@ -43,8 +43,8 @@ def path_of(version: str) -> str:
 def read(project: Path) -> dict[str, str]:
     """The texts of a project's schemas by their paths. Raises SchemaError where a file cannot be read."""
     older = sorted((project / FOLDER).glob("*.yaml"))
-    found = {path.relative_to(project).as_posix(): path for path in (project / SCHEMA, *older)}
-    return {name: _text(name, path) for name, path in found.items()}
+    paths = {path.relative_to(project).as_posix(): path for path in (project / SCHEMA, *older)}
+    return {name: _text(name, path) for name, path in paths.items()}
 
 
 def _text(name: str, path: Path) -> str:
@@ -81,6 +81,6 @@ def _misplaced(contract: Contract, before: list[Contract]) -> tuple[str, str] | 
             remedy = f"a package in {FOLDER}/ and that of {SCHEMA} end in v1 and so on"
             return f"{item.package} ends in no version", remedy
     if order(version) >= order(newest.version):
-        found = f"{version} is no older than {newest.version} in {SCHEMA}"
-        return found, f"{FOLDER}/ is for older versions: `package` in {SCHEMA} must end in a newer one"
+        problem = f"{version} is not older than {newest.version} in {SCHEMA}"
+        return problem, f"{FOLDER}/ is for older versions: `package` in {SCHEMA} must end in a newer one"
     return None

@@ -42,13 +42,13 @@ OPTIONS: dict[str, dict[str, Choice]] = {
 
 
 def read(parent: Section, level: str, key: str = "options") -> Options:
-    """The options below `key`, sorted by name as `buf format` has them; what is wrong is told."""
+    """The options below `key`, sorted by name as `buf format` has them; what is wrong is reported."""
     section = parent.section(key)
     if section is None:
         return ()
     known = OPTIONS[level]
     section.allow(known)
-    found: list[tuple[str, bool | str]] = []
+    options: list[tuple[str, bool | str]] = []
     for name in sorted(set(section.keys) & known.keys()):
         node = section.node_of(name)
         value = node.value if isinstance(node, Scalar) else None
@@ -56,12 +56,12 @@ def read(parent: Section, level: str, key: str = "options") -> Options:
         flag = wanted is _FLAG and isinstance(value, bool)
         text = wanted is not _FLAG and isinstance(value, str) and (not wanted or value in wanted)
         if (flag or text) and isinstance(value, (bool, str)):
-            found.append((name, value))
+            options.append((name, value))
         else:
             what = "true or false" if wanted is _FLAG else " or ".join(wanted) or "a text"
             got = described(node) if isinstance(node, (Scalar, Mapping)) else "a list"
-            section.wrong(name, f"{name!r} must be {what}, not {got}", f"write {what}")
-    return tuple(found)
+            section.report(name, f"{name!r} must be {what}, not {got}", f"write {what}")
+    return tuple(options)
 
 
 def written(option: tuple[str, bool | str]) -> str:

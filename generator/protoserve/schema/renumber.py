@@ -42,8 +42,8 @@ def renumber(text: str, file: str, released: Contract | None, default_package: s
         there = released.message(reserved_names.python(message.name)) if released is not None else None
         known = {} if there is None else {item.name: item.number for item in there.fields}
         kept = [message.reserved, *([there.reserved] if there is not None else [])]
-        for found, edit in _settled(file, fields_of(message), known, kept, MAX_FIELD_NUMBER, own=True):
-            changes.append(found)
+        for change, edit in _settled(file, fields_of(message), known, kept, MAX_FIELD_NUMBER, own=True):
+            changes.append(change)
             edits.append(edit)
     for enum in draft.enums:
         if ("allow_alias", True) in enum.options:
@@ -51,8 +51,8 @@ def renumber(text: str, file: str, released: Contract | None, default_package: s
         values = released.enum(reserved_names.python(enum.name)) if released is not None else None
         known = {} if values is None else {item.name: item.number for item in values.values}
         kept = [enum.reserved, *([values.reserved] if values is not None else [])]
-        for found, edit in _settled(file, values_of(enum), known, kept, MAX_ENUM_NUMBER, own=False):
-            changes.append(found)
+        for change, edit in _settled(file, values_of(enum), known, kept, MAX_ENUM_NUMBER, own=False):
+            changes.append(change)
             edits.append(edit)
     result = applied(text, edits)
     loads(result, file, default_package=default_package)

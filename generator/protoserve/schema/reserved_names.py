@@ -1,8 +1,8 @@
 """Which names can be used: by protobuf, by `buf lint`, by Python and by the code that is generated.
 
 Each check gives None for a good name, else what is wrong with it and what to do. Names that protoc takes and
-Python cannot use were found by trying: keywords vanish from the stubs, a field named like a built-in type hides
-it from the fields below, a package named like an installed one is never found.
+Python cannot use are known from trying them: keywords vanish from the stubs, a field named like a built-in type hides
+it from the fields below, a package named like an installed one is never imported.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def python(name: str) -> str:
     """The name in Python of the .proto's message or enum: `Outer.Inner` is `OuterInner`, `any` is `AnyMessage`."""
     if name.startswith("google.protobuf."):
         return f"Protobuf{name.rpartition('.')[2]}"
-    found = name if _PASCAL.fullmatch(name) else as_pascal(name)
-    return f"{found}Message" if found in _GENERATED or found in _BUILTINS else found
+    pascal_name = name if _PASCAL.fullmatch(name) else as_pascal(name)
+    return f"{pascal_name}Message" if pascal_name in _GENERATED or pascal_name in _BUILTINS else pascal_name
 
 
 def version(package: str) -> str | None:
@@ -117,23 +117,23 @@ def tensor(dtype: str) -> str:
 def as_snake(name: str) -> str:
     """The nearest lower_snake_case name."""
     words = re.sub(r"[^A-Za-z0-9]+", "_", snake(name)).strip("_").lower()
-    found = re.sub(r"_+", "_", words)
-    return found if found and found[0].isalpha() else f"x_{found}".rstrip("_")
+    snake_name = re.sub(r"_+", "_", words)
+    return snake_name if snake_name and snake_name[0].isalpha() else f"x_{snake_name}".rstrip("_")
 
 
 def as_pascal(name: str) -> str:
     """The nearest PascalCase name."""
     parts = [part for part in re.split(r"[^A-Za-z0-9]+", name) if part]
-    found = "".join(part[0].upper() + part[1:] for part in parts)
-    return found if found and found[0].isalpha() else f"X{found}"
+    pascal_name = "".join(part[0].upper() + part[1:] for part in parts)
+    return pascal_name if pascal_name and pascal_name[0].isalpha() else f"X{pascal_name}"
 
 
 def field(name: str, what: str = "field", *, exact: bool = False) -> Complaint | None:
     """The name of a field or a oneof; an `exact` one is a foreign .proto's, in any style."""
     if name in _MESSAGE_METHODS or (name.startswith("__") and name.endswith("__")):
-        return f"a {what} named {name!r} would hide the message's own attribute", f"rename it to {_other(name)!r}"
+        return f"a {what} named {name!r} would hide the message's own attribute", f"rename it to {_usable_name(name)!r}"
     if keyword.iskeyword(name):
-        return f"{name!r} is a keyword of Python", f"rename it, to {_other(name)!r} for example"
+        return f"{name!r} is a keyword of Python", f"rename it, to {_usable_name(name)!r} for example"
     if name in _IN_CLASS:
         return f"{name!r} is a name that the generated code needs", f"rename it, to {name + '_value'!r} for example"
     if exact:
@@ -141,16 +141,16 @@ def field(name: str, what: str = "field", *, exact: bool = False) -> Complaint |
             return None
         return f"{name!r} is a name that Python keeps for itself", f"rename it, to {as_snake(name) + '_value'!r}"
     if not _SNAKE.fullmatch(name):
-        remedy = f"rename it to {_other(name)!r}"
+        remedy = f"rename it to {_usable_name(name)!r}"
         if what == "field" and not name.isidentifier():
             remedy += f" (with `source: {name!r}` if the model calls it so)"
         return f"{name!r} is not lower_snake_case", remedy
     return None
 
 
-def _other(name: str) -> str:
-    found = as_snake(name)
-    return f"{found}_value" if keyword.iskeyword(found) or found in _IN_CLASS else found
+def _usable_name(name: str) -> str:
+    snake_name = as_snake(name)
+    return f"{snake_name}_value" if keyword.iskeyword(snake_name) or snake_name in _IN_CLASS else snake_name
 
 
 def kind(name: str, what: str, *, exact: bool = False) -> Complaint | None:
@@ -158,9 +158,9 @@ def kind(name: str, what: str, *, exact: bool = False) -> Complaint | None:
     if name in SCALARS or name in ALIASES:
         return f"{name!r} is the name of a type", f"rename the {what}"
     for part in name.split("."):
-        found = identifier(part, what) if exact else pascal(part, what)
-        if found is not None:
-            return found
+        complaint = identifier(part, what) if exact else pascal(part, what)
+        if complaint is not None:
+            return complaint
         if part in _MESSAGE_METHODS:
             return f"{part!r} would hide a message's own attribute", f"rename the {what}"
     if not exact and (name in _GENERATED or name in _BUILTINS):
@@ -174,7 +174,7 @@ def identifier(name: str, what: str) -> Complaint | None:
     if keyword.iskeyword(name):
         return f"{name!r} is a keyword of Python", f"rename the {what}, to {name + '_'!r} for example"
     if not _IDENTIFIER.fullmatch(name) or name.startswith("__"):
-        return f"{name!r} is no name that Python can use", f"rename the {what}"
+        return f"{name!r} is not a name that Python can use", f"rename the {what}"
     return None
 
 
@@ -189,9 +189,9 @@ def pascal(name: str, what: str) -> Complaint | None:
 
 def method(name: str, *, exact: bool = False) -> Complaint | None:
     """A method is a class-like name in the .proto, a function in Python and a file name of its sample."""
-    found = identifier(name, "method") if exact else pascal(name, "method")
-    if found is not None:
-        return found
+    complaint = identifier(name, "method") if exact else pascal(name, "method")
+    if complaint is not None:
+        return complaint
     if keyword.iskeyword(snake(name)):
         return f"its Python name {snake(name)!r} is a keyword", f"rename the method, to {name + 'It'!r} for example"
     if name.lower() in _DEVICES:
@@ -208,13 +208,13 @@ def value(name: str, *, exact: bool = False) -> Complaint | None:
     if name.upper() == "UNSPECIFIED":
         return f"{name!r} is the value 0, which every enum has", "leave it out"
     if not _VALUE.fullmatch(name):
-        return f"{name!r} is no name", f"rename the value to {as_snake(name)!r}"
+        return f"{name!r} is not a name", f"rename the value to {as_snake(name)!r}"
     return None
 
 
 def dimension(name: str) -> Complaint | None:
     if not name.isascii() or not name.isidentifier() or keyword.iskeyword(name):
-        return f"{name!r} is no name of a dimension", "write an integer of at least 1 or a word such as height"
+        return f"{name!r} cannot name a dimension", "write an integer of at least 1 or a word such as height"
     return None
 
 
@@ -222,15 +222,15 @@ def package(name: str, *, exact: bool = False) -> Complaint | None:
     """A proto package: folders under `src/` and a Python module path; for an `exact` one see `folder`."""
     if exact:
         good = not name or all(_IDENTIFIER.fullmatch(part) for part in name.split("."))
-        return None if good else (f"{name!r} is no package", "write the package of the .proto")
+        return None if good else (f"{name!r} is not a package", "write the package of the .proto")
     *parts, version = name.split(".")
     for part in (*parts, version):
         if not _SNAKE.fullmatch(part):
             example = ".".join(as_snake(piece) for piece in name.split(".") if piece) or "iris.v1"
             return f"the part {part!r} is not lower_snake_case", f"write {example!r} for example"
-    found = _hides([*parts, version])
-    if found is not None:
-        return found
+    complaint = _hides([*parts, version])
+    if complaint is not None:
+        return complaint
     if not _VERSION.fullmatch(version):
         return f"{name!r} does not end in a version", f"write '{name}.v1' (v2, v1alpha1 and v1beta1 are versions too)"
     if not parts:

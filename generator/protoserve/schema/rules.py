@@ -6,7 +6,7 @@ import re
 from collections import Counter
 
 from protoserve.schema import limit_rules, message_graph, name_rules, number_rules, value_rules, well_known_types
-from protoserve.schema.draft import Draft, FieldDraft, MessageDraft, changed
+from protoserve.schema.draft import Draft, FieldDraft, MessageDraft, set_attributes
 from protoserve.schema.model import Field
 from protoserve.schema.section import nearest, shown
 from protoserve.schema.types import ALIASES, LISTS, MAP_KEYS, SCALARS, Kind
@@ -43,13 +43,13 @@ _OPTIONAL = re.compile(r"\s*(?:optional\s*[\[<](.+)[\]>]|optional\s+(.+?)|(.+?)\
 
 
 def check(draft: Draft) -> None:
-    """Tells what is wrong with the draft, and settles `required` of its fields."""
+    """Reports what is wrong with the draft, and settles `required` of its fields."""
     name_rules.check(draft)
     for message in draft.all_messages():
         number_rules.check_message(message)
         for item in message.fields:
             if _known_types(item, draft):
-                _combination(item, draft)
+                _check_combinations(item, draft)
                 limit_rules.check(item)
                 value_rules.check(item, draft)
         _settle_required(message)
@@ -61,7 +61,7 @@ def check(draft: Draft) -> None:
 def _known_types(item: FieldDraft, draft: Draft) -> bool:
     field, section = item.field, item.section
     if field.is_map and field.key and field.key not in MAP_KEYS:
-        section.wrong("key", f"{shown(field.key)} cannot be the key of a map", f"write one of {', '.join(MAP_KEYS)}")
+        section.report("key", f"{shown(field.key)} cannot be the key of a map", f"write one of {', '.join(MAP_KEYS)}")
     if not field.type:
         return False
     known = (*SCALARS, *draft.enum_names, *draft.message_names)
@@ -69,8 +69,8 @@ def _known_types(item: FieldDraft, draft: Draft) -> bool:
         return True
     key = "value" if field.is_map else "type"
     if field.type in draft.declared:
-        return False  # what is wrong with it is told where it stands
-    section.wrong(key, f"unknown type {shown(field.type)}", _type_remedy(field.type, known))
+        return False  # what is wrong with it is reported where it is defined
+    section.report(key, f"unknown type {shown(field.type)}", _type_remedy(field.type, known))
     return False
 
 
@@ -78,14 +78,14 @@ def _type_remedy(name: str, known: tuple[str, ...]) -> str:
     brackets, entries, items = _BRACKETS.fullmatch(name), _MAP.fullmatch(name), _LIST.fullmatch(name)
     optional = _OPTIONAL.fullmatch(name)
     if entries:
-        return f"write `key: {meant(entries[1])}` and `value: {meant(entries[2])}` in place of `type`"
+        return f"write `key: {type_name(entries[1])}` and `value: {type_name(entries[2])}` in place of `type`"
     if items:
         item = next(filter(None, items.groups()))
         if re.search(r"[\[<]", item):
             return "write the numbers' type and `shape: [rows, columns]`, or put the inner list into a message"
-        return f"write `type: {meant(item)}` and `repeated: true`"
+        return f"write `type: {type_name(item)}` and `repeated: true`"
     if optional:
-        return f"write `type: {meant(next(filter(None, optional.groups())))}` and `required: false`"
+        return f"write `type: {type_name(next(filter(None, optional.groups())))}` and `required: false`"
     if name.lower() in LISTS:
         return "write the items' type, and `repeated: true`"
     if brackets and not brackets[2].strip():
@@ -98,35 +98,35 @@ def _type_remedy(name: str, known: tuple[str, ...]) -> str:
     return f"did you mean {guess!r}?" if guess else f"write one of {', '.join(known)}"
 
 
-def meant(name: str) -> str:
+def type_name(name: str) -> str:
     """What a type of another language is here; any other name as it is."""
     return _MEANT.get(name.strip().lower(), name.strip())
 
 
-def _combination(item: FieldDraft, draft: Draft) -> None:
+def _check_combinations(item: FieldDraft, draft: Draft) -> None:
     """Which keys of a field exclude each other."""
     field, section, scalar = item.field, item.section, item.field.scalar
     if field.shape is not None:
         if scalar is None or scalar.dtype is None:
             remedy = "take `shape` out; for a list write `repeated: true`"
-            section.wrong("shape", f"{field.type} takes no shape: only bool, integers and floats do", remedy)
+            section.report("shape", f"{field.type} takes no shape: only bool, integers and floats do", remedy)
         if field.repeated:
             remedy = "name one more dimension in the shape: [count, 3]"
-            section.wrong("repeated", "a shape cannot be repeated", remedy)
+            section.report("repeated", "a shape cannot be repeated", remedy)
         if field.is_map:
-            section.wrong("shape", "a map cannot have a shape", "put the shape into a message and map to that")
+            section.report("shape", "a map cannot have a shape", "put the shape into a message and map to that")
     if field.is_map and field.repeated:
-        section.wrong("repeated", "a map cannot be repeated", "put the map into a message and repeat that")
+        section.report("repeated", "a map cannot be repeated", "put the map into a message and repeat that")
     if field.oneof is not None:
-        _in_oneof(item)
+        _check_oneof_member(item)
     if any(name == "packed" for name, _ in field.options) and not (field.repeated and _packable(field, draft)):
-        section.wrong("options", "`packed` is for lists of numbers, bools and enums", "take `packed` out")
+        section.report("options", "`packed` is for lists of numbers, bools and enums", "take `packed` out")
     if item.required and (field.repeated or field.is_map):
-        section.wrong("required", "a list or a map is never required: it can be empty", "write `min_items: 1`")
+        section.report("required", "a list or a map is never required: it can be empty", "write `min_items: 1`")
     if field.default is not None:
-        _default(item, draft)
+        _check_default(item, draft)
     if field.example is not None and field.type in draft.message_names:
-        section.wrong("example", "an example of a message", f"give examples on the fields of {field.type}")
+        section.report("example", "an example of a message", f"give examples on the fields of {field.type}")
 
 
 def _packable(field: Field, draft: Draft) -> bool:
@@ -134,16 +134,16 @@ def _packable(field: Field, draft: Draft) -> bool:
     return field.type in draft.enum_names if scalar is None else scalar.numeric or scalar.kind is Kind.BOOL
 
 
-def _in_oneof(item: FieldDraft) -> None:
+def _check_oneof_member(item: FieldDraft) -> None:
     field, section, scalar = item.field, item.section, item.field.scalar
     remedy = "put it into a message of its own and name that as the type"
     if field.repeated or field.is_map:
-        section.wrong("oneof", f"a {'map' if field.is_map else 'list'} cannot be in a oneof", remedy)
+        section.report("oneof", f"a {'map' if field.is_map else 'list'} cannot be in a oneof", remedy)
     elif field.size is not None and scalar is not None and scalar.dtype and not scalar.element_bytes:
-        section.wrong("oneof", f"a {field.type} of a fixed shape travels as a list and cannot be in a oneof", remedy)
+        section.report("oneof", f"a {field.type} of a fixed shape travels as a list and cannot be in a oneof", remedy)
 
 
-def _default(item: FieldDraft, draft: Draft) -> None:
+def _check_default(item: FieldDraft, draft: Draft) -> None:
     field, section = item.field, item.section
     what = None
     if field.type in draft.message_names:
@@ -157,12 +157,12 @@ def _default(item: FieldDraft, draft: Draft) -> None:
     elif isinstance(field.default, (list, dict)):
         what = "a json list or mapping"
     if what is not None:
-        section.wrong("default", f"{what} has no default", "take `default` out")
+        section.report("default", f"{what} has no default", "take `default` out")
     elif item.required:
-        section.wrong("required", "a field with a default is not required", "take `required` or `default` out")
+        section.report("required", "a field with a default is not required", "take `required` or `default` out")
     elif field.implicit:
         remedy = "take `default` out, or `presence: implicit`"
-        section.wrong("default", "without presence a missing value is 0, never a default", remedy)
+        section.report("default", "without presence a missing value is 0, never a default", remedy)
 
 
 def _settle_required(message: MessageDraft) -> None:
@@ -171,18 +171,18 @@ def _settle_required(message: MessageDraft) -> None:
     for item in message.fields:
         field = item.field
         if field.oneof is not None:
-            changed(item, required=not optional[field.oneof])
+            set_attributes(item, required=not optional[field.oneof])
         elif field.repeated or field.is_map or field.default is not None:
-            changed(item, required=False)
+            set_attributes(item, required=False)
         else:
-            changed(item, required=item.required is not False)
+            set_attributes(item, required=item.required is not False)
 
 
 def _oneof_optional(members: list[FieldDraft]) -> bool:
-    said = Counter(item.required is False for item in members)
-    if said[True] and said[False]:
-        odd = next(item for item in members if (item.required is False) == (said[True] < said[False]))
+    optional = Counter(item.required is False for item in members)
+    if optional[True] and optional[False]:
+        odd = next(item for item in members if (item.required is False) == (optional[True] < optional[False]))
         key = "required" if "required" in odd.section else None
         message = f"some members of the oneof {odd.field.oneof!r} say `required: false` and others do not"
-        odd.section.wrong(key, message, "write `required: false` on all of them or on none")
-    return bool(said[True])
+        odd.section.report(key, message, "write `required: false` on all of them or on none")
+    return bool(optional[True])

@@ -1,4 +1,4 @@
-"""One mapping of a schema: its values by key, of the type that is wanted, and the problems found on the way."""
+"""One mapping of a schema: its values by key, of the type that is asked for, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from protoserve.schema.model import Where
 
 
 class Problems:
-    """What was found so far, in no order."""
+    """What is wrong with a schema, in no order."""
 
     def __init__(self) -> None:
-        self.found: list[Problem] = []
+        self.items: list[Problem] = []
 
     def add(self, place: Place, path: str, message: str, remedy: str) -> None:
-        self.found.append(Problem(place.line, place.column, path, message, remedy))
+        self.items.append(Problem(place.line, place.column, path, message, remedy))
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -49,7 +49,7 @@ def described(node: Node) -> str:
 
 
 class Section:
-    """A mapping with its path. The getters give None for a key that is absent, or wrong and then told."""
+    """A mapping with its path. The getters give None for a key that is absent, or wrong and then reported."""
 
     def __init__(self, node: Mapping, path: str, problems: Problems, where: Place | None = None) -> None:
         self.node = node
@@ -61,7 +61,9 @@ class Section:
         for key, value in node.entries:
             if key.text in first:
                 line = first[key.text].place.line
-                self._tell(key.place, key.text, f"the key stands twice (first on line {line})", "keep one of the two")
+                self._report_at(
+                    key.place, key.text, f"the key appears twice (first on line {line})", "keep one of the two"
+                )
             else:
                 first[key.text] = key
                 self._values[key.text] = value
@@ -75,18 +77,18 @@ class Section:
         return key in self._values
 
     def at(self, key: str | None) -> Place:
-        """The place of a key's value; of the section where there is no such key."""
+        """The place of a key's value; of the section where the key is missing."""
         return self._values[key].place if key in self._values else self.place
 
-    def wrong(self, key: str | None, message: str, remedy: str) -> None:
-        self._tell(self.at(key), key if key in self._values else None, message, remedy)
+    def report(self, key: str | None, message: str, remedy: str) -> None:
+        self._report_at(self.at(key), key if key in self._values else None, message, remedy)
 
-    def _tell(self, place: Place, key: str | None, message: str, remedy: str) -> None:
+    def _report_at(self, place: Place, key: str | None, message: str, remedy: str) -> None:
         path = ".".join(part for part in (self.path, key) if part)
         self.problems.add(place, path, message, remedy)
 
     def allow(self, known: Iterable[str], meant: Table[str, str] | None = None) -> None:
-        """Tells the keys that are not known; `meant` says what to write for keys that people try."""
+        """Reports unknown keys; `meant` says what to write for keys that people try."""
         known = tuple(known)
         for name, key in self.keys.items():
             if name in known:
@@ -95,16 +97,16 @@ class Section:
             guess = nearest(name, known)
             if remedy is None:
                 remedy = f"did you mean {guess!r}?" if guess else f"known here: {', '.join(known)}"
-            self._tell(key.place, name, f"unknown key {shown(name)}", remedy)
+            self._report_at(key.place, name, f"unknown key {shown(name)}", remedy)
 
     def node_of(self, key: str) -> Node | None:
         return self._values.get(key)
 
     def _expected(self, key: str, node: Node, wanted: str, remedy: str) -> None:
         if isinstance(node, Scalar) and node.value is None:
-            self.wrong(key, f"{key!r} is empty", f"{remedy}, or take the key out")
+            self.report(key, f"{key!r} is empty", f"{remedy}, or take the key out")
         else:
-            self.wrong(key, f"{key!r} must be {wanted}, not {described(node)}", remedy)
+            self.report(key, f"{key!r} must be {wanted}, not {described(node)}", remedy)
 
     def text(self, key: str, *, lines: bool = False, exact: bool = False) -> str | None:
         """A text, stripped unless it is `exact`; of several lines only where `lines` says so."""
@@ -119,10 +121,10 @@ class Section:
         text = node.text if exact else node.text.strip()
         control = next((c for c in text if unicodedata.category(c) in ("Cc", "Zl", "Zp") and c not in "\n\t"), None)
         if control is not None:
-            self.wrong(key, f"the control character U+{ord(control):04X}", "take it out")
+            self.report(key, f"the control character U+{ord(control):04X}", "take it out")
             return None
         if not lines and "\n" in text:
-            self.wrong(key, f"{key!r} has several lines", "write it on one line")
+            self.report(key, f"{key!r} has several lines", "write it on one line")
             return None
         return text
 
@@ -145,7 +147,7 @@ class Section:
             self._expected(key, node, "an integer", remedy)
             return None
         if not low <= node.value <= high:
-            self.wrong(key, f"{key!r} is {node.text}, out of {low} to {high}", remedy)
+            self.report(key, f"{key!r} is {node.text}, out of {low} to {high}", remedy)
             return None
         return node.value
 
@@ -157,7 +159,7 @@ class Section:
         if isinstance(node, Scalar) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
             if math.isfinite(node.value):
                 return node.value
-            self.wrong(key, f"{key!r} is not finite", "take the key out: without it there is no limit")
+            self.report(key, f"{key!r} is not finite", "take the key out: without it the value is unlimited")
             return None
         self._expected(key, node, "a number", "write a number")
         return None
@@ -178,7 +180,7 @@ class Section:
             return None if node is None else node.items
         if isinstance(node, Scalar) and node.value is None:
             return ()
-        self.wrong(key, f"{key!r} must be a list, not {described(node)}", f"write a list of {what}")
+        self.report(key, f"{key!r} must be a list, not {described(node)}", f"write a list of {what}")
         return None
 
     def section(self, key: str) -> Section | None:
@@ -191,7 +193,7 @@ class Section:
             return Section(node, path, self.problems)
         if isinstance(node, Scalar) and node.value is None:
             return Section(Mapping(node.place, (), True), path, self.problems, self.keys[key].place)
-        self.wrong(key, f"{key!r} must be a mapping, not {described(node)}", "write `key: value` pairs below it")
+        self.report(key, f"{key!r} must be a mapping, not {described(node)}", "write `key: value` pairs below it")
         return None
 
     def sections(self) -> Iterator[tuple[str, Section]]:

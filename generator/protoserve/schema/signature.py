@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from protoserve.schema.errors import Problem, SchemaError
 from protoserve.schema.load import loads
-from protoserve.schema.rules import meant
+from protoserve.schema.rules import type_name
 from protoserve.schema.types import LISTS
 
 FILE = "signature"
@@ -97,7 +97,7 @@ class _Parser:
             self._take()
         response = self._fields("")
         if not response:
-            raise self._wrong(arrow.at, "response", "the response has no field", "write one after the arrow")
+            raise self._error(arrow.at, "response", "the response has no field", "write one after the arrow")
         text = self._yaml(package, request, response)
         self._check(text, request, response)
         return text
@@ -109,12 +109,12 @@ class _Parser:
             match = _TOKEN.match(self._line, at)
             assert match is not None  # a pattern that takes any character
             if match[2]:
-                raise self._wrong(match.start(2), "", f"{match[2]!r} has no meaning here", "take it out")
+                raise self._error(match.start(2), "", f"{match[2]!r} has no meaning here", "take it out")
             tokens.append(_Token(match[1], match.start(1)))
             at = match.end()
         return [*tokens, _Token("", end)]
 
-    def _wrong(self, at: int, path: str, message: str, remedy: str) -> SchemaError:
+    def _error(self, at: int, path: str, message: str, remedy: str) -> SchemaError:
         return SchemaError(FILE, [Problem(1, at + 1, path, message, remedy)], source=self._line)
 
     def _peek(self, ahead: int = 0) -> _Token:
@@ -128,27 +128,27 @@ class _Parser:
     def _expect(self, wanted: str, path: str, remedy: str) -> _Token:
         token = self._peek()
         if token.text != wanted:
-            raise self._wrong(token.at, path, f"{wanted!r} is missing before {_said(token)}", remedy)
+            raise self._error(token.at, path, f"{wanted!r} is missing before {_token_text(token)}", remedy)
         return self._take()
 
     def _word(self, what: str, path: str) -> _Token:
         token = self._peek()
         if not token.word:
-            raise self._wrong(token.at, path, f"{what} is missing before {_said(token)}", f"write {what}")
+            raise self._error(token.at, path, f"{what} is missing before {_token_text(token)}", f"write {what}")
         return self._take()
 
     def _fields(self, end: str) -> list[_Field]:
         path = "request" if end else "response"
-        found: list[_Field] = []
+        fields: list[_Field] = []
         while self._peek().text not in (end, ""):
-            if found:
+            if fields:
                 remedy = "write fields as `a: float64, b: string` and one arrow between request and response"
                 self._expect(",", path, remedy)
-            found.append(self._field(path))
+            fields.append(self._field(path))
         if self._peek().text != end:
             remedy = "write `REQUEST FIELDS -> RESPONSE FIELDS`"
-            raise self._wrong(self._peek().at, "", "the arrow '->' is missing", remedy)
-        return found
+            raise self._error(self._peek().at, "", "the arrow '->' is missing", remedy)
+        return fields
 
     def _field(self, path: str) -> _Field:
         name = self._word("the name of a field", path)
@@ -161,11 +161,11 @@ class _Parser:
         shape_at = self._peek().at
         shape = self._shape(path) if self._peek().text == "[" else None
         if kind.name.lower() in LISTS and kind.name not in self._enums:
-            item = meant(shape[0]) if shape else "float64"
-            raise self._wrong(kind.at, path, "a list is told behind the type of its items", f"write `{item}[]`")
+            item = type_name(shape[0]) if shape else "float64"
+            raise self._error(kind.at, path, "a list is written as the type of its items and []", f"write `{item}[]`")
         if optional and (shape == [] or kind.key is not None):
             what = "a map" if kind.key is not None else "a list"
-            raise self._wrong(name.at, path, f"{what} is never required: it can be empty", "take the '?' out")
+            raise self._error(name.at, path, f"{what} is never required: it can be empty", "take the '?' out")
         return _Field(name.text, name.at, optional, kind, shape, shape_at)
 
     def _type(self, path: str) -> _Type:
@@ -176,7 +176,7 @@ class _Parser:
             self._expect(",", path, "write `map<string, float64>`")
             value = self._type(path)
             if value.key is not None:
-                raise self._wrong(value.at, path, "a map of maps", "put the inner map into a message, in a schema file")
+                raise self._error(value.at, path, "a map of maps", "put the inner map into a message, in a schema file")
             self._expect(">", path, "write `map<string, float64>`")
             return _Type(value.name, word.at, key.text)
         if self._peek().text == "(":
@@ -185,16 +185,16 @@ class _Parser:
 
     def _values(self, name: _Token, path: str) -> None:
         """The values of an enum; one that is written twice must have the same ones."""
-        found = _Enum(name.at)
-        while not found.values or self._peek().text == "|":
+        enum = _Enum(name.at)
+        while not enum.values or self._peek().text == "|":
             self._take()
             value = self._word("the name of a value", path)
-            found.values.append((value.text, value.at))
+            enum.values.append((value.text, value.at))
         self._expect(")", path, "write `Name(first|second)`")
-        known = self._enums.setdefault(name.text, found)
-        if known.names() != found.names():
+        known = self._enums.setdefault(name.text, enum)
+        if known.names() != enum.names():
             message = f"{name.text} has other values in column {known.at + 1}"
-            raise self._wrong(name.at, path, message, f"write the values once, and {name.text!r} alone after that")
+            raise self._error(name.at, path, message, f"write the values once, and {name.text!r} alone after that")
 
     def _shape(self, path: str) -> list[str]:
         self._take()
@@ -205,7 +205,7 @@ class _Parser:
             size = self._peek()
             if not size.word and not size.text.isdigit():
                 remedy = "write integers and names, `[height, width, 3]`, or nothing for a list"
-                raise self._wrong(size.at, path, f"a dimension is missing before {_said(size)}", remedy)
+                raise self._error(size.at, path, f"a dimension is missing before {_token_text(size)}", remedy)
             sizes.append(self._take().text)
         self._take()
         return sizes
@@ -237,18 +237,18 @@ class _Parser:
 
     def _columns(self, request: list[_Field], response: list[_Field]) -> dict[str, int]:
         """Where the line writes what stands at a path of the schema."""
-        found: dict[str, int] = {}
+        columns: dict[str, int] = {}
         for kind, fields in (("request", request), ("response", response)):
             for item in fields:
                 path = f"methods.Predict.{kind}.fields.{item.name}"
-                # Of two fields of one name the second is the one that is told.
-                found[path] = item.at
-                found[f"{path}.type"] = found[f"{path}.value"] = found[f"{path}.key"] = item.type.at
-                found[f"{path}.shape"] = found[f"{path}.repeated"] = item.shape_at
+                # Of two fields of one name the second is the one that is reported.
+                columns[path] = item.at
+                columns[f"{path}.type"] = columns[f"{path}.value"] = columns[f"{path}.key"] = item.type.at
+                columns[f"{path}.shape"] = columns[f"{path}.repeated"] = item.shape_at
         for name, enum in self._enums.items():
-            found[f"enums.{name}"] = enum.at
-            found |= {f"enums.{name}.values.{value}": at for value, at in enum.values}
-        return found
+            columns[f"enums.{name}"] = enum.at
+            columns |= {f"enums.{name}.values.{value}": at for value, at in enum.values}
+        return columns
 
 
 def _moved(problem: Problem, columns: dict[str, int]) -> Problem:
@@ -260,7 +260,7 @@ def _moved(problem: Problem, columns: dict[str, int]) -> Problem:
     return Problem(1, columns.get(path, 0) + 1, shown, message, problem.remedy)
 
 
-def _said(token: _Token) -> str:
+def _token_text(token: _Token) -> str:
     return repr(token.text) if token.text else "the end"
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from protoserve.schema import limit_rules
-from protoserve.schema.draft import Draft, FieldDraft, changed
+from protoserve.schema.draft import Draft, FieldDraft, set_attributes
 from protoserve.schema.model import Field
 from protoserve.schema.reserved_names import Complaint
 from protoserve.schema.section import nearest, shown
@@ -23,16 +23,16 @@ _MAX_DURATION = 315_576_000_000
 
 
 def check(item: FieldDraft, draft: Draft) -> None:
-    """Tells a default or an example that does not fit; floats are kept as floats from here on."""
+    """Reports a default or an example that does not fit; floats are kept as floats from here on."""
     for key in ("default", "example"):
         value = getattr(item.field, key)
         if value is None or not (item.field.scalar or item.field.type in draft.enum_names):
             continue
-        found = complaint(item.field, value, draft)
-        if found is not None:
-            item.section.wrong(key, f"the {key} {found[0]}", found[1])
+        problem = complaint(item.field, value, draft)
+        if problem is not None:
+            item.section.report(key, f"the {key} {problem[0]}", problem[1])
         elif item.field.scalar is not None and item.field.scalar.kind is Kind.FLOAT:
-            changed(item, **{key: float(value)})
+            set_attributes(item, **{key: float(value)})
 
 
 def complaint(field: Field, value: Any, draft: Draft) -> Complaint | None:
@@ -41,17 +41,17 @@ def complaint(field: Field, value: Any, draft: Draft) -> Complaint | None:
     if scalar is None:
         return _enum(field, value, draft)
     if scalar.kind is Kind.BOOL:
-        return None if isinstance(value, bool) else (f"{_said(value)} is no bool", "write true or false")
+        return None if isinstance(value, bool) else (f"{_as_written(value)} is not a bool", "write true or false")
     if scalar.numeric:
         return _number(field, scalar, value)
     if scalar.kind is Kind.JSON:
         return None if _finite(value) else ("holds a number that JSON has not", "take .nan and .inf out")
     if not isinstance(value, str):
-        return f"{_said(value)} is no text", f'write it in quotes: "{value}"'
+        return f"{_as_written(value)} is not a text", f'write it in quotes: "{value}"'
     return _text(field, scalar, value)
 
 
-def _said(value: Any) -> str:
+def _as_written(value: Any) -> str:
     if isinstance(value, (list, dict)):
         return "is a list and" if isinstance(value, list) else "is a mapping and"
     return shown(value) if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
@@ -62,19 +62,19 @@ def _enum(field: Field, value: Any, draft: Draft) -> Complaint | None:
     if value in known:
         return None
     guess = nearest(str(value), known)
-    return f"{_said(value)} is no value of {field.type}", f"write {guess or ' or '.join(known[:8])}"
+    return f"{_as_written(value)} is not a value of {field.type}", f"write {guess or ' or '.join(known[:8])}"
 
 
 def _number(field: Field, scalar: ScalarType, value: Any) -> Complaint | None:
     wanted = "an integer" if scalar.kind is Kind.INT else "a number"
     if isinstance(value, bool) or not isinstance(value, int if scalar.kind is Kind.INT else (int, float)):
-        return f"{_said(value)} is not {wanted}", f"write {wanted}"
+        return f"{_as_written(value)} is not {wanted}", f"write {wanted}"
     if isinstance(value, float) and not math.isfinite(value):
         return None if field.allow_nan else (f"{value} is not finite", "write a number, or `allow_nan: true`")
     low = scalar.low if field.minimum is None else field.minimum
     high = scalar.high if field.maximum is None else field.maximum
     if low is not None and high is not None and not low <= value <= high:
-        return f"{value} is out of its limits", f"write one from {low} to {high}"
+        return f"{value} is outside its limits", f"write one from {low} to {high}"
     return None
 
 
@@ -84,22 +84,22 @@ def _text(field: Field, scalar: ScalarType, value: str) -> Complaint | None:
         try:
             length = len(base64.b64decode(value, validate=True))
         except (binascii.Error, ValueError):
-            return f"{shown(value)} is no base64", "write the bytes in base64, as protobuf's JSON does"
+            return f"{shown(value)} is not base64", "write the bytes in base64, as protobuf's JSON does"
     if scalar.kind is Kind.TIMESTAMP:
         fits = _is_timestamp(value)
-        return None if fits else (f"{shown(value)} is no time", 'write one as "2026-01-31T12:00:00Z"')
+        return None if fits else (f"{shown(value)} is not a time", 'write one as "2026-01-31T12:00:00Z"')
     if scalar.kind is Kind.DURATION:
         fits = bool(_DURATION.fullmatch(value)) and abs(float(value[:-1])) <= _MAX_DURATION
-        return None if fits else (f"{shown(value)} is no duration", 'write seconds as "1.5s"')
+        return None if fits else (f"{shown(value)} is not a duration", 'write seconds as "1.5s"')
     most = math.inf if field.max_length is None else field.max_length
     if not (field.min_length or 0) <= length <= most:
-        return f"{shown(value)} has the length {length}, out of its limits", "mend the value or the limits"
+        return f"{shown(value)} has the length {length}, out of its limits", "correct the value or the limits"
     if field.pattern is not None and scalar.kind is Kind.STRING:
         try:
             if not limit_rules.compiled(field.pattern).search(value):
-                return f"{shown(value)} does not match {shown(field.pattern)}", "mend the value or the pattern"
+                return f"{shown(value)} does not match {shown(field.pattern)}", "correct the value or the pattern"
         except limit_rules.PatternError:
-            return None  # told where the pattern stands
+            return None  # reported at the pattern
     return None
 
 

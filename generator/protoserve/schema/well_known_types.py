@@ -38,14 +38,14 @@ _TEXT = "\n".join(
 # The .proto of each, below google/protobuf/.
 FILES = {
     f"{PREFIX}{name}": file
-    for file, found in {
+    for file, names in {
         "empty": ("Empty",),
         "any": ("Any",),
         "struct": ("Struct", "ListValue"),
         "field_mask": ("FieldMask",),
         "wrappers": tuple(_WRAPPED),
     }.items()
-    for name in found
+    for name in names
 }
 SCALARS = {f"{PREFIX}Timestamp": "timestamp", f"{PREFIX}Duration": "duration", f"{PREFIX}Value": "json"}
 
@@ -54,5 +54,5 @@ def definition(name: str) -> Mapping | None:
     """The message of that full name as a schema would say it; None for a name that is none of these."""
     root = parse(_TEXT)
     assert isinstance(root, Mapping)
-    found = next((value for key, value in root.entries if f"{PREFIX}{key.text}" == name), None)
-    return found if isinstance(found, Mapping) else None
+    value = next((node for key, node in root.entries if f"{PREFIX}{key.text}" == name), None)
+    return value if isinstance(value, Mapping) else None

@@ -1,25 +1,28 @@
-"""What only people read: told as a change, and never a break."""
+"""What only people read: reported as a change that breaks nobody."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from protoserve.compat.change import Changes
+from protoserve.schema.field_keys import FIELD_KEYS, NOBODY
 from protoserve.schema.model import Where
 
-# Attributes of the model that no caller can notice; `where` and `file` are places, and `renamed_from` is read by the
-# matching of fields and values.
-KEYS = ("doc", "example", "source", "after")
-HARMLESS = (*KEYS, "where", "file", "renamed_from")
+# Keys that say how a thing came about or how long it will stay have rules of their own.
+_OWN_RULES = ("deprecated", "renamed_from")
+# `after` is the place of a message inside another one in the .proto.
+KEYS = (*(row.attribute for row in FIELD_KEYS if row.breaks == NOBODY and row.name not in _OWN_RULES), "after")
+# Attributes of the model that are places in files, and no part of the contract.
+PLACES = ("where", "file")
 
 
-def judge(was: Any, now: Any, path: str, where: Where, found: Changes) -> None:
-    """Tells which of the keys differ between two things of the model."""
-    changed = [key for key in KEYS if _plain(getattr(was, key, None)) != _plain(getattr(now, key, None))]
+def compare_documentation(was: Any, now: Any, path: str, where: Where, changes: Changes) -> None:
+    """Reports which of the keys differ between two things of the model."""
+    changed = [key for key in KEYS if _comparable(getattr(was, key, None)) != _comparable(getattr(now, key, None))]
     if changed:
-        said = " and ".join(f"`{key}`" for key in changed)
-        found.add(path, where, "documentation-changed", (), f"{said} changed, which callers do not notice")
+        names = " and ".join(f"`{key}`" for key in changed)
+        changes.add(path, where, "documentation-changed", (), f"{names} changed, which callers do not notice")
 
 
-def _plain(value: Any) -> Any:
+def _comparable(value: Any) -> Any:
     return "NaN" if value != value else value

@@ -1,4 +1,4 @@
-"""The fields of two messages that meet: each attribute of a field has its rule here or in a module of its kind."""
+"""The fields of two messages that meet: which rule judges which keys, and fields that are new or gone."""
 
 from __future__ import annotations
 
@@ -6,267 +6,234 @@ from datetime import datetime
 from typing import Any
 
 from protoserve.compat.change import Break, Changes, Directions
-from protoserve.compat.matching import Matching, match
-from protoserve.compat.rules import limits, shapes, types
-from protoserve.compat.rules.documentation import judge as documentation
-from protoserve.compat.rules.proto_options import judge_json_name, judge_options
-from protoserve.compat.rules.reserved import judge_removed, judge_reserved
+from protoserve.compat.matching import match
+from protoserve.compat.rules import limits, oneofs, shapes, types
+from protoserve.compat.rules.documentation import compare_documentation
+from protoserve.compat.rules.field_pair import FieldPair, FieldRule, path_of
+from protoserve.compat.rules.proto_options import compare_json_name, compare_options
+from protoserve.compat.rules.reserved import compare_reserved, report_removed
+from protoserve.compat.rules.words import shown
 from protoserve.schema.model import Contract, Field, Message
 from protoserve.schema.types import Kind
 from protoserve.wire import Presence, presence
 
 _LOSS = {
-    Break.REQUEST: "what callers send there is ignored without a word",
-    Break.RESPONSE: "callers wait for it in vain",
+    Break.REQUEST: "what callers send in it is silently ignored",
+    Break.RESPONSE: "callers who read it find it empty",
 }
 
 
-def judge(old: Contract, new: Contract, before: Message, after: Message, used: Directions, found: Changes) -> None:
-    """Tells what changed from one message to the other, given the directions in which both are used."""
+def compare_fields(
+    old: Contract, new: Contract, before: Message, after: Message, used: Directions, changes: Changes
+) -> None:
+    """Reports every change of the fields, given the directions in which both messages are used."""
     matching = match(before.fields, after.fields)
-    judge_reserved(before.reserved, after.reserved, after.where.path, after.where, found)
-    for was, now in matching.kept:
-        _renamed(was, now, after, found)
-        _pair(old, new, (before, was), (after, now), used, found)
-    for was, now in matching.moved:
-        why = f"its number is {now.number}, was {was.number}: callers know the field by its number"
-        remedy = f"write `number: {was.number}`"
-        found.add(_path(after, now), now.where, "field-renumbered", {Break.WIRE, *used}, why, remedy)
-        _pair(old, new, (before, was), (after, now), used, found)
+    compare_reserved(before.reserved, after.reserved, after.where.path, after.where, changes)
+    pairs = [FieldPair(old, new, was, now, path_of(after, now), used, changes) for was, now in matching.same]
+    for pair in pairs:
+        _apply_rules(pair)
     for was, now in matching.reused:
         why = f"the number {was.number} was that of `{was.name}`, and what callers send as one is read as the other"
         remedy = (
             f"if it is the same field, write `renamed_from: {was.name}`; if not, take another number and reserve "
             f"{was.number} and {was.name}"
         )
-        found.add(_path(after, now), now.where, "number-reused", {Break.WIRE, Break.JSON, *used}, why, remedy)
+        breaks = {Break.WIRE, Break.JSON, *used}
+        changes.add(path_of(after, now), now.where, "number-reused", breaks, why, remedy)
     for was in matching.removed:
         loss = "; ".join(_LOSS[way] for way in (Break.REQUEST, Break.RESPONSE) if way in used)
-        judge_removed(was, _path(before, was), "field", after.reserved, after.where, used, loss, found)
+        report_removed(was, path_of(before, was), "field", after.reserved, after.where, used, loss, changes)
     for now in matching.added:
-        _added(new, after, now, matching, used, found)
-    _oneofs(before, after, matching, used, found)
-    shapes.judge_ties([(was, now, f"{_path(after, now)}.shape") for was, now in matching.same], used, found)
+        _report_added(new, after, now, used, changes)
+    oneofs.compare_oneofs(before, after, matching, used, changes)
+    shapes.compare_dimension_names(pairs, used)
 
 
-def _path(message: Message, field: Field) -> str:
-    return field.where.path or f"{message.where.path or f'messages.{message.name}'}.fields.{field.name}"
+def _apply_rules(pair: FieldPair) -> None:
+    for rule in ALWAYS:
+        rule.compare(pair)
+    if _same_form(pair):
+        for rule in SAME_FORM:
+            rule.compare(pair)
+        if types.comparable(pair.before, pair.after):
+            for rule in SAME_KIND_OF_VALUE:
+                rule.compare(pair)
 
 
-def _renamed(was: Field, now: Field, message: Message, found: Changes) -> None:
-    if was.name == now.name:
+def _compare_name(pair: FieldPair) -> None:
+    was, now = pair.before, pair.after
+    if was.number != now.number or was.name == now.name:
+        return  # with another number, the number is the change
+    why = f"it was `{was.name}`: in protobuf's JSON, requests with the old name fail and replies have the new one"
+    pair.report("field-renamed", {Break.JSON}, why, f"keep the name `{was.name}`; `source` can hold the model's name")
+
+
+def _compare_number(pair: FieldPair) -> None:
+    was, now = pair.before, pair.after
+    if was.number != now.number:
+        why = f"its number is {now.number}, was {was.number}: callers know the field by its number"
+        pair.report("field-renumbered", {Break.WIRE, *pair.used}, why, f"write `number: {was.number}`")
+
+
+def _compare_deprecated(pair: FieldPair) -> None:
+    if pair.before.deprecated == pair.after.deprecated:
         return
-    why = (
-        f"it was `{was.name}`: in protobuf's JSON, requests with the old name are refused and replies have the new one"
-    )
-    remedy = f"keep the name `{was.name}`; `source` can say what the model calls it"
-    found.add(_path(message, now), now.where, "field-renamed", {Break.JSON}, why, remedy)
+    if pair.after.deprecated:
+        pair.report("deprecated", (), "callers should stop using it")
+    else:
+        pair.report("not-deprecated", (), "it is no longer deprecated")
 
 
-Side = tuple[Message, Field]
+def _compare_field_options(pair: FieldPair) -> None:
+    compare_options(pair.before.options, pair.after.options, pair.path, pair.after.where, pair.changes)
 
 
-def _pair(old: Contract, new: Contract, before: Side, after: Side, used: Directions, found: Changes) -> None:
-    was, now = before[1], after[1]
-    path = _path(after[0], now)
-    documentation(was, now, path, now.where, found)
-    if was.deprecated != now.deprecated:
-        why = "callers are told to stop using it" if now.deprecated else "it is no longer deprecated"
-        found.add(path, now.where, "deprecated" if now.deprecated else "not-deprecated", (), why)
-    judge_options(was.options, now.options, path, now.where, found)
-    judge_json_name(was, now, path, found)
-    if _cardinality(old, new, before, after, used, found):
+def _compare_field_documentation(pair: FieldPair) -> None:
+    compare_documentation(pair.before, pair.after, pair.path, pair.after.where, pair.changes)
+
+
+def _same_form(pair: FieldPair) -> bool:
+    """Whether the field is one value, a list, a map or an array in both contracts, so that its values compare."""
+    was, now = pair.before, pair.after
+    before, after = presence(pair.old, was), presence(pair.new, now)
+    both_shapes = was.shape is not None and now.shape is not None
+    return before is after or {before, after} == _SINGULAR or (both_shapes and Presence.IMPLICIT not in (before, after))
+
+
+_SINGULAR = {Presence.IMPLICIT, Presence.EXPLICIT}
+
+
+def _compare_form(pair: FieldPair) -> None:
+    if _same_form(pair):
         return
-    types.judge(old, new, was, now, path, used, found)
-    shapes.judge(was, now, path, used, found)
-    _required(old, new, before, after, used, found)
-    _default(old, new, was, now, path, used, found)
-    if types.comparable(was, now):
-        limits.judge(was, now, path, used, found)
-    _promise("unit", was.unit, now.unit, now, path, used, found)
-    _promise("media_type", was.media_type, now.media_type, now, path, used, found)
+    why = f"it is {types.described(pair.after)}, was {types.described(pair.before)}"
+    remedy = f"keep `{pair.before.name}` as it is, marked `deprecated: true`, and add a field of the new form"
+    pair.report("cardinality-changed", {Break.WIRE, Break.JSON, *pair.used}, why, remedy)
 
 
-def _cardinality(old: Contract, new: Contract, before: Side, after: Side, used: Directions, found: Changes) -> bool:
-    """Tells a change of how the field can be there; true where nothing else can be compared then."""
-    was, now = before[1], after[1]
-    path = _path(after[0], now)
-    there, here = presence(old, was), presence(new, now)
-    if there is here or (was.shape is not None and now.shape is not None and Presence.IMPLICIT not in (there, here)):
-        return False
-    if {there, here} == {Presence.IMPLICIT, Presence.EXPLICIT}:
-        why = (
-            "0 and not sent were one and differ now"
-            if there is Presence.IMPLICIT
-            else "0 and not sent differed and are one now"
-        )
-        remedy = f"keep `presence: {there.value}` of the message"
-        found.add(path, now.where, "presence-changed", {Break.WIRE, *used}, why, remedy)
-        return False
-    why = f"it is {types.described(now)}, was {types.described(was)}"
-    remedy = f"keep `{was.name}` as it is, marked `deprecated: true`, and add a field of the new form"
-    found.add(path, now.where, "cardinality-changed", {Break.WIRE, Break.JSON, *used}, why, remedy)
-    return True
+def _compare_presence(pair: FieldPair) -> None:
+    before, after = presence(pair.old, pair.before), presence(pair.new, pair.after)
+    if {before, after} != _SINGULAR:
+        return
+    why = "0 and not sent differed and are one now"
+    if before is Presence.IMPLICIT:
+        why = "0 and not sent were one and differ now"
+    remedy = f"keep `presence: {before.value}` of the message"
+    pair.report("presence-changed", {Break.WIRE, *pair.used}, why, remedy)
 
 
-def _never_missing(contract: Contract, message: Message, field: Field) -> bool:
+def _reads_as_zero(contract: Contract, field: Field) -> bool:
     """Whether a field that was not sent reads as 0, so that it makes no difference whether it is required."""
     return presence(contract, field) is Presence.IMPLICIT and field.shape is None
 
 
-def _required(old: Contract, new: Contract, before: Side, after: Side, used: Directions, found: Changes) -> None:
-    was, now = before[1], after[1]
+def _compare_required(pair: FieldPair) -> None:
+    was, now = pair.before, pair.after
     if was.required == now.required or was.oneof is not None or now.oneof is not None:
         return  # the members of a oneof are judged together
-    path = f"{_path(after[0], now)}.required"
-    if _never_missing(old, *before) and _never_missing(new, *after):
-        found.add(path, now.where, "required-changed", (), "without presence a missing value is 0 all the same")
+    if _reads_as_zero(pair.old, was) and _reads_as_zero(pair.new, now):
+        pair.report("required-changed", (), "without presence a missing value is 0 all the same", key="required")
     elif now.required:
-        breaks = used & {Break.REQUEST}
+        breaks = pair.used & {Break.REQUEST}
         why = "it is required now: requests without it are refused" if breaks else "replies always have it now"
         remedy = "write `required: false` or a `default`, and let the model do without it"
-        found.add(path, now.where, "newly-required", breaks, why, remedy)
+        pair.report("newly-required", breaks, why, remedy, key="required")
     else:
-        breaks = used & {Break.RESPONSE}
-        why = "replies need not have it any more" if breaks else "requests need not have it any more"
+        breaks = pair.used & {Break.RESPONSE}
+        why = "replies can leave it out now" if breaks else "requests can leave it out now"
         remedy = "keep it required, and let the model always give it"
-        found.add(path, now.where, "no-longer-required", breaks, why, remedy)
+        pair.report("no-longer-required", breaks, why, remedy, key="required")
 
 
-def _default(old: Contract, new: Contract, was: Field, now: Field, path: str, used: Directions, found: Changes) -> None:
-    before, after = _meaning(old, was, was.default), _meaning(new, now, now.default)
-    if before == after or was.required or now.required:
+def _compare_default(pair: FieldPair) -> None:
+    was, now = pair.before, pair.after
+    if _meaning(pair.old, was) == _meaning(pair.new, now) or was.required or now.required:
         return  # a field that was required, or is, has that as its change
-    said = f"`default` is {_shown(now.default)}, was {_shown(was.default)}"
+    breaks = pair.used
+    effect = "a message without the field means something else than it did"
     if was.default is None:
-        breaks = used & {Break.REQUEST}
-        effect = (
-            "a request without the field has a value now, and had none" if breaks else "a value is there more often"
-        )
-    else:
-        breaks = used
-        effect = "a message without the field means something else than it did"
+        breaks = pair.used & {Break.REQUEST}
+        effect = "a request without the field has a value now" if breaks else "a value is there more often"
+    why = f"`default` is {shown(now.default)}, was {shown(was.default)}: {effect}"
     remedy = "keep the default; a caller who sends nothing meant the old one"
-    found.add(f"{path}.default", now.where, "default-changed", breaks, f"{said}: {effect}", remedy)
+    pair.report("default-changed", breaks, why, remedy, key="default")
 
 
-def _meaning(contract: Contract, field: Field, value: Any) -> Any:
+def _meaning(contract: Contract, field: Field) -> Any:
     """What a default means, so that two ways of writing it are equal: an enum's number, a moment, seconds."""
+    value = field.default
     enum = contract.enum(field.type)
     if value is None:
         return None
     if enum is not None:
         return next((item.number for item in enum.values if item.name == value), value)
     kind = field.scalar.kind if field.scalar else None
-    try:
-        if kind is Kind.TIMESTAMP:
-            return datetime.fromisoformat(value)
-        if kind is Kind.DURATION:
-            return float(str(value).removesuffix("s"))
-    except (TypeError, ValueError):
-        return value
-    return "NaN" if value != value else (type(value) is bool, value)
+    if kind is Kind.TIMESTAMP:
+        return datetime.fromisoformat(str(value))
+    if kind is Kind.DURATION:
+        return float(str(value).removesuffix("s"))
+    return "NaN" if value != value else (type(value) is bool, value)  # True is not 1
 
 
-def _shown(value: object) -> str:
-    return "not given" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+def _compare_unit(pair: FieldPair) -> None:
+    _compare_promise(pair, "unit")
 
 
-def _promise(
-    key: str, was: str | None, now: str | None, field: Field, path: str, used: Directions, found: Changes
-) -> None:
-    """What is documented and not checked: to say it where nothing was said is no change, to say otherwise is one."""
+def _compare_media_type(pair: FieldPair) -> None:
+    _compare_promise(pair, "media_type")
+
+
+def _compare_promise(pair: FieldPair, key: str) -> None:
+    """What is documented and not checked: to say it for the first time breaks nobody, to change it does."""
+    was, now = getattr(pair.before, key), getattr(pair.after, key)
     if was == now:
         return
-    said = f"`{key}` is {_shown(now)}, was {_shown(was)}"
+    difference = f"`{key}` is {shown(now)}, was {shown(was)}"
+    rule = key.replace("_", "-")
     if was is None:
-        found.add(f"{path}.{key}", field.where, f"{key.replace('_', '-')}-told", (), f"{said}: told, not changed")
+        pair.report(f"{rule}-told", (), f"{difference}: documented for the first time", key=key)
         return
-    why = f"{said}: the same value means something else"
     remedy = f"keep the {key.replace('_', ' ')}, and give the other one in a new field"
-    found.add(f"{path}.{key}", field.where, f"{key.replace('_', '-')}-changed", used, why, remedy)
+    pair.report(f"{rule}-changed", pair.used, f"{difference}: the same value means something else", remedy, key=key)
 
 
-def _added(
-    contract: Contract, message: Message, field: Field, matching: Matching[Field], used: Directions, found: Changes
-) -> None:
-    path = _path(message, field)
+def _report_added(contract: Contract, message: Message, field: Field, used: Directions, changes: Changes) -> None:
+    path = path_of(message, field)
     if field.oneof is not None:
-        return  # told with its oneof
+        return  # judged with its oneof
     needed = field.required or bool((field.repeated or field.is_map) and field.min_items)
-    if _never_missing(contract, message, field):
+    if _reads_as_zero(contract, field):
         enum = contract.enum(field.type)
         needed = not limits.takes_zero(field, enum=enum is not None and not enum.exact)
     breaks = used & {Break.REQUEST} if needed else frozenset()
     if not breaks:
-        found.add(path, field.where, "field-added", (), "new; callers who do not know it need not")
+        changes.add(path, field.where, "field-added", (), "new; callers who do not know it can ignore it")
         return
     why = "new, and required: requests of callers who do not know it are refused"
     remedy = "write `required: false` or a `default`" if field.required else "let it be empty: no `min_items`"
-    found.add(path, field.where, "required-field-added", breaks, why, remedy)
+    changes.add(path, field.where, "required-field-added", breaks, why, remedy)
 
 
-def _oneofs(before: Message, after: Message, matching: Matching[Field], used: Directions, found: Changes) -> None:
-    """Tells fields that went into a oneof or out of it, its name, and whether one of it must be there."""
-    partner = {id(now): was for was, now in matching.same}
-    origin: dict[str, set[str | None]] = {}
-    for was, now in matching.same:
-        if now.oneof is not None:
-            origin.setdefault(now.oneof, set()).add(was.oneof)
-    groups = before.oneofs
-    for was, now in matching.same:
-        if was.oneof == now.oneof:
-            continue
-        path = f"{_path(after, now)}.oneof"
-        if was.oneof is not None and now.oneof is not None and _one_group(groups[was.oneof], matching, now.oneof):
-            why = f"the oneof is {now.oneof}, was {was.oneof}: the same on the wire, another name in code"
-            found.add(path, now.where, "oneof-renamed", {Break.SOURCE}, why, f"keep the name {was.oneof}")
-            continue
-        said = f"in the oneof {now.oneof}" if now.oneof else "in no oneof"
-        why = f"it is {said}, and was {f'in {was.oneof}' if was.oneof else 'in none'}: what is set beside it is lost"
-        remedy = "leave it where it was, and add a new field"
-        found.add(path, now.where, "oneof-changed", {Break.WIRE, *used}, why, remedy)
-    for name, members in after.oneofs.items():
-        known = [(partner[id(item)], item) for item in members if id(item) in partner]
-        if not known:
-            breaks = used & {Break.REQUEST} if members[0].required else frozenset()
-            rule = "required-oneof-added" if breaks else "oneof-added"
-            why = f"one of {', '.join(item.name for item in members)} must be sent, and no caller knows them"
-            path = f"{_path(after, members[0])}.oneof"
-            if not breaks:
-                why = "new; callers who do not know it need not"
-            found.add(path, members[0].where, rule, breaks, why, "write `required: false` on all of its members")
-            continue
-        for item in members:
-            if id(item) not in partner and item not in (now for _, now in matching.reused):
-                _member_added(after, item, used, found)
-        was, now = known[0]
-        if was.oneof is not None and was.required != now.required:
-            _oneof_required(after, name, now, used, found)
-
-
-def _one_group(members: tuple[Field, ...], matching: Matching[Field], name: str) -> bool:
-    """Whether all that is left of an old oneof is now in one of that name, with nothing from elsewhere."""
-    old = {id(item) for item in members}
-    return all((id(was) in old) == (now.oneof == name) for was, now in matching.same)
-
-
-def _member_added(message: Message, field: Field, used: Directions, found: Changes) -> None:
-    breaks = used & {Break.RESPONSE} if field.required else frozenset()
-    why = "a new member; callers who do not know it need not"
-    if breaks:
-        why = "replies may hold this member, and callers who do not know it find none of the oneof set"
-    remedy = "add a field beside the oneof, with `required: false`"
-    found.add(_path(message, field), field.where, "oneof-member-added", breaks, why, remedy)
-
-
-def _oneof_required(message: Message, name: str, first: Field, used: Directions, found: Changes) -> None:
-    path = f"{_path(message, first)}.required"
-    if first.required:
-        breaks = used & {Break.REQUEST}
-        why = f"one of {name} is required now" + (": requests without it are refused" if breaks else "")
-        found.add(path, first.where, "newly-required", breaks, why, "keep `required: false` on its members")
-    else:
-        breaks = used & {Break.RESPONSE}
-        why = f"replies need not have one of {name} any more" if breaks else f"requests need none of {name} any more"
-        found.add(path, first.where, "no-longer-required", breaks, why, "take `required: false` out again")
+ALWAYS = (
+    FieldRule("name", ("name", "renamed_from"), "JSON has fields by name", _compare_name),
+    FieldRule("number", ("number",), "the wire has fields by number", _compare_number),
+    FieldRule("documentation", ("doc", "example", "source"), "only people read it", _compare_field_documentation),
+    FieldRule("deprecated", ("deprecated",), "callers should stop using a field", _compare_deprecated),
+    FieldRule("options", ("options",), "some options change code in other languages", _compare_field_options),
+    FieldRule("json-name", ("json_name",), "JSON has the field under it", compare_json_name),
+    FieldRule("form", ("repeated", "key"), "one value, a list and a map are read differently", _compare_form),
+    FieldRule("presence", ("presence",), "whether 0 differs from not sent", _compare_presence),
+)
+SAME_FORM = (
+    FieldRule("type", ("type", "key", "value"), "which types can stand for each other", types.compare_types),
+    FieldRule("shape", ("shape",), "which arrays fit", shapes.compare_shapes),
+    FieldRule("required", ("required",), "what may be left out", _compare_required),
+    FieldRule("default", ("default",), "what a field means that was not sent", _compare_default),
+    FieldRule("unit", ("unit",), "what a value means", _compare_unit),
+    FieldRule("media-type", ("media_type",), "what bytes and texts hold", _compare_media_type),
+)
+SAME_KIND_OF_VALUE = (
+    FieldRule("limits", limits.KEYS, "narrower limits break requests, wider ones responses", limits.compare_limits),
+)
+# The members of a oneof are judged together, in `oneofs`.
+JUDGED_KEYS = frozenset({"oneof", *(key for rule in (*ALWAYS, *SAME_FORM, *SAME_KIND_OF_VALUE) for key in rule.keys)})

@@ -5,36 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from protoserve.compat.change import Break, Changes, Directions
+from protoserve.compat.change import Break
+from protoserve.compat.rules.field_pair import FieldPair
+from protoserve.compat.rules.words import shown
 from protoserve.schema.model import Field
 from protoserve.schema.types import Kind, cast
 
 Number = float | int
 
 
-def judge(was: Field, now: Field, path: str, used: Directions, found: Changes) -> None:
-    """Tells every limit that changed, between fields whose values are of one kind."""
+def compare_limits(pair: FieldPair) -> None:
+    """Reports every limit that changed, between fields whose values are of one kind."""
+    was, now = pair.before, pair.after
     for name, low in _LOWER.items():
-        _told(name, _sign(low(was), low(now)), was, now, path, used, found)
+        _report(pair, name, narrower=low(now) > low(was), wider=low(now) < low(was))
     for name, high in _UPPER.items():
-        _told(name, -_sign(high(was), high(now)), was, now, path, used, found)
-    if was.allow_nan != now.allow_nan:
-        _told("allow_nan", 1 if was.allow_nan else -1, was, now, path, used, found)
-    if was.pattern == now.pattern:
-        return
+        _report(pair, name, narrower=high(now) < high(was), wider=high(now) > high(was))
+    _report(pair, "allow_nan", narrower=was.allow_nan > now.allow_nan, wider=was.allow_nan < now.allow_nan)
     if was.pattern is None or now.pattern is None:
-        _told("pattern", 1 if was.pattern is None else -1, was, now, path, used, found)
-        return
-    why = (
-        f"`pattern` is {now.pattern}, was {was.pattern}: no one can say that every text that fitted one fits the other"
-    )
-    remedy = "keep the pattern, or make a new field for texts of the other form"
-    found.add(path, now.where, "pattern-changed", used, why, remedy)
-
-
-def _sign(was: Number, now: Number) -> int:
-    """1 where the lower limit rose, -1 where it fell."""
-    return (now > was) - (now < was)
+        # Both are false where neither has a pattern.
+        _report(pair, "pattern", narrower=now.pattern is not None, wider=was.pattern is not None)
+    elif was.pattern != now.pattern:
+        why = f"`pattern` is {now.pattern}, was {was.pattern}: a text that matches one may not match the other"
+        remedy = "keep the pattern, or make a new field for texts of the other form"
+        pair.report("pattern-changed", pair.used, why, remedy)
 
 
 def _minimum(field: Field) -> Number:
@@ -77,33 +71,30 @@ _UPPER: dict[str, Callable[[Field], Number]] = {
 }
 
 
-def _told(name: str, narrower: int, was: Field, now: Field, path: str, used: Directions, found: Changes) -> None:
-    if not narrower:
-        return
-    before, after = getattr(was, name), getattr(now, name)
-    said = f"`{name}` is {_shown(after)}, was {_shown(before)}"
+KEYS = (*_LOWER, *_UPPER, "allow_nan", "pattern")
+
+
+def _report(pair: FieldPair, key: str, *, narrower: bool, wider: bool) -> None:
+    before, after = getattr(pair.before, key), getattr(pair.after, key)
+    difference = f"`{key}` is {shown(after)}, was {shown(before)}"
     if before == after:
-        said = f"{now.type} has other limits than {was.type}"
-    if narrower > 0:
-        breaks = used & {Break.REQUEST}
-        effect = "requests that were right are refused" if breaks else "replies keep to less than before"
+        difference = f"{pair.after.type} has other limits than {pair.before.type}"
+    if narrower:
+        breaks = pair.used & {Break.REQUEST}
+        effect = "requests that were valid are refused" if breaks else "replies keep to less than before"
         remedy = "keep the limit, or let the model answer such a request as well as it can"
-        found.add(f"{path}.{name}", now.where, "limit-narrowed", breaks, f"{said}: {effect}", remedy)
-        return
-    breaks = used & {Break.RESPONSE}
-    effect = "replies may hold what callers never had to expect" if breaks else "more requests are taken than before"
-    remedy = "keep the limit, or give the wider value in a new field"
-    found.add(f"{path}.{name}", now.where, "limit-widened", breaks, f"{said}: {effect}", remedy)
-
-
-def _shown(value: object) -> str:
-    return "not given" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+        pair.report("limit-narrowed", breaks, f"{difference}: {effect}", remedy, key=key)
+    elif wider:
+        breaks = pair.used & {Break.RESPONSE}
+        effect = "replies may hold what callers never had to expect" if breaks else "more requests are valid"
+        remedy = "keep the limit, or give the wider value in a new field"
+        pair.report("limit-widened", breaks, f"{difference}: {effect}", remedy, key=key)
 
 
 def takes_zero(field: Field, *, enum: bool) -> bool:
     """Whether the value that an implicit field has when it is not sent is within its limits."""
     if enum:
-        return False  # 0 is UNSPECIFIED, which every request is refused for
+        return False  # 0 is UNSPECIFIED, which no request may hold
     if field.shape is not None:
         return not field.required
     scalar = field.scalar

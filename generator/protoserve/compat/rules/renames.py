@@ -13,7 +13,7 @@ RENAMED_FROM_NOTHING = "renamed-from-nothing"
 
 
 def unknown_renames(old: Contract, new: Contract, versions: Iterable[Contract]) -> Iterator[Change]:
-    """Each `renamed_from` of `new` whose name `old` does not have; one that has done its work is none of them.
+    """Each `renamed_from` of `new` whose name `old` does not have; one that has done its work does not count.
 
     `versions` are the project's other ones: a name of theirs is for what carries their callers over.
     """
@@ -22,9 +22,9 @@ def unknown_renames(old: Contract, new: Contract, versions: Iterable[Contract]) 
     messages, enums = ({second: first for first, second in pairs} for pairs in (met.messages, met.enums))
     for message in new.all_messages():
         before = old.message(messages.get(message.name, message.name))
-        there = [found.fields for item in others if (found := item.message(message.name)) is not None]
+        elsewhere = [other.fields for item in others if (other := item.message(message.name)) is not None]
         had = () if before is None else before.fields
-        yield from _unknown(had, message.fields, there, "field", message.name, exact=True)
+        yield from _unknown(had, message.fields, elsewhere, "field", message.name, exact=True)
     for enum in new.enums:
         was = old.enum(enums.get(enum.name, enum.name))
         values = [kind.values for item in others if (kind := item.enum(enum.name)) is not None]

@@ -12,10 +12,10 @@ def holds(reserved: Reserved, number: int) -> bool:
     return any(low <= number <= high for low, high in reserved.ranges)
 
 
-def judge_removed(
-    item: Numbered, path: str, what: str, kept: Reserved, where: Where, used: Directions, loss: str, found: Changes
+def report_removed(
+    item: Numbered, path: str, what: str, kept: Reserved, where: Where, used: Directions, loss: str, changes: Changes
 ) -> None:
-    """Tells a field or a value that is gone: who misses it, and whether its number and name are free for others."""
+    """Reports a field or a value that is gone: who misses it, and whether its number and name can be used again."""
     breaks = set(used)
     unreserved = []
     if not holds(kept, item.number):
@@ -24,19 +24,19 @@ def judge_removed(
     if item.name.upper() not in {name.upper() for name in kept.names}:
         breaks.add(Break.JSON)
         unreserved.append(f"the name {item.name}")
-    said = [loss] if loss else []
+    effects = [loss] if loss else []
     if unreserved:
-        said.append(f"{' and '.join(unreserved)} can be used again for something else")
-    why = f"it is gone: {'; '.join(said) or 'no method led to it, and its number and name are reserved'}"
+        effects.append(f"{' and '.join(unreserved)} can be used again for something else")
+    why = f"it is gone: {'; '.join(effects) or 'no method led to it, and its number and name are reserved'}"
     remedy = f"keep the {what}" + (", marked `deprecated: true`" if what == "field" else " and let the model refuse it")
     if unreserved:
         kept_back = f"`reserved: {{numbers: [{item.number}], names: [{item.name}]}}`"
         remedy += f"; where no caller is left, `--accept-breaking` leaves {kept_back} in its place"
-    found.add(path, where, f"{what}-removed", breaks, why, remedy)
+    changes.add(path, where, f"{what}-removed", breaks, why, remedy)
 
 
-def judge_reserved(was: Reserved, now: Reserved, path: str, where: Where, found: Changes) -> None:
-    """Tells numbers and names that were reserved and are not any more."""
+def compare_reserved(was: Reserved, now: Reserved, path: str, where: Where, changes: Changes) -> None:
+    """Reports numbers and names that are no longer reserved."""
     path = f"{path}.reserved"
     freed = [span for span in was.ranges if not _covered(span, now)]
     names = [name for name in was.names if name not in now.names]
@@ -44,9 +44,9 @@ def judge_reserved(was: Reserved, now: Reserved, path: str, where: Where, found:
         breaks = {*([Break.WIRE] if freed else []), *([Break.JSON] if names else [])}
         gone = ", ".join([*(_shown(span) for span in freed), *names])
         why = f"{gone} was reserved: it belonged to something that old callers still know"
-        found.add(path, where, "reservation-removed", breaks, why, "put it back, and take another number or name")
+        changes.add(path, where, "reservation-removed", breaks, why, "put it back, and take another number or name")
     elif was != now:
-        found.add(path, where, "reserved", (), "numbers and names are reserved that were not")
+        changes.add(path, where, "reserved", (), "numbers and names are reserved that were not")
 
 
 def _shown(span: tuple[int, int]) -> str:

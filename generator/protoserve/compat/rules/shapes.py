@@ -1,65 +1,64 @@
-"""Shapes: sizes that changed, and dimensions that were tied to each other or are no longer."""
+"""Shapes: sizes that changed, and dimensions that were tied to each other or became free."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import combinations
 
-from protoserve.compat.change import Break, Changes, Directions
+from protoserve.compat.change import Break, Directions
+from protoserve.compat.rules.field_pair import FieldPair
 from protoserve.schema.model import Field
 
 
-def judge(was: Field, now: Field, path: str, used: Directions, found: Changes) -> None:
-    """Tells a change of the sizes of one shape."""
+def compare_shapes(pair: FieldPair) -> None:
+    """Reports a change of the sizes of one shape."""
+    was, now, used = pair.before, pair.after, pair.used
     if was.shape is None or now.shape is None or was.shape == now.shape:
         return
-    pairs = list(zip(was.shape, now.shape, strict=False))
-    fixed = [pair for pair in pairs if any(isinstance(size, int) for size in pair) and pair[0] != pair[1]]
-    ranks = len(was.shape) != len(now.shape)
+    sizes = list(zip(was.shape, now.shape, strict=False))
+    changed_sizes = [pair for pair in sizes if any(isinstance(size, int) for size in pair) and pair[0] != pair[1]]
+    other_rank = len(was.shape) != len(now.shape)
     breaks: set[Break] = set()
     if was.dynamic != now.dynamic:
         breaks |= {Break.WIRE, Break.JSON, *used}
-    if ranks or any(isinstance(before, int) and isinstance(after, int) for before, after in fixed):
+    if other_rank or any(isinstance(before, int) and isinstance(after, int) for before, after in changed_sizes):
         breaks |= used
-    if any(isinstance(before, str) for before, _ in fixed):
+    if any(isinstance(before, str) for before, _ in changed_sizes):
         breaks |= used & {Break.REQUEST}
-    if any(isinstance(after, str) for _, after in fixed):
+    if any(isinstance(after, str) for _, after in changed_sizes):
         breaks |= used & {Break.RESPONSE}
-    said = f"the shape is {_shown(now)}, was {_shown(was)}"
-    if not fixed and not ranks:
-        found.add(path, now.where, "dimension-renamed", (), f"{said}: names of dimensions do not travel")
+    difference = f"the shape is {_shown(now)}, was {_shown(was)}"
+    if not changed_sizes and not other_rank:
+        pair.report("dimension-renamed", (), f"{difference}: names of dimensions do not travel")
         return
-    effect = "arrays of the old shape do not fit" if breaks else "all that fitted before still fits"
+    effect = "arrays of the old shape do not fit" if breaks else "all that was valid still is"
     remedy = f"keep `{was.name}` as it is, marked `deprecated: true`, and add a field of the new shape"
-    found.add(path, now.where, "shape-changed", breaks, f"{said}: {effect}", remedy)
+    pair.report("shape-changed", breaks, f"{difference}: {effect}", remedy)
 
 
 def _shown(field: Field) -> str:
     return f"[{', '.join(map(str, field.shape or ()))}]"
 
 
-def judge_ties(pairs: Iterable[tuple[Field, Field, str]], used: Directions, found: Changes) -> None:
-    """Tells dimensions of one message that have one name now and had two before, or the other way round.
+def compare_dimension_names(pairs: Iterable[FieldPair], used: Directions) -> None:
+    """Reports dimensions of one message that have one name now and had two before, or the other way round.
 
     Equal names are equal sizes, so this is a limit on the message as a whole.
     """
-    places = [
-        (before, after, now, path)
-        for was, now, path in pairs
-        if was.shape is not None and now.shape is not None and len(was.shape) == len(now.shape)
-        for before, after in zip(was.shape, now.shape, strict=True)
+    dimensions = [
+        (before, after, pair)
+        for pair in pairs
+        if pair.before.shape is not None and pair.after.shape is not None
+        if len(pair.before.shape) == len(pair.after.shape)
+        for before, after in zip(pair.before.shape, pair.after.shape, strict=True)
         if isinstance(before, str) and isinstance(after, str)
     ]
-    for first, second in combinations(places, 2):
-        tied, ties = first[0] == second[0], first[1] == second[1]
-        if tied == ties:
-            continue
-        _, name, field, path = second
-        if ties:
-            why = f"two dimensions must be of one size, {name}, and were free of each other before"
+    for (first_before, first_after, _), (second_before, second_after, pair) in combinations(dimensions, 2):
+        were_equal, are_equal = first_before == second_before, first_after == second_after
+        if are_equal and not were_equal:
+            why = f"two dimensions must be of one size, {second_after}, and were free of each other before"
             remedy = "give the dimension a name of its own, as before"
-            found.add(path, field.where, "dimensions-tied", used & {Break.REQUEST}, why, remedy)
-        else:
-            why = f"{first[1]} and {second[1]} are free of each other, and were of one size, {first[0]}, before"
-            remedy = "keep one name for both"
-            found.add(path, field.where, "dimensions-untied", used & {Break.RESPONSE}, why, remedy)
+            pair.report("dimensions-tied", used & {Break.REQUEST}, why, remedy, key="shape")
+        elif were_equal and not are_equal:
+            why = f"{first_after} and {second_after} can differ now, and were of one size, {first_before}, before"
+            pair.report("dimensions-untied", used & {Break.RESPONSE}, why, "keep one name for both", key="shape")

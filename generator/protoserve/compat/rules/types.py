@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from protoserve.compat.change import BOTH, Break, Changes, Directions
+from protoserve.compat.change import BOTH, Break, Directions
+from protoserve.compat.rules.field_pair import FieldPair
 from protoserve.schema import reserved_names
 from protoserve.schema.model import Contract, Field
 from protoserve.schema.types import SCALARS
@@ -43,24 +44,24 @@ def comparable(was: Field, now: Field) -> bool:
     return before.kind is after.kind and (was.shape is None) == (now.shape is None)
 
 
-def judge(old: Contract, new: Contract, was: Field, now: Field, path: str, used: Directions, found: Changes) -> None:
-    """Tells a change of the type, of a map's keys, or of the elements of a shape."""
+def compare_types(pair: FieldPair) -> None:
+    """Reports a change of the type, of a map's keys, or of the elements of a shape."""
+    was, now = pair.before, pair.after
     if was.type == now.type and was.key == now.key and (was.shape is None) == (now.shape is None):
         return
-    breaks = set(_breaks(old, new, was, now, used))
+    replaced = f"{described(now)} takes the place of {described(was)}"
+    breaks = set(_breaks(pair.old, pair.new, was, now, pair.used))
     if not breaks:
-        why = f"{described(now)} takes the place of {described(was)}: all that was valid still is"
-        found.add(path, now.where, "type-changed", (), why)
+        pair.report("type-changed", (), f"{replaced}: all that was valid still is")
         return
     rule = "element-type-changed" if was.shape is not None and now.shape is not None else "type-changed"
     kinds = {Break.WIRE, Break.JSON, *BOTH} & breaks
     if not kinds:
         why = f"the type is {now.type}, was {was.type}: the same on the wire, another name in code"
-        remedy = f"keep the name {was.type}"
-    else:
-        why = f"{described(now)} takes the place of {described(was)}: {_effect(kinds)}"
-        remedy = f"keep `{was.name}` as it is, marked `deprecated: true`, and add a field of the new type"
-    found.add(path, now.where, rule, breaks, why, remedy)
+        pair.report(rule, breaks, why, f"keep the name {was.type}")
+        return
+    remedy = f"keep `{was.name}` as it is, marked `deprecated: true`, and add a field of the new type"
+    pair.report(rule, breaks, f"{replaced}: {_effect(kinds)}", remedy)
 
 
 def _effect(kinds: set[Break]) -> str:
