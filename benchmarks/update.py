@@ -32,7 +32,9 @@ def main(runs: int) -> int:
         (folder / "home").mkdir()
         template = make_template(folder / "models")
         project = make_project(template, folder / "iris", "v1.0.0", folder / "home")
-        project.edit("src/iris/server/errors.py", "import grpc\n", "import grpc  # mine\n")
+        project.edit(
+            "src/iris/server/core/outcomes.py", "from enum import Enum, auto\n", "from enum import Enum, auto  # mine\n"
+        )
         project.commit()
         project.status(check=False)  # fetches the recorded version into the cache, once for each user
         for run in range(runs):

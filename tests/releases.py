@@ -60,7 +60,11 @@ def make_template(folder: Path) -> Path:
     git(folder, "config", "gc.auto", "0")
     release(folder, "v1.0.0")
 
-    edit(server / "errors.py", "the server failed to answer this request", "the server could not answer this request")
+    edit(
+        server / "core" / "outcomes.py",
+        "the server failed to answer this request",
+        "the server could not answer this request",
+    )
     edit(folder / "template/requirements/dev.txt", "pytest>=9", "pytest>=9.0.1")
     release(folder, "v1.1.0")
 
@@ -71,7 +75,7 @@ def make_template(folder: Path) -> Path:
         "  validator: \"{% if ' ' in team %}is one word, such as risk{% endif %}\"\n\n_tasks:\n",
     )
     edit(folder / "template/README.md.jinja", "## Start\n", "Ask {{ team }} about it.\n\n## Start\n")
-    edit(server / "errors.py", '"""What a caller is told', '"""What any caller is told')
+    edit(server / "core" / "outcomes.py", '"""How a call can end', '"""How any call can end')
     edit(folder / "generator/protoserve/emit/proto.py", "Do not edit: change", "Never edit: change")
     git(folder, "mv", "template/tests/test_smoke.py.jinja", "template/tests/test_server.py.jinja")
     edit(folder / "template/Makefile.jinja", "tests/test_smoke.py", "tests/test_server.py")
@@ -79,7 +83,7 @@ def make_template(folder: Path) -> Path:
     for path in server.rglob("*.py*"):
         text = path.read_text(encoding="utf-8")
         path.write_text(text.replace("from .health import", "from .healthiness import"), encoding="utf-8")
-    edit(server / "healthiness.py", "import asyncio\n", "import asyncio  # renamed in 2.0\n")
+    edit(server / "healthiness.py", "import grpc\n", "import grpc  # renamed in 2.0\n")
     table = folder / "generator/renames.txt"
     rows = f"tests/test_smoke.py -> tests/test_server.py\n{OLD} -> {NEW}\n".replace("/iris/", "/{package}/")
     table.write_text(table.read_text(encoding="utf-8") + rows, encoding="utf-8")

@@ -185,7 +185,7 @@ def test_an_update_finds_a_project_like_any_other(adopted: Adopted, tmp_path: Pa
     commit(folder, "adopted")
     run([tool("protoserve"), "update", str(folder), "--to", "v1.1.0"], cwd=tmp_path)
     assert "_commit: v1.1.0" in (folder / ".copier-answers.yml").read_text(encoding="utf-8")
-    assert "could not answer" in (folder / "src" / adopted.project.package / "server/errors.py").read_text(
+    assert "could not answer" in (folder / "src" / adopted.project.package / "server/core/outcomes.py").read_text(
         encoding="utf-8"
     )
     assert "# Mine." in (folder / "Makefile").read_text(encoding="utf-8")

@@ -112,12 +112,12 @@ def test_the_job_opens_a_pull_request_with_the_summary(project: Work, tmp_path: 
 @pytest.mark.slow
 def test_with_conflicts_it_is_a_draft_and_with_nothing_new_there_is_none(project: Work, tmp_path: Path) -> None:
     git(project.path, "checkout", "--quiet", "main")
-    project.edit("src/iris/server/errors.py", "the server failed to answer this request", "no luck today")
+    project.edit("src/iris/server/core/outcomes.py", "the server failed to answer this request", "no luck today")
     project.commit()
     (tmp_path / "first").mkdir()
     assert job(project, tmp_path / "first").rstrip().endswith("--draft")
     # It is as the page shows it.
     (markers,) = (text for kind, text in FENCES if kind == "text" and text.startswith("<<<<<<<"))
-    assert markers in project.read("src/iris/server/errors.py")
+    assert markers in project.read("src/iris/server/core/outcomes.py")
     (tmp_path / "second").mkdir()
     assert job(project, tmp_path / "second") == ""

@@ -132,7 +132,7 @@ VIOLATIONS: list[tuple[str, Any, list[tuple[str, str]]]] = [
             ("instances[0].value", 'must be a number; got "high"'),
             ("instances[0].mode", "must be a string; got 5"),
             ("instances[0].points[1].x", 'must be a number; got "a"'),
-            ("instances[0].points[2].y", "is no field of Point; there are: x"),
+            ("instances[0].points[2].y", "is not a field of Point; its fields are: x"),
             ("instances[0].points[3]", 'must be an object, {"x": ...}; got a number'),
         ],
     ),
@@ -141,7 +141,7 @@ VIOLATIONS: list[tuple[str, Any, list[tuple[str, str]]]] = [
         {"instances": [{"value": 5000, "mode": 7, "nearest": {}}]},
         [
             ("instances[0].mode", "must be a string; got 7"),
-            ("instances[0].nearest", "is no field of PredictRequest; there are: value, mode, points, near"),
+            ("instances[0].nearest", "is not a field of PredictRequest; its fields are: value, mode, points, near"),
             ("instances[0].value", "must be from 0 to 1000; got 5000.0"),
         ],
     ),
@@ -158,7 +158,7 @@ VIOLATIONS: list[tuple[str, Any, list[tuple[str, str]]]] = [
     (
         "a parameter",
         {"instances": [row(1)], "parameters": {"top_k": 5}},
-        [("parameters.top_k", "is no field of PredictRequest; there are: value, mode, points, near")],
+        [("parameters.top_k", "is not a field of PredictRequest; its fields are: value, mode, points, near")],
     ),
     (
         "NaN",
@@ -268,14 +268,14 @@ def test_parameters_leave_an_instances_own_oneof_alone_and_misfits_are_told_in_o
 @pytest.mark.parametrize(
     ("ask", "status", "said"),
     [
-        (("GET", "/"), 404, "there is no GET /; there are: GET /health, POST /predict"),
-        (("POST", "/predict/", b"{}"), 404, "there is no POST /predict/"),
-        (("GET", "/predict"), 405, "there is no GET /predict"),
-        (("POST", "/health", b"{}"), 405, "there is no POST /health"),
-        (("POST", "/predict", b"{"), 400, "the body is no JSON: "),
-        (("POST", "/predict", b""), 400, "the body is no JSON: "),
-        (("POST", "/predict", b"\xff\xfe{}"), 400, "the body is no JSON: "),
-        (("POST", "/predict", b"[" * 100_000), 400, "the body is no JSON: "),
+        (("GET", "/"), 404, "no route for GET /; the routes are: GET /health, POST /predict"),
+        (("POST", "/predict/", b"{}"), 404, "no route for POST /predict/"),
+        (("GET", "/predict"), 405, "no route for GET /predict"),
+        (("POST", "/health", b"{}"), 405, "no route for POST /health"),
+        (("POST", "/predict", b"{"), 400, "the body is not JSON: "),
+        (("POST", "/predict", b""), 400, "the body is not JSON: "),
+        (("POST", "/predict", b"\xff\xfe{}"), 400, "the body is not JSON: "),
+        (("POST", "/predict", b"[" * 100_000), 400, "the body is not JSON: "),
         (("POST", "/predict", b"a=b", {"Content-Type": "text/plain"}), 415, "its Content-Type application/json"),
         (("POST", "/predict", b" " * 1_500_001), 413, "1500000"),
         (("POST", "/predict", b"no gzip", {**JSON, "Content-Encoding": "gzip"}), 400, "cannot be read"),
@@ -483,11 +483,20 @@ def test_of_a_service_that_only_streams_there_is_health_alone(template: Path, tm
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"AIP_HTTP_PORT": "http"}, "AIP_HTTP_PORT cannot be 'http'. It is: Port of HTTP, 0 to 65535"),
-        ({"AIP_HEALTH_ROUTE": "health"}, "AIP_HEALTH_ROUTE cannot be 'health'. It is: Path of the health route"),
-        ({"AIP_PREDICT_ROUTE": "/{x}", "HTTP_MAX_BYTES": "0"}, "AIP_PREDICT_ROUTE cannot be '/{x}'"),
-        ({"AIP_PREDICT_ROUTE": "/{x}", "HTTP_MAX_BYTES": "0"}, "HTTP_MAX_BYTES cannot be '0'"),
-        ({"PREDICT_METHOD": "Count"}, "PREDICT_METHOD cannot be Count. There are: Echo, Predict, v1.Echo, v1.Predict"),
+        ({"AIP_HTTP_PORT": "http"}, "AIP_HTTP_PORT must be an integer from 0 to 65535; got 'http'"),
+        (
+            {"AIP_HEALTH_ROUTE": "health"},
+            "AIP_HEALTH_ROUTE must be a path that begins with / and has no spaces, ?, #, { or }; got 'health'",
+        ),
+        ({"AIP_PREDICT_ROUTE": "/{x}", "HTTP_MAX_BYTES": "0"}, "AIP_PREDICT_ROUTE must be a path that begins with / "),
+        (
+            {"AIP_PREDICT_ROUTE": "/{x}", "HTTP_MAX_BYTES": "0"},
+            "HTTP_MAX_BYTES must be an integer from 1 to 2147483647; got '0'",
+        ),
+        (
+            {"PREDICT_METHOD": "Count"},
+            "PREDICT_METHOD must be a unary method (Echo, Predict, v1.Echo, v1.Predict); got 'Count'",
+        ),
         ({"AIP_HTTP_PORT": "9321", "PORT": "9321"}, "AIP_HTTP_PORT and PORT are both 9321"),
     ],
 )

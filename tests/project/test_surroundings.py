@@ -41,11 +41,6 @@ def test_mypy_finds_nothing(project: Project) -> None:
     project.python("-m", "mypy")
 
 
-def test_the_server_is_small_enough_to_be_read_in_one_sitting(iris: Project) -> None:
-    files = (iris.path / "src" / "iris" / "server").glob("*.py")
-    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files) <= 700
-
-
 def test_generate_has_nothing_to_do(project: Project) -> None:
     done = project.python("scripts/generate.py", "--check")
     assert done.stdout == ""

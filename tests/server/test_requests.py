@@ -219,6 +219,7 @@ def test_cancelled_and_expired_requests_are_not_computed(probe: Probe) -> None:
         server.log.wait(lambda line: line.get("code") == "CANCELLED", count=2)
         server.release()
         assert (held.result().result, kept.result().result) == (2, 8)
+        server.until_computing(4)
         assert server.batches()[-2:] == [[1.0], [4.0]]
 
 

@@ -1,4 +1,4 @@
-"""Settings by environment, the log, and the size of the server."""
+"""Settings by environment, and the log."""
 
 from __future__ import annotations
 
@@ -9,31 +9,33 @@ import pytest
 
 from serving import Probe, error_of, serving, starting
 
+WRONG = {
+    "PORT": ("70000", "PORT must be an integer from 0 to 65535; got '70000'"),
+    "HOST": ("not a host", "HOST must be a host name or an address, with IPv6 in brackets; got 'not a host'"),
+    "MODEL_SHA256": ("abc", "MODEL_SHA256 must be 64 hexadecimal digits; got 'abc'"),
+    "MAX_BATCH_SIZE": ("0", "MAX_BATCH_SIZE must be an integer from 1 to 1048576; got '0'"),
+    "UNBATCHED_METHODS": (
+        "Predict, Guess",
+        "UNBATCHED_METHODS must name methods of the contract (Predict, v1.Predict, Count, v1.Count, Echo, v1.Echo); "
+        "got Guess",
+    ),
+    "MAX_IN_FLIGHT": ("many", "MAX_IN_FLIGHT must be an integer from 1 to 1048576; got 'many'"),
+    "MAX_REQUEST_BYTES": ("4MB", "MAX_REQUEST_BYTES must be an integer from 1 to 2147483647; got '4MB'"),
+    "DRAIN_SECONDS": ("-1", "DRAIN_SECONDS must be a number of seconds from 0 to 86400; got '-1'"),
+    "LAME_DUCK_SECONDS": ("nan", "LAME_DUCK_SECONDS must be a number of seconds from 0 to 86400; got 'nan'"),
+    "LOG_LEVEL": ("LOUD", "LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR; got 'LOUD'"),
+    "LOG_FORMAT": ("xml", "LOG_FORMAT must be one of auto, json, text; got 'xml'"),
+    "LOG_REQUESTS": ("perhaps", "LOG_REQUESTS must be true or false; got 'perhaps'"),
+}
 
-def test_all_wrong_settings_are_told_at_once_and_nothing_starts(probe: Probe) -> None:
-    wrong = {
-        "PORT": "70000",
-        "HOST": "not a host",
-        "MODEL_SHA256": "abc",
-        "MAX_BATCH_SIZE": "0",
-        "UNBATCHED_METHODS": "Predict, Guess",
-        "MAX_IN_FLIGHT": "many",
-        "MAX_REQUEST_BYTES": "4MB",
-        "DRAIN_SECONDS": "-1",
-        "LAME_DUCK_SECONDS": "nan",
-        "LOG_LEVEL": "LOUD",
-        "LOG_FORMAT": "xml",
-        "LOG_REQUESTS": "perhaps",
-    }
-    with starting(probe, **wrong) as server:
+
+def test_all_wrong_settings_are_reported_at_once_and_nothing_starts(probe: Probe) -> None:
+    with starting(probe, **{name: value for name, (value, _) in WRONG.items()}) as server:
         assert server.ended() == 1
         (line,) = server.log.ended()
         assert line["level"] == "CRITICAL"
-        for name, value in wrong.items():
-            assert f"{name} cannot " in line["message"]
-            assert (
-                "Guess. There are: Predict, v1.Predict, Count, v1.Count" if name == "UNBATCHED_METHODS" else repr(value)
-            ) in line["message"]
+        for _, message in WRONG.values():
+            assert message in line["message"]
 
 
 def test_settings_in_force_are_logged_once(probe: Probe) -> None:
@@ -105,8 +107,3 @@ def test_the_level_and_the_form_of_the_log_can_be_set(probe: Probe, level: str, 
         assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ ", line) for line in server.log.all)
         assert ("listening on" in "\n".join(server.log.all)) is loud
         assert "CRITICAL loading the model failed" in server.log.all[-1]
-
-
-def test_the_server_can_be_read_in_one_sitting(probe: Probe) -> None:
-    files = list((probe.path / "src" / "probe" / "server").glob("*.py"))
-    assert sum(len(Path(file).read_text(encoding="utf-8").splitlines()) for file in files) <= 700

@@ -13,7 +13,7 @@ from releases import NEW, OLD, Work, git, release
 
 Copied = Callable[..., Work]
 Fork = Callable[[Work], Path]
-ERRORS = "src/iris/server/errors.py"
+ERRORS = "src/iris/server/core/outcomes.py"
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def conflicted(first: Work, tmp_path_factory: pytest.TempPathFactory) -> tuple[W
 def clash(work: Work) -> Work:
     """Lines that both author and template changed: in a file that keeps its name, and in one that gets another."""
     work.edit(ERRORS, "the server failed to answer this request", "no luck today")
-    work.edit(OLD, "import asyncio\n", "import asyncio  # mine\n")
+    work.edit(OLD, "import grpc\n", "import grpc  # mine\n")
     work.commit()
     return work
 
@@ -45,8 +45,8 @@ def test_conflicts_exit_3_and_stay_as_markers(clashing: Work, conflicted: tuple[
     work = copied("updated", conflicted[0])
     assert json.loads(conflicted[1])["conflicts"] == [ERRORS, NEW]
     assert "<<<<<<< before updating\n" in work.read(ERRORS)
-    assert "import asyncio  # mine\n" in work.read(NEW)
-    assert "import asyncio  # renamed in 2.0\n" in work.read(NEW)
+    assert "import grpc  # mine\n" in work.read(NEW)
+    assert "import grpc  # renamed in 2.0\n" in work.read(NEW)
     assert {line[3:] for line in git(work.path, "status", "--porcelain").splitlines() if "U" in line[:2]} == {
         ERRORS,
         NEW,

@@ -12,7 +12,7 @@ import pytest
 from releases import NEW, OLD, Work, git
 
 Copied = Callable[..., Work]
-ERRORS = "src/iris/server/errors.py"
+ERRORS = "src/iris/server/core/outcomes.py"
 MINE = {
     "src/iris/model.py": "\n# My model.\n",
     "requirements/model.txt": "pillow>=11\n",
@@ -33,7 +33,7 @@ def work_in(work: Work) -> None:
     work.edit("schema.yaml", "doc: Length of the sepal.", "doc: Length of my sepal.")
     work.edit("pyproject.toml", 'version = "0.1.0"', 'version = "3.1.4"')
     append(work, "Makefile", "\nmine:\n\techo mine\n")
-    work.edit(ERRORS, "import grpc\n", "import grpc  # mine\n")
+    work.edit(ERRORS, "from enum import Enum, auto\n", "from enum import Enum, auto  # mine\n")
     append(work, OLD, "\n\n# My probe.\n")
     for name in ("Dockerfile", "tests/test_smoke.py"):
         (work.path / name).unlink()
@@ -68,9 +68,9 @@ def test_what_is_the_authors_is_untouched(worked: Work, updated: tuple[Work, str
 
 def test_template_files_are_merged(updated: tuple[Work, str]) -> None:
     work, _ = updated
-    assert "import grpc  # mine\n" in work.read(ERRORS)
+    assert "from enum import Enum, auto  # mine\n" in work.read(ERRORS)
     assert "the server could not answer this request" in work.read(ERRORS)
-    assert "What any caller is told" in work.read(ERRORS)
+    assert "How any call can end" in work.read(ERRORS)
     assert "pytest>=9.0.1" in work.read("requirements/dev.txt")
     assert "tests/test_server.py" in work.read("Makefile")
     assert work.read("Makefile").endswith("\nmine:\n\techo mine\n")
@@ -80,7 +80,7 @@ def test_template_files_are_merged(updated: tuple[Work, str]) -> None:
 def test_edits_of_a_renamed_file_go_with_it(updated: tuple[Work, str]) -> None:
     work, summary = updated
     assert not (work.path / OLD).exists()
-    assert "import asyncio  # renamed in 2.0\n" in work.read(NEW)
+    assert "import grpc  # renamed in 2.0\n" in work.read(NEW)
     assert work.read(NEW).endswith("# My probe.\n")
     assert f"- {OLD} is now {NEW}: your edits are in it\n" in summary
 

@@ -101,4 +101,4 @@ def test_an_authors_patterns_and_line_ends_hide_no_edit(
     assert git(work.path, "diff", "--name-only", "--diff-filter=U") == "requirements/dev.txt\n"
     renamed = work.read(NEW)
     assert renamed.endswith("# mine\n")
-    assert "import asyncio  # renamed in 2.0\n" in renamed
+    assert "import grpc  # renamed in 2.0\n" in renamed

@@ -82,7 +82,7 @@ def test_a_project_in_a_larger_repository(work: Work, first: Work, tmp_path: Pat
     (company / "README.md").write_text("Ours.\n", encoding="utf-8")
     git(company, "init", "--quiet", "--initial-branch=main")
     project = Work(services / "iris", first.home)
-    project.edit("src/iris/server/errors.py", "the server failed to answer this request", "no luck today")
+    project.edit("src/iris/server/core/outcomes.py", "the server failed to answer this request", "no luck today")
     project.write("src/iris/server/health.py", project.read("src/iris/server/health.py") + "\n# Mine.\n")
     commit(company, "made")
     shutil.copytree(company, tmp_path / "bare")
@@ -92,7 +92,7 @@ def test_a_project_in_a_larger_repository(work: Work, first: Work, tmp_path: Pat
     done = project.update(check=False)
     assert done.returncode == 3, done.stderr
     changed = git(company, "status", "--porcelain", "--untracked-files=all").splitlines()
-    assert "UU services/iris/src/iris/server/errors.py" in changed
+    assert "UU services/iris/src/iris/server/core/outcomes.py" in changed
     assert " M README.md" in changed
     assert {line[3:].split("/")[0] for line in changed} == {"README.md", "services"}
     assert project.read("src/iris/server/healthiness.py").endswith("\n# Mine.\n")

@@ -57,24 +57,28 @@ def test_edits_go_through_a_second_rename_and_with_a_folder(work: Work, fork: Fo
     table = template / "generator/renames.txt"
     rows = "src/{package}/server/ -> src/{package}/serving/\ntests/test_server.py -> tests/test_real_server.py\n"
     table.write_text(table.read_text(encoding="utf-8") + rows, encoding="utf-8")
-    edit(template / "template/src/{{package}}/serving/errors.py", "import grpc\n", "import grpc  # of 3.0\n")
+    edit(
+        template / "template/src/{{package}}/serving/core/outcomes.py",
+        "from enum import Enum, auto\n",
+        "from enum import Enum, auto  # of 3.0\n",
+    )
     release(template, "v3.0.0")
-    for name in (OLD, "tests/test_smoke.py", "src/iris/server/errors.py", "src/iris/server/logs.py"):
+    for name in (OLD, "tests/test_smoke.py", "src/iris/server/core/outcomes.py", "src/iris/server/logs.py"):
         work.write(name, work.read(name) + "# Mine.\n")
     work.write("src/iris/server/mine.py", "MINE = True\n")
-    (work.path / "src/iris/server/batcher.py").unlink()
+    (work.path / "src/iris/server/loading.py").unlink()
     work.commit()
 
     summary = work.update().stdout
     here = {path.relative_to(work.path / "src/iris").as_posix() for path in (work.path / "src/iris").glob("serv*/*.py")}
-    assert "serving/batcher.py" not in here
+    assert "serving/loading.py" not in here
     assert {name for name in here if name.startswith("server/")} == {"server/mine.py"}
     for name in ("src/iris/serving/healthiness.py", "src/iris/serving/logs.py", "tests/test_real_server.py"):
         assert work.read(name).endswith("# Mine.\n"), name
-    assert "import asyncio  # renamed in 2.0\n" in work.read("src/iris/serving/healthiness.py")
-    errors = work.read("src/iris/serving/errors.py")
+    assert "import grpc  # renamed in 2.0\n" in work.read("src/iris/serving/healthiness.py")
+    errors = work.read("src/iris/serving/core/outcomes.py")
     assert errors.endswith("# Mine.\n")
-    assert "import grpc  # of 3.0\n" in errors
+    assert "from enum import Enum, auto  # of 3.0\n" in errors
     assert f"{OLD} is now src/iris/serving/healthiness.py: your edits are in it" in summary
 
 

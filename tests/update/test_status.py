@@ -42,7 +42,7 @@ def test_everything_that_can_be_said_of_a_project(work: Work) -> None:
     work.commit()
     git(work.path, "tag", "release-1")
     work.edit("schema.yaml", "          maximum: 30\n", "          maximum: 20\n")
-    work.write("src/iris/server/errors.py", work.read("src/iris/server/errors.py") + "# mine\n")
+    work.write("src/iris/server/core/outcomes.py", work.read("src/iris/server/core/outcomes.py") + "# mine\n")
     (work.path / "Dockerfile").unlink()
     work.write("README.md", work.read("README.md") + "<<<<<<< before updating\n")
     work.edit(".copier-answers.yml", "port: 9000\n", "port: 80\ncolour: red\n")
@@ -59,12 +59,12 @@ def test_everything_that_can_be_said_of_a_project(work: Work) -> None:
     assert found["contract"]["details"]["breaking"][0].startswith(
         "methods.Predict.request.fields.petal_length.maximum: "
     )
-    assert found["files"]["details"]["edited"] == ["README.md", "src/iris/server/errors.py"]
+    assert found["files"]["details"]["edited"] == ["README.md", "src/iris/server/core/outcomes.py"]
     assert found["files"]["details"]["deleted"] == ["Dockerfile"]
 
     table = work.status("--fail-on", "files", check=False)
     assert table.returncode == 1
-    for line in ("edited    src/iris/server/errors.py", "deleted   Dockerfile", "unmerged  README.md"):
+    for line in ("edited    src/iris/server/core/outcomes.py", "deleted   Dockerfile", "unmerged  README.md"):
         assert f"{line}\n" in table.stdout
     assert "protoserve diff release-1" in table.stdout
 

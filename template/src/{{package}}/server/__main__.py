@@ -3,9 +3,15 @@
 import os
 import signal
 
+
+def _end(*_: object) -> None:
+    os._exit(0)
+
+
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what matters is logged as JSON
-for number in (signal.SIGTERM, signal.SIGINT):  # until the server handles them: as PID 1 Python would ignore SIGTERM
-    signal.signal(number, lambda *_: os._exit(0))
+# Until the server handles signals itself: as PID 1 of a container Python would ignore SIGTERM.
+signal.signal(signal.SIGTERM, _end)
+signal.signal(signal.SIGINT, _end)
 
 from .lifecycle import main  # noqa: E402
 

@@ -1,61 +1,62 @@
-"""The model's artifact: sealed with a digest, for `sha256sum -c` too, that is checked before the model loads it."""
+"""The model's artifact and its seal: a digest, for `sha256sum -c` too, that is checked before the model loads it."""
 
-import gc
 import hashlib
-import importlib
 import os
 import re
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-from ..contract import served
 from .logs import logger
 
 
 class LoadError(Exception):
-    """Why no model can be served, for the author; no traceback would help."""
+    """Why no model can be served, for the author; a traceback would not help."""
 
 
 def seal(path: Path, distribution: str) -> None:
-    """Writes beside the artifact at `path` its digest, and the installed version of `distribution` as what wrote it."""
+    """Writes the artifact's digest beside it, with the installed version of `distribution` as what wrote it."""
     text = f"# written with {distribution} {metadata.version(distribution)}\n{_sha256(path)}  {path.name}\n"
     unfinished = path.with_name(f"{path.name}.sha256.{os.getpid()}")
     unfinished.write_text(text, encoding="utf-8", newline="\n")
-    unfinished.replace(path.with_name(f"{path.name}.sha256"))
+    unfinished.replace(_seal_path(path))
 
 
 def check(path: Path, expected: str | None) -> None:
-    """Raises LoadError unless the artifact's digest is `expected`, or the one beside it; warns where neither is."""
+    """Raises LoadError unless the digest is `expected`, or else that of the seal; warns of what cannot be checked."""
     if not path.exists():
         raise LoadError(f"the artifact {path} does not exist: `make model` writes one, MODEL_PATH names another")
-    beside = path.with_name(f"{path.name}.sha256")
-    text = beside.read_text(encoding="utf-8") if beside.exists() else ""
-    sealed = re.search(r"^\\?([0-9a-f]{64}) ", text, re.MULTILINE | re.IGNORECASE)
-    wanted, source = (expected, "MODEL_SHA256") if expected else (sealed and sealed[1].lower(), beside.name)
-    if wanted is None and not beside.exists():
+    seal_path = _seal_path(path)
+    seal_text = seal_path.read_text(encoding="utf-8") if seal_path.exists() else None
+    if expected is not None:
+        _check_digest(path, expected, "MODEL_SHA256")
+    elif seal_text is not None:
+        _check_digest(path, _sealed_digest(seal_text), seal_path.name)
+    else:
         logger.warning("the artifact %s is not verified: it has no .sha256 file and MODEL_SHA256 is not set", path)
-    elif (found := _sha256(path)) != wanted:
-        raise LoadError(f"the artifact {path} is damaged or another one: SHA-256 {found}, {source} says {wanted}")
-    for distribution, version in re.findall(r"^# written with (\S+) (\S+)$", text, re.MULTILINE):
-        installed = next((found.version for found in metadata.distributions(name=distribution)), "none")
+    _compare_versions(path, seal_text or "")
+
+
+def _seal_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _sealed_digest(seal_text: str) -> str | None:
+    line = re.search(r"^\\?([0-9a-f]{64}) ", seal_text, re.MULTILINE | re.IGNORECASE)
+    return line[1].lower() if line else None
+
+
+def _check_digest(path: Path, expected: str | None, source: str) -> None:
+    digest = _sha256(path)
+    if digest != expected:
+        raise LoadError(f"the artifact {path} is damaged or another one: SHA-256 {digest}, {source} says {expected}")
+
+
+def _compare_versions(path: Path, seal_text: str) -> None:
+    """Warns where another version of a framework is installed than wrote the artifact."""
+    for distribution, version in re.findall(r"^# written with (\S+) (\S+)$", seal_text, re.MULTILINE):
+        installed = next((each.version for each in metadata.distributions(name=distribution)), "none")
         if installed != version:
             logger.warning("%s was written with %s %s; installed is %s", path, distribution, version, installed)
-
-
-def load(model_path: str | None, sha256: str | None, platforms: list[Any]) -> dict[str, Any]:
-    """What answers each method, by its path; the artifact is at the path, where a platform has it, or at ARTIFACT."""
-    gc.disable()  # imports make a hundred thousand objects and next to no garbage
-    module = importlib.import_module("..model", __package__)
-    gc.freeze()
-    gc.enable()
-    if missing := served.missing_code(module):
-        raise LoadError(missing)
-    path = Path(model_path or next(filter(None, (it.fetch(module.ARTIFACT) for it in platforms)), module.ARTIFACT))
-    check(path, sha256)
-    logger.info("loading %s", path)
-    model = module.Model(path)
-    return {method.path: method.bind(model) for method in served.METHODS}
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""`python -m` this module asks this machine's server for its health; exit 0: SERVING. An argument names a service."""
+"""`python -m` this module asks the server on this machine for its health; exits with 0 if it is SERVING."""
 
 import os
 import sys
@@ -11,9 +11,11 @@ from .default_port import DEFAULT_PORT
 
 
 def main(service: str = "") -> str | None:
-    """What is wrong, None when the service is SERVING."""
+    """Why the service, by default the whole server, is not SERVING; None if it is."""
     host, port = os.environ.get("HOST", ""), os.environ.get("PORT") or DEFAULT_PORT
-    target = f"{'localhost' if host in ('', '[::]', '0.0.0.0') else host}:{port}"
+    if host in ("", "[::]", "0.0.0.0"):
+        host = "localhost"
+    target = f"{host}:{port}"
     channel = grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)])
     try:
         reply = HealthStub(channel).Check(HealthCheckRequest(service=service), timeout=5)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The server's life: bind, load, warm up, serve, drain, end."""
+"""The server's life: settings, bind, load, warm up, serve, drain, end."""
 
 import asyncio
 import gc
@@ -6,25 +6,36 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module, util
-from typing import Any
+from typing import NoReturn
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from ..contract import served
-from .artifact import LoadError, load
-from .batcher import Batcher
-from .errors import Failure
+from .adapters import Adapter, platform_adapters
+from .artifact import LoadError
+from .core.calls import Calls
+from .core.model_thread import ModelFailed, ModelLoaded, ModelThread
+from .core.outcomes import Failure, Outcome
+from .core.state import ServerState, State
 from .health import Health
+from .loading import load
 from .logs import configure, logger
 from .servicer import Servicer
 from .settings import Settings
 
 SETTLE_SECONDS = 0.2  # what gRPC was given to send may not have left yet
+SWITCH_SECONDS = 0.001  # of the interpreter lock; a model that holds it then delays the event loop less
+
+
+@dataclass(frozen=True)
+class StopRequested:
+    """SIGTERM or SIGINT came while the server was serving."""
 
 
 def main() -> int:
@@ -32,8 +43,7 @@ def main() -> int:
     configure("INFO", "auto")
     try:
         settings = Settings.read(os.environ, served.METHODS)
-        found = util.find_spec(".platforms", __package__)  # is there where a platform needs more than gRPC
-        platforms = import_module(".platforms", __package__).adapters(os.environ) if found and found.origin else []
+        adapters = platform_adapters(os.environ)
     except ValueError as error:
         logger.critical("%s", error)
         return 1
@@ -41,92 +51,135 @@ def main() -> int:
     logger.info("%s", settings)
     loops = "uvloop" if util.find_spec("uvloop") else "asyncio"  # faster under load, and the project's choice
     with asyncio.Runner(loop_factory=import_module(loops).new_event_loop) as runner:
-        return runner.run(_run(settings, platforms))
+        return runner.run(_run(settings, adapters))
 
 
-async def _run(settings: Settings, platforms: list[Any]) -> int:
-    _on(partial(os._exit, 0), signal.SIGTERM, signal.SIGINT)  # until there is something to lose
-    loop, events = asyncio.get_running_loop(), asyncio.Queue[BaseException | None]()
-    sizes = {m.path: 1 if m.names & {*settings.unbatched_methods} else settings.max_batch_size for m in served.METHODS}
-    load_model = partial(load, settings.model_path, settings.model_sha256, platforms)
-    batcher = Batcher(load_model, lambda error: loop.call_soon_threadsafe(events.put_nowait, error), sizes)
-    servicer, health = Servicer(batcher, settings.max_in_flight, settings.log_requests), Health(*served.SERVICES)
-    server = _server(servicer, health, settings.max_request_bytes)
-    try:
-        port = server.add_insecure_port(f"{settings.host}:{settings.port}")
-    except RuntimeError:
-        logger.critical("cannot listen on %s, port %d: taken, or no address here", settings.host, settings.port)
-        return 1
-    await asyncio.gather(server.start(), *(platform.start(servicer, health) for platform in platforms))
-    logger.info("listening on %s, port %d", settings.host, port)
-    batcher.start()
-    code = 1
-    if await _is_ready(await events.get(), servicer):
+async def _run(settings: Settings, adapters: Sequence[Adapter]) -> int:
+    return await Server(settings, adapters).run()
+
+
+class Server:
+    """The parts of the server, and the order in which they start and stop. Made on the event loop."""
+
+    def __init__(self, settings: Settings, adapters: Sequence[Adapter]) -> None:
+        self.settings, self.adapters = settings, adapters
+        self.events: asyncio.Queue[ModelLoaded | ModelFailed | StopRequested] = asyncio.Queue()
+        self.state = ServerState()
+        loop = asyncio.get_running_loop()
+        self.model = ModelThread(
+            load=partial(load, settings, adapters),
+            report=lambda event: loop.call_soon_threadsafe(self.events.put_nowait, event),
+            batch_sizes=settings.batch_sizes(served.METHODS),
+        )
+        self.calls = Calls(
+            self.state, self.model, max_in_flight=settings.max_in_flight, log_requests=settings.log_requests
+        )
+        self.grpc = _grpc_server(self.calls, self.state, settings.max_request_bytes)
+
+    async def run(self) -> int:
+        """The whole life; returns the exit code."""
+        _on_signal(partial(os._exit, 0), signal.SIGTERM, signal.SIGINT)  # until there is something to lose
+        if not await self._listen():
+            return 1
+        self.model.start()
+        if await self._get_ready():
+            await self._serve()
+            code = await self._drain()
+        else:
+            self.state.become(State.BROKEN)
+            code = 1
+        await self._close(code)
+        return code
+
+    async def _listen(self) -> bool:
+        """Binds and listens; health and refusals are answered from here on."""
+        host, port = self.settings.host, self.settings.port
+        try:
+            port = self.grpc.add_insecure_port(f"{host}:{port}")
+        except RuntimeError:
+            logger.critical("cannot listen on %s, port %d: taken, or no address here", host, port)
+            return False
+        await asyncio.gather(self.grpc.start(), *(adapter.start(self.calls, self.state) for adapter in self.adapters))
+        logger.info("listening on %s, port %d", host, port)
+        return True
+
+    async def _get_ready(self) -> bool:
+        """Waits until the model is loaded and answers a sample of every method; if it does not, the log says why."""
+        event = await self.events.get()
+        if isinstance(event, ModelFailed):
+            _log_failed_start("loading the model", event.error)
+            return False
+        for method in served.METHODS:
+            try:
+                await self.calls.warm_up(method)
+            except Exception as error:
+                if method.retired and isinstance(error, Failure) and error.outcome is Outcome.UNIMPLEMENTED:
+                    continue  # nothing answers it any more, which is what its callers are to be told
+                _log_failed_start(f"the warm-up request of {method.label}", error)
+                return False
         gc.collect()
         gc.freeze()  # what is loaded stays for good: the collector need not go through it again and again
-        sys.setswitchinterval(0.001)  # a model that holds the GIL then delays the loop less
-        _on(partial(events.put_nowait, None), signal.SIGTERM, signal.SIGINT)
-        servicer.refusal = None
-        health.set(serving=True)
+        sys.setswitchinterval(SWITCH_SECONDS)
+        self.state.become(State.READY)
+        return True
+
+    async def _serve(self) -> None:
+        """Serves until a signal asks for a stop; ends the process if the model's thread breaks."""
+        _on_signal(partial(self.events.put_nowait, StopRequested()), signal.SIGTERM, signal.SIGINT)
+        self.state.become(State.SERVING)
         logger.info("serving %s", ", ".join(served.SERVICES))
-        if error := await events.get():
-            _exit(1, f"the model's thread broke: {error!r}")  # a server that cannot answer must not look alive
-        _on(lambda: None, signal.SIGTERM)  # timeout(1) and some supervisors send it twice
-        _on(partial(_exit, 1, "interrupted while stopping"), signal.SIGINT)
-        code = await _drain(servicer, health, settings)
-    health.set(serving=False, closed=True)
-    await asyncio.gather(server.stop(SETTLE_SECONDS), *(platform.stop() for platform in platforms))
-    if not batcher.stop(SETTLE_SECONDS):
-        _exit(code, "the model is still computing; the process ends without it")
-    return code
+        event = await self.events.get()
+        if isinstance(event, ModelFailed):  # a server that cannot answer must not look alive
+            self.state.become(State.BROKEN)
+            _exit(1, f"the model's thread broke: {event.error!r}")
+
+    async def _drain(self) -> int:
+        """Answers all that was taken, in the order that loses nothing; returns the exit code."""
+        _on_signal(_ignore, signal.SIGTERM)  # timeout(1) and some supervisors send it twice
+        _on_signal(partial(_exit, 1, "interrupted while stopping"), signal.SIGINT)
+        admission, settings = self.calls.admission, self.settings
+        end = time.monotonic() + settings.drain_seconds - SETTLE_SECONDS
+        logger.info("stopping, with %d requests in flight", admission.calls)
+        self.state.become(State.LAME_DUCK)
+        await asyncio.sleep(min(settings.lame_duck_seconds, settings.drain_seconds))
+        self.state.become(State.DRAINING)
+        while admission.calls and time.monotonic() < end:
+            await asyncio.sleep(0.01)
+        if admission.calls:
+            logger.error("%d requests have no answer after DRAIN_SECONDS", admission.calls)
+            return 1
+        await asyncio.sleep(SETTLE_SECONDS)
+        return 0
+
+    async def _close(self, code: int) -> None:
+        """Ends health watches, connections and the model's thread."""
+        if not self.state.current.is_final:
+            self.state.become(State.STOPPED)
+        await asyncio.gather(self.grpc.stop(SETTLE_SECONDS), *(adapter.stop() for adapter in self.adapters))
+        if not self.model.stop(SETTLE_SECONDS):
+            _exit(code, "the model is still computing; the process ends without it")
 
 
-def _server(servicer: Servicer, health: Health, max_request_bytes: int) -> grpc.aio.Server:
-    sizes = [("grpc.max_receive_message_length", max_request_bytes), ("grpc.max_send_message_length", -1)]
-    server = grpc.aio.server(options=[*sizes, ("grpc.so_reuseport", 0)])  # no second server on the same port
-    server.add_generic_rpc_handlers(servicer.handlers())
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+def _grpc_server(calls: Calls, state: ServerState, max_request_bytes: int) -> grpc.aio.Server:
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", max_request_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),  # no second server on the same port
+        ]
+    )
+    server.add_generic_rpc_handlers(Servicer(calls).handlers())
+    health_pb2_grpc.add_HealthServicer_to_server(Health(state, *served.SERVICES), server)
     reflection.enable_server_reflection((*served.SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
     return server
 
 
-async def _is_ready(error: BaseException | None, servicer: Servicer) -> bool:
-    """Whether the model is loaded and answers a request of every method; if not, the log says why."""
-    step = "loading the model"
-    try:
-        if error is not None:
-            raise error
-        for method in served.METHODS:
-            step = f"the warm-up request of {method.label}"
-            try:
-                await servicer.warm_up(method)
-            except Failure as why:
-                if not method.retired or why.code is not grpc.StatusCode.UNIMPLEMENTED:
-                    raise
-    except BaseException as reason:
-        logger.critical("%s failed: %s", step, reason, exc_info=not isinstance(reason, LoadError | Failure))
-        return False
-    return True
+def _log_failed_start(step: str, error: BaseException) -> None:
+    """With a traceback where that helps: what a LoadError or a Failure means is in its text, or logged already."""
+    logger.critical("%s failed: %s", step, error, exc_info=None if isinstance(error, LoadError | Failure) else error)
 
 
-async def _drain(servicer: Servicer, health: Health, settings: Settings) -> int:
-    """Answers all that was taken, in the order that loses nothing; returns the exit code."""
-    end = time.monotonic() + settings.drain_seconds - SETTLE_SECONDS
-    logger.info("stopping, with %d requests in flight", servicer.calls)
-    health.set(serving=False)
-    # Until probes and balancers have seen that, new requests arrive and are still answered.
-    await asyncio.sleep(min(settings.lame_duck_seconds, settings.drain_seconds))
-    servicer.refusal = "the server is stopping"
-    while servicer.calls and time.monotonic() < end:
-        await asyncio.sleep(0.01)
-    if servicer.calls:
-        logger.error("%d requests have no answer after DRAIN_SECONDS", servicer.calls)
-        return 1
-    await asyncio.sleep(SETTLE_SECONDS)
-    return 0
-
-
-def _on(call: Callable[[], object], *numbers: int) -> None:
+def _on_signal(call: Callable[[], object], *numbers: int) -> None:
     """Has the running loop make `call` at these signals: another kind of handler may not wake a loop that waits."""
     loop = asyncio.get_running_loop()
     for number in numbers:
@@ -136,7 +189,11 @@ def _on(call: Callable[[], object], *numbers: int) -> None:
             loop.add_signal_handler(number, call)
 
 
-def _exit(code: int, message: str) -> None:
+def _ignore() -> None:
+    """For a signal that changes nothing."""
+
+
+def _exit(code: int, message: str) -> NoReturn:
     """Ends the process whatever the model's thread is doing: a normal exit might wait for it, or crash in it."""
     logger.warning(message)
     sys.stdout.flush()

@@ -1,110 +1,74 @@
-"""The methods: bytes in, bytes out, within limits and with checks, which large requests get outside of the loop."""
+"""gRPC's way to the core: bytes in, bytes out, and a status where a call has no reply."""
 
-import asyncio
-import itertools
-import math
-import os
-import time
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from __future__ import annotations
+
+from contextlib import aclosing
 from functools import partial
-from typing import Any
+from typing import NoReturn
 
 import grpc
 
 from ..contract import served
-from .batcher import Batcher, Job
-from .errors import Failure, failure
-from .logs import logger
+from .core.calls import Calls, deadline_in
+from .core.outcomes import Failure, Outcome
+from .status_details import bad_request
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+STATUSES = {outcome: grpc.StatusCode[outcome.name] for outcome in Outcome}
 
 
 class Servicer:
-    """Answers the contract's methods on the running event loop, unless `refusal` says why not."""
+    """Answers the contract's methods, of every version of the service."""
 
-    def __init__(self, batcher: Batcher, max_in_flight: int, log_requests: bool) -> None:
-        self.refusal: str | None = "the model is still loading"
-        self.calls = 0  # taken and not yet answered
-        self.in_flight = 0  # jobs that the model's thread has: also those that nobody waits for any more
-        self.batcher, self._max_in_flight, self._log_requests = batcher, max_in_flight, log_requests
-        self.new_ids = map(f"{os.urandom(4).hex()}-{{}}".format, itertools.count(1))
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
-        """The methods, without (de)serializers: for bytes that are no message gRPC would answer UNKNOWN."""
-        make: Any = {True: grpc.unary_stream_rpc_method_handler, False: grpc.unary_unary_rpc_method_handler}
-        rpcs = {m.path: make[m.streaming](partial(self._call, m)) for m in served.METHODS}
-        bind = grpc.method_handlers_generic_handler
-        return [bind(name, {m.name: rpcs[m.path] for m in methods}) for name, methods in served.SERVICES.items()]
+        """What gRPC calls, by service. Without (de)serializers: for bytes that are no message gRPC answers UNKNOWN."""
+        return [
+            grpc.method_handlers_generic_handler(service, {method.name: self._handler(method) for method in methods})
+            for service, methods in served.SERVICES.items()
+        ]
 
-    async def warm_up(self, method: served.Method) -> None:
-        """Takes a sample request through the whole path (of a stream, three replies); raises Failure if that fails."""
-        job = Job(method, method.decode(method.sample()), "warm-up", math.inf)
-        async with aclosing(self._replies(job)) as replies:
-            for _ in range(3 if method.streaming else 1):
-                await anext(replies, None)
-        while self.in_flight:  # until the model's thread has closed the stream, if it goes on
-            await asyncio.sleep(0.001)
+    def _handler(self, method: served.Method) -> grpc.RpcMethodHandler[bytes, bytes]:
+        if method.streaming:
+            return grpc.unary_stream_rpc_method_handler(partial(self._stream, method))
+        return grpc.unary_unary_rpc_method_handler(partial(self._unary, method))
 
-    @contextmanager
-    def admitted(self) -> Iterator[None]:
-        """Counts a call until its end, which a stop waits for; raises Failure where no call is taken."""
-        if self.refusal is not None:
-            raise Failure(grpc.StatusCode.UNAVAILABLE, self.refusal)
-        if (in_flight := max(self.in_flight, self.calls)) >= self._max_in_flight:
-            raise Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{in_flight} requests are in flight already")
-        self.calls += 1
-        try:
-            yield
-        finally:
-            self.calls -= 1
+    async def _unary(self, method: served.Method, data: bytes, context: Context) -> bytes:
+        """One call of a unary method, from the request's bytes to the reply's."""
+        with self._calls.start(method.label, _given_id(context)) as call:
+            try:
+                with self._calls.admission.admitted():
+                    deadline = deadline_in(context.time_remaining())
+                    reply = await self._calls.unary(method, data, call.request_id, deadline)
+                    call.succeeded()
+                    return reply
+            except Exception as error:
+                await _abort(context, call.failed(error))
 
-    async def _call(self, method: served.Method, data: bytes, context: Any) -> bytes | None:
-        """A call from its bytes to its end: returns the reply's bytes (a stream writes them), or aborts."""
-        started = time.perf_counter()
-        given = (str(value)[:128] for key, value in context.invocation_metadata() if key == "x-request-id")
-        request_id = next(given, "") or next(self.new_ids)
-        code = grpc.StatusCode.CANCELLED  # unless it comes to its end
-        try:
-            with self.admitted():
-                request = method.decode(data) if len(data) < 2**16 else await asyncio.to_thread(method.decode, data)
-                left = context.time_remaining()
-                job = Job(method, request, request_id, math.inf if left is None else time.monotonic() + left)
-                async with aclosing(self._replies(job)) as replies:
-                    async for reply in replies:
-                        if not method.streaming:
-                            code = grpc.StatusCode.OK
-                            return reply
-                        await context.write(reply)
-            code = grpc.StatusCode.OK
-        except Exception as error:
-            why = failure(error, method.label, request_id)
-            code = why.code
-            await context.abort(code, why.details, why.metadata)
-        finally:
-            if self._log_requests:
-                ms = (time.perf_counter() - started) * 1000
-                extra = {"method": method.label, "code": code.name, "ms": round(ms, 2), "request_id": request_id}
-                logger.info("%s (request %s): %s, %.2f ms", method.label, request_id, code.name, ms, extra=extra)
-        return None
+    async def _stream(self, method: served.Method, data: bytes, context: Context) -> None:
+        """One call of a streaming method. When the caller goes, gRPC cancels this, and that ends the stream."""
+        with self._calls.start(method.label, _given_id(context)) as call:
+            try:
+                with self._calls.admission.admitted():
+                    deadline = deadline_in(context.time_remaining())
+                    async with aclosing(self._calls.stream(method, data, call.request_id, deadline)) as replies:
+                        async for reply in replies:
+                            await context.write(reply)
+                    call.succeeded()
+            except Exception as error:
+                await _abort(context, call.failed(error))
 
-    async def _replies(self, job: Job) -> AsyncGenerator[bytes, None]:
-        """Has `job` computed; raises Failure. Who stops asking for replies makes the model stop, too."""
-        outcomes: asyncio.Queue[Any] = asyncio.Queue()
 
-        def settle(outcome: Any) -> None:
-            self.in_flight -= not (job.method.streaming and isinstance(outcome, bytes))
-            outcomes.put_nowait(outcome)
+def _given_id(context: Context) -> str:
+    """The request id that the caller gave; empty if it gave none."""
+    for key, value in context.invocation_metadata() or ():
+        if key == "x-request-id":
+            return str(value)
+    return ""
 
-        job.answer = partial(asyncio.get_running_loop().call_soon_threadsafe, settle)  # type: ignore[arg-type]
-        self.in_flight += 1
-        self.batcher.put((job,))
-        try:
-            while isinstance(outcome := await outcomes.get(), bytes):
-                yield outcome
-                job.sent += 1
-                self.batcher.put(())
-            if outcome is not None:
-                raise outcome
-        finally:
-            job.cancelled = True
-            if job.method.streaming:
-                self.batcher.put(())
+
+async def _abort(context: Context, failure: Failure) -> NoReturn:
+    details = bad_request(failure) if failure.outcome is Outcome.INVALID_ARGUMENT else ()
+    await context.abort(STATUSES[failure.outcome], failure.message, details)

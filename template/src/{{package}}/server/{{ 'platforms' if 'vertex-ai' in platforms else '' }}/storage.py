@@ -22,27 +22,29 @@ def fetch(uri: str, name: str, folder: Path) -> Path:
     if parts.scheme not in ("", "file"):
         raise LoadError(f"AIP_STORAGE_URI is {uri}: the model can be at gs://BUCKET/PATH or at a path")
     path = Path(parts.path if parts.scheme else uri)
-    if (path / name).exists() or not path.is_dir():
-        path = path / name if path.is_dir() else path
-        if not path.exists():
-            raise LoadError(f"AIP_STORAGE_URI is {uri}: there is nothing")
+    if not path.exists():
+        raise LoadError(f"AIP_STORAGE_URI is {uri}: there is nothing")
+    if not path.is_dir():
         return path
-    raise _missing(uri, name, sorted(item.name for item in path.iterdir()))
+    if not (path / name).exists():
+        raise _missing(uri, name, sorted(item.name for item in path.iterdir()))
+    return path / name
 
 
 def _download(uri: str, bucket: str, prefix: str, name: str, folder: Path) -> Path:
-    """Finds the artifact's objects and writes them below `folder`."""
+    """Writes the artifact's objects below `folder`."""
     from google.cloud import storage  # takes half a second, and is seldom needed
 
     try:
         with storage.Client() as client:
             listed = client.list_blobs(bucket, prefix=prefix)
-            found = {blob.name: blob for blob in listed if not blob.name.endswith("/")}
-            base = prefix.rpartition("/")[0] if prefix in found else prefix
-            wanted = PurePosixPath(prefix).name if prefix in found else name
-            inside = {key[len(base) :].lstrip("/"): blob for key, blob in found.items() if _is_below(key, base)}
-            chosen = {key: blob for key, blob in inside.items() if _belongs(key, wanted)}
-            if not any(key != f"{wanted}.sha256" for key in chosen):
+            blobs = {blob.name: blob for blob in listed if not blob.name.endswith("/")}
+            is_file = prefix in blobs
+            base = prefix.rpartition("/")[0] if is_file else prefix
+            artifact = PurePosixPath(prefix).name if is_file else name
+            inside = {key[len(base) :].lstrip("/"): blob for key, blob in blobs.items() if _is_below(key, base)}
+            chosen = {key: blob for key, blob in inside.items() if _belongs(key, artifact)}
+            if not any(key != f"{artifact}.sha256" for key in chosen):
                 raise _missing(uri, name, sorted(inside))
             for key, blob in chosen.items():
                 _write(blob, folder / key, folder)
@@ -51,16 +53,16 @@ def _download(uri: str, bucket: str, prefix: str, name: str, folder: Path) -> Pa
     except Exception as error:  # of the library's many kinds, and those of its own libraries
         raise LoadError(f"AIP_STORAGE_URI is {uri}, which cannot be read: {error}") from error
     logger.info("fetched %d files from %s", len(chosen), uri)
-    return folder / wanted
+    return folder / artifact
 
 
 def _is_below(key: str, base: str) -> bool:
     return not base or key.startswith(f"{base}/")
 
 
-def _belongs(key: str, wanted: str) -> bool:
-    """Whether an object is the artifact, in it, or its digest."""
-    return key in (wanted, f"{wanted}.sha256") or key.startswith(f"{wanted}/")
+def _belongs(key: str, artifact: str) -> bool:
+    """Whether an object is the artifact, a part of it, or its digest."""
+    return key in (artifact, f"{artifact}.sha256") or key.startswith(f"{artifact}/")
 
 
 def _write(blob: Any, path: Path, folder: Path) -> None:
@@ -70,7 +72,7 @@ def _write(blob: Any, path: Path, folder: Path) -> None:
     blob.download_to_filename(str(path))
 
 
-def _missing(uri: str, name: str, there: list[str]) -> LoadError:
-    listed = ", ".join(there[:_SHOWN]) + (", ..." if len(there) > _SHOWN else "")
+def _missing(uri: str, name: str, names: list[str]) -> LoadError:
+    listed = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     about = f"AIP_STORAGE_URI is {uri}, where there is no {name} (ARTIFACT in model.py has this name)"
     return LoadError(f"{about}, but: {listed or 'nothing'}")

@@ -1,6 +1,6 @@
-"""Where JSON does not fit a message of the contract: each place by its path, in words of its own.
+"""Where JSON is not that of a message of the contract: every place, by its path and in JSON's words.
 
-protobuf's parser stops at the first place, names it by Python's classes, and is asked here for yes or no alone.
+protobuf's parser stops at the first place and names it by Python's classes, so it is only asked whether a part fits.
 """
 
 import json
@@ -42,7 +42,7 @@ _MESSAGES = {
 }
 
 
-def misfits(value: Any, kind: type[Message], at: str) -> list[Violation]:
+def json_violations(value: Any, kind: type[Message], at: str) -> list[Violation]:
     """What is wrong with `value`, which lies at the path `at`, as the JSON of a message; empty where it fits."""
     try:
         return list(islice(_message(value, kind, at), MAX_VIOLATIONS))
@@ -60,7 +60,7 @@ def slot(field: FieldDescriptor) -> str:
     return field.containing_oneof.name if field.containing_oneof is not None else field.name
 
 
-def described(value: Any) -> str:
+def json_kind(value: Any) -> str:
     """The kind of a JSON value, in JSON's words."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
@@ -78,79 +78,80 @@ def fits(value: Any, kind: type[Message]) -> bool:
 def _message(value: Any, kind: type[Message], at: str) -> Iterator[Violation]:
     if not isinstance(value, dict):
         first = next((f'"{field.name}": ...' for field in kind.DESCRIPTOR.fields), "")
-        yield Violation(at, f"must be an object, {{{first}}}; got {described(value)}")
+        yield Violation(at, f"must be an object, {{{first}}}; got {json_kind(value)}")
         return
-    known, alone = fields(kind), True
+    known, all_fit = fields(kind), True
     for name, item in value.items():
         if name not in known:
-            alone = False
-            listed = ", ".join(field.name for field in kind.DESCRIPTOR.fields)
-            yield Violation(f"{at}.{name}", f"is no field of {kind.DESCRIPTOR.name}; there are: {listed or 'none'}")
+            all_fit = False
+            names = ", ".join(field.name for field in kind.DESCRIPTOR.fields) or "none"
+            yield Violation(f"{at}.{name}", f"is not a field of {kind.DESCRIPTOR.name}; its fields are: {names}")
         elif not fits({name: item}, kind):
-            alone = False
+            all_fit = False
             yield from _field(item, known[name], kind, f"{at}.{name}")
-    if alone and not fits(value, kind):
+    if all_fit and not fits(value, kind):
         yield from _together(value, kind, at)
 
 
 def _together(value: dict[str, Any], kind: type[Message], at: str) -> Iterator[Violation]:
-    """Fields of which each fits, and not beside the others."""
-    known, given, told = fields(kind), dict[str, list[str]](), False
+    """What is wrong with fields each of which fits when it is alone."""
+    known = fields(kind)
+    names_by_slot: dict[str, list[str]] = {}
     for name, item in value.items():
         if item is not None:
-            given.setdefault(slot(known[name]), []).append(name)
-    for one, names in given.items():
-        if len(names) > 1:
-            told = True
-            place = one if len({known[name].name for name in names}) > 1 else known[names[0]].name
-            yield Violation(f"{at}.{place}", f"only one of {', '.join(names)} may be given")
-    if not told:
+            names_by_slot.setdefault(slot(known[name]), []).append(name)
+    crowded = {place: names for place, names in names_by_slot.items() if len(names) > 1}
+    for oneof, names in crowded.items():
+        same_field = len({known[name].name for name in names}) == 1  # by both of its names
+        place = known[names[0]].name if same_field else oneof
+        yield Violation(f"{at}.{place}", f"only one of {', '.join(names)} may be given")
+    if not crowded:
         yield Violation(at, f"must be the JSON of {kind.DESCRIPTOR.name}, nested less deeply")
 
 
 def _field(value: Any, field: FieldDescriptor, kind: type[Message], path: str) -> Iterator[Violation]:
-    """What is wrong with the value of a field of the message, which is refused."""
+    """What is wrong with the value of a field, which does not fit."""
     inner = field.message_type
     if inner is not None and inner.GetOptions().map_entry:
         yield from _map(value, field.name, inner, kind, path)
     elif not field.is_repeated:
-        yield from _one(value, field, path)
+        yield from _single(value, field, path)
     elif not isinstance(value, list):
-        yield Violation(path, f"must be a list, each {_wanted(field)}; got {described(value)}")
-    elif inner is not None and not _is_protobufs(inner):
+        yield Violation(path, f"must be a list, each {_form(field)}; got {json_kind(value)}")
+    elif inner is not None and not _is_well_known(inner):
         for index, item in enumerate(value):
             yield from _message(item, GetMessageClass(inner), f"{path}[{index}]")
     else:
-        index = _first(value, lambda part: fits({field.name: part}, kind))
-        yield from _one(value[index], field, f"{path}[{index}]")
+        index = _first_misfit(value, lambda part: fits({field.name: part}, kind))
+        yield from _single(value[index], field, f"{path}[{index}]")
 
 
 def _map(value: Any, name: str, entry: Descriptor, kind: type[Message], path: str) -> Iterator[Violation]:
     """The first entry that is wrong."""
     if not isinstance(value, dict):
-        yield Violation(path, f"must be an object, {{KEY: VALUE, ...}}; got {described(value)}")
+        yield Violation(path, f"must be an object, {{KEY: VALUE, ...}}; got {json_kind(value)}")
         return
     entries = list(value.items())
-    key, item = entries[_first(entries, lambda part: fits({name: dict(part)}, kind))]
+    key, item = entries[_first_misfit(entries, lambda part: fits({name: dict(part)}, kind))]
     place = f"{path}[{key!r}]"
     if item is None or not fits({"value": item}, GetMessageClass(entry)):
-        yield from _one(item, entry.fields_by_name["value"], place)
+        yield from _single(item, entry.fields_by_name["value"], place)
     else:
-        yield Violation(place, f"must have a key that is {_wanted(entry.fields_by_name['key'])}")
+        yield Violation(place, f"must have a key that is {_form(entry.fields_by_name['key'])}")
 
 
-def _one(value: Any, field: FieldDescriptor, path: str) -> Iterator[Violation]:
-    if field.message_type is not None and not _is_protobufs(field.message_type):
+def _single(value: Any, field: FieldDescriptor, path: str) -> Iterator[Violation]:
+    if field.message_type is not None and not _is_well_known(field.message_type):
         yield from _message(value, GetMessageClass(field.message_type), path)
         return
     hint = ""
     if isinstance(value, float) and not math.isfinite(value) and field.message_type is None:
         hint = '; JSON has it in quotes: "NaN", "Infinity", "-Infinity"'
-    yield Violation(path, f"must be {_wanted(field)}; got {_shown(value)}{hint}")
+    yield Violation(path, f"must be {_form(field)}; got {_shown(value)}{hint}")
 
 
-def _first(items: Sequence[Any], fit: Callable[[Sequence[Any]], bool]) -> int:
-    """The index of the first item that does not fit, of which there is one; a long list is halved, not walked."""
+def _first_misfit(items: Sequence[Any], fit: Callable[[Sequence[Any]], bool]) -> int:
+    """The index of the first item that does not fit; there must be one. Searches by halves, since lists are long."""
     low, high = 0, len(items)
     while high - low > 1:
         middle = (low + high) // 2
@@ -158,13 +159,13 @@ def _first(items: Sequence[Any], fit: Callable[[Sequence[Any]], bool]) -> int:
     return low
 
 
-def _is_protobufs(kind: Descriptor) -> bool:
-    """Whether a message is one of protobuf's own, whose JSON is another than its fields'."""
+def _is_well_known(kind: Descriptor) -> bool:
+    """Whether a message is one of protobuf's well-known types, whose JSON is not that of their fields."""
     return bool(kind.full_name.startswith("google.protobuf."))
 
 
-def _wanted(field: FieldDescriptor) -> str:
-    """What a value of the field is in JSON; values of enums as the .proto names them."""
+def _form(field: FieldDescriptor) -> str:
+    """What a value of the field must be in JSON; values of enums are named as in the .proto."""
     if field.enum_type is not None:
         names = (value.name for value in field.enum_type.values if value.number or "UNSPECIFIED" not in value.name)
         return f"one of {', '.join(names)}"
@@ -174,10 +175,10 @@ def _wanted(field: FieldDescriptor) -> str:
     wrapped = kind.fields_by_name.get("value") if kind.full_name.endswith("Value") else None
     if kind.full_name in _MESSAGES:
         return _MESSAGES[kind.full_name]
-    return _wanted(wrapped) if wrapped is not None and _is_protobufs(kind) else f"an object, a {kind.name}"
+    return _form(wrapped) if wrapped is not None and _is_well_known(kind) else f"an object, a {kind.name}"
 
 
 def _shown(value: Any) -> str:
-    """A value that is one line, as JSON; the kind of any other."""
+    """A short value as JSON; the kind of any other."""
     text = json.dumps(value, ensure_ascii=False) if not isinstance(value, (dict, list)) else ""
-    return text if text and len(text) <= 60 else described(value)
+    return text if text and len(text) <= 60 else json_kind(value)
