@@ -27,15 +27,13 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE / "requirements" / "generate.in"
 LOCK = HERE / "requirements" / "generate.txt"
-# Only `create` fills in the seeds with Jinja.
-ONLY_TO_CREATE = {"jinja2"}
 OLDEST_PYTHON = (3, 11)
 
 
 def main(arguments: list[str]) -> int:
     """The exit code of the command."""
     sys.path.insert(0, str(HERE))
-    from protoserve.commands import AFTER_UPDATE, CREATE, GENERATOR_COMMANDS, Command, build_parser
+    from protoserve.commands import AFTER_UPDATE, GENERATOR_COMMANDS, Command, build_parser
 
     options = build_parser("run.py", "The generator of this template.", GENERATOR_COMMANDS).parse_args(arguments)
     command: Command = options.command
@@ -43,7 +41,7 @@ def main(arguments: list[str]) -> int:
         if not restore_lost_edits(options.package):
             return 1
         arguments = ["generate"]
-    missing = missing_requirements(to_create=command is CREATE)
+    missing = missing_requirements()
     if not missing:
         from protoserve import generator_cli
 
@@ -73,14 +71,14 @@ def restore_lost_edits(package: str) -> bool:
     return True
 
 
-def missing_requirements(*, to_create: bool) -> list[str]:
+def missing_requirements() -> list[str]:
     """The requirements that the running interpreter does not meet; without a pin, any version will do."""
     if sys.version_info < OLDEST_PYTHON:
         return ["Python 3.11 or newer"]
     missing = []
     for line in REQUIREMENTS.read_text(encoding="utf-8").splitlines():
         requirement = re.match(r"([A-Za-z0-9._-]+)(?:==(\S+))?", line)
-        if requirement is None or (requirement[1] in ONLY_TO_CREATE and not to_create):
+        if requirement is None:
             continue
         try:
             version = importlib.metadata.version(requirement[1])

@@ -98,7 +98,7 @@ def test_every_schema_becomes_what_stands_below_it(example: Example) -> None:
         assert signature_to_yaml(example.before[1].strip(), contract.package) == example.text
     made = {
         "proto": proto.render(contract),
-        "python": contract_module.render(contract, contract.package.partition(".")[0]),
+        "python": contract_module.render_version(contract, contract.package.partition(".")[0]),
     }
     for language, text in example.results:
         if language == "proto":

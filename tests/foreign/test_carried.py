@@ -40,7 +40,7 @@ def test_the_descriptor_stays_the_same(path: Path) -> None:
     assert descriptor(ours) == descriptor(path.read_text(encoding="utf-8"))
     assert numbered(schema) == schema  # nothing is left to be filled in
     Draft202012Validator(json.loads(json_schema())).validate(yaml.safe_load(schema))
-    compile(contract_module.render(loads(schema), "proj"), "v1.py", "exec")
+    compile(contract_module.render_version(loads(schema), "proj"), "v1.py", "exec")
 
 
 def test_there_are_many_shapes() -> None:

@@ -197,7 +197,7 @@ def test_renames_that_the_schema_tells_need_no_word_in_paths() -> None:
     newer = schema("v2", "{name: q, type: Part, renamed_from: p}").replace(
         "name: mass, number: 1", "name: weight, number: 1, renamed_from: mass"
     )
-    text = upgrade_modules.render(made(older, newer), "a")
+    text = upgrade_modules.render_upgrade(made(older, newer), "a")
     assert "renamed: ClassVar[Mapping[str, str]] = {'q': 'p', 'q.weight': 'p.mass'}" in text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from protoserve.runtime.bounds import span
-from protoserve.schema.model import Contract, Field, Message, Method
+from protoserve.schema.model import Contract, Enum, EnumValue, Field, Message, Method
 
 
 def summary(doc: str, name: str) -> str:
@@ -25,6 +25,16 @@ def of_message(contract: Contract, message: Message) -> str:
     name = message.in_proto.rpartition(".")[2]
     otherwise = f"{name}, a part of other messages" if inner else name
     return summary(message.doc, " and ".join(said) or otherwise)
+
+
+def of_enum(enum: Enum) -> str:
+    """An enum in words: the author's, or what it is."""
+    return summary(enum.doc, f"The values of {enum.name}")
+
+
+def of_value(value: EnumValue) -> str:
+    """A value of an enum in words: the author's, or its name."""
+    return summary(value.doc, value.name)
 
 
 def of_method(method: Method) -> str:

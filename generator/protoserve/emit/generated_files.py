@@ -89,15 +89,15 @@ def apply(made: Plan) -> list[str]:
 def _texts(contracts: Sequence[Contract], steps: Sequence[upgrades.Upgrade], package: str) -> Iterator[tuple[str, str]]:
     newest = contracts[0]
     folder = f"src/{package}/contract"
-    yield f"{folder}/__init__.py", contract_module.package_init(newest)
+    yield f"{folder}/__init__.py", contract_module.render_package(newest)
     for name, text in contract_module.shared_modules(contracts, package):
         yield f"{folder}/{name}", text
-    yield f"{folder}/served.py", served_module.render(contracts)
+    yield f"{folder}/served.py", served_module.render_served(contracts)
     for step in steps:
-        yield f"{folder}/{step.module}.py", upgrades.render(step, package)
+        yield f"{folder}/{step.module}.py", upgrades.render_upgrade(step, package)
     for contract in contracts:
         yield f"proto/{proto.path_of(contract)}", proto.render(contract)
-        yield f"{folder}/{contract.version}.py", contract_module.render(contract, package)
+        yield f"{folder}/{contract.version}.py", contract_module.render_version(contract, package)
         requests = "tests/requests" if contract is newest else f"tests/requests/{contract.version}"
         for method in contract.methods:
             yield f"{requests}/{method.name}.json", samples.as_json(contract, method.request)
@@ -107,7 +107,7 @@ def _texts(contracts: Sequence[Contract], steps: Sequence[upgrades.Upgrade], pac
 def _seeds(steps: Sequence[upgrades.Upgrade], package: str) -> dict[str, str]:
     """What is the author's of several versions."""
     folder = f"src/{package}/upgrade"
-    made = {f"{folder}/{step.older.version}.py": upgrades.seed(step) for step in steps}
+    made = {f"{folder}/{step.older.version}.py": upgrades.render_seed(step) for step in steps}
     return {f"{folder}/__init__.py": upgrades.SEED_INIT, **made} if made else {}
 
 

@@ -7,14 +7,13 @@ abstract method: the author's class, in `PACKAGE/upgrade/`, cannot be made witho
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from protoserve.emit import convertible, field_code
-from protoserve.emit.formatting import LINE_LENGTH
 from protoserve.emit.proto import HEADER
+from protoserve.emit.python_templates import render
 from protoserve.schema import reserved_names
 from protoserve.schema.model import Contract, Enum, Field, Message, Method
 from protoserve.wire import is_required, may_be_none
@@ -33,15 +32,26 @@ class Needed:
 
 
 @dataclass(frozen=True, slots=True)
+class CarriedMethod:
+    """A method of the class `Carried`; `signature` is what follows `self, ` in its head, without the colon."""
+
+    name: str
+    signature: str
+    doc: str = ""
+    body: tuple[str, ...] = ()
+    is_abstract: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Upgrade:
-    """The class from one version to the next: its methods as Python, and what the author must add.
+    """The class from one version to the next: its methods, and what the author must add.
 
     `lost` are the fields of the older version's requests that the newer one has no place for.
     """
 
     older: Contract
     newer: Contract
-    methods: tuple[str, ...]
+    methods: tuple[CarriedMethod, ...]
     needed: tuple[Needed, ...]
     lost: tuple[str, ...]
 
@@ -64,35 +74,24 @@ def kept(older: Contract, newer: Contract, method: Method) -> Method | None:
     return found if found is not None and found.streaming == method.streaming else None
 
 
-def render(made: Upgrade, package: str) -> str:
+def render_upgrade(upgrade: Upgrade, package: str) -> str:
     """`PACKAGE/contract/OLDER_to_NEWER.py`; not yet formatted."""
-    return "\n".join(_module(made, package)) + "\n"
+    return render(
+        "upgrade",
+        header=HEADER,
+        package=package,
+        old=upgrade.older.version,
+        new=upgrade.newer.version,
+        methods=upgrade.methods,
+        needed=upgrade.needed,
+        renamed=_renamed(upgrade.older, upgrade.newer),
+        asks_model=any(item.signature.startswith("model: Model") for item in upgrade.needed),
+    )
 
 
-def seed(made: Upgrade) -> str:
+def render_seed(upgrade: Upgrade) -> str:
     """`PACKAGE/upgrade/OLDER.py`, which is the author's from then on."""
-    old, new = made.older.version, made.newer.version
-    return f'''"""How callers of {old} are answered by a model that speaks {new}.
-
-This file is yours. {old}'s requests become {new}'s, and {new}'s replies {old}'s, by the methods of `Carried` in
-`contract/{made.module}.py`, which `make generate` keeps up to date: fields of the same name and type are carried over
-already. What cannot be is abstract there and must be written here: `make generate`, the type checker and the server
-say what. Override any other method of `Carried` to carry over more, or otherwise.
-"""
-
-from collections.abc import Mapping
-from typing import ClassVar, final
-
-from ..contract.{made.module} import Carried
-
-
-@final
-class Upgrade(Carried):
-    """{old}'s requests as {new}'s, {new}'s replies as {old}'s."""
-
-    # Fields of requests that {old} calls otherwise, for what the model says of them: {{"{new}'s": "{old}'s"}}.
-    renamed: ClassVar[Mapping[str, str]] = {{**Carried.renamed}}
-'''
+    return render("upgrade_seed", old=upgrade.older.version, new=upgrade.newer.version)
 
 
 def notes(steps: Iterable[Upgrade]) -> Iterator[str]:
@@ -141,7 +140,7 @@ class _Maker:
 
     def __init__(self, older: Contract, newer: Contract) -> None:
         self.older, self.newer = older, newer
-        self.methods: list[str] = []
+        self.methods: list[CarriedMethod] = []
         self.needed: list[Needed] = []
         self.lost: list[str] = []
         self._made: dict[str, str] = {}
@@ -181,8 +180,7 @@ class _Maker:
 
     def _abstract(self, name: str, signature: str, why: str) -> None:
         self.needed.append(Needed(name, signature, why))
-        lines = ["    @abstractmethod", f"    def {name}(self, {signature}:", _docstring(why, 8), ""]
-        self.methods.append("\n".join(lines))
+        self.methods.append(CarriedMethod(name, signature, why, is_abstract=True))
 
     def _free(self, name: str) -> str:
         """The name, or one with underscores behind it where a method is called so already."""
@@ -194,7 +192,7 @@ class _Maker:
     def _message(self, made: _Conversion) -> None:
         """The method that makes a message of another one."""
         at = len(self.methods)
-        self.methods.append("")  # helpers come below
+        self.methods.append(CarriedMethod(made.name, f"{made.parameter}, /) -> {made.result}"))  # helpers come below
         pairs = convertible.pairs(made.given.fields, made.wanted.fields, rising=made.target is self.newer)
         arguments = []
         for field in made.wanted.fields:
@@ -221,8 +219,7 @@ class _Maker:
             doc += f" {made.target.version} has no {', '.join(dropped)}."
             if made.target is self.newer:
                 self.lost += [f"{made.given.name}.{name}" for name in dropped]
-        head = f"    def {made.name}(self, {made.parameter}, /) -> {made.result}:"
-        self.methods[at] = "\n".join([head, _docstring(doc, 8), f"        return {result}", ""])
+        self.methods[at] = replace(self.methods[at], doc=doc, body=(f"return {result}",))
 
     @staticmethod
     def _must(field: Field) -> bool:
@@ -287,25 +284,25 @@ class _Maker:
 
     def _enum(self, method: str, source: Contract, enum: Enum, target: Contract, other: Enum) -> None:
         old, new = source.version, target.version
-        head = f"    def {method}(self, value: {old}.{enum.name}, /) -> {new}.{enum.name}:"
-        doc = _docstring(f"{enum.name} of {old} as {new}'s, by the names of its values.", 8)
+        signature = f"value: {old}.{enum.name}, /) -> {new}.{enum.name}"
+        doc = f"{enum.name} of {old} as {new}'s, by the names of its values."
         pairs = convertible.pairs(enum.values, other.values, rising=target is self.newer)
         renamed = {was.name.upper(): name.upper() for name, was in pairs.items() if was.name.upper() != name.upper()}
         lost = [value.name.upper() for value in enum.values if value not in pairs.values()]
         name, body = "value.name", []
         if renamed:
-            name, body = "name", [f"        name = {renamed!r}.get(value.name, value.name)"]
+            name, body = "name", [f"name = {renamed!r}.get(value.name, value.name)"]
         if lost:
             asked = self._free(f"{method}_else")
             body += [
-                f"        if {name} not in {new}.{enum.name}.__members__:",
-                f"            return self.{asked}(value)",
+                f"if {name} not in {new}.{enum.name}.__members__:",
+                f"    return self.{asked}(value)",
             ]
-        body.append(f"        return {new}.{enum.name}[{name}]")
-        self.methods.append("\n".join([head, doc, *body, ""]))
+        body.append(f"return {new}.{enum.name}[{name}]")
+        self.methods.append(CarriedMethod(method, signature, doc, tuple(body)))
         if lost:
             text = f"What stands in {new} for {', '.join(lost)}, which its {enum.name} has not."
-            self._abstract(asked, f"value: {old}.{enum.name}, /) -> {new}.{enum.name}", text)
+            self._abstract(asked, signature, text)
 
 
 def _qualified(contract: Contract, field: Field) -> str:
@@ -313,49 +310,6 @@ def _qualified(contract: Contract, field: Field) -> str:
     if field.scalar is None:
         field = replace(field, type=f"{contract.version}.{field.type}")
     return field_code.annotation(contract, field)
-
-
-def _docstring(text: str, indent: int) -> str:
-    body = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    body = body[:-1] + '\\"' if body.endswith('"') else body
-    space = " " * indent
-    if len(body) + indent + 6 <= LINE_LENGTH:
-        return f'{space}"""{body}"""'
-    first, *rest = textwrap.wrap(body, LINE_LENGTH - indent - 3, break_long_words=False, break_on_hyphens=False)
-    return "\n".join([f'{space}"""{first}', *(f"{space}{line}" for line in rest), f'{space}"""'])
-
-
-def _module(made: Upgrade, package: str) -> Iterator[str]:
-    old, new = made.older.version, made.newer.version
-    yield f'"""What of {old} is carried over to {new}, and back: all but what only the author of both can know.\n'
-    yield f'{HEADER}\n"""\n'
-    yield from _imports(made, package)
-    yield "\nclass Carried(ABC):" if made.needed else "\nclass Carried:"
-    yield _docstring(
-        f"{old}'s requests as {new}'s, {new}'s replies as {old}'s; `{package}.upgrade.{old}` completes it.", 4
-    )
-    yield ""
-    yield f"    renamed: ClassVar[Mapping[str, str]] = {_renamed(made.older, made.newer)!r}"
-    yield _docstring(f"What {old} calls fields of requests, by their paths in {new}; both without indices.", 4)
-    yield ""
-    yield from made.methods
-
-
-def _imports(made: Upgrade, package: str) -> Iterable[str]:
-    """What is not used, the formatter takes out again."""
-    return (
-        "from __future__ import annotations\n",
-        "from abc import ABC, abstractmethod",
-        "from collections.abc import Iterator, Mapping, Sequence",
-        "from datetime import UTC, datetime, timedelta",
-        "from typing import TYPE_CHECKING, Any, ClassVar\n",
-        "import numpy as np",
-        "from numpy.typing import NDArray\n",
-        f"from . import {made.older.version}, {made.newer.version}",
-        "from .reading import Json",
-        "from .violations import Retired\n",
-        *(("if TYPE_CHECKING:", "    from ..model import Model\n") if _asks_model(made) else ()),
-    )
 
 
 def _renamed(older: Contract, newer: Contract) -> dict[str, str]:
@@ -383,7 +337,3 @@ def _paths(
         if inner is not None and outer is not None and inner.name not in above:
             below = (*above, inner.name)
             yield from _paths(older, outer, newer, inner, f"{old}{before.name}.", f"{new}{field.name}.", below)
-
-
-def _asks_model(made: Upgrade) -> bool:
-    return any(item.signature.startswith("model: Model") for item in made.needed)
