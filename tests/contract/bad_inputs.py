@@ -558,7 +558,7 @@ FOREIGN = [
     Case("value of Python's", exact("{name: _A_, number: 0}"), 4, "enums.Kind.values._A_", "enums keep for themselves"),
     Case("exact field of Python's", schema("{name: __a, number: 1, type: bool}", top="names: exact\n"), 7, "methods.Predict.request.fields.__a.name", "Python keeps for itself"),
     Case("names of no kind", schema("{name: a, number: 1, type: bool}", top="names: mine\n"), 2, "names", "standard or exact", True),
-    Case("inner without outer", schema("{name: a, number: 1, type: bool}", messages="messages: {Outer.Inner: {}}\n"), 8, "messages.Outer.Inner", "does not exist 'Outer'"),
+    Case("inner without outer", schema("{name: a, number: 1, type: bool}", messages="messages: {Outer.Inner: {}}\n"), 8, "messages.Outer.Inner", "needs a message 'Outer'"),
     Case("after nothing", schema("{name: a, number: 1, type: bool}", messages="messages: {Outer: {}, Outer.Inner: {after: b}}\n"), 8, "messages.Outer.Inner.after", "not a field of the message"),
     Case("an option that is none", schema("{name: a, number: 1, type: bool}", top="options: {go_pakage: x}\n"), 2, "options.go_pakage", "unknown key"),
     Case("an option of another kind", schema("{name: a, number: 1, type: bool}", top="options: {go_package: true}\n"), 2, "options.go_package", "must be a text"),
