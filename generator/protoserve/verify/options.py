@@ -14,45 +14,52 @@ GRACE = 30.0  # seconds from SIGTERM to SIGKILL, as Kubernetes gives by default
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds target and options."""
+    """Adds the target and the options."""
     add = parser.add_argument
     add("target", metavar="TARGET", nargs="?", help="HOST:PORT of a server, or the folder of a project")
     add("--image", metavar="IMAGE", help="a container image instead of TARGET; it is run as a platform runs it")
     add("--platform", choices=PLATFORMS, default="generic", help="whose requirements to check; default: %(default)s")
-    waits = "how long to wait for the server to be ready, in seconds; default: %(default)g"
-    add("--timeout", type=_seconds, default=TIMEOUT, metavar="SECONDS", help=waits)
-    ends = "how long a server that verify started may take to end after SIGTERM, in seconds; default: %(default)g"
-    add("--grace", type=_seconds, default=GRACE, metavar="SECONDS", help=ends)
-    add(
-        "--only",
-        type=_ids,
-        action="extend",
-        default=[],
-        metavar="ID,ID",
-        help="run these checks and the checks that they depend on",
-    )
+    timeout = "how long to wait for the server to be ready, in seconds; default: %(default)g"
+    add("--timeout", type=_seconds, default=TIMEOUT, metavar="SECONDS", help=timeout)
+    grace = "how long a server that verify started may take to end after SIGTERM, in seconds; default: %(default)g"
+    add("--grace", type=_seconds, default=GRACE, metavar="SECONDS", help=grace)
+    only = "run these checks and the checks that they depend on"
+    add("--only", type=_ids, action="extend", default=[], metavar="ID,ID", help=only)
     add("--skip", type=_ids, action="extend", default=[], metavar="ID,ID", help="leave these checks out")
     add("--format", choices=FORMATS, default="terminal", help="of the report on standard output; default: %(default)s")
+    _add_contract(parser)
+    _add_connection(parser)
+    _add_specification(parser)
+    _add_image(parser)
+    _add_http(parser)
 
+
+def _add_contract(parser: argparse.ArgumentParser) -> None:
     about = "Without these options the contract comes from the server's reflection."
     add = parser.add_argument_group("the contract", about).add_argument
     add("--proto", type=Path, metavar="FILE", help="the .proto file that defines the service")
-    roots = "a folder in which the imports of --proto start; may be repeated"
-    add("-I", dest="includes", action="append", type=Path, default=[], metavar="FOLDER", help=roots)
+    includes = "a folder in which the imports of --proto start; may be repeated"
+    add("-I", dest="includes", action="append", type=Path, default=[], metavar="FOLDER", help=includes)
     add("--project", type=Path, metavar="FOLDER", help="a protoserve project with the contract")
     request = "a valid request in protobuf's JSON; may be repeated for other methods"
     add("--request", action="append", default=[], metavar="[METHOD=]FILE", help=request)
 
+
+def _add_connection(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("the connection").add_argument
     add("--tls", action="store_true", help="use TLS")
     add("--ca", type=Path, metavar="FILE", help="a PEM file of the authorities to trust; implies --tls")
     add("--tls-name", metavar="NAME", help="the name in the server's certificate; implies --tls")
 
+
+def _add_specification(parser: argparse.ArgumentParser) -> None:
     about = "For Vertex AI (a Model, ModelUploadOp, a compiled pipeline) or Kubernetes; can be checked without TARGET."
     add = parser.add_argument_group("a specification", about).add_argument
     add("--spec", type=Path, metavar="FILE", help="the YAML or JSON that configures the container on the platform")
     add("--region", default="", metavar="REGION", help="where the model goes, such as us-central1")
 
+
+def _add_image(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("an image").add_argument
     engine = "the container engine's command; default: $DOCKER, else docker"
     add("--docker", default=os.environ.get("DOCKER") or "docker", metavar="COMMAND", help=engine)
@@ -60,13 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--memory", type=_memory, default="2g", metavar="SIZE", help="its memory limit; default: %(default)s")
     add("--writable", action="store_true", help="let it write to its whole root file system, not only to /tmp")
 
+
+def _add_http(parser: argparse.ArgumentParser) -> None:
     about = "As Vertex AI uses it, at the routes in AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE, else /health and /predict."
     add = parser.add_argument_group("the HTTP side", about).add_argument
-    add(
-        "--http",
-        metavar="HOST:PORT",
-        help="the HTTP address of a running server; without TARGET it has no gRPC",
-    )
+    http = "the HTTP address of a running server; without TARGET it has no gRPC"
+    add("--http", metavar="HOST:PORT", help=http)
     add("--instance", type=Path, metavar="FILE", help="an instance that the model accepts, as JSON")
 
 
