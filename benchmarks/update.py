@@ -60,7 +60,7 @@ def main(runs: int) -> int:
 
 
 def commands() -> dict[str, list[str]]:
-    imports = "import copier, rich.table, protoserve.project.status.command, protoserve.compat.since_revision"
+    imports = "import copier, rich.table, protoserve.project.status.command, protoserve.compat.project_comparison"
     return {
         "copier update": ["copier", "update", "--trust", "--defaults"],
         "protoserve update": ["protoserve", "update"],

@@ -33,9 +33,9 @@ def _generate(options: argparse.Namespace) -> int:
 
 
 def _version(options: argparse.Namespace) -> int:
-    from protoserve.compat import versions
+    from protoserve.compat import version_command
 
-    return versions.command(options.project, options.version, options.drop)
+    return version_command.command(options.project, options.version, options.drop)
 
 
 def _diff(options: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ import pytest
 from evolution.changes import ROWS, WHOLE
 from evolution.work import SCHEMA, begin
 from protoserve import cli
-from protoserve.compat import arguments as options
+from protoserve.commands import DIFF_FORMATS
 from protoserve.compat.change import Break
 from support import ROOT
 
@@ -33,8 +33,8 @@ ABOUT = {
     "an optional field gets a `default`": ["default given"],
     "a `unit` or `media_type` changes": ["unit changed", "unit taken away", "media type changed"],
     "a value is added to an enum": ["value added"],
-    "a value is taken out of an enum": ["value removed and reserved"],
-    "a field is taken out": ["field removed", "field removed and reserved"],
+    "a value is removed from an enum": ["value removed and reserved"],
+    "a field is removed": ["field removed", "field removed and reserved"],
     "an integer type of the same wire type": ["int8 to int16"],
     "the same back": ["int16 to int8"],
     "another type, element type": [
@@ -50,7 +50,7 @@ ABOUT = {
     "one of a oneof need not": ["a oneof no longer required"],
     "into a oneof": ["into a oneof", "out of a oneof", "one to a list", "a list to a map", "presence becomes implicit"],
     "another name or number": ["field renamed", "field renumbered", "value renumbered", "a reservation taken out"],
-    "a method, a message, an enum is gone": [
+    "a method, a message, an enum is removed": [
         *("method removed", "a message that nothing uses removed", "an enum that nothing uses removed", "package"),
         *("service", "streamed", "no longer streamed"),
     ],
@@ -75,12 +75,12 @@ def test_the_table_is_that_of_the_verdicts() -> None:
     assert len(rows()) == len(ABOUT)
 
 
-def test_what_a_change_breaks_is_told_for_each_kind() -> None:
-    table = PAGE.partition("| it breaks | means |\n")[2].partition("\n\n")[0]
+def test_every_kind_of_break_is_explained() -> None:
+    table = PAGE.partition("| breaks | meaning |\n")[2].partition("\n\n")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Break)
 
 
-def test_the_refusal_is_told_as_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_refusal_is_printed_as_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert FIELD.strip()[2:] in PAGE
     work = begin(
         tmp_path,
@@ -92,7 +92,7 @@ def test_the_refusal_is_told_as_shown(tmp_path: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == TEXTS[0]
 
 
-def test_the_number_taken_twice_is_told_as_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_number_taken_twice_is_reported_as_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     last = "        - {name: width, number: 2, type: float64}  # last\n"
     added = [f"        - {{name: {name}, number: 3, type: string}}\n" for name in ("height", "colour")]
     work = begin(tmp_path, schema=SCHEMA.replace(last, last + "".join(added)))
@@ -101,7 +101,7 @@ def test_the_number_taken_twice_is_told_as_shown(tmp_path: Path, capsys: pytest.
 
 
 def test_the_commands_after_a_merge_settle_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As the page tells it: both branches added a field at the same line, and generated files conflict, too."""
+    """As the page says: both branches added a field at the same line, and generated files conflict, too."""
     last = "        - {name: width, number: 2, type: float64}  # last\n"
     work = begin(tmp_path)
     work.commit()
@@ -139,11 +139,11 @@ def commands() -> list[str]:
 @pytest.mark.parametrize("command", commands())
 def test_the_commands_are_taken(command: str) -> None:
     given = cli.parser().parse_args(shlex.split(command)[1:])
-    assert given.run
+    assert given.command
 
 
-def test_every_option_and_form_is_told() -> None:
-    assert all(f"`{form}`" in PAGE for form in options.FORMS)
+def test_every_option_and_format_is_on_the_page() -> None:
+    assert all(f"`{form}`" in PAGE for form in DIFF_FORMATS)
     assert all(option in PAGE for option in ("--accept-breaking", "--stable-only", "--base", "--project", "--format"))
 
 

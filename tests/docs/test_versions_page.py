@@ -62,9 +62,9 @@ def test_from_v1_to_the_end_of_v1(template: Path, iris: Project, tmp_path: Path)
     text = (project.path / SCHEMA).read_text(encoding="utf-8")
     field = "        - {name: currency, number: 9, type: string, min_length: 3, max_length: 3, example: EUR}\n"
     (project.path / SCHEMA).write_text(text.replace("      fields:\n", f"      fields:\n{field}", 1), encoding="utf-8")
-    told = " ".join(re.findall(r"```text\n(.*?)```", section("What carries callers over"), re.DOTALL)[0].split())
+    told = " ".join(re.findall(r"```text\n(.*?)```", section("How callers are upgraded"), re.DOTALL)[0].split())
     assert told in protoserve(project, "generate")
-    snippet = re.findall(r"```python\n(.*?)```", section("What carries callers over"), re.DOTALL)[0]
+    snippet = re.findall(r"```python\n(.*?)```", section("How callers are upgraded"), re.DOTALL)[0]
     missing = "from iris.contract import served; from iris import model; print(served.missing_code(model))"
     assert "write predict_request_currency in class Upgrade of" in project.python("-c", missing).stdout
     upgrade = project.path / "src/iris/upgrade/v1.py"
@@ -74,7 +74,7 @@ def test_from_v1_to_the_end_of_v1(template: Path, iris: Project, tmp_path: Path)
     commit()
 
     (end,) = commands("The end of v1")
-    assert "with src/iris/upgrade/v1.py went predict_request_currency" in protoserve(project, *end)
+    assert "src/iris/upgrade/v1.py had predict_request_currency" in protoserve(project, *end)
     assert (project.path / ".protoserve/dropped.txt").read_text(encoding="utf-8") == "iris.v1\n"
     protoserve(project, "generate", "--check")
 
@@ -84,7 +84,7 @@ def test_what_is_refused_is_what_the_command_says(text: str) -> None:
     """The words of each row, without the names in it, stand in the code that refuses."""
     if text.startswith("schema.yaml:LINE"):
         return
-    sources = ("compat/versions.py", "platform/git.py")
+    sources = ("compat/version_command.py", "platform/git.py")
     code = "".join((ROOT / "generator/protoserve" / name).read_text(encoding="utf-8") for name in sources)
     words = re.split(r"'[\w.]+'|\bv\d\w*\b|schema\.yaml has|\.\.\.", text)
     parts = [part.strip(" ,:") for part in words if len(part.strip(" ,:")) > 3]

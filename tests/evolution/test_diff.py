@@ -18,7 +18,7 @@ from protoserve import cli
 from protoserve.commands import DIFF_FORMATS
 from protoserve.compat import project_contracts
 from protoserve.compat.output import FORMATS, words
-from protoserve.compat.since_revision import Comparison, against, between
+from protoserve.compat.project_comparison import Comparison, compare_contracts, compare_with_revision
 from support import ROOT, Project
 
 Capture = pytest.CaptureFixture[str]
@@ -114,7 +114,7 @@ def test_a_rename_of_nothing_is_told(old: str, new: str, told: str) -> None:
 
 def compared(old: str, new: str, **others: str) -> Comparison:
     before, after = (project_contracts.read({"schema.yaml": text, **others}, "iris") for text in (old, new))
-    return between(before, after, "then")
+    return compare_contracts(before, after, "then")
 
 
 def test_a_table(work: Work, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +165,7 @@ def test_stable_only_asks_the_revision(work: Work, capsys: Capture) -> None:
     work.edit(("maximum: 25", "maximum: 30"))
     assert diff(work) == 0
     assert diff(work, "--stable-only") == 1
-    assert "a contract that was stable is so no more" in capsys.readouterr().err
+    assert "a stable contract became a draft" in capsys.readouterr().err
 
 
 def test_another_revision(work: Work, capsys: Capture) -> None:
@@ -175,7 +175,7 @@ def test_another_revision(work: Work, capsys: Capture) -> None:
     capsys.readouterr()
     assert diff(work, "v1") == 1
     assert "since v1" in capsys.readouterr().out
-    comparison = against(work.path, "v1")
+    comparison = compare_with_revision(work.path, "v1")
     assert (comparison.verdict, comparison.breaking, comparison.stable_breaking) == ("breaking", True, False)
 
 
@@ -209,10 +209,10 @@ def test_a_revision_without_numbers_and_package(tmp_path: Path, capsys: Capture)
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("nowhere",), "git knows no nowhere here: check its name, or fetch it (`git fetch origin nowhere`)"),
+        (("nowhere",), "git does not have nowhere here: check its name, or fetch it (`git fetch origin nowhere`)"),
         (("--help-me",), "unrecognized arguments"),
         (("empty",), "empty has no services/iris/schema.yaml"),
-        (("broken",), "the contract of broken is not sound, and cannot be compared with: schema.yaml:1:1: "),
+        (("broken",), "the contract of broken is not valid and cannot be compared with: schema.yaml:1:1: "),
     ],
 )
 def test_exit_code_2(work: Work, capsys: Capture, arguments: tuple[str, ...], words: str) -> None:
@@ -240,7 +240,7 @@ def test_exit_code_2_without_a_project_a_repository_or_a_sound_schema(
     assert "is not a protoserve project" in capsys.readouterr().err
     alone = begin(tmp_path / "alone", git=False)
     assert diff(alone) == 2
-    assert "is in no git repository" in capsys.readouterr().err
+    assert "is not in a git repository" in capsys.readouterr().err
     work.edit(("maximum: 25", "maximun: 25"))
     assert diff(work) == 2
     assert "unknown key 'maximun'" in capsys.readouterr().err
@@ -266,4 +266,4 @@ def test_in_a_project_without_protoserve(iris: Project, tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     assert done.stdout.startswith("### Contract: breaking")
     done = subprocess.run([*script, "renumber"], cwd=work.path, env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "no number stands twice\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "no number is used twice\n"), done.stderr

@@ -99,8 +99,8 @@ def test_a_draft_beside_an_older_version_is_warned_in_one_line_and_what_to_write
     assert work.generate() == 0
     warned, *asked = capsys.readouterr().err.splitlines()
     assert warned == (
-        "protoserve: 2 changes break callers of iris.v2 since the last commit (`protoserve diff` or `make diff` names "
-        "each); it is a draft, and so they are written all the same"
+        "protoserve: 2 changes break callers of iris.v2 since the last commit (`protoserve diff` or `make diff` lists "
+        "them); it is a draft, so its files are written anyway"
     )
     assert "write `def predict_request_length(" in asked[-1]
     assert work.run("diff") == 1
@@ -267,7 +267,7 @@ def test_a_committed_schema_that_is_not_sound_is_told(work: Work, capsys: Captur
     work.write(SCHEMA.replace("maximum: 30", "maximum: 25"))
     assert work.generate() == 1
     err = capsys.readouterr().err
-    assert "schema.yaml of the last commit is not sound; compared with" in err
+    assert "schema.yaml of the last commit is not valid; compared with" in err
     assert "limit-narrowed" in err
 
 
@@ -277,7 +277,7 @@ def test_no_sound_commit_is_told_and_nothing_is_refused(tmp_path: Path, capsys: 
     work.write(SCHEMA)
     assert work.generate() == 0
     err = capsys.readouterr().err
-    assert "breaking changes are not looked for, since schema.yaml:1:1: `methods` is missing" in err
+    assert "breaking changes are not checked: schema.yaml:1:1: `methods` is missing" in err
 
 
 def test_a_shallow_clone_knows_its_last_commit(work: Work, tmp_path: Path, capsys: Capture) -> None:
@@ -299,7 +299,7 @@ def test_a_shallow_clone_knows_its_last_commit(work: Work, tmp_path: Path, capsy
         capsys.readouterr()
         assert clone.run("diff", revision) == 2
         told = capsys.readouterr().err
-        assert f"git knows no {revision} in this shallow clone: " in told
+        assert f"git does not have {revision} in this shallow clone: " in told
         clone.git(*told.split("`")[1].split()[1:])
         assert clone.run("diff", known) == 1, told
 
@@ -307,7 +307,7 @@ def test_a_shallow_clone_knows_its_last_commit(work: Work, tmp_path: Path, capsy
 def test_without_git_installed_it_is_told(work: Work, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(work.root / "nothing"))
     assert work.generate() == 0
-    assert "breaking changes are not looked for, since git is not installed" in capsys.readouterr().err
+    assert "breaking changes are not checked: git is not installed" in capsys.readouterr().err
 
 
 def test_in_a_hook_it_is_the_repository_of_the_project(

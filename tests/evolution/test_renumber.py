@@ -55,7 +55,7 @@ def test_a_merge_of_main_into_the_branch(work: Work, capsys: Capture) -> None:
     work.commit("merged")
     assert work.generate("--check") == 0
     assert work.run("renumber") == 0
-    assert "no number stands twice" in capsys.readouterr().out
+    assert "no number is used twice" in capsys.readouterr().out
 
 
 def test_a_merge_of_the_branch_into_main(work: Work, capsys: Capture) -> None:
@@ -146,11 +146,11 @@ def test_what_else_is_wrong_is_told_and_nothing_is_written(
 def test_where_nothing_says_which_was_first(work: Work, tmp_path: Path, capsys: Capture) -> None:
     merged(work, "feature")
     assert work.run("renumber", "--base", "nowhere") == 1
-    assert "git knows no nowhere here" in capsys.readouterr().err
+    assert "git does not have nowhere here" in capsys.readouterr().err
     work.git("checkout", "--quiet", "--force", "--detach")
     work.git("branch", "--quiet", "--move", "main", "trunk")
     assert work.run("renumber") == 1
     assert "name the main branch with --base REV" in capsys.readouterr().err
     alone = begin(tmp_path / "alone", git=False)
     assert alone.run("renumber") == 1
-    assert "is in no git repository" in capsys.readouterr().err
+    assert "is not in a git repository" in capsys.readouterr().err

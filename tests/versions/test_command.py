@@ -74,11 +74,11 @@ def test_an_upgrade_is_the_authors(second: Shop, capsys: pytest.CaptureFixture[s
 
 
 REFUSED = {
-    ("v1",): "v1 is there already: v2 follows v1",
-    ("v1beta1",): "v1beta1 is no newer than v1, which is in schema.yaml: take v2",
-    ("two",): "'two' is no version: v2 follows v1",
-    ("v0",): "'v0' is no version",
-    ("--drop", "v1"): "v1 is the newest, in schema.yaml, and what the model speaks: it cannot be dropped",
+    ("v1",): "v1 exists already: v2 follows v1",
+    ("v1beta1",): "v1beta1 is older than v1 in schema.yaml: take v2",
+    ("two",): "'two' is not a valid version: v2 follows v1",
+    ("v0",): "'v0' is not a valid version",
+    ("--drop", "v1"): "v1 is the newest version, which the model implements: it cannot be dropped",
     ("--drop", "v7"): "there is no v7 to drop: this project has v1",
 }
 
@@ -98,7 +98,7 @@ def test_uncommitted_and_unsound_schemas_are_refused(shop: Shop, capsys: pytest.
     shop.edit(("maximum: 1000}", "maximum: 2000}"))
     before = shop.content()
     assert version(shop, "v2") == 1
-    assert "schema.yaml has changes that are not committed: commit or stash them, v1 is to stay" in (
+    assert "schema.yaml has changes that are not committed: commit or stash them, v1 will stay" in (
         capsys.readouterr().err
     )
     shop.edit(("number: 2, type: float64", "number: 1, type: float64"))
@@ -120,7 +120,7 @@ def test_without_git_a_version_can_begin_and_none_can_end(shop: Shop, capsys: py
     assert version(shop, "v2") == 0
     before = shop.content()
     assert version(shop, "--drop", "v1") == 1
-    assert "is in no git repository: commit it first, they are removed, and git is what keeps them" in (
+    assert "is not in a git repository: commit it first, they are removed, and only git keeps them" in (
         capsys.readouterr().err
     )
     assert shop.content() == before
@@ -160,9 +160,9 @@ def test_the_oldest_version_ends_by_command(second: Shop, capsys: pytest.Capture
     assert version(second, "--drop", "v1") == 0
     told = capsys.readouterr().out
     assert "removed schemas/v1.yaml\n" in told
-    assert "with src/shop/upgrade/v1.py went item_to_v2_cents, predict_request_currency, " in told
-    assert "tests/test_old.py:1 still speaks of v1\ntests/test_old.py:3 still speaks of v1\n" in told
-    assert re.findall("^(.*?):.* still speaks of v1$", told, re.MULTILINE) == ["ops.md", *["tests/test_old.py"] * 2]
+    assert "src/shop/upgrade/v1.py had item_to_v2_cents, predict_request_currency, " in told
+    assert "tests/test_old.py:1 still mentions v1\ntests/test_old.py:3 still mentions v1\n" in told
+    assert re.findall("^(.*?):.* still mentions v1$", told, re.MULTILINE) == ["ops.md", *["tests/test_old.py"] * 2]
     left = {name for name in second.content() if "v1" in name or "upgrade" in name or "steps" in name}
     assert left == set()
     assert not (second.path / "schemas").exists()

@@ -139,7 +139,7 @@ def test_a_client_of_v1_lives_through_v2_and_v3(first_shop: Shop, tmp_path: Path
     # v1 is dropped: its callers are told, all others go on.
     done = shop.python("scripts/generate.py", "version", "--drop", "v1")
     assert "removed schemas/v1.yaml" in done.stdout
-    assert "with src/shop/upgrade/v1.py went item_to_v2_cents, " in done.stdout
+    assert "src/shop/upgrade/v1.py had item_to_v2_cents, " in done.stdout
     format_and_check(shop)
     with serving(shop) as server, old_client(shop, server) as client:
         assert {outcome.split(" ", 1)[1] for outcome in client.end()} == {"UNIMPLEMENTED: Method not found!"}

@@ -1,12 +1,11 @@
-"""How a project's contracts changed since a git revision, and what `generate` makes of that.
+"""What a change of a contract breaks: comparing contracts with a git revision, and the gate before `generate`.
 
-For other commands: `comparison.against(project, revision)` gives a `Comparison`, whose `changes`, `verdict` and
-`breaking` say what there is to say; it raises `EvolveError`, `GitError`, `SchemaError` or `AnswersError`. The contracts
-themselves are read by `contracts.on_disk` and `contracts.at_revision`, and compared by `comparison.between`.
+Other commands call `project_comparison.compare_with_revision(project, revision)`. It returns a `Comparison`, with its
+`changes`, `verdict` and `breaking`, or raises a ProtoserveError.
 """
 
 from protoserve.platform.errors import ProtoserveError
 
 
-class EvolveError(ProtoserveError):
-    """Why contracts cannot be compared or changed, in one line with what to do."""
+class CompatError(ProtoserveError):
+    """Why contracts cannot be compared or changed, and what to do about it, in one line."""

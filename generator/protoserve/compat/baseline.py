@@ -1,7 +1,7 @@
-"""The contract that callers know: the committed one, and where there is none what was last generated.
+"""The contracts that callers know: the committed ones, or without a commit those that were last generated.
 
-Undoing an edit that was never committed is then no break. Without git nothing tells a try from a release, so each
-`generate` counts; what it was made from is kept in `.protoserve/last/`, which git ignores.
+So undoing an edit that was never committed is not a break. Without git every `generate` counts, since nothing
+distinguishes a try from a release; its schemas are kept in `.protoserve/last/`, which git ignores.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from protoserve.compat import EvolveError
-from protoserve.compat import project_contracts as contracts
+from protoserve.compat import project_contracts
 from protoserve.compat.project_contracts import Contracts
+from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.files import write_all
-from protoserve.platform.git import GitError, Repository, find_repository
+from protoserve.platform.git import Repository, find_repository
 from protoserve.schema import project_schemas
 from protoserve.schema.errors import SchemaError
 from protoserve.schema.load import read_text
@@ -24,77 +24,70 @@ LAST = ".protoserve/last"
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """`since` says for people what this is; `told` is why there is none, or not the one that was to be expected.
+    """The contracts to compare with. `since` describes them, as in "2 changes since the last commit".
 
-    `merging` are the contracts of the branch that is being merged: what that one did was settled there.
+    `warning` says why there are none, or why they are not those of the last commit. `merging` are the contracts of the
+    branch that is being merged, whose changes were settled there.
     """
 
     contracts: Contracts
     since: str
-    told: str = ""
+    warning: str = ""
     committed: bool = False
     merging: Contracts = field(default_factory=dict)
 
 
 def baseline(project: Path, package: str) -> Baseline:
-    """The baseline of the project's contracts. What is wrong with it is told by it, and never raised."""
+    """The project's baseline. If it cannot be read it is empty, with a warning; nothing is raised."""
     try:
         repository = find_repository(project)
-        if repository is not None:
-            found = _committed(repository, package)
-            if found is not None:
-                return found
-    except (EvolveError, GitError, SchemaError) as error:
-        said = str(error).splitlines()[0]
-        return Baseline({}, "", f"breaking changes are not looked for, since {said}")
+        committed = _committed(repository, package) if repository is not None else None
+    except ProtoserveError as error:
+        reason = str(error).splitlines()[0]
+        return Baseline({}, "", f"breaking changes are not checked: {reason}")
+    if committed is not None:
+        return committed
     try:
-        last = _last(project)
-        found_last = contracts.read(last, package)
+        last = project_contracts.read(_last_generated(project), package)
     except SchemaError as error:
-        return Baseline({}, "", f"breaking changes are not looked for, since {LAST} is not sound: {error}")
-    if not found_last:
-        return Baseline({}, "", "no earlier contract is committed or was generated here: nothing to compare with")
-    return Baseline(found_last, "what was last generated")
+        return Baseline({}, "", f"breaking changes are not checked: {LAST} is not valid: {error}")
+    if not last:
+        return Baseline({}, "", "no earlier contract was committed or generated here: nothing to compare with")
+    return Baseline(last, "what was last generated")
+
+
+def remember(project: Path, schemas: dict[str, str], *, committed: bool) -> None:
+    """Keeps the schemas that were generated from, all of them or none. Raises OSError.
+
+    If a commit has them the folder is not needed; it is only updated if it exists.
+    """
+    folder = project / LAST
+    if committed and not folder.is_dir():
+        return
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    kept = {path.relative_to(folder).as_posix(): path.read_bytes().decode(errors="replace") for path in paths}
+    if kept != schemas:
+        write_all(folder, {name: text.encode() for name, text in schemas.items()}, kept.keys() - schemas.keys())
 
 
 def _committed(repository: Repository, package: str) -> Baseline | None:
-    """The contracts of HEAD, None where it has none; of its newest sound ancestor after a merge that broke them."""
+    """The contracts of HEAD, or after a merge that broke them, of its nearest valid ancestor; None without any."""
     head = repository.commit("HEAD")
     if head is None:
         return None
-    commit, found = contracts.nearest_sound(repository, head, package)
-    if not found:
+    commit, contracts = project_contracts.nearest_valid(repository, head, package)
+    if not contracts:
         return None
-    other = repository.commit("MERGE_HEAD")
-    merging = {} if other is None else contracts.nearest_sound(repository, other, package)[1]
+    other_branch = repository.commit("MERGE_HEAD")
+    merging = {} if other_branch is None else project_contracts.nearest_valid(repository, other_branch, package)[1]
     if commit == head:
-        return Baseline(found, "the last commit", committed=True, merging=merging)
-    told = f"{SCHEMA} of the last commit is not sound; compared with {commit[:12]}, the newest commit where it is"
-    return Baseline(found, f"commit {commit[:12]}", told, committed=True, merging=merging)
+        return Baseline(contracts, "the last commit", committed=True, merging=merging)
+    short = commit[:12]
+    warning = f"{SCHEMA} of the last commit is not valid; compared with {short}, the newest commit where it is"
+    return Baseline(contracts, f"commit {short}", warning, committed=True, merging=merging)
 
 
-def _last(project: Path) -> dict[str, str]:
-    root = project / LAST
-    names = [
-        path for path in (root / SCHEMA, *sorted((root / project_schemas.FOLDER).glob("*.yaml"))) if path.is_file()
-    ]
-    return {path.relative_to(root).as_posix(): read_text(path) for path in names}
-
-
-def remember(project: Path, texts: dict[str, str], *, committed: bool) -> None:
-    """Keeps what was generated from; all of it or nothing. Raises OSError.
-
-    Where a commit has it, the folder is not needed, and only kept true if it is there.
-    """
-    root = project / LAST
-    if committed and not root.is_dir():
-        return
-    before = _as_it_is(root)
-    if before == texts:
-        return
-    write_all(root, {name: text.encode() for name, text in texts.items()}, before.keys() - texts.keys())
-
-
-def _as_it_is(root: Path) -> dict[str, str]:
-    files = (path for path in root.rglob("*") if path.is_file())
-    return {path.relative_to(root).as_posix(): path.read_bytes().decode(errors="replace") for path in files}
+def _last_generated(project: Path) -> dict[str, str]:
+    folder = project / LAST
+    paths = (folder / SCHEMA, *sorted((folder / project_schemas.FOLDER).glob("*.yaml")))
+    return {path.relative_to(folder).as_posix(): read_text(path) for path in paths if path.is_file()}

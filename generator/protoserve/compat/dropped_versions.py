@@ -1,5 +1,4 @@
-"""The versions that a project dropped by command: a package that is gone from its schemas and named here broke nothing
-by accident."""
+"""The versions that were dropped with `protoserve version --drop`, so that their absence is not a break."""
 
 from __future__ import annotations
 
@@ -12,14 +11,14 @@ FILE = ".protoserve/dropped.txt"
 
 
 def read(project: Path) -> tuple[str, ...]:
-    """The proto packages that were dropped."""
+    """The proto packages of the dropped versions."""
     try:
         return tuple((project / FILE).read_text(encoding="utf-8").split())
     except OSError:
         return ()
 
 
-def with_one_more(plan: Plan, package: str) -> Plan:
-    """The plan that writes down one more."""
-    listed = sorted({*read(plan.project), package})
-    return replace(plan, files={**plan.files, FILE: "".join(f"{name}\n" for name in listed).encode()})
+def record(plan: Plan, package: str) -> Plan:
+    """The plan that also records this package as dropped."""
+    packages = sorted({*read(plan.project), package})
+    return replace(plan, files={**plan.files, FILE: "".join(f"{name}\n" for name in packages).encode()})

@@ -1,53 +1,52 @@
-"""What is on the main branch: the fields and values that callers may know, where a branch has some of its own."""
+"""The contracts on the main branch, which callers may know while a branch still changes its own additions."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from protoserve.compat import EvolveError, project_contracts
+from protoserve.compat import CompatError, project_contracts
 from protoserve.compat.project_contracts import Contracts
-from protoserve.compat.revisions import unknown
-from protoserve.platform.git import GitError, Repository, find_repository
-from protoserve.schema.errors import SchemaError
+from protoserve.compat.unknown_revision import describe_unknown
+from protoserve.platform.errors import ProtoserveError
+from protoserve.platform.git import Repository, find_repository
 from protoserve.schema.model import Contract
 
-# In the order in which they are asked; what a remote has is what others have.
+# Remote branches come first: others have them too.
 NAMES = ("origin/main", "origin/master", "main", "master")
 
 
-def find(repository: Repository) -> str:
-    """The revision that stands for the main branch; raises EvolveError where there is none."""
+def find_main_branch(repository: Repository) -> str:
+    """The revision of the main branch. Raises CompatError if there is none."""
     for name in NAMES:
         if repository.commit(name) is not None:
             return name
-    raise EvolveError(f"there is no branch {', '.join(NAMES)} here: name the main branch with --base REV")
+    raise CompatError(f"none of the branches {', '.join(NAMES)} exists: name the main branch with --base REV")
 
 
-def released(repository: Repository, revision: str, package: str) -> Contracts:
-    """The contracts of the main branch; of its newest commit that is sound, since a merge may have broken the last.
+def contracts_on_main(repository: Repository, revision: str, package: str) -> Contracts:
+    """The contracts of the main branch's newest commit whose schemas are valid, since a merge may have broken the last.
 
-    Raises EvolveError and GitError, and SchemaError where none of the last commits is sound.
+    Raises ProtoserveError if there is no such revision, or none of its last commits is valid.
     """
     commit = repository.commit(revision)
     if commit is None:
-        raise EvolveError(unknown(repository, revision))
-    _, found = project_contracts.nearest_sound(repository, commit, package)
-    return found
+        raise CompatError(describe_unknown(repository, revision))
+    _, contracts = project_contracts.nearest_valid(repository, commit, package)
+    return contracts
 
 
-def on_main(project: Path, package: str, contract: str) -> set[str] | None:
-    """The paths of fields and values of a contract on the main branch; None where git knows no main branch."""
+def paths_on_main(project: Path, package: str, proto_package: str) -> set[str] | None:
+    """The paths of a contract's fields and values on the main branch, as in errors; None without a main branch."""
     try:
         repository = find_repository(project)
         if repository is None:
             return None
-        found = released(repository, find(repository), package).get(contract)
-    except (EvolveError, GitError, SchemaError):
+        contract = contracts_on_main(repository, find_main_branch(repository), package).get(proto_package)
+    except ProtoserveError:
         return None
-    return set() if found is None else paths(found)
+    return set() if contract is None else _paths(contract)
 
 
-def paths(contract: Contract) -> set[str]:
-    """The paths of all fields and values, as they stand in errors."""
+def _paths(contract: Contract) -> set[str]:
     fields = {item.where.path for message in contract.all_messages() for item in message.fields}
     return fields | {value.where.path for enum in contract.enums for value in enum.values}

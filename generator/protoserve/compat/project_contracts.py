@@ -1,14 +1,13 @@
-"""The contracts of a project: those on disk, and those of a commit. A project has one a version of its API.
+"""The contracts of a project, on disk and in commits: one for each version of its API, by proto package.
 
-`schema.yaml` is the newest; `schemas/*.yaml` are the versions before it. They are told apart by their proto package.
+`schema.yaml` has the newest version, `schemas/*.yaml` the older ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from protoserve.compat import EvolveError
+from protoserve.compat import CompatError
 from protoserve.platform import answers
 from protoserve.platform.git import Repository
 from protoserve.schema import project_schemas
@@ -22,51 +21,64 @@ Contracts = dict[str, Contract]
 
 
 def on_disk(project: Path, package: str) -> Contracts:
-    """The contracts as they lie there, by proto package; raises SchemaError."""
+    """The contracts of the project's schemas. Raises SchemaError."""
     return read(project_schemas.read(project), package)
 
 
-def read(texts: dict[str, str], package: str) -> Contracts:
-    """The contracts of some texts, each with all its numbers; `package` is the project's. Raises SchemaError."""
-    default = f"{package}.v1"
-    found = (loads(numbered(text, file=file), file, default_package=default) for file, text in texts.items())
-    return by_package(found)
+def read(schemas: dict[str, str], package: str) -> Contracts:
+    """The contracts of schemas, given by path, with all numbers; `package` is the project's. Raises SchemaError.
 
-
-def by_package(contracts: Iterable[Contract]) -> Contracts:
-    """The first of each package: two of one package are refused elsewhere."""
-    found: Contracts = {}
-    for contract in contracts:
-        found.setdefault(contract.package, contract)
-    return found
-
-
-def at_revision(repository: Repository, commit: str, package: str) -> Contracts:
-    """The contracts of a commit; empty where it has none of this project.
-
-    A project that lay elsewhere then is found by its answers. Raises SchemaError for a schema that is not sound, and
-    GitError where git fails.
+    Of two contracts of one package the first counts; they are refused elsewhere.
     """
-    here = _at(repository, commit, repository.prefix)
+    contracts: Contracts = {}
+    for file, text in schemas.items():
+        contract = loads(numbered(text, file=file), file, default_package=f"{package}.v1")
+        contracts.setdefault(contract.package, contract)
+    return contracts
+
+
+def at_commit(repository: Repository, commit: str, package: str) -> Contracts:
+    """The project's contracts in a commit; empty if it has none.
+
+    A project that has moved since is recognised by its answers. Raises SchemaError for an invalid schema, and GitError
+    if git fails.
+    """
+    here = _schemas_in(repository, commit, repository.prefix)
     if here:
         return read(here, package)
-    for folder in _projects(repository, commit, package):
-        there = _at(repository, commit, folder)
-        if there:
-            return read(there, package)
+    for folder in _former_folders(repository, commit, package):
+        elsewhere = _schemas_in(repository, commit, folder)
+        if elsewhere:
+            return read(elsewhere, package)
     return {}
 
 
-def _at(repository: Repository, commit: str, folder: str) -> dict[str, str]:
-    """The schemas of the project that lay in that folder, by their path in it."""
-    names = [SCHEMA, *_older(repository, commit, folder)]
-    found = {name: repository.read(commit, (PurePosixPath(folder) / name).as_posix()) for name in names}
-    return {name: text for name, text in found.items() if text is not None}
+def nearest_valid(repository: Repository, commit: str, package: str) -> tuple[str, Contracts]:
+    """The newest commit whose schemas are valid, from this one back by first parents, and its contracts.
+
+    A merge can leave invalid ones. Raises SchemaError of the commit itself if none of the last 50 is valid.
+    """
+    first_error: SchemaError | None = None
+    for candidate in repository.ancestors(commit, 50):
+        try:
+            return candidate, at_commit(repository, candidate, package)
+        except SchemaError as error:
+            first_error = first_error or error
+    if first_error is None:
+        raise CompatError(f"git has no history of {commit[:12]}")
+    raise first_error
 
 
-def _older(repository: Repository, commit: str, folder: str) -> list[str]:
-    below = (PurePosixPath(folder) / project_schemas.FOLDER).as_posix()
-    paths = (PurePosixPath(name) for name in repository.files(commit, below))
+def _schemas_in(repository: Repository, commit: str, folder: str) -> dict[str, str]:
+    """The schemas of the project in that folder of a commit, by path in the project."""
+    names = [SCHEMA, *_older_schemas(repository, commit, folder)]
+    texts = {name: repository.read(commit, (PurePosixPath(folder) / name).as_posix()) for name in names}
+    return {name: text for name, text in texts.items() if text is not None}
+
+
+def _older_schemas(repository: Repository, commit: str, folder: str) -> list[str]:
+    schemas = (PurePosixPath(folder) / project_schemas.FOLDER).as_posix()
+    paths = (PurePosixPath(name) for name in repository.files(commit, schemas))
     return sorted(
         f"{project_schemas.FOLDER}/{path.name}"
         for path in paths
@@ -74,28 +86,12 @@ def _older(repository: Repository, commit: str, folder: str) -> list[str]:
     )
 
 
-def _projects(repository: Repository, commit: str, package: str) -> list[str]:
-    """Folders of a commit that hold answers of a project with this Python package, and are no project any more."""
-    found = []
+def _former_folders(repository: Repository, commit: str, package: str) -> list[str]:
+    """Folders that have the answers of a project with this Python package in the commit, but not on disk."""
+    folders = []
     for path in map(PurePosixPath, repository.files(commit, "")):
         if path.name == answers.FILE and not (repository.root / path).exists():
             text = repository.read(commit, path.as_posix()) or ""
             if f"\npackage: {package}\n" in f"\n{text}\n":
-                found.append("" if path.parent == PurePosixPath() else path.parent.as_posix())
-    return found
-
-
-def nearest_sound(repository: Repository, commit: str, package: str) -> tuple[str, Contracts]:
-    """The newest commit, from this one back by first parents, whose schemas are sound, and its contracts.
-
-    A merge can leave one that is not. Raises SchemaError of the commit itself where none of the last 50 is sound.
-    """
-    first: SchemaError | None = None
-    for candidate in repository.ancestors(commit, 50):
-        try:
-            return candidate, at_revision(repository, candidate, package)
-        except SchemaError as error:
-            first = first or error
-    if first is None:
-        raise EvolveError(f"git has no history of {commit[:12]}")
-    raise first
+                folders.append("" if path.parent == PurePosixPath() else path.parent.as_posix())
+    return folders

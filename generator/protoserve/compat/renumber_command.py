@@ -1,4 +1,4 @@
-"""`protoserve renumber`: after a merge of two branches that each took a number, one of the two gets another."""
+"""`protoserve renumber`: after a merge of two branches that took the same number, gives one of the two another."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from protoserve.compat import EvolveError, main_branch
+from protoserve.compat import CompatError, main_branch
 from protoserve.platform import answers
 from protoserve.platform.files import write_all
 from protoserve.platform.git import find_repository
@@ -14,19 +14,19 @@ from protoserve.schema import project_schemas
 from protoserve.schema.renumber import package_of, renumber
 
 
-def main(given: argparse.Namespace) -> int:
-    """Exit code 0 once no number stands twice. Raises ProtoserveError and OSError, with nothing changed."""
-    project: Path = given.project
+def main(arguments: argparse.Namespace) -> int:
+    """Exit code 0 once no number is used twice. Raises ProtoserveError and OSError, with nothing changed."""
+    project: Path = arguments.project
     package = answers.read(project)["package"]
     repository = find_repository(project)
     if repository is None:
-        raise EvolveError(f"{project.resolve()} is in no git repository, and so nothing says which number was first")
-    revision = given.base or main_branch.find(repository)
-    released = main_branch.released(repository, revision, package)
+        raise CompatError(f"{project.resolve()} is not in a git repository, which would show the number that was first")
+    revision = arguments.base or main_branch.find_main_branch(repository)
+    on_main = main_branch.contracts_on_main(repository, revision, package)
     default = f"{package}.v1"
-    made: dict[str, bytes] = {}
+    renumbered: dict[str, bytes] = {}
     for file, text in project_schemas.read(project).items():
-        result, changes = renumber(text, file, released.get(package_of(text, file, default)), default)
+        result, changes = renumber(text, file, on_main.get(package_of(text, file, default)), default)
         for change in changes:
             where = change.where
             print(
@@ -34,10 +34,10 @@ def main(given: argparse.Namespace) -> int:
                 f"which {change.other!r} keeps"
             )
         if changes:
-            made[file] = result.encode()
-    if not made:
-        print("no number stands twice")
+            renumbered[file] = result.encode()
+    if not renumbered:
+        print("no number is used twice")
         return 0
-    write_all(project, made)
-    print(f"protoserve: {revision} said which were first; `make generate` writes what follows", file=sys.stderr)
+    write_all(project, renumbered)
+    print(f"protoserve: what is on {revision} kept its number; now run `make generate`", file=sys.stderr)
     return 0

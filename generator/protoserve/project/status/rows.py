@@ -96,7 +96,7 @@ def files(project: Path, rendered: Rendered) -> Row:
 def contract(project: Path) -> Row:
     """The contracts, compared with those of the project's last release: the nearest tag among HEAD's ancestors."""
     # Importing these takes time, in which the processes that `status` waits for can already run.
-    from protoserve.compat.since_revision import against
+    from protoserve.compat.project_comparison import compare_with_revision
     from protoserve.schema.errors import SchemaError
 
     try:
@@ -108,7 +108,7 @@ def contract(project: Path) -> Row:
             return Row("contract", State.UNKNOWN, "no release tag in this shallow clone", {}, remedy)
         return Row("contract", State.OK, "no release tag to compare with")
     try:
-        comparison = against(project, tag)
+        comparison = compare_with_revision(project, tag)
     except SchemaError as error:
         return Row("contract", State.TODO, str(error).splitlines()[0], {}, "edit schema.yaml")
     except ProtoserveError as error:
