@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from protoserve import cli
-from support import Project, run
+from support import ROOT, Project, run
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_writing_is_all_or_nothing(project: Project, failing: str, monkeypatch: 
         ("main", False),
     ],
 )
-def test_another_version_is_told_and_the_same_is_not(
+def test_another_version_is_reported_and_the_same_is_not(
     recorded: str, same: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("protoserve.project.template_source.commit", lambda: "1234567890abcdef")
@@ -179,3 +179,12 @@ def test_the_command_line_uses_the_recorded_generator(project: Project) -> None:
     done = run([sys.executable, "-m", "protoserve", "generate"], cwd=project.path.parent, check=False)
     assert done.returncode == 1
     assert "is not a protoserve project" in done.stderr
+
+
+def test_run_py_parses_and_an_update_ends_with_the_standard_library_alone() -> None:
+    """Copier's interpreter may hold neither what the generator needs nor protoserve."""
+    generator = ROOT / "generator"
+    listed = run([sys.executable, "-S", "-E", str(generator / "run.py"), "--help"], cwd=generator).stdout
+    assert [name for name in ("create", "generate", "after-update") if name not in listed] == []
+    code = f"import sys; sys.path.insert(0, {str(generator)!r}); import protoserve.project.lost_edits"
+    run([sys.executable, "-S", "-E", "-c", code], cwd=generator)

@@ -1,4 +1,4 @@
-"""The whole life of one project, from nothing to a served prediction of an unseen schema, told in order."""
+"""The whole life of one project, from nothing to a served prediction of an unseen schema, in order."""
 
 from __future__ import annotations
 

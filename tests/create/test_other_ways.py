@@ -35,8 +35,8 @@ BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs/air-gapped.md").read_tex
 
 def block(words: str) -> str:
     """The one block of commands in docs/air-gapped.md that has these words."""
-    (found,) = [text for text in BLOCKS if words in text]
-    return found
+    (only,) = [text for text in BLOCKS if words in text]
+    return only
 
 
 def offline(*folders: Path, home: Path, **settings: str) -> dict[str, str]:
@@ -113,7 +113,7 @@ def index(mirror: Path) -> Iterator[Index]:
             elif kind == "files":
                 self.answer(200, (mirror / "wheels" / name).read_bytes(), "application/octet-stream")
             elif name in wheels:
-                found.asked.add(name)
+                index.asked.add(name)
                 links = "".join(f'<a href="/files/{file}">{file}</a>\n' for file in wheels[name])
                 self.answer(200, f"<!DOCTYPE html>\n{links}".encode())
             else:
@@ -135,9 +135,9 @@ def index(mirror: Path) -> Iterator[Index]:
             """Says nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        found = Index(server.server_port)
+        index = Index(server.server_port)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield found
+        yield index
         server.shutdown()
 
 
@@ -179,7 +179,7 @@ def test_pipx_run_without_uv_says_how_pipx_brings_it(pipx: Path, released: Path,
     assert "grpcio-tools==" in said
     assert "/copier._vcs" not in said, "a clone that is gone by now"
     assert not (tmp_path / "made").exists()
-    # What it says to do, done; the generator's uv then takes the index that pip was told of.
+    # What it says to do, done; the generator's uv then takes the index that is set for pip.
     (remedy,) = re.findall(r"`(pipx run .*) \.\.\.`", said)
     run(copy(*shlex.split(remedy), template=released), cwd=tmp_path, env=environment)
     assert_made(tmp_path / "made")
@@ -223,7 +223,7 @@ class Company:
         return done.stdout + done.stderr
 
 
-@pytest.fixture(scope="module", params=["password in the URL, told to uv", "password in netrc, told to pip and uv"])
+@pytest.fixture(scope="module", params=["password in the URL, set for uv", "password in netrc, set for pip and uv"])
 def company(
     request: pytest.FixtureRequest,
     released: Path,
@@ -341,7 +341,7 @@ def test_without_a_network_the_generator_comes_from_the_mirror(isolated: Company
 
 
 def test_without_a_network_the_generator_runs_through_uv(carried: Path, python: Path, tmp_path: Path) -> None:
-    """Copier alone, from the wheels; uv is told what pip was told."""
+    """Copier alone, from the wheels; uv gets the settings of pip."""
     environment = offline(
         tmp_path / "venv/bin", python, home=tmp_path, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(carried / "wheels")
     )

@@ -104,7 +104,7 @@ def test_a_signature_that_only_the_generator_can_judge_leaves_nothing(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_schema_file_that_is_wrong_is_told_by_line_and_leaves_nothing(
+def test_a_schema_file_with_an_error_is_reported_by_line_and_leaves_nothing(
     template: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     schema = tmp_path / "wrong.yaml"
@@ -140,7 +140,7 @@ def test_several_platforms_are_one_option_or_several(
     assert answers.names(answers.read(project)["platforms"]) == recorded
 
 
-def test_an_unknown_platform_is_told_in_one_line(
+def test_an_unknown_platform_is_refused_in_one_line(
     template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = tmp_path / "new"
@@ -185,6 +185,7 @@ def test_every_question_is_an_option_has_help_and_no_framework_is_forgotten() ->
             assert "default: " in entry
             choices = question.get("choices", ())
             assert all(value in entry for value in (choices.values() if isinstance(choices, dict) else choices))
+    assert option_help("new", "package").endswith("[default: from --project-name]")
     assert set(COPIER_YML["framework"]["choices"].values()) == set(frameworks())
     for name in presets():
         assert name in COPIER_YML["schema"]["validator"]

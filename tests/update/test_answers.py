@@ -36,7 +36,7 @@ def test_a_question_of_a_newer_version_is_answered_on_the_way_and_later(work: Wo
 
 
 @pytest.mark.slow
-def test_an_answer_that_a_newer_version_refuses_is_told(work: Work, fork: Fork) -> None:
+def test_an_answer_that_a_newer_version_refuses_is_in_the_summary(work: Work, fork: Fork) -> None:
     template = fork(work)
     questions = (template / "copier.yml").read_text(encoding="utf-8")
     (template / "copier.yml").write_text(
@@ -68,7 +68,7 @@ def test_platforms_come_and_go_and_what_was_edited_in_them_stays(work: Work) -> 
 
 @pytest.mark.slow
 def test_smoke_runs_the_projects_check_and_its_real_server(work: Work) -> None:
-    """In an environment that has everything already: the project's own commands, found where `make setup` puts them."""
+    """In an environment that has everything already: the project's own commands, where `make setup` puts them."""
     (work.path / ".venv").symlink_to(COMMANDS.parent)
     done = work.update("--smoke", PYTHONPATH=str(work.path / "src"))
     assert done.stdout.startswith("## iris: template v1.0.0 → v2.0.0\n")

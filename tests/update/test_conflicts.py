@@ -18,8 +18,8 @@ ERRORS = "src/iris/server/core/outcomes.py"
 
 @pytest.fixture
 def clashing(work: Work) -> Work:
-    """What `clash` makes, before any update."""
-    return clash(work)
+    """The result of `edit_both_sides`, before any update."""
+    return edit_both_sides(work)
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +27,13 @@ def conflicted(first: Work, tmp_path_factory: pytest.TempPathFactory) -> tuple[W
     """The same after an update, which tests copy; and the update's summary."""
     path = tmp_path_factory.mktemp("conflicted") / "iris"
     shutil.copytree(first.path, path, symlinks=True)
-    work = clash(Work(path, first.home))
+    work = edit_both_sides(Work(path, first.home))
     done = work.update("--format", "json", check=False)
     assert done.returncode == 3, done.stderr
     return work, done.stdout
 
 
-def clash(work: Work) -> Work:
+def edit_both_sides(work: Work) -> Work:
     """Lines that both author and template changed: in a file that keeps its name, and in one that gets another."""
     work.edit(ERRORS, "the server failed to answer this request", "no luck today")
     work.edit(OLD, "import grpc\n", "import grpc  # mine\n")

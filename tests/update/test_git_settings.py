@@ -16,7 +16,7 @@ def work(work: Work) -> Work:
     work.edit("README.md", "```sh\nmake setup", "```sh  \nmake setup")
     work.write(".dockerignore", work.read(".dockerignore") + "# mine  \n\n\n")
     work.write("docs/näme.txt", "mine  \n")
-    work.edit("requirements/dev.txt", "pytest>=9\n", "pytest>=9,<11\n")  # clashes
+    work.edit("requirements/dev.txt", "pytest>=9\n", "pytest>=9,<11\n")  # conflicts
     work.commit("mine")
     return work
 
@@ -66,8 +66,8 @@ def test_bare_copier_is_stopped_before_it_begins(
     variables = settings(tmp_path, text)
     done = work.copier("--vcs-ref=v2.0.0", check=False, **variables)
     assert done.returncode != 0
-    told = f"protoserve: {said}: use `protoserve update`, or set `git config {' '.join(remedy)}`\n"
-    assert told in done.stderr
+    message = f"protoserve: {said}: use `protoserve update`, or set `git config {' '.join(remedy)}`\n"
+    assert message in done.stderr
     assert work.state() == before
 
     work.run("git", "config", *remedy, **variables)

@@ -1,4 +1,4 @@
-"""Edits that Copier alone drops: in files that are no UTF-8, that git ignores, of which it shows no diff."""
+"""Edits that Copier alone drops: in files that are not UTF-8, that git ignores, or that it shows no diff of."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def test_edits_keep_every_byte(work: Work, update: Callable[..., subprocess.Comp
 
     done = update(work, "--vcs-ref=v2.0.0" if update is Work.copier else "--to=v2.0.0", check=False)
     assert done.returncode == code, done.stderr
-    # What merges is merged, what the template did not change stays, and what clashes says so.
+    # What merges is merged, what the template did not change stays, and what conflicts is reported.
     assert readme.read_bytes() == merges.replace(b"## Start\n", b"Ask nobody about it.\n\n## Start\n")
     assert ignored.read_bytes() == stays
     assert (work.path / "docs/legacy.txt").read_bytes() == own
-    clash = attributes.read_bytes()
-    assert b"<<<<<<< before updating\npytest>=9,<11  # " + NAIVE + b"\n" in clash
-    assert b"\npytest>=9.0.1\n>>>>>>> after updating\n" in clash
+    merged = attributes.read_bytes()
+    assert b"<<<<<<< before updating\npytest>=9,<11  # " + NAIVE + b"\n" in merged
+    assert b"\npytest>=9.0.1\n>>>>>>> after updating\n" in merged
     assert makefile.read_bytes() == wide
     assert "Makefile: both you and the template changed it, and git cannot merge it" in done.stdout + done.stderr
     unmerged = git(work.path, "ls-files", "--unmerged", "--", ".")

@@ -141,12 +141,12 @@ def test_a_template_without_any_tag(releases: Path, home: Path, tmp_path: Path) 
     assert work.update().stdout.startswith("already at ")
     git(template, "checkout", "--quiet", "main")
     head = git(template, "rev-parse", "HEAD")
-    state, told = newest(work)
+    state, text = newest(work)
     assert state is State.TODO
     work.update()
     recorded = work.read(".copier-answers.yml").partition("_commit: ")[2].partition("\n")[0]
     assert head.startswith(recorded)
-    assert head.startswith(told)
+    assert head.startswith(text)
     assert (work.path / "tests/test_server.py").exists()
 
 

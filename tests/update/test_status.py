@@ -1,4 +1,4 @@
-"""`protoserve status`: what is told of a project, and the exit code by which a CI job knows."""
+"""`protoserve status`: what it reports of a project, and the exit code that a CI job reads."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def rows(work: Work, *options: str, code: int) -> dict[str, Any]:
 
 
 def test_a_project_that_only_lags_behind(work: Work) -> None:
-    found = rows(work, code=1)
-    assert {name: row["state"] for name, row in found.items()} == {**dict.fromkeys(ROWS, "ok"), "template": "todo"}
-    assert found["template"]["said"] == "v1.0.0; the newest is v2.0.0"
-    assert found["template"]["remedy"] == "protoserve update"
-    assert "Makefile" in found["files"]["details"]["unchanged"]
-    assert ".copier-answers.yml" not in found["files"]["details"]["unchanged"]
+    by_name = rows(work, code=1)
+    assert {name: row["state"] for name, row in by_name.items()} == {**dict.fromkeys(ROWS, "ok"), "template": "todo"}
+    assert by_name["template"]["said"] == "v1.0.0; the newest is v2.0.0"
+    assert by_name["template"]["remedy"] == "protoserve update"
+    assert "Makefile" in by_name["files"]["details"]["unchanged"]
+    assert ".copier-answers.yml" not in by_name["files"]["details"]["unchanged"]
 
 
 @pytest.mark.slow
@@ -47,20 +47,20 @@ def test_everything_that_can_be_said_of_a_project(work: Work) -> None:
     work.write("README.md", work.read("README.md") + "<<<<<<< before updating\n")
     work.edit(".copier-answers.yml", "port: 9000\n", "port: 80\ncolour: red\n")
     work.edit(".copier-answers.yml", "python_version: '3.12'\n", "")
-    found = rows(work, code=1)
-    assert found["answers"]["details"]["missing"] == ["python_version"]
-    assert found["answers"]["details"]["unknown"] == ["colour"]
-    (refused,) = found["answers"]["details"]["refused"]
+    by_name = rows(work, code=1)
+    assert by_name["answers"]["details"]["missing"] == ["python_version"]
+    assert by_name["answers"]["details"]["unknown"] == ["colour"]
+    (refused,) = by_name["answers"]["details"]["refused"]
     assert refused.startswith("port: must be an integer from 1024 to 65535")
-    assert found["generated"]["state"] == "todo"
-    assert found["conflicts"]["details"]["unmerged"] == ["README.md"]
-    assert found["contract"]["state"] == "todo"
-    assert found["contract"]["remedy"] == "protoserve diff release-1"
-    assert found["contract"]["details"]["breaking"][0].startswith(
+    assert by_name["generated"]["state"] == "todo"
+    assert by_name["conflicts"]["details"]["unmerged"] == ["README.md"]
+    assert by_name["contract"]["state"] == "todo"
+    assert by_name["contract"]["remedy"] == "protoserve diff release-1"
+    assert by_name["contract"]["details"]["breaking"][0].startswith(
         "methods.Predict.request.fields.petal_length.maximum: "
     )
-    assert found["files"]["details"]["edited"] == ["README.md", "src/iris/server/core/outcomes.py"]
-    assert found["files"]["details"]["deleted"] == ["Dockerfile"]
+    assert by_name["files"]["details"]["edited"] == ["README.md", "src/iris/server/core/outcomes.py"]
+    assert by_name["files"]["details"]["deleted"] == ["Dockerfile"]
 
     table = work.status("--fail-on", "files", check=False)
     assert table.returncode == 1
@@ -73,10 +73,13 @@ def test_what_counts_is_said_by_fail_on(work: Work) -> None:
     work.write("Makefile", work.read("Makefile") + "\nmine:\n")
     work.edit("proto/iris/v1/prediction.proto", "service PredictionService", "service  PredictionService")
     (work.path / "tests/requests/Predict.json").unlink()
-    found = rows(work, "--fail-on", "answers,contract", code=0)
-    assert found["files"]["counts"] is False
-    assert found["generated"]["details"]["differ"] == ["proto/iris/v1/prediction.proto", "tests/requests/Predict.json"]
-    assert found["generated"]["remedy"] == "make generate"
+    by_name = rows(work, "--fail-on", "answers,contract", code=0)
+    assert by_name["files"]["counts"] is False
+    assert by_name["generated"]["details"]["differ"] == [
+        "proto/iris/v1/prediction.proto",
+        "tests/requests/Predict.json",
+    ]
+    assert by_name["generated"]["remedy"] == "make generate"
     done = work.status("--fail-on", "colour", check=False)
     assert done.returncode == 2
     assert "colour must be a row: template, answers, generated, conflicts, contract, files" in done.stderr
@@ -96,21 +99,21 @@ def test_what_cannot_be_found_out_is_exit_2(work: Work, missing: str) -> None:
         work.write(".copier-answers.yml", "".join(gone))
     elif missing == "version":
         work.edit(".copier-answers.yml", "_commit: v1.0.0\n", "_commit: v9.9.9\n")
-        found = rows(work, code=2)
-        assert found["template"]["said"] == "v9.9.9; the newest is v2.0.0; the template has no v9.9.9"
-        assert found["template"]["remedy"] == "git restore .copier-answers.yml"
-        assert {found[name]["state"] for name in ("template", "answers", "generated", "files")} == {"unknown"}
+        by_name = rows(work, code=2)
+        assert by_name["template"]["said"] == "v9.9.9; the newest is v2.0.0; the template has no v9.9.9"
+        assert by_name["template"]["remedy"] == "git restore .copier-answers.yml"
+        assert {by_name[name]["state"] for name in ("template", "answers", "generated", "files")} == {"unknown"}
         return
     else:
         (work.path / "scripts/generate.py").unlink()
-    found = rows(work, "--fail-on", "generated", code=2)
-    assert found["generated"]["state"] == "unknown"
-    assert found["conflicts"]["state"] == "ok"
-    assert ("scripts/generate.py" if missing == "script" else f"{work.path}-gone") in found["generated"]["said"]
+    by_name = rows(work, "--fail-on", "generated", code=2)
+    assert by_name["generated"]["state"] == "unknown"
+    assert by_name["conflicts"]["state"] == "ok"
+    assert ("scripts/generate.py" if missing == "script" else f"{work.path}-gone") in by_name["generated"]["said"]
 
 
 def test_a_schema_that_is_not_sound(work: Work) -> None:
     work.edit("schema.yaml", "type: float64", "type: flaot64")
-    found = rows(work, "--offline", code=1)
-    assert found["generated"]["said"].startswith("schema.yaml:")
-    assert found["generated"]["remedy"] == "edit schema.yaml"
+    by_name = rows(work, "--offline", code=1)
+    assert by_name["generated"]["said"].startswith("schema.yaml:")
+    assert by_name["generated"]["remedy"] == "edit schema.yaml"

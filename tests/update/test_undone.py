@@ -1,4 +1,4 @@
-"""Whatever goes wrong, the project is to the byte as it was, ignored files and git's index too; one line says why."""
+"""Whatever goes wrong, the project is byte for byte as it was, with ignored files and the index; one line says why."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def refused(work: Work, *options: str, code: int = 1, **variables: str) -> str:
     return done.stderr
 
 
-def one_line(told: str) -> str:
-    (line,) = told.splitlines()
+def one_line(stderr: str) -> str:
+    (line,) = stderr.splitlines()
     return line
 
 
@@ -51,7 +51,7 @@ def one_line(told: str) -> str:
             "schema=text",
             "schema cannot change after creation: it stays tabular (edit schema.yaml, then `make generate`)",
         ),
-        ("port=80", "port: must be an integer from 1024 to 65535 (below, a server needs root), such as 9000"),
+        ("port=80", "port: must be an integer from 1024 to 65535 (lower ports need root), such as 9000"),
     ],
 )
 def test_answers_that_cannot_be(work: Work, option: str, said: str) -> None:
@@ -111,10 +111,10 @@ def test_projects_that_cannot_be_updated(work: Work, why: str) -> None:
 def test_a_schema_that_is_not_sound(work: Work) -> None:
     work.edit("schema.yaml", "type: float64", "type: flaot64")
     work.commit()
-    told = refused(work)
-    assert "schema.yaml:" in told
-    assert "did you mean" in told
-    assert told.endswith("protoserve: a step of the template failed; the project is as it was\n")
+    stderr = refused(work)
+    assert "schema.yaml:" in stderr
+    assert "did you mean" in stderr
+    assert stderr.endswith("protoserve: a step of the template failed; the project is as it was\n")
 
 
 def test_a_template_that_is_gone(work: Work, fork: Fork) -> None:
@@ -150,9 +150,9 @@ def test_a_generator_that_fails_after_the_merge(work: Work, fork: Fork) -> None:
     template = fork(work)
     (template / "generator/protoserve/emit/proto.py").write_text("raise SystemExit('no luck')\n", encoding="utf-8")
     release(template, "v3.0.0")
-    told = refused(work)
-    assert "no luck" in told
-    assert told.endswith("protoserve: a step of the template failed; the project is as it was\n")
+    stderr = refused(work)
+    assert "no luck" in stderr
+    assert stderr.endswith("protoserve: a step of the template failed; the project is as it was\n")
 
 
 @pytest.mark.slow
@@ -179,12 +179,12 @@ def test_a_smoke_that_fails(work: Work) -> None:
     # It gets so far that it writes artifacts, which git does not keep.
     work.write(".venv/bin/python", "#!/bin/sh\necho new | tee artifacts/model.skops > artifacts/other\nexit 1\n")
     (work.path / ".venv/bin/python").chmod(0o755)
-    told = refused(work, "--smoke")
-    assert "protoserve: `make check smoke` failed on the updated project; the project is as it was" in told
+    stderr = refused(work, "--smoke")
+    assert "protoserve: `make check smoke` failed on the updated project; the project is as it was" in stderr
 
 
 def test_a_stop_while_files_are_kept(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever was not kept yet stays: it is no file that came later."""
+    """Whatever was not kept yet stays: it is not a file that came later."""
     from protoserve.platform.files import Snapshot
 
     def stopped(*_: object, **__: object) -> None:
@@ -203,7 +203,7 @@ def test_a_stop_while_files_are_kept(work: Work, tmp_path: Path, monkeypatch: py
 @pytest.mark.slow
 @pytest.mark.parametrize(("when", "stop"), [("merging", signal.SIGTERM), ("smoking", signal.SIGINT)])
 def test_a_stop_from_outside(work: Work, fork: Fork, stop: signal.Signals, when: str, tmp_path: Path) -> None:
-    """At a step that tells that it was reached, and then waits for somebody who never comes."""
+    """At a step that reports that it was reached, and then waits for ever."""
     template, reached, never = fork(work), tmp_path / "reached", tmp_path / "never"
     os.mkfifo(reached)
     os.mkfifo(never)
@@ -243,5 +243,5 @@ def test_a_stop_from_outside(work: Work, fork: Fork, stop: signal.Signals, when:
             os.killpg(update.pid, signal.SIGKILL)  # the step still waits
         os.close(listening)
     assert update.stderr is not None
-    told = update.stderr.read()
-    assert told.endswith("protoserve: interrupted; nothing was changed\n")
+    stderr = update.stderr.read()
+    assert stderr.endswith("protoserve: interrupted; nothing was changed\n")

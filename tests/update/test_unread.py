@@ -51,7 +51,7 @@ def test_a_reader_that_has_gone_changes_no_verdict(work: Work, command: str) -> 
         ("diff", 2, "standard output: No space left on device; nothing was changed"),
     ],
 )
-def test_output_for_which_there_is_no_room_is_told(work: Work, command: str, code: int, said: str) -> None:
+def test_output_for_which_there_is_no_room_is_an_error(work: Work, command: str, code: int, said: str) -> None:
     before = work.state()
     done = work.run("bash", "-c", f"{PROTOSERVE} {command} > {FULL}", check=False)
     assert (done.returncode, done.stderr) == (code, f"protoserve: {said}\n")
@@ -60,7 +60,7 @@ def test_output_for_which_there_is_no_room_is_told(work: Work, command: str, cod
 
 @pytest.mark.slow
 def test_a_dry_run_keeps_every_byte(work: Work) -> None:
-    """A line of the author's that is no UTF-8, near one of the update, is in the diff as it is, and applies."""
+    """A line of the author's that is not UTF-8, near one of the update, is in the diff as it is, and applies."""
     readme = work.path / "README.md"
     readme.write_bytes(readme.read_bytes().replace(b"```sh\nmake setup", b"```sh na\xefve\nmake setup"))
     work.commit("in Latin-1")

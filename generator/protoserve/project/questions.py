@@ -58,11 +58,13 @@ def given_answers(options: argparse.Namespace) -> dict[str, Any]:
     return {name: answer for name, answer in named.items() if answer is not None}
 
 
-def _question(name: str, entry: dict[str, Any]) -> Question:
-    choices = entry.get("choices", ())
+def _question(name: str, entry: Any) -> Question:
+    """A question from its entry in copier.yml, which is a default alone in the short form."""
+    fields = entry if isinstance(entry, dict) else {"default": entry}
+    choices = fields.get("choices", ())
     values = choices.values() if isinstance(choices, dict) else choices
-    multiselect = bool(entry.get("multiselect", False))
-    return Question(name, " ".join(entry["help"].split()), entry.get("default"), tuple(map(str, values)), multiselect)
+    text = " ".join(fields.get("help", f"The answer to {name}").split())
+    return Question(name, text, fields.get("default"), tuple(map(str, values)), bool(fields.get("multiselect", False)))
 
 
 def _help(question: Question, default: str) -> str:
