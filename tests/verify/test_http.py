@@ -9,7 +9,7 @@ import pytest
 from protoserve import cli
 from zoo import Row, tables
 from zoo.http import LISTS, ROWS
-from zoo.process import found, free_port, running, verify, verify_here
+from zoo.process import checks_with, free_port, running, verify, verify_here
 from zoo.proto import PROTO
 
 __all__ = ["tables"]  # which brings in every server
@@ -30,14 +30,14 @@ def test_exactly_the_right_check_fails(row: Row, lists: Path) -> None:
     with running(row.name) as port:
         http = ("--http", f"127.0.0.1:{port}", "--platform", "vertex")
         code, report = verify_here(*http, "--proto", str(PROTO), *options)
-    fails, told = found(report, "fail"), report["checks"]
-    assert list(fails) == ([row.fails] if row.fails else []), told
+    fails, checks = checks_with(report, "fail"), report["checks"]
+    assert list(fails) == ([row.fails] if row.fails else []), checks
     assert code == (1 if row.fails else 0)
     for words in row.words:
-        assert words.lower() in fails[str(row.fails)].lower(), told
-    assert found(report, "warn").keys() == row.warns, told
+        assert words.lower() in fails[str(row.fails)].lower(), checks
+    assert checks_with(report, "warn").keys() == row.warns, checks
     # What is about gRPC is no fault where the platform needs none.
-    assert "speaks HTTP only" in found(report, "skip")["reachable"]
+    assert "speaks HTTP only" in checks_with(report, "skip")["reachable"]
     assert report["requests"] < 450
     assert report["seconds"] < 45
 
@@ -45,7 +45,7 @@ def test_exactly_the_right_check_fails(row: Row, lists: Path) -> None:
 def test_a_healthy_server_is_judged_quickly() -> None:
     with running("http-healthy") as port:
         _, report = verify("--http", f"127.0.0.1:{port}", "--platform", "vertex", "--proto", str(PROTO))
-    assert list(found(report, "pass")) == CHECKS
+    assert list(checks_with(report, "pass")) == CHECKS
     assert sum(check["seconds"] for check in report["checks"]) < 2
 
 
@@ -55,23 +55,23 @@ def test_nothing_listens_there() -> None:
         where = ("--http", f"127.0.0.1:{free_port()}", "--platform", "vertex", "--timeout", "1")
         code, report = verify(*where, "--proto", str(PROTO))
     assert code == 1
-    assert list(found(report, "fail")) == ["http-health"]
-    assert "nothing listens" in found(report, "fail")["http-health"]
-    assert found(report, "skip")["http-predict"].startswith("http-health failed")
+    assert list(checks_with(report, "fail")) == ["http-health"]
+    assert "nothing listens" in checks_with(report, "fail")["http-health"]
+    assert checks_with(report, "skip")["http-predict"].startswith("http-health failed")
 
 
 def test_beside_grpc_both_are_judged() -> None:
     with running("sync") as port, running("http-healthy") as http:
         code, report = verify(f"127.0.0.1:{port}", "--http", f"127.0.0.1:{http}")
     assert code == 0, report
-    assert {"reachable", "serialization", *CHECKS} <= found(report, "pass").keys()
+    assert {"reachable", "serialization", *CHECKS} <= checks_with(report, "pass").keys()
 
 
 def test_the_gap_where_no_http_is_named() -> None:
     with running("sync") as port:
         _, report = verify(f"127.0.0.1:{port}", "--platform", "vertex")
         _, generic = verify(f"127.0.0.1:{port}")
-    assert all("--http HOST:PORT" in found(report, "skip")[check] for check in CHECKS)
+    assert all("--http HOST:PORT" in checks_with(report, "skip")[check] for check in CHECKS)
     assert not set(CHECKS) & {check["id"] for check in generic["checks"]}
 
 
@@ -80,15 +80,15 @@ def test_routes_of_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AIP_HEALTH_ROUTE", "/healthz")
         code, report = verify("--http", f"127.0.0.1:{port}", "--platform", "vertex", "--proto", str(PROTO))
     assert code == 0
-    assert "GET /healthz: 200" in found(report, "pass")["http-health"]
+    assert "GET /healthz: 200" in checks_with(report, "pass")["http-health"]
 
 
 def test_without_anything_to_send_health_is_still_judged() -> None:
     with running("http-healthy") as port:
         code, report = verify("--http", f"127.0.0.1:{port}", "--platform", "vertex")
     assert code == 0
-    assert "http-health" in found(report, "pass")
-    assert "--instance FILE.json" in found(report, "skip")["http-predict"]
+    assert "http-health" in checks_with(report, "pass")
+    assert "--instance FILE.json" in checks_with(report, "skip")["http-predict"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 from protoserve.verify.targets import image as image_target
 from protoserve.verify.targets.image import ImageServer, Options
 from support import ROOT, Project, create, need, run, tool
-from zoo.process import found, verify
+from zoo.process import checks_with, verify
 from zoo.proto import PROTO, stubs
 
 pytestmark = [pytest.mark.slow, pytest.mark.docker]
@@ -85,12 +85,12 @@ def left_of(image: str) -> str:
 
 def warned(report: dict[str, Any]) -> list[str]:
     """Without `shutdown`: what comes in the moment of grpc's own stop() may end with CANCELLED."""
-    return [check for check in found(report, "warn") if check != "shutdown"]
+    return [check for check in checks_with(report, "warn") if check != "shutdown"]
 
 
 def fails(report: dict[str, Any], check: str, *words: str) -> None:
     """Exactly this check fails, and says all that."""
-    told = found(report, "fail")
+    told = checks_with(report, "fail")
     assert list(told) == [check], report["checks"]
     for text in words:
         assert text.lower() in told[check].lower(), told
@@ -103,7 +103,7 @@ def test_a_healthy_server(build: Build, contract: tuple[str, ...]) -> None:
     assert code == 0, report["checks"]
     assert not warned(report)
     assert {"image-architecture", "image-user", "image-size", "reachable", "serialization"} <= set(
-        found(report, "pass")
+        checks_with(report, "pass")
     )
     assert not {"http-health", "http-predict"} & {check["id"] for check in report["checks"]}
 
@@ -116,7 +116,7 @@ def test_a_fixed_port_is_found_where_the_image_exposes_it(build: Build, platform
     assert code == 0, report["checks"]
     assert not warned(report)
     if platform == "vertex":
-        assert "grpcPorts" in found(report, "skip")["http-health"]
+        assert "grpcPorts" in checks_with(report, "skip")["http-health"]
 
 
 def test_a_fixed_port_is_given(build: Build) -> None:
@@ -185,7 +185,7 @@ def test_an_image_for_another_machine(build: Build) -> None:
     )
     _, report = judged(image)
     fails(report, "image-architecture", f"linux/{other}", "--platform")
-    assert found(report, "skip")["reachable"].startswith("image-architecture failed")
+    assert checks_with(report, "skip")["reachable"].startswith("image-architecture failed")
 
 
 @pytest.mark.parametrize(("user", "words"), [("root", "is root"), ("0:0", "is root"), ("app", "by name")])
@@ -195,7 +195,7 @@ def test_who_it_runs_as(build: Build, user: str, words: str) -> None:
     code, report = judged(image, "--only", "image-user,reachable")
     assert code == 0, report["checks"]
     assert warned(report) == ["image-user"]
-    assert words in found(report, "warn")["image-user"]
+    assert words in checks_with(report, "warn")["image-user"]
     _, report = judged(image, "--platform", "kubernetes", "--only", "image-user,reachable")
     fails(report, "image-user", "runAsNonRoot", "USER 10001")
 
@@ -211,8 +211,8 @@ def test_http_alone_is_enough_for_vertex(build: Build) -> None:
         code, report = judged(build(kind), *VERTEX, *CONTRACT)
         assert code == 0, report["checks"]
         assert not warned(report)
-        assert {"http-health", "http-predict"} <= set(found(report, "pass")), report["checks"]
-        assert "speaks HTTP only" in found(report, "skip")["reachable"]
+        assert {"http-health", "http-predict"} <= set(checks_with(report, "pass")), report["checks"]
+        assert "speaks HTTP only" in checks_with(report, "skip")["reachable"]
     # What speaks HTTP/1 is no gRPC server where one is wanted.
     _, report = judged(build("http", "ENV AIP_HTTP_PORT=5000", "EXPOSE 5000"), "--platform", "kubernetes")
     fails(report, "reachable", "HTTP/1")
@@ -221,7 +221,7 @@ def test_http_alone_is_enough_for_vertex(build: Build) -> None:
 def test_http_beside_grpc(build: Build) -> None:
     code, report = judged(build("http-and-grpc", "EXPOSE 8080 50051"), *VERTEX, "--only", "http-predict,serialization")
     assert code == 0, report["checks"]
-    assert {"reachable", "http-health", "http-predict"} <= set(found(report, "pass"))
+    assert {"reachable", "http-health", "http-predict"} <= set(checks_with(report, "pass"))
     _, report = judged(build("http-loopback-and-grpc", "EXPOSE 50051"), *VERTEX)
     fails(report, "http-health", "127.0.0.1:8080", "bound to the loopback")
 
@@ -298,7 +298,7 @@ def test_a_generated_project(framework: str, platforms: tuple[str, ...], templat
         for platform in platforms:
             code, report = judged(image, "--project", str(project.path), "--platform", platform)
             assert code == 0, report["checks"]
-            assert not found(report, "warn"), report["checks"]
+            assert not checks_with(report, "warn"), report["checks"]
     finally:
         docker("image", "rm", "--force", image)
 

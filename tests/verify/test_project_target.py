@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from support import Project, create, need, tool
-from zoo.process import found, verify
+from zoo.process import checks_with, verify
 from zoo.project import project
 
 PROTO = Path(__file__).parent.parent / "zoo" / "zoo.proto"
@@ -19,9 +19,9 @@ PROTO = Path(__file__).parent.parent / "zoo" / "zoo.proto"
 
 def assert_passes(folder: Path) -> dict[str, Any]:
     code, report = verify(str(folder))
-    assert not {**found(report, "fail"), **found(report, "warn")}, report["checks"]
+    assert not {**checks_with(report, "fail"), **checks_with(report, "warn")}, report["checks"]
     assert code == 0
-    passed = found(report, "pass")
+    passed = checks_with(report, "pass")
     expected = {"reachable", "implemented", "serialization", "health-service", "health-serving", "health-honest"}
     assert expected | {"shutdown"} <= passed.keys(), report["checks"]
     assert "NOT_SERVING after" in passed["shutdown"]
@@ -69,7 +69,7 @@ def test_a_model_that_cannot_be_loaded_is_told_with_the_reason_in_the_log(templa
     model.write_text(model.read_text(encoding="utf-8") + "\nimport catboost_of_another_kind\n", encoding="utf-8")
     code, report = verify(str(broken.path))
     assert code == 1
-    fails = found(report, "fail")
+    fails = checks_with(report, "fail")
     assert list(fails) == ["reachable"], report["checks"]
     assert "No module named 'catboost_of_another_kind'" in fails["reachable"]
     assert "exit code 1" in fails["reachable"]

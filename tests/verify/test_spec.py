@@ -30,7 +30,7 @@ from protoserve.verify.session import Session
 from protoserve.verify.spec import kubernetes_schema, load
 from protoserve.verify.spec.vertex_schema import CONTAINER_SPEC, PROBE
 from protoserve.verify.targets.image import Image, ImageServer
-from zoo.process import found, running, verify
+from zoo.process import checks_with, running, verify
 from zoo.proto import PROTO
 
 # What a careful author writes, for each platform.
@@ -526,7 +526,7 @@ def test_the_server_is_asked_for_the_names_of_probes(
     )
     file.write_text(text, encoding="utf-8")
     code, report = verify(server, "--proto", str(PROTO), "--spec", str(file))
-    told = found(report, "fail")
+    told = checks_with(report, "fail")
     assert list(told) == (["spec-routes"] if fails else []), report
     assert code == (1 if fails else 0)
     for words in fails:
@@ -534,7 +534,7 @@ def test_the_server_is_asked_for_the_names_of_probes(
     if fails:
         line = next(n for n, line in enumerate(text.splitlines(), 1) if f'service: "{service}"' in line)
         assert f"{file}:{line}:" in told["spec-routes"]
-    assert {"spec-shape", "spec-probes", "spec-image"} <= found(report, "pass").keys()
+    assert {"spec-shape", "spec-probes", "spec-image"} <= checks_with(report, "pass").keys()
 
 
 def test_a_gRPC_server_without_grpcPorts_is_told(server: str, tmp_path: Path) -> None:
@@ -543,16 +543,16 @@ def test_a_gRPC_server_without_grpcPorts_is_told(server: str, tmp_path: Path) ->
     file = tmp_path / "v.yaml"
     file.write_text(text, encoding="utf-8")
     _, report = verify(server, "--proto", str(PROTO), "--spec", str(file), "--only", "spec-routes")
-    assert "grpcPorts is missing" in found(report, "warn")["spec-routes"]
+    assert "grpcPorts is missing" in checks_with(report, "warn")["spec-routes"]
 
 
 def test_nothing_is_said_of_routes_when_health_fails(tmp_path: Path) -> None:
     file = tmp_path / "k.yaml"
     file.write_text(KUBERNETES, encoding="utf-8")
     _, report = verify("127.0.0.1:9", "--proto", str(PROTO), "--spec", str(file), "--timeout", "1")
-    assert list(found(report, "fail")) == ["reachable"]
-    assert found(report, "skip")["spec-routes"].startswith("reachable failed")
-    assert found(report, "pass").keys() == {SHAPE, PROBES, IMAGE}
+    assert list(checks_with(report, "fail")) == ["reachable"]
+    assert checks_with(report, "skip")["spec-routes"].startswith("reachable failed")
+    assert checks_with(report, "pass").keys() == {SHAPE, PROBES, IMAGE}
 
 
 class Container(ImageServer):

@@ -1,4 +1,4 @@
-"""The whole zoo in one table: exactly the right check fails, and it says the right cause."""
+"""The whole zoo: exactly the right check fails, with the right cause."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from zoo import Row
-from zoo.process import found, running, verify, verify_here
+from zoo.process import checks_with, running, verify, verify_here
 from zoo.project import project
 from zoo.tables import ROWS
 from zoo.tls import certificates
@@ -22,8 +22,8 @@ Look = Callable[..., tuple[int, dict[str, Any]]]
 ZOO = Path(__file__).parent.parent / "zoo"
 
 
-# Of what fails in each check, and of the healthy servers, so many are looked at every day, and all where time is given;
-# the first one by the command in a process of its own.
+# How many rows of each failing check, and of the healthy servers, run every day; the others are slow tests. The first
+# of each runs the command in a process of its own.
 EVERYDAY = 2
 
 
@@ -53,14 +53,14 @@ def test_exactly_the_right_check_fails(row: Row, source: str, look: Look, tmp_pa
     else:
         with running(row.name, row.listens) as port:
             code, report = look(f"{row.host}:{port}", *contract, *options)
-    fails, told = found(report, "fail"), report["checks"]
-    assert list(fails) == ([row.fails] if row.fails else []), told
+    fails, checks = checks_with(report, "fail"), report["checks"]
+    assert list(fails) == ([row.fails] if row.fails else []), checks
     assert code == (1 if row.fails else 0)
-    warns = found(report, "warn")
+    warns = checks_with(report, "warn")
     said = " ".join((fails if row.fails else warns).values()).lower()
     for words in row.words:
-        assert words.lower() in said, told
-    assert warns.keys() <= row.warns, told
+        assert words.lower() in said, checks
+    assert warns.keys() <= row.warns, checks
     assert report["seconds"] < 62
 
 

@@ -1,7 +1,7 @@
-"""Real small servers, healthy ones and such with one fault each, for `protoserve verify` to look at.
+"""Small real servers for `protoserve verify`: healthy ones, and ones with a single fault.
 
 `python -m zoo NAME PORT` runs the server NAME, with this folder's parent and the stubs of zoo.proto on the path. Each
-module of servers has a table of rows, which say what verify must find; tests/verify/test_zoo.py goes through them all.
+module of servers has a table of rows, which say what verify must report; tests/verify/test_zoo.py runs them all.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-# Every server by its name: it listens on the port that it is given, and returns when it ends.
+# Every server by its name: a function that listens on the given port, and returns when the server ends.
 SERVERS: dict[str, Callable[[int], None]] = {}
 
 
@@ -26,14 +26,14 @@ def server(name: str) -> Callable[[Callable[[int], None]], Callable[[int], None]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: what `verify` finds in the server `name`.
+    """One line of the table: what `verify` reports about the server `name`.
 
-    `fails` is the one check that fails, None for a healthy server; its cause (or what was seen) has all of `words`, or
-    where none fails, what the checks in `warns` say, which may warn. `reflects` is whether the server has reflection:
-    it is then verified by that and by --proto, else by --proto only. `options` are further arguments of the command,
-    in which `{zoo}` and `{certificates}` stand for folders. `proto` lies in this folder, `host` is under what name the
-    server is asked, `listens` whether it ever opens its port, `slow` marks what needs more than this environment.
-    `started` servers are a project's, which the run starts and stops itself.
+    `fails` is the one check that fails, None for a healthy server. All of `words` are in the text of that check or, if
+    none fails, of those that warn, which must be among `warns`. A server that `reflects` is verified with its
+    reflection and with --proto, others with --proto only. `options` are further arguments of the command; `{zoo}` and
+    `{certificates}` in them stand for folders. `proto` is a file in this folder, `host` the name in the address.
+    `listens` is whether the server ever opens its port, `slow` marks rows that need more than this environment. Servers
+    that are `started` belong to a project, and the run starts and stops them itself.
     """
 
     name: str

@@ -16,12 +16,12 @@ __all__ = ["http", "tables"]  # which bring in every server
 
 
 def fork() -> None:
-    told = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what servers print is no process id
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what servers print must not be mistaken for process ids
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # one that ends is gone at once
     for line in sys.stdin:
         if pid := os.fork():
-            print(pid, file=told)
+            print(pid, file=answers)
             continue
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         name, port = line.split()

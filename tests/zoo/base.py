@@ -1,4 +1,4 @@
-"""A healthy model server in grpc's two ways, as one would write it by hand; the faulty ones change one thing."""
+"""A healthy model server, sync and aio, as one would write it by hand; the faulty servers change one thing."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from zoo_pb import zoo_pb2, zoo_pb2_grpc
 
 SERVICE = zoo_pb2.DESCRIPTOR.services_by_name["PredictionService"].full_name
 SERVING = health_pb2.HealthCheckResponse.SERVING
-# After so many seconds without a call nobody calls any more; who never gives up is waited for no longer than this.
+# Seconds without a call after which callers have given up, and how long to wait for that at most.
 QUIET, MOST_QUIET = 0.3, 2.0
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def answer(request: zoo_pb2.PredictRequest) -> zoo_pb2.PredictResponse:
-    """The model: it looks at all that it is given."""
+    """The model: its answer depends on every field."""
     total = request.height + 2 * request.weight + sum(request.values)
     reason = zoo_pb2.Reason(text=request.name or "none", part=total)
     return zoo_pb2.PredictResponse(label="high" if total > 3 else "low", scores=[total, 1.0], reason=reason)
@@ -54,7 +54,7 @@ class AioServicer(zoo_pb2_grpc.PredictionServiceServicer):
 
 
 class Door(grpc.ServerInterceptor):
-    """Lets every call in; once shut, only those of the health service, and knows when the others gave up."""
+    """Lets every call in; once shut, only those of the health service. Knows when the other callers gave up."""
 
     def __init__(self) -> None:
         self.shut, self.last = False, 0.0
@@ -68,7 +68,7 @@ class Door(grpc.ServerInterceptor):
         )
 
     def wait(self) -> None:
-        """Shuts it, and waits until nobody comes any more: gRPC cancels what arrives in the moment of its stop."""
+        """Shuts it, and waits until nobody calls any more: gRPC cancels calls that arrive at the moment of its stop."""
         self.shut, self.last = True, time.monotonic()
         until = self.last + MOST_QUIET
         while time.monotonic() < min(until, self.last + QUIET):
@@ -93,10 +93,10 @@ def serve(
     after_start: Callable[[Any, Any], None] | None = None,
     **options: Any,
 ) -> None:
-    """Runs a sync server until SIGTERM, and stops it well.
+    """Runs a sync server until SIGTERM, and stops it properly.
 
-    `with_health` is False, or a health servicer other than the stock one; `reflects` the services that reflection
-    lists, None for no reflection; `credentials` those of TLS. `after_start` gets the server and the health servicer.
+    `with_health` is False, or another health servicer than the stock one. `reflects` are the services that reflection
+    lists, None for no reflection. `credentials` are for TLS. `after_start` gets the server and the health servicer.
     """
     door = Door()
     interceptors = (door, *options.pop("interceptors", ()))

@@ -1,4 +1,4 @@
-"""Servers whose methods are healthy, missing, or answer with something else than they should."""
+"""Servers whose methods are healthy, missing, or give the wrong answer."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ROWS = (
     Row("slow-loader"),
     Row("without-health", reflects=False, options=("--only", "serialization")),
     Row("first-call-raises", reflects=False, options=("--only", "serialization")),
-    # Not reached.
+    # Not reachable.
     Row("tls", options=_CA),
     Row("tls-named", options=(*_CA, "--tls-name", "model.test")),
     Row("tls", "reachable", ("speaks TLS", "--tls"), reflects=False, options=_QUICK),
@@ -79,7 +79,7 @@ ROWS = (
     Row("all-retired", "implemented", ("a text of the server's own", "nothing is left")),
     Row("dies", "implemented", ("connection broke",)),
     Row("hangs", "implemented", ("does not answer",), options=("--timeout", "3")),
-    # Not the message.
+    # Not the declared message.
     Row("a-list", "serialization", ("returned something other than this message",)),
     Row("a-tuple", "serialization", ("returned something other than this message",)),
     Row("a-text", "serialization", ("returned something other than this message",)),
@@ -111,10 +111,10 @@ ROWS = (
     Row("own-timeout", "serialization", ("timeout of its own",)),
     Row("no-room", "serialization", ("single caller",)),
     Row("never-ready", "serialization", ("never ready",), options=("--only", "serialization", *_QUICK)),
-    # What a made-up request cannot know.
+    # Requests that are made from the types.
     Row("wants-four-gives-a-dict", "serialization", ("cannot be serialized",)),
     Row("wants-four"),
-    Row("wants-29-raises", options=("--only", "serialization")),  # its texts leak, which bad-input tells
+    Row("wants-29-raises", options=("--only", "serialization")),  # its error texts reveal internals: see bad-input
     Row("refuses-guess", None, ("--request",), _ASKS),
     Row("refuses-guess", options=_VALID),
     Row("knows-other-names", None, ("NOT_FOUND", "--request"), _ASKS),
@@ -234,7 +234,7 @@ def raises(port: int) -> None:
 
 
 def raw(handle: Any) -> Any:
-    """Registers a Predict that sends bytes of its own making; Explain is healthy."""
+    """Registers a Predict that sends bytes of its own; Explain is healthy."""
 
     def register(servicer: Any, server: Any) -> None:
         methods = {
@@ -355,7 +355,7 @@ def loopback(port: int) -> None:
 
 
 def each_connection(port: int, handle: Callable[[socket.socket], None]) -> None:
-    """Takes connections for ever; each is handled in a thread and then closed."""
+    """Accepts connections for ever; each is handled in a thread and then closed."""
 
     def run(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
@@ -390,7 +390,7 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 def http2(port: int, headers: bytes, body: bytes) -> None:
-    """An HTTP/2 server as of RFC 9113 that has one answer to everything: `headers` in HPACK, then `body`."""
+    """An HTTP/2 server (RFC 9113) that answers everything with `headers` in HPACK, then `body`."""
 
     def talk(connection: socket.socket) -> None:
         stream = connection.makefile("rb")
@@ -425,7 +425,7 @@ def not_overridden_aio(port: int) -> None:
 
 
 def relabelled(package: str, service: str = "PredictionService", predict: str = "Predict") -> Any:
-    """Registers the service under other names; gives what reflection needs to tell of it."""
+    """Registers the service under other names, with or without reflection of them."""
     file = descriptor_pb2.FileDescriptorProto()
     zoo_pb2.DESCRIPTOR.CopyToProto(file)
     text = str(file).replace(".zoo.v1.", f".{package}." if package else ".")
@@ -454,8 +454,8 @@ def relabelled(package: str, service: str = "PredictionService", predict: str = 
 
 
 def _relabels(name: str, *labels: str) -> None:
-    def serve(port: int, told: bool) -> None:
-        base.serve(port, register=relabelled(*labels)[told], reflects=None)
+    def serve(port: int, reflected: bool) -> None:
+        base.serve(port, register=relabelled(*labels)[reflected], reflects=None)
 
     server(name)(lambda port: serve(port, True))
     server(f"{name}-hidden")(lambda port: serve(port, False))
@@ -473,7 +473,7 @@ def reflection_v1alpha(port: int) -> None:
 
 
 def reflecting(version: str, answer: Any) -> Any:
-    """Registers the service, and reflection of one version which answers by `answer`."""
+    """Registers the service, and one version of reflection, which answers with `answer`."""
 
     def register(servicer: Any, server: Any) -> None:
         base.add(servicer, server)
@@ -491,8 +491,8 @@ def reflecting(version: str, answer: Any) -> Any:
 
 @server("reflection-v1")
 def reflection_v1(port: int) -> None:
-    told = reflection.ReflectionServicer((base.SERVICE, health.SERVICE_NAME))
-    base.serve(port, register=reflecting("v1", told.ServerReflectionInfo), reflects=None)
+    servicer = reflection.ReflectionServicer((base.SERVICE, health.SERVICE_NAME))
+    base.serve(port, register=reflecting("v1", servicer.ServerReflectionInfo), reflects=None)
 
 
 @server("reflection-hangs")
@@ -520,7 +520,7 @@ _READ = zoo_pb2.PredictRequest.FromString
 
 
 def explaining(handle: Any) -> Any:
-    """Registers a healthy Predict, and an Explain that sends bytes of its own making."""
+    """Registers a healthy Predict, and an Explain that sends bytes of its own."""
 
     def register(servicer: Any, server: Any) -> None:
         methods = {
@@ -540,7 +540,7 @@ def _reason(number: int) -> bytes:
 
 @server("unary-for-stream")
 def unary_for_stream(port: int) -> None:
-    """One message in place of a stream of one: over the wire it is the same."""
+    """One message instead of a stream of one: on the wire they are the same."""
     base.serve(
         port, register=explaining(grpc.unary_unary_rpc_method_handler(lambda request, context: _reason(1), _READ))
     )
@@ -712,7 +712,7 @@ def never_ready(port: int) -> None:
 
 
 def checking(check: Callable[[Any, Any], Any]) -> Any:
-    """A servicer whose methods look at their request first."""
+    """A servicer whose methods check their request first."""
 
     class Checks(base.Servicer):
         def Predict(self, request: Any, context: Any) -> Any:
@@ -747,7 +747,7 @@ def wants_four_gives_a_dict(port: int) -> None:
 
 @server("wants-29-raises")
 def wants_29_raises(port: int) -> None:
-    """As scikit-learn says it."""
+    """The error of scikit-learn."""
 
     def check(request: Any, context: Any) -> None:
         if (got := len(request.values)) != 29:

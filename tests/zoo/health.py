@@ -1,4 +1,4 @@
-"""Servers whose health service is missing, says too little, or says more than is true."""
+"""Servers whose health service is missing, incomplete or dishonest."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ Response = health_pb2.HealthCheckResponse
 
 
 class Own(health_pb2_grpc.HealthServicer):
-    """A sync health servicer that is healthy, to change one thing of."""
+    """A healthy sync health servicer; subclasses change one thing."""
 
     states: ClassVar = {"": base.SERVING, base.SERVICE: base.SERVING}
 
@@ -85,12 +85,12 @@ class Own(health_pb2_grpc.HealthServicer):
 
 
 def own(port: int, checks: Any, servicer: Any = None, workers: int = 64, **options: Any) -> None:
-    """Serves with this health servicer; the workers suffice for its Watches, unless that is the fault."""
+    """Serves with this health servicer, with enough workers for its Watches unless that is the fault."""
     base.serve(port, servicer, with_health=checks, workers=workers, **options)
 
 
 def stock(overall: int | None, named: int | None, name: str = base.SERVICE) -> Any:
-    """The stock servicer with these states, None for a name that is not set; `""` is SERVING there unless it is."""
+    """The stock servicer with these states; None for a name that is not set. By default `""` is SERVING."""
     checks = health.HealthServicer()
     for key, state in (("", overall), (name, named)):
         if state is not None:
@@ -167,7 +167,7 @@ def health_wants_credentials(port: int) -> None:
 
 
 class Loading(base.Servicer):
-    """Answers UNAVAILABLE, or what `refuse` does, until the model is loaded: so many seconds after the first call."""
+    """Answers UNAVAILABLE, or as `refuse` does, until the model has loaded: `seconds` after the first call."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds, self.loaded_at = seconds, 0.0
@@ -273,7 +273,7 @@ def serving_too_early_errors(port: int) -> None:
 
 @server("serving-too-early-checks")
 def serving_too_early_checks(port: int) -> None:
-    """It looks at the request before it looks for its model."""
+    """It checks the request before it needs its model."""
 
     class Checks(Loading):
         def Predict(self, request: Any, context: Any) -> Any:
@@ -296,7 +296,7 @@ def serving_a_second_early(port: int) -> None:
 
 @server("waits-for-its-model")
 def waits_for_its_model(port: int) -> None:
-    """It takes calls at once, and lets them wait."""
+    """It accepts calls at once, and lets them wait."""
 
     class Waits(Loading):
         def refuse(self, context: Any) -> None:
@@ -347,7 +347,7 @@ def unknown_name_a_status(port: int) -> None:
 
 
 class Slow(base.Servicer):
-    """A model that takes `seconds`, and counts how many calls it is at."""
+    """A model that takes `seconds`, and counts its calls in progress."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds, self.busy, self._lock = seconds, 0, threading.Lock()
@@ -428,7 +428,7 @@ def watch_raises(port: int) -> None:
 
 @server("watch-behind-an-interceptor")
 def watch_behind_an_interceptor(port: int) -> None:
-    """https://github.com/grpc/grpc/issues/28728: the stock aio Watch is no generator, which this iterates."""
+    """https://github.com/grpc/grpc/issues/28728: the stock aio Watch is not a generator, but this iterates over it."""
 
     class Timed(grpc.aio.ServerInterceptor):
         async def intercept_service(self, continuation: Any, details: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Servers of the HTTP side, `/health` and `/predict`: healthy ones, and such with one fault each."""
+"""HTTP servers with `/health` and `/predict`: healthy ones, and ones with a single fault."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo_pb import zoo_pb2
 
 from zoo import Row, base, server
 
-# What `--instance lists` of a row stands for.
+# The instance that `--instance lists` of a row stands for.
 LISTS = "[1, 2.5, 3]"
 PATIENCE = ("--timeout", "2")
 
@@ -64,7 +64,7 @@ ROWS = (
 
 
 class Wrong(Exception):
-    """What the caller did wrong."""
+    """A mistake of the caller."""
 
 
 class Dropped(Exception):
@@ -72,7 +72,7 @@ class Dropped(Exception):
 
 
 class App:
-    """A healthy one; what the servers below do otherwise, they override."""
+    """A healthy app; the servers below override what they do differently."""
 
     health_route = "/health"
     predict_route = "/predict"
@@ -107,10 +107,10 @@ class App:
     def several(self, instances: list[Any]) -> list[Any]:
         return [self.one(instance) for instance in instances]
 
-    def reply(self, found: dict[str, Any]) -> Any:
-        if not isinstance(found, dict) or not isinstance(found.get("instances"), list):
+    def reply(self, body: dict[str, Any]) -> Any:
+        if not isinstance(body, dict) or not isinstance(body.get("instances"), list):
             raise Wrong("instances is missing")
-        return {"predictions": self.several(found["instances"])}
+        return {"predictions": self.several(body["instances"])}
 
     def predict(self, body: bytes) -> tuple[int, bytes]:
         try:
@@ -124,7 +124,7 @@ class App:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Gives requests to the app."""
+    """Passes requests to the app."""
 
     app: App
 
@@ -199,7 +199,7 @@ class SlowStart(App):
 
 @app("http-lists")
 class Lists(App):
-    """Of the older kind: an instance is a row of numbers, and the contract is nobody's."""
+    """An older kind of server: an instance is a row of numbers, and there is no contract."""
 
     def one(self, instance: Any) -> Any:
         if not isinstance(instance, list) or len(instance) != 3:
@@ -296,8 +296,8 @@ class Text(App):
 
 def replying(make: Callable[[list[Any]], Any]) -> type[App]:
     class Replying(App):
-        def reply(self, found: dict[str, Any]) -> Any:
-            return make(super().reply(found)["predictions"])
+        def reply(self, body: dict[str, Any]) -> Any:
+            return make(super().reply(body)["predictions"])
 
     return Replying
 
@@ -319,18 +319,18 @@ class OnlyOne(App):
 
 @app("http-parameters-wanted")
 class ParametersWanted(App):
-    def reply(self, found: dict[str, Any]) -> Any:
-        if isinstance(found, dict) and "parameters" not in found:
+    def reply(self, body: dict[str, Any]) -> Any:
+        if isinstance(body, dict) and "parameters" not in body:
             raise KeyError("parameters")
-        return super().reply(found)
+        return super().reply(body)
 
 
 @app("http-parameters-refused")
 class ParametersRefused(App):
-    def reply(self, found: dict[str, Any]) -> Any:
-        if isinstance(found, dict) and found.keys() - {"instances"}:
+    def reply(self, body: dict[str, Any]) -> Any:
+        if isinstance(body, dict) and body.keys() - {"instances"}:
             raise Wrong("extra fields not permitted")
-        return super().reply(found)
+        return super().reply(body)
 
 
 @app("http-raises")
@@ -346,7 +346,7 @@ class GivesUp(App):
 
 
 def wrongly(error: Callable[[], Any]) -> type[App]:
-    """What a server does that does not check what it reads."""
+    """A server that does not check its input."""
 
     class Unchecked(App):
         def one(self, instance: Any) -> Any:

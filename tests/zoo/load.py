@@ -1,4 +1,4 @@
-"""Servers under bad input, expired deadlines, large messages, and many requests at once."""
+"""Servers for bad input, expired deadlines, large messages and parallel requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo_pb import zoo_pb2
 
 from zoo import Row, base, server
 
-# The zoo's contract with limits, as a project of protoserve has it.
+# The zoo's contract with limits, in the form of a protoserve project.
 _PROJECT = ("--project", "{zoo}/bounded")
 _ROOM = (("grpc.max_receive_message_length", 16 * 2**20),)
 # More workers than health-honest has calls in flight, so that a slow model does not hold up health.
@@ -74,11 +74,11 @@ def aio_that(predict: Any, port: int, **options: Any) -> None:
     base.serve_aio(port, Changed(), **options)
 
 
-# Healthy ones.
+# Healthy.
 
 
 def problem(request: Any) -> str | None:
-    """What is wrong with a request by the limits of bounded/schema.yaml, by hand."""
+    """Violations of the limits of bounded/schema.yaml, checked by hand."""
     for name, most in (("height", 30), ("weight", 500)):
         if not request.HasField(name):
             return f"{name}: is required"
@@ -141,7 +141,7 @@ def slow_sync(port: int) -> None:
 
 @server("slow-aio")
 def slow_aio(port: int) -> None:
-    """A model in an executor of one thread, as most aio servers have it."""
+    """A model in an executor with one thread, as in most aio servers."""
     executor = ThreadPoolExecutor(1)
 
     def compute(request: Any) -> Any:
@@ -170,7 +170,7 @@ def slow_and_busy(port: int) -> None:
 
 @server("slow-queue")
 def slow_queue(port: int) -> None:
-    """A worker with a queue, which leaves out what nobody waits for."""
+    """A worker with a queue, which drops requests whose caller has gone."""
     sync_that(_queued(looks=True), port)
 
 
@@ -347,7 +347,7 @@ def small_limit(port: int) -> None:
     base.serve(port, Bounded())
 
 
-# Many at once.
+# Parallel requests.
 
 
 @server("mixed-up")
@@ -372,7 +372,7 @@ def mixed_up_aio(port: int) -> None:
 
 @server("sums-up-aio")
 def sums_up_aio(port: int) -> None:
-    """What is one request's is put into the same buffer as what is another's."""
+    """All requests write into the same buffer."""
     buffer: list[float] = []
 
     async def predict(self: Any, request: Any, context: Any) -> Any:
@@ -388,7 +388,7 @@ def sums_up_aio(port: int) -> None:
 
 @server("errors-together")
 def errors_together(port: int) -> None:
-    """Its model is not made for several threads, and says so."""
+    """Its model does not support several threads, and says so."""
     busy = threading.Lock()
 
     def predict(self: Any, request: Any, context: Any) -> Any:
@@ -405,7 +405,7 @@ def errors_together(port: int) -> None:
 
 @server("loses-replies-aio")
 def loses_replies_aio(port: int) -> None:
-    """One slot for the future that waits for an answer: who comes second takes it."""
+    """One slot for the future that waits for an answer: a second request takes it over."""
     slot: dict[str, asyncio.Future[Any]] = {}
 
     async def predict(self: Any, request: Any, context: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Servers of contracts that are not the zoo's own: other languages' ways, old syntax, several services."""
+"""Servers of other contracts: conventions of other languages, old syntax, several services."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def rich(port: int) -> None:
 
 @server("one-of-two")
 def one_of_two(port: int) -> None:
-    """One of them: the other is another server's."""
+    """One of the services: another server has the other."""
     serve(port, ["rich.v1.RichService"], lambda made: service_pb2_grpc.add_RichServiceServicer_to_server(Rich(), made))
 
 

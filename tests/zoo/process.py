@@ -1,4 +1,4 @@
-"""Running servers of the zoo, and the command that verifies them."""
+"""Runs servers of the zoo, and the command that verifies them."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from zoo.tls import certificates
 
 
 def free_port() -> int:
-    with closing(socket.socket()) as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 @contextmanager
 def running(name: str, listens: bool = True) -> Iterator[int]:
-    """The server `name` in a process of its own; gives its port once that is open, or at once where it stays shut."""
+    """Runs the server `name` in a process of its own; yields its port once it is open, or at once if it never opens."""
     if name.startswith("js-"):
-        node_modules()  # which takes longer than a server may
+        node_modules()  # which takes longer than a server may take to start
     port = free_port()
     forks = _forks()
     assert forks.stdin is not None
@@ -59,7 +59,7 @@ def running(name: str, listens: bool = True) -> Iterator[int]:
 
 @functools.cache
 def _forks() -> subprocess.Popen[str]:
-    """What makes a process of a server's name: it has imported them all."""
+    """The process that forks servers: it has imported them all."""
     path = os.pathsep.join([str(ROOT / "tests"), str(stubs())])
     environment = {**os.environ, "PYTHONPATH": path, "ZOO_CERTIFICATES": str(certificates())}
     pipe = subprocess.PIPE
@@ -77,7 +77,7 @@ def _runs(pid: int) -> bool:
 
 
 def verify_here(*arguments: str) -> tuple[int, dict[str, Any]]:
-    """What `verify` gives, without a process of its own, whose start takes longer than most of what is looked at."""
+    """The result of `verify` without a process of its own, whose start takes longer than most checks."""
     parser = argparse.ArgumentParser()
     options.add_arguments(parser)
     report = command.verify(parser.parse_args([*arguments, "--format", "json"]))
@@ -93,8 +93,8 @@ def verify(*arguments: str, timeout: float = 90) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
-def found(report: dict[str, Any], verdict: str) -> dict[str, str]:
-    """What the checks with this verdict say, by id."""
+def checks_with(report: dict[str, Any], verdict: str) -> dict[str, str]:
+    """The texts of the checks with this verdict, by id."""
     return {
         check["id"]: " ".join((check["seen"], check["cause"], check["remedy"]))
         for check in report["checks"]

@@ -1,4 +1,4 @@
-"""Servers that a run starts itself, as it does a project's, and that stop well, badly or not at all."""
+"""Servers that the run starts itself, like a project's, and that stop well, badly or not at all."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from zoo.health import Slow
 
 SHUTDOWN = frozenset({"shutdown"})
 GRACE = ("--grace", "5")
-# What a slow model takes long for, and has rows of its own.
+# These checks take long with a slow model, and have rows of their own.
 STOPS = ("--skip", "bad-input,deadline,concurrency")
 ROWS = (
     Row("stops-well", started=True, reflects=False),
     Row("stops-well-slow-model", started=True, reflects=False, options=STOPS),
-    # Calls that arrive in the moment of stop() are cancelled by gRPC, one of each caller: no fault of the server.
+    # gRPC cancels the calls that arrive at the moment of stop(), one for each caller: not the server's fault.
     Row("stops-by-the-book", started=True, reflects=False),
     Row("stops-without-watch", started=True, reflects=False, warns=frozenset({"health-honest"})),
     Row("stops-as-java", started=True, reflects=False),
@@ -47,7 +47,7 @@ class Draining(Slow):
     """Refuses new calls when it stops."""
 
     stopping = False
-    last = 0.0  # when a call was refused, or answered: who was answered calls again
+    last = 0.0  # when a call was last refused or answered: callers repeat their calls
 
     def Predict(self, request: Any, context: Any) -> Any:
         if self.stopping:
@@ -62,7 +62,7 @@ class Draining(Slow):
 
 
 def on_sigterm(port: int, servicer: Any, stop: Any, **options: Any) -> None:
-    """Serves, and calls `stop` with server and health servicer in the main thread when SIGTERM comes."""
+    """Serves, and on SIGTERM calls `stop(server, health servicer)` in the main thread."""
     asked = threading.Event()
 
     def after_start(server: Any, checks: Any) -> None:
@@ -146,7 +146,7 @@ def ignores_sigterm(port: int) -> None:
 
 @server("never-ends")
 def never_ends(port: int) -> None:
-    threading.Thread(target=threading.Event().wait).start()  # no daemon
+    threading.Thread(target=threading.Event().wait).start()  # not a daemon
     base.serve(port)
 
 

@@ -20,10 +20,10 @@ ROWS = (
     Row("js-silent-healthy", slow=True, reflects=False),
     Row("js-method-missing", "implemented", ("no Predict", "overridden"), slow=True),
     Row("js-not-registered", "implemented", ("never added",), slow=True),
-    Row("js-array", "serialization", ("returned something that is no such message",), slow=True),
-    Row("js-json", "serialization", ("returned something that is no such message",), slow=True),
-    Row("js-nothing", "serialization", ("returned something that is no such message",), slow=True),
-    Row("js-wrong-type", "serialization", ("returned something that is no such message",), slow=True),
+    Row("js-array", "serialization", ("returned something other than this message",), slow=True),
+    Row("js-json", "serialization", ("returned something other than this message",), slow=True),
+    Row("js-nothing", "serialization", ("returned something other than this message",), slow=True),
+    Row("js-wrong-type", "serialization", ("returned something other than this message",), slow=True),
     Row("js-other-names", None, ("0 bytes", "JavaScript"), frozenset({"serialization"}), slow=True),
     Row("js-error", "serialization", ("raised an exception", "no model"), slow=True),
     Row("js-throws", None, ("Unknown error", "--request"), frozenset({"serialization"}), slow=True),
@@ -40,7 +40,7 @@ ROWS = (
 
 @functools.cache
 def node_modules() -> Path:
-    """The packages from npm, installed once for this package.json on this machine, whoever comes first."""
+    """The packages from npm, installed once for this package.json on this machine."""
     wanted = (_HERE / "package.json").read_bytes()
     folder = Path(tempfile.gettempdir()) / f"protoserve-zoo-js-{hashlib.sha256(wanted).hexdigest()[:12]}"
     folder.mkdir(exist_ok=True)

@@ -60,7 +60,7 @@ def service(session: Session) -> Finding:
         seen,
         "The health service is registered, but its Check fails: it raises an exception, or returns something other "
         "than a HealthCheckResponse.",
-        _USE_STOCK,
+        USE_STOCK,
     )
 
 
@@ -115,7 +115,7 @@ def _missing(session: Session, seen: str) -> Finding:
             seen,
             "grpc.health.v1.Health is registered, but Check is not overridden: the generated base class answers "
             "UNIMPLEMENTED. Names are case-sensitive: check is another method.",
-            _USE_STOCK,
+            USE_STOCK,
         )
     if custom := next(_custom_health_methods(session, listed), None):
         return failed(
@@ -183,13 +183,13 @@ def _not_serving(session: Session, name: str, health: Health) -> Finding:
             seen,
             f"Check answers with status {health.status} for {subject}: the status of the response was never set (an "
             "empty HealthCheckResponse says UNKNOWN), or the server does not know the name.",
-            _USE_STOCK,
+            USE_STOCK,
         )
     return failed(
         seen,
         f"Check of {subject} fails: for this name it raises an exception (such as KeyError), waits for something, or "
         "returns something other than a HealthCheckResponse.",
-        _USE_STOCK,
+        USE_STOCK,
     )
 
 
@@ -289,11 +289,15 @@ _SET_SERVING = """
         for name in ("", "{service}"):
             checks.set(name, health_pb2.HealthCheckResponse.SERVING)    # grpc.aio: await checks.set(...)
     """
-_USE_STOCK = """
-    Use the health servicer of your gRPC library instead of your own. If you keep your own:
+USE_STOCK = """
+    Use the health servicer of your gRPC library, whose Watch does not hold a thread:
+        from grpc_health.v1 import health
+        checks = health.HealthServicer()      # grpc.aio: health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    If you keep your own:
         def Check(self, request, context):
             if request.service not in self.states:
-                context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+                context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")      # grpc.aio: await context.abort(...)
             return health_pb2.HealthCheckResponse(status=self.states[request.service])
     """
 

@@ -10,7 +10,7 @@ import grpc
 
 from protoserve.verify.checks import calls
 from protoserve.verify.checks.base import Check
-from protoserve.verify.checks.health import unrelated_to_health
+from protoserve.verify.checks.health import USE_STOCK, unrelated_to_health
 from protoserve.verify.grpc_client import Client, Reply
 from protoserve.verify.health_client import Health, Watch
 from protoserve.verify.interface import Method
@@ -55,9 +55,6 @@ def _probe_session(session: Session) -> Iterator[Session]:
         client.close()
 
 
-# At the start.
-
-
 def _starts_honestly(session: Session, _: Session) -> Finding:
     """Whether health said SERVING before the first method could answer."""
     readiness = session.readiness()
@@ -89,9 +86,6 @@ def _starts_honestly(session: Session, _: Session) -> Finding:
     )
 
 
-# For an unknown name.
-
-
 def _unknown_name(session: Session, _: Session) -> Finding:
     health = session.health(UNKNOWN_NAME)
     seen = f'Check of the unknown name "{UNKNOWN_NAME}": {health}'
@@ -104,24 +98,21 @@ def _unknown_name(session: Session, _: Session) -> Finding:
             seen,
             "Check answers SERVING for every name: a probe with a wrong name, or for a service that this server does "
             "not have, would succeed.",
-            _OWN_STATES,
+            USE_STOCK,
         )
     if health.status is not None:
         return warned(
             seen,
             "Check answers OK with a status for a name that it does not know. The protocol requires NOT_FOUND, so that "
             "a wrong name is noticed.",
-            _OWN_STATES,
+            USE_STOCK,
         )
     return failed(
         seen,
         "Check raises an exception (such as KeyError) for a name that it does not know, instead of answering "
         "NOT_FOUND.",
-        _OWN_STATES,
+        USE_STOCK,
     )
-
-
-# Under load.
 
 
 def _under_load(session: Session, prober: Session) -> Finding:
@@ -215,9 +206,6 @@ def _slow_under_load(method: Method, prober: Session, seen: str) -> Finding:
     )
 
 
-# Watch.
-
-
 def _watch(session: Session, prober: Session) -> Finding:
     """Whether Watch streams the status, and many open Watches block nothing."""
     watches = [Watch(prober.client, "", 4 * WATCH_SECONDS)]
@@ -239,7 +227,7 @@ def _watch(session: Session, prober: Session) -> Finding:
         return failed(
             f'Check of "", after {WATCHES} Watches were cancelled: {after}',
             "A Watch whose client has gone still holds something that Check needs (a lock, a thread).",
-            _STOCK_SERVICER,
+            USE_STOCK,
         )
     return _watch_of_unknown_name(prober)
 
@@ -255,7 +243,7 @@ def _one_watch(watch: Watch) -> Finding | None:
         return failed(
             f'Watch of "": no message within {WATCH_SECONDS:g} s',
             "Watch does not send the current status at once: it waits for a change before its first message.",
-            _STOCK_SERVICER,
+            USE_STOCK,
         )
     if status == "SERVING":
         return None
@@ -263,7 +251,7 @@ def _one_watch(watch: Watch) -> Finding | None:
         f'Watch of "": {status}, while Check says SERVING',
         "Watch and Check do not report the same status: only one of them learns of changes"
         + (", or Watch sends something other than a HealthCheckResponse." if watch.statuses[0] is None else "."),
-        _STOCK_SERVICER,
+        USE_STOCK,
     )
 
 
@@ -273,20 +261,20 @@ def _ended_watch(status: str | None, end: Reply) -> Finding:
         return warned(
             f'Watch of "": {end}',
             "The health service has no Watch. Probes do not need it; clients that balance load by health do.",
-            _STOCK_SERVICER,
+            USE_STOCK,
         )
     if not end.ok:
         return failed(
             f'Watch of "": {f"{status}, then " if status else ""}{end}',
             "Watch raises an exception, or an interceptor breaks it: one that wraps handlers but does not support "
             "streams (or iterates over what the stock aio Watch returns).",
-            _STOCK_SERVICER + "Let interceptors pass streaming methods through, or at least /grpc.health.v1.Health/.\n",
+            USE_STOCK + "Let interceptors pass streaming methods through, or at least /grpc.health.v1.Health/.\n",
         )
     return failed(
         f'Watch of "": {status or "no message"}, then the stream ends with OK',
         "Watch answers once and ends. It must stay open and report every change; otherwise a client that balances load "
         "by health asks again and again, or considers the server unhealthy.",
-        _STOCK_SERVICER,
+        USE_STOCK,
     )
 
 
@@ -307,7 +295,7 @@ def _blocked_by_watches(session: Session, prober: Session, answered: int) -> Fin
         seen,
         "Each open Watch holds a worker thread for as long as it is open: with a few watching clients, the server no "
         "longer answers anybody.",
-        _STOCK_SERVICER,
+        USE_STOCK,
     )
 
 
@@ -321,7 +309,7 @@ def _watch_of_unknown_name(prober: Session) -> Finding:
     return warned(
         f'Watch of the unknown name "{UNKNOWN_NAME}": {status or end or "no valid message"}',
         "The protocol requires SERVICE_UNKNOWN, so that the client learns that the name is wrong or not yet known.",
-        _STOCK_SERVICER,
+        USE_STOCK,
     )
 
 
@@ -336,11 +324,6 @@ _SERVING_AFTER_LOADING = """
         for name in names:
             checks.set(name, health_pb2.HealthCheckResponse.SERVING)
     """
-_OWN_STATES = """
-    Use the health servicer of your gRPC library instead of your own. If you keep your own:
-        if request.service not in self.states:
-            context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")      # grpc.aio: await context.abort(...)
-    """
 _FREE_WORKER = """
     Let the method refuse requests that would have to wait for the model, so that a worker is always free:
         room = threading.BoundedSemaphore(8)
@@ -353,12 +336,6 @@ _FREE_WORKER = """
             finally:
                 room.release()
     Have more workers than calls that may be in flight; or use grpc.aio, with the model in a thread of its own.
-    """
-_STOCK_SERVICER = """
-    Use the health servicer of your gRPC library, whose Watch does not hold a thread:
-        from grpc_health.v1 import health
-        checks = health.HealthServicer()      # grpc.aio: health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     """
 
 CHECK = Check("health-honest", "health says SERVING only when it is true", run, after="health-serving")

@@ -42,7 +42,7 @@ def run(session: Session) -> Finding:
     if settled.status != 200:
         answer = settled.status or settled.reason
         return passed(f"{seen}; not checked under load, since {web.predict_route} answers {answer}")
-    slowest, unhealthy = _Load(web, body).run(session)
+    slowest, unhealthy = _check_health_under_load(web, session, body)
     if unhealthy is not None:
         return _unhealthy_under_load(web, unhealthy)
     seen = f"{seen}; with {CALLERS} callers predicting, at most {slowest:.2f} s"
@@ -72,44 +72,35 @@ def _predict_until_settled(web: HttpSide, session: Session, body: Any) -> list[A
     return answers
 
 
-class _Load:
-    """Callers that keep the predict route busy while health is checked, one request at a time."""
+def _check_health_under_load(web: HttpSide, session: Session, body: Any) -> tuple[float, Answer | None]:
+    """The slowest answer of the health route while CALLERS predict, in seconds, and the first that was not 200."""
+    stop = threading.Event()
 
-    def __init__(self, web: HttpSide, body: Any) -> None:
-        self._web, self._body = web, body
-        self._stop = threading.Event()
-
-    def run(self, session: Session) -> tuple[float, Answer | None]:
-        """The slowest answer of the health route, in seconds, and the first that was not 200."""
-        callers = [threading.Thread(target=self._call, daemon=True) for _ in range(CALLERS)]
-        for caller in callers:
-            caller.start()
-        load_ends = time.monotonic() + _LOAD_SECONDS
-        slowest = 0.0
-        try:
-            for number in range(_HEALTH_CHECKS):
-                if number and (time.monotonic() > load_ends or not session.left()):
-                    break
-                time.sleep(_PAUSE / 2)
-                answer = self._web.health(HEALTH_SECONDS)
-                slowest = max(slowest, answer.seconds)
-                if answer.status != 200:
-                    return slowest, answer
-            return slowest, None
-        finally:
-            self._stop.set()
-            deadline = time.monotonic() + min(HEALTH_SECONDS, session.left())
-            for caller in callers:  # later checks must not meet this load
-                caller.join(max(0.0, deadline - time.monotonic()))
-
-    def _call(self) -> None:
+    def predict_repeatedly() -> None:
         for _ in range(_CALLS_EACH):
-            if self._stop.is_set():
-                return
-            self._web.predict(self._body, HEALTH_SECONDS * 2)
+            if not stop.is_set():
+                web.predict(body, HEALTH_SECONDS * 2)
 
-
-# Findings.
+    callers = [threading.Thread(target=predict_repeatedly, daemon=True) for _ in range(CALLERS)]
+    for caller in callers:
+        caller.start()
+    load_ends = time.monotonic() + _LOAD_SECONDS
+    slowest = 0.0
+    try:
+        for number in range(_HEALTH_CHECKS):
+            if number and (time.monotonic() > load_ends or not session.left()):
+                break
+            time.sleep(_PAUSE / 2)
+            answer = web.health(HEALTH_SECONDS)
+            slowest = max(slowest, answer.seconds)
+            if answer.status != 200:
+                return slowest, answer
+        return slowest, None
+    finally:
+        stop.set()
+        deadline = time.monotonic() + min(HEALTH_SECONDS, session.left())
+        for caller in callers:  # later checks must not meet this load
+            caller.join(max(0.0, deadline - time.monotonic()))
 
 
 def _never_healthy(web: HttpSide, answer: Answer) -> Finding:

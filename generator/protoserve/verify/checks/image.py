@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from protoserve.verify.checks.base import Check
-from protoserve.verify.report import Finding, failed, passed, skipped, warned
+from protoserve.verify.report import Finding, failed, passed, warned
 from protoserve.verify.session import Session
 from protoserve.verify.targets.image import ImageServer
 
@@ -13,18 +11,13 @@ VERTEX_PLATFORM = "linux/amd64"
 LARGE = 10 * 1000**3  # bytes
 
 
-def _of_image(judge: Callable[[Session, ImageServer], Finding]) -> Callable[[Session], Finding]:
-    """A check that is skipped if the target is not an image."""
-
-    def run(session: Session) -> Finding:
-        server = session.process
-        return judge(session, server) if isinstance(server, ImageServer) else skipped("the target is not an image")
-
-    return run
+def _server(session: Session) -> ImageServer:
+    assert isinstance(session.process, ImageServer)  # these checks are for targets of this kind only
+    return session.process
 
 
-@_of_image
-def architecture(session: Session, server: ImageServer) -> Finding:
+def architecture(session: Session) -> Finding:
+    server = _server(session)
     built_for = server.image.platform
     vertex = session.platform == "vertex"
     required, runner = (VERTEX_PLATFORM, "Vertex AI") if vertex else (server.engine, "this machine's engine")
@@ -41,9 +34,8 @@ def architecture(session: Session, server: ImageServer) -> Finding:
     )
 
 
-@_of_image
-def user(session: Session, server: ImageServer) -> Finding:
-    name = server.image.user
+def user(session: Session) -> Finding:
+    name = _server(session).image.user
     if name.isdecimal() and int(name) != 0:
         return passed(f"runs as user {int(name)}")
     finding = failed if session.platform == "kubernetes" else warned
@@ -62,10 +54,10 @@ def user(session: Session, server: ImageServer) -> Finding:
     )
 
 
-@_of_image
-def size(session: Session, server: ImageServer) -> Finding:
-    seen = f"{_bytes(server.image.size)} on this machine's disk (unpacked; less in a registry)"
-    if server.image.size <= LARGE:
+def size(session: Session) -> Finding:
+    unpacked = _server(session).image.size
+    seen = f"{_bytes(unpacked)} on this machine's disk (unpacked; less in a registry)"
+    if unpacked <= LARGE:
         return passed(seen)
     return warned(
         seen,

@@ -90,9 +90,6 @@ def _no_methods(session: Session) -> Finding:
     )
 
 
-# Methods that are refused on purpose.
-
-
 def _older_version(session: Session, method: Method) -> Contract | None:
     """The schema that has the method, if it is one of a project's older versions."""
     contracts = session.interface.contracts if session.interface is not None else ()
@@ -146,9 +143,6 @@ def _some_retired(session: Session, retired: list[Method]) -> Finding:
     )
 
 
-# Services that another server has.
-
-
 def _services_of_other_servers(session: Session, missing: list[Method]) -> list[str]:
     """Services of a .proto of which the server has no method, while it has all methods of another service.
 
@@ -173,9 +167,6 @@ def _serves_some_services(session: Session, missing: list[Method], other_service
         "if another server has it; otherwise its servicer was never added.",
         _ADD_SERVICER.format(service=other_services[0].rpartition(".")[2]),
     )
-
-
-# Methods that are missing.
 
 
 def _missing(session: Session, missing: list[Method]) -> Finding:
@@ -317,9 +308,6 @@ def _path_variants(method: Method) -> Iterator[str]:
         yield f"/{without_version}.{service}/{method.name}"
         if without_version == package:
             yield f"/{package}.v1.{service}/{method.name}"
-
-
-# Methods that do not answer.
 
 
 def _crashes(session: Session, method: Method, reply: Reply) -> Finding:

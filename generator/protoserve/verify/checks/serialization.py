@@ -93,9 +93,6 @@ def _judge(session: Session, method: Method) -> Finding:
     return passed(f"{method.name}: {count} {method.output.full_name}, {size} bytes after {reply.seconds:.2f} s")
 
 
-# Replies.
-
-
 def _stream_instead_of_message(method: Method, reply: Reply) -> Finding:
     return failed(
         f"{method.path}: {len(reply.messages)} messages or more in answer to one call",
@@ -221,9 +218,6 @@ def _unknown_fields(message: Message, path: str) -> Iterator[tuple[str, str]]:
             yield from _unknown_fields(item, f"{path}{field.name}.")
 
 
-# Errors.
-
-
 def _judge_error(session: Session, method: Method, reply: Reply) -> Finding:
     request, seen = session.request(method), f"{method.path}: {reply}"
     if reply.code in _UNAUTHORIZED:
@@ -313,39 +307,43 @@ def _unserializable_reply(method: Method, reply: Reply, seen: str) -> Finding:
 
 
 def _never_answers(method: Method, reply: Reply, seen: str) -> Finding:
-    name = method.name
-    if reply.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return failed(
-            seen,
-            f"{name} refuses a single caller for lack of capacity: a limit (on parallel calls, or on the message size) "
-            "is far too low, or calls that have ended are still counted.",
-            """
-            Check the limits that the server sets:
-                grpc.server(pool, maximum_concurrent_rpcs=..., options=[("grpc.max_receive_message_length", ...)])
-            """,
-        )
-    if reply.code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return failed(
-            f"{seen}, long before the deadline of the call",
-            f"{name} gives up after a timeout of its own, or passes on that of another service that it calls.",
-            "Look in the server's log for what timed out. The caller's remaining time is context.time_remaining().",
-        )
-    if reply.code is grpc.StatusCode.UNAVAILABLE:
-        return failed(
-            seen,
-            f"{name} is never ready: the model did not load, or another service that it calls is not available.",
-            "Look in the server's log for what failed at the start. Load the model before health says SERVING.",
-        )
+    if reply.code in _OWN_LIMITS:
+        note, cause, remedy = _OWN_LIMITS[reply.code]
+        return failed(seen + note, f"{method.name} {cause}", remedy)
     hidden = " (The error does not give the reason: see the server's log.)" if _NO_REASON.search(reply.details) else ""
     return failed(
         seen,
-        f"{name} does not answer a valid request: it raised an exception.{hidden}",
+        f"{method.name} does not answer a valid request: it raised an exception.{hidden}",
         """
         Look in the server's log for the exception. Answer mistakes of the caller with INVALID_ARGUMENT:
             if len(request.values) != 4:
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, "values: must have 4 items")
         """,
     )
+
+
+# By status: what to add to what was seen, the cause (after the method's name), and the remedy.
+_OWN_LIMITS = {
+    grpc.StatusCode.RESOURCE_EXHAUSTED: (
+        "",
+        "refuses a single caller for lack of capacity: a limit (on parallel calls, or on the message size) is far too "
+        "low, or calls that have ended are still counted.",
+        """
+        Check the limits that the server sets:
+            grpc.server(pool, maximum_concurrent_rpcs=..., options=[("grpc.max_receive_message_length", ...)])
+        """,
+    ),
+    grpc.StatusCode.DEADLINE_EXCEEDED: (
+        ", long before the deadline of the call",
+        "gives up after a timeout of its own, or passes on that of another service that it calls.",
+        "Look in the server's log for what timed out. The caller's remaining time is context.time_remaining().",
+    ),
+    grpc.StatusCode.UNAVAILABLE: (
+        "",
+        "is never ready: the model did not load, or another service that it calls is not available.",
+        "Look in the server's log for what failed at the start. Load the model before health says SERVING.",
+    ),
+}
 
 
 def _return_message(method: Method) -> str:

@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections import Counter
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
 import grpc
@@ -87,24 +87,23 @@ def _shut_down(session: Session, method: Method | None) -> Shutdown:
     """Sends SIGTERM while calls are in flight, and observes what happens."""
     assert session.process is not None
     shutdown, client = Shutdown(session.grace), Client(session.address, session.left)
+    traffic, timer = None, None
     try:
         health = _HealthObserver(session, client)
         shutdown.health_method = health.method
-        if method is None:
-            sigterm_at = time.monotonic()
-            session.process.terminate()
-            _observe(session, shutdown, sigterm_at, None, health, method)
-        else:
-            with (
-                Traffic(session, method, CALLERS, MOST_CALLS, patient=False) as traffic,
-                closing(AcceptTimer(session.client, traffic)) as timer,
-            ):
+        with ExitStack() as stack:
+            if method is not None:
+                traffic = stack.enter_context(Traffic(session, method, CALLERS, MOST_CALLS, patient=False))
+                timer = stack.enter_context(closing(AcceptTimer(session.client, traffic)))
                 _wait_for_traffic(session, method, traffic)
                 traffic.pause = _PAUSE
                 shutdown.in_flight = traffic.in_flight()
-                sigterm_at = time.monotonic()
-                session.process.terminate()
-                _observe(session, shutdown, sigterm_at, traffic, health, method)
+            sigterm_at = time.monotonic()
+            session.process.terminate()
+            _observe(session, shutdown, sigterm_at, traffic, health)
+            if shutdown.exit_code is None:
+                shutdown.still_answering = _answers(session, method)
+        if traffic is not None and timer is not None:
             classify_calls(shutdown, sigterm_at, traffic.sent, timer)
         if health.not_serving_at is not None:
             shutdown.not_serving_after = max(0.0, health.not_serving_at - sigterm_at)
@@ -113,6 +112,12 @@ def _shut_down(session: Session, method: Method | None) -> Shutdown:
         session.client.requests += client.requests
         client.close()
     return shutdown
+
+
+def _answers(session: Session, method: Method | None) -> bool:
+    if method is None:
+        return session.health("").status == "SERVING"
+    return calls.call_valid(session, method, 2.0).ok
 
 
 def _wait_for_traffic(session: Session, method: Method, traffic: Traffic) -> None:
@@ -124,12 +129,7 @@ def _wait_for_traffic(session: Session, method: Method, traffic: Traffic) -> Non
 
 
 def _observe(
-    session: Session,
-    shutdown: Shutdown,
-    sigterm_at: float,
-    traffic: Traffic | None,
-    health: _HealthObserver,
-    method: Method | None,
+    session: Session, shutdown: Shutdown, sigterm_at: float, traffic: Traffic | None, health: _HealthObserver
 ) -> None:
     """Waits for the process to end, at most for the grace time."""
     assert session.process is not None
@@ -145,10 +145,6 @@ def _observe(
             time.sleep(0.01)  # these calls end when the connection breaks
         health.read_last_messages()
     health.close()
-    if shutdown.exit_code is None:
-        shutdown.still_answering = (
-            session.health("").status == "SERVING" if method is None else calls.call_valid(session, method, 2.0).ok
-        )
 
 
 class _HealthObserver:
