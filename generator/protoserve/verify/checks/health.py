@@ -1,4 +1,4 @@
-"""`health-service` and `health-serving`: grpc.health.v1 is there, and says SERVING once the server has started."""
+"""`health-service` and `health-serving`: the server has grpc.health.v1, and says SERVING once it has started."""
 
 from __future__ import annotations
 
@@ -301,5 +301,5 @@ USE_STOCK = """
             return health_pb2.HealthCheckResponse(status=self.states[request.service])
     """
 
-SERVICE = Check("health-service", "grpc.health.v1 is there", service, after="reachable")
+SERVICE = Check("health-service", "the server has grpc.health.v1", service, after="reachable")
 SERVING = Check("health-serving", "health says SERVING in time", serving, after="health-service")

@@ -258,4 +258,6 @@ _ANSWER_400 = """
     """
 _RETURN_PREDICTIONS = 'Return an object: {"predictions": [one for each instance, in their order]}'
 
-CHECK = Check("http-predict", "instances to predictions over HTTP", run, after="http-health", platforms=ONLY)
+CHECK = Check(
+    "http-predict", "the HTTP predict route turns instances into predictions", run, after="http-health", platforms=ONLY
+)

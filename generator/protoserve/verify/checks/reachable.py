@@ -204,4 +204,6 @@ _CAUSES = {
     Kind.OTHER: ("Another kind of server listens on this port.", "Use the port of the gRPC server."),
 }
 
-CHECK = Check("reachable", "resolves, connects, speaks HTTP/2", run, after="image-architecture")
+CHECK = Check(
+    "reachable", "the address resolves, accepts connections and speaks HTTP/2", run, after="image-architecture"
+)

@@ -350,4 +350,4 @@ _HANDLE_SIGTERM = """
     Go: server.GracefulStop(); Java: server.shutdown().awaitTermination(...); Node: server.tryShutdown(callback).
     """
 
-CHECK = Check("shutdown", "SIGTERM: NOT_SERVING, replies in flight, exit 0", run, after="implemented")
+CHECK = Check("shutdown", "on SIGTERM: NOT_SERVING, replies in flight, exit 0", run, after="implemented")
