@@ -30,7 +30,7 @@ ROWS = (
     Row(
         "js-throws",
         "serialization",
-        ("raised an exception", "keeps the reason to itself"),
+        ("raised an exception", "does not give the reason"),
         options=("--request", "Predict={zoo}/valid.json"),
         slow=True,
     ),
