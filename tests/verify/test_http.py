@@ -110,4 +110,4 @@ def test_an_instance_that_is_no_json(tmp_path: Path, capsys: pytest.CaptureFixtu
     file = tmp_path / "instance.json"
     file.write_text("{", encoding="utf-8")
     assert cli.main(["verify", "--http", "127.0.0.1:1", "--instance", str(file)]) == 2
-    assert f"{file}: no JSON" in capsys.readouterr().err
+    assert f"{file}: not valid JSON" in capsys.readouterr().err
