@@ -130,7 +130,7 @@ def values(contract: Contract, message: Message, module: ModuleType) -> st.Searc
             if _may_be_left_out(contract, field) and draw(st.booleans()):
                 continue
             value = _value(contract, field, module, sizes)
-            # JSON's null and "not set" are one to Python, so in a oneof null cannot be told.
+            # JSON's null and "not set" are one to Python, so in a oneof null is lost.
             given[field.name] = draw(value if field.oneof is None else value.filter(lambda item: item is not None))
         return getattr(module, message.name)(**given)
 

@@ -336,7 +336,7 @@ MISUSES = (
     Misuse(
         "JSON in place of a message",
         sends(b'{"sepal_length": 5.1}'),
-        "INVALID_ARGUMENT: the bytes are no iris.v1.PredictRequest",
+        "INVALID_ARGUMENT: the bytes are not a valid iris.v1.PredictRequest",
     ),
     Misuse("a method of another name", sends(b"", path=f"{PREDICT}ion"), "UNIMPLEMENTED: Method not found!"),
     Misuse(

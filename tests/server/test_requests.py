@@ -55,8 +55,8 @@ def test_200_different_requests_at_once_get_the_answers_they_get_alone(server: S
 )
 def test_bytes_that_are_no_message_are_the_callers_fault(server: Server, data: bytes) -> None:
     error = error_of(lambda: send(server, data))
-    assert (error.code(), error.details()) == (INVALID, "the bytes are no probe.v1.PredictRequest")
-    assert violations(error) == [("", "the bytes are no probe.v1.PredictRequest")]
+    assert (error.code(), error.details()) == (INVALID, "the bytes are not a valid probe.v1.PredictRequest")
+    assert violations(error) == [("", "the bytes are not a valid probe.v1.PredictRequest")]
     assert server.predict(1).result == 2
 
 

@@ -39,7 +39,7 @@ def generated(folder: Path, package: str, schema: dict[str, Any]) -> ModuleType:
         sys.path.remove(str(folder / "src"))
 
 
-def told(module: ModuleType, name: str, data: bytes) -> list[str]:
+def server_violations(module: ModuleType, name: str, data: bytes) -> list[str]:
     """What the generated code says of the bytes of a message."""
     bad = module.violations.Violations()
     parsed = module.reading.parse(getattr(module.pb, name), data)
@@ -126,7 +126,7 @@ def test_any_message_is_judged_as_the_server_does(
                 bad = empty()
                 bad.ParseFromString(wire)
                 spoil(bad, rng)
-                refused = told(module, message.name, bad.SerializeToString())
+                refused = server_violations(module, message.name, bad.SerializeToString())
                 assert sorted(judge(contract, method.name, bad)) == sorted(refused)  # a map has no order
         sample = methods[method.name].request()
         sample.ParseFromString(getattr(module, f"sample_{reserved_names.snake(method.request.name)}")())
@@ -142,7 +142,7 @@ def assert_broken(contract: Any, method: str, sample: Any, module: ModuleType) -
     assert sample.SerializeToString() == before
     name = next(m.request.name for m in contract.methods if m.name == method)
     for what, data in made:
-        refused = told(module, name, data)
+        refused = server_violations(module, name, data)
         assert what in refused or what.replace(" missing", ": is required") in refused
 
 
@@ -159,7 +159,7 @@ def test_a_field_may_have_another_presence_than_its_message(tmp_path: Path) -> N
     for name, message in (("PredictRequest", request), ("PredictResponse", response)):
         message.pixels = b"ab"
         message.count = 0
-        assert told(module, name, message.SerializeToString()) == []
+        assert server_violations(module, name, message.SerializeToString()) == []
     assert request_violations(contract, "Predict", request) == []
     assert violations(contract, "Predict", response) == []
 
@@ -268,7 +268,7 @@ RAW = {"seconds", "number_value"}  # which JSON could not say
 
 
 @pytest.mark.parametrize(("changes", "wanted"), CASES)
-def test_each_limit_is_told_in_the_servers_words(
+def test_each_limit_is_reported_in_the_servers_words(
     wide: tuple[ModuleType, Any, Any], changes: dict[str, Any], wanted: list[str]
 ) -> None:
     module, contract, methods = wide
@@ -277,7 +277,7 @@ def test_each_limit_is_told_in_the_servers_words(
     changed(response, changes)
     assert violations(contract, "Predict", response) == wanted
     assert request_violations(contract, "Predict", request) == wanted
-    assert told(module, "PredictRequest", request.SerializeToString()) == wanted
+    assert server_violations(module, "PredictRequest", request.SerializeToString()) == wanted
 
 
 def test_broken_requests_are_of_many_kinds(wide: tuple[ModuleType, Any, Any]) -> None:
@@ -292,7 +292,7 @@ def test_broken_requests_are_of_many_kinds(wide: tuple[ModuleType, Any, Any]) ->
         assert (word if word != "above" else "got 60.0") in said, said
 
 
-def test_the_first_hundred_are_told(wide: tuple[ModuleType, Any, Any]) -> None:
+def test_only_the_first_hundred_are_reported(wide: tuple[ModuleType, Any, Any]) -> None:
     _, contract, methods = wide
     request = methods.methods[0].request()
     changed(request, {"counts": {f"{n}": -1 for n in range(300)}})

@@ -50,7 +50,7 @@ TEXTS: list[tuple[grpc.StatusCode, str, bool, bool]] = [
     (UNKNOWN, "'NoneType' object has no attribute 'predict'", True, True),
     # what callers should read
     (INVALID, "values: must have 4 items; got 0", True, False),
-    (INVALID, "the bytes are no zoo.v1.PredictRequest", False, False),
+    (INVALID, "the bytes are not a valid zoo.v1.PredictRequest", False, False),
     (INTERNAL, "the server failed to answer this request", True, False),
     (UNKNOWN, "Exception was thrown by handler.", True, False),  # .NET, which keeps the rest to itself
     (grpc.StatusCode.UNIMPLEMENTED, "unknown method /zoo.v1.PredictionService/Predict", True, False),

@@ -60,8 +60,8 @@ def test_an_upgrade_is_the_authors(second: Shop, capsys: pytest.CaptureFixture[s
     assert generate(second) == 0
     told = capsys.readouterr().err
     assert "src/shop/upgrade/v1.py: write `def predict_request_currency(self, " in told
-    ignored = "what v1's callers say there is ignored"
-    assert f"note: v2 has no place for Item.amount, PredictRequest.hint of v1: {ignored}\n" in told
+    ignored = "what v1's callers send there is ignored"
+    assert f"note: v2 does not have Item.amount, PredictRequest.hint of v1: {ignored}\n" in told
     upgrade.write_text(UPGRADE_V1, encoding="utf-8")
     assert generate(second) == 0
     assert "src/shop/upgrade" not in capsys.readouterr().err

@@ -98,7 +98,7 @@ FIELDS: list[tuple[str, str, str]] = [
 
 def made(older: str, newer: str) -> upgrade_modules.Upgrade:
     old, new = (loads(numbered(text)) for text in (older, newer))
-    return upgrade_modules.upgrade(old, new)
+    return upgrade_modules.derive_upgrade(old, new)
 
 
 def schema(version: str, request: str, response: str = "{name: r, type: float64}", **more: str) -> str:
@@ -108,13 +108,13 @@ def schema(version: str, request: str, response: str = "{name: r, type: float64}
 @pytest.mark.parametrize(("was", "becomes", "needed"), FIELDS)
 def test_what_fits_is_carried_over_and_what_may_not_is_asked_for(was: str, becomes: str, needed: str) -> None:
     found = made(schema("v1", f"{{{A}, {was}}}"), schema("v2", f"{{{A}, {becomes}}}"))
-    assert " ".join(item.name for item in found.needed) == needed
+    assert " ".join(item.name for item in found.abstract_methods) == needed
     # In a reply the same is judged the other way round.
     found = made(
         schema("v1", "", f"{{{A}, {becomes}}}"),
         schema("v2", "", f"{{{A}, {was}}}"),
     )
-    assert " ".join(item.name for item in found.needed) == needed.replace("request", "response")
+    assert " ".join(item.name for item in found.abstract_methods) == needed.replace("request", "response")
 
 
 A_OR_B = "{name: a, type: string, oneof: way}, {name: b, type: string, oneof: way}"
@@ -163,7 +163,7 @@ REQUESTS: dict[str, tuple[str, str, str]] = {
 def test_fields_that_come_and_go(case: str) -> None:
     older, newer, needed = REQUESTS[case]
     found = made(schema("v1", older), schema("v2", newer))
-    assert " ".join(item.name for item in found.needed) == needed
+    assert " ".join(item.name for item in found.abstract_methods) == needed
 
 
 def test_enums_and_messages_are_carried_over_once_and_told_where_they_differ() -> None:
@@ -173,23 +173,23 @@ def test_enums_and_messages_are_carried_over_once_and_told_where_they_differ() -
     newer = schema("v2", f"{both}, {many}", both, part=", maximum: 8", enum=", {name: huge, number: 3}")
     found = made(older, newer)
     # v1's Part may hold more than v2's, and v2's Kind has a value that v1's has not.
-    assert [item.name for item in found.needed] == ["part_to_v2_mass", "kind_to_v1_else"]
-    assert found.needed[0].why == "The mass of v2's Part: v2 allows only at most 8, and v1 more."
-    assert found.needed[1].why == "What stands in v1 for HUGE, which its Kind has not."
+    assert [item.name for item in found.abstract_methods] == ["part_to_v2_mass", "kind_to_v1_else"]
+    assert found.abstract_methods[0].doc == "The mass of v2's Part: v2 allows only at most 8, and v1 more."
+    assert found.abstract_methods[1].doc == "What stands in v1 for HUGE, which its Kind does not have."
     renamed = schema("v2", f"{both}, {many}", both, part=", maximum: 9").replace(
         "{name: large, number: 2}", "{name: big, number: 2, renamed_from: large}"
     )
-    assert made(older, renamed).needed == ()
+    assert made(older, renamed).abstract_methods == ()
 
 
 def test_methods_that_are_gone_or_stream_otherwise_are_the_authors() -> None:
     text = V1.replace("shop.v1", "shop.v2").replace("    streaming: server\n", "").replace(*TO_V2[-1])
     found = made(V1, text)
-    assert [(item.name, item.signature) for item in found.needed] == [
+    assert [(item.name, item.signature) for item in found.abstract_methods] == [
         ("count", "model: Model, request: v1.CountRequest, /) -> Iterator[v1.CountResponse]"),
         ("explain", "model: Model, batch: Sequence[v1.ExplainRequest], /) -> Sequence[v1.ExplainResponse]"),
     ]
-    assert "one of the two is a stream" in found.needed[0].why
+    assert "one of the two is a stream" in found.abstract_methods[0].doc
 
 
 def test_renames_that_the_schema_tells_need_no_word_in_paths() -> None:
@@ -239,7 +239,7 @@ def completed(made: upgrade_modules.Upgrade) -> str:
         "class Upgrade(Carried):",
         "    def __init__(self) -> None: ...",
     ]
-    for item in made.needed:
+    for item in made.abstract_methods:
         lines += [f"    def {item.name}(self, {item.signature}:", "        raise Asked"]
     return "\n".join(lines) + "\n"
 
@@ -277,7 +277,7 @@ def test_for_any_schema_the_types_are_right(tmp_path: Path) -> None:
         plan = write(tmp_path, name, texts)
         seeded = plan.seeds[f"src/{name}/upgrade/v1.py"]
         (tmp_path / f"src/{name}/upgrade/v1.py").write_bytes(seeded)  # v2 is a copy: nothing is asked for
-        assert bool(plan.upgrades[1].needed) == (name in ("shop_x", "fraud_x"))
+        assert bool(plan.upgrades[1].abstract_methods) == (name in ("shop_x", "fraud_x"))
         (tmp_path / generated_files.MANIFEST).unlink()  # each lies beside the others
     (tmp_path / "mypy.ini").write_text(
         "[mypy]\nstrict = true\nmypy_path = src\nexplicit_package_bases = true\n"
@@ -342,7 +342,7 @@ def test_what_is_carried_over_fits_whatever_the_schemas_and_values(
         upgrade = importlib.import_module(f"{package}.upgrade.v1")
     modules = {version: getattr(served, version) for version in ("v1", "v2")}
     for method in step.older.methods:
-        other = upgrade_modules.kept(step.older, step.newer, method)
+        other = upgrade_modules.counterpart(step.newer, method)
         assert other is not None
         name = reserved_names.snake(method.name)
         up = (f"{name}_request", step.older, method.request, step.newer, other.request)
@@ -353,7 +353,7 @@ def test_what_is_carried_over_fits_whatever_the_schemas_and_values(
             try:
                 fits(modules[target.version], target, wanted, convert(value))
             except upgrade.Asked:
-                assert step.needed
+                assert step.abstract_methods
 
 
 def fits(module: ModuleType, contract: Contract, message: Message, value: Any) -> None:

@@ -13,26 +13,31 @@ from protoserve.schema.types import SCALARS, Kind
 from protoserve.wire import may_be_none
 
 
-def obstacle(source: Contract, given: Field, target: Contract, wanted: Field) -> str | None:
-    """Why `given` of the version `source` cannot be carried over to `wanted` of `target`, None where it can.
+def obstacle(source: Contract, source_field: Field, target: Contract, target_field: Field) -> str | None:
+    """Why a field of the version `source` cannot be carried over to a field of `target`; None where it can.
 
-    A sentence without its end, for the author. Enums and messages are the same where their names are: what differs
-    in them is told where they are carried over themselves.
+    The reason is a clause, for the author. Enums and messages are the same where their names are: what differs in them
+    is reported where they are carried over themselves.
     """
     old, new = source.version, target.version
-    if _form(given) != _form(wanted):
-        return f"it is {_called(source, given)} in {old} and {_called(target, wanted)} in {new}"
-    same = given.type == wanted.type and _kind(source, given) == _kind(target, wanted)
-    if not same and not _wider(given, wanted):
-        return f"it is {_called(source, given)} in {old} and {_called(target, wanted)} in {new}"
+    if _form(source_field) != _form(target_field):
+        return f"it is {_called(source, source_field)} in {old} and {_called(target, target_field)} in {new}"
+    same = source_field.type == target_field.type and _kind(source, source_field) == _kind(target, target_field)
+    if not same and not _wider(source_field, target_field):
+        return f"it is {_called(source, source_field)} in {old} and {_called(target, target_field)} in {new}"
     for name in ("unit", "media_type"):
-        was, is_now = getattr(given, name), getattr(wanted, name)
+        was, is_now = getattr(source_field, name), getattr(target_field, name)
         if was != is_now:
-            return f"its {name.replace('_', ' ')} is {was or 'not said'} in {old} and {is_now or 'not said'} in {new}"
-    narrower = _narrower(given, wanted)
+            return f"its {name.replace('_', ' ')} is {was or 'not set'} in {old} and {is_now or 'not set'} in {new}"
+    narrower = _narrower(source_field, target_field)
     if narrower:
         return f"{new} allows only {narrower}, and {old} more"
-    if may_be_none(given) and not may_be_none(wanted) and wanted.default is None and wanted.oneof is None:
+    if (
+        may_be_none(source_field)
+        and not may_be_none(target_field)
+        and target_field.default is None
+        and target_field.oneof is None
+    ):
         return f"it may be absent in {old}, and {new} requires it"
     return None
 
@@ -49,42 +54,44 @@ class Named(Protocol):
 T = TypeVar("T", bound=Named)
 
 
-def pairs(given: Sequence[T], wanted: Sequence[T], *, rising: bool) -> dict[str, T]:
-    """What becomes what: by the names of `wanted`, those of `given` with the same name (in any case), or a new one.
+def match_by_name(source: Sequence[T], target: Sequence[T], *, to_newer: bool) -> dict[str, T]:
+    """The item of `source` that becomes each of `target`, by the name of the latter: same name, whatever its case.
 
-    `rising` says that `wanted` is the newer side, whose `renamed_from` counts where no name is the same.
+    Where no name is the same, `renamed_from` of the newer side counts: that of `target` if `to_newer`.
     """
-    by_name = {item.name.lower(): item for item in given}
-    taken = {item.name.lower() for item in wanted}
-    fallen = {item.renamed_from: item for item in given if item.renamed_from and item.name.lower() not in taken}
-    found: dict[str, T] = {}
-    for item in wanted:
-        other = by_name.get(item.name.lower())
-        if other is None and not rising:
-            other = fallen.get(item.name)
-        elif other is None and item.renamed_from is not None and item.renamed_from.lower() not in taken:
-            other = by_name.get(item.renamed_from.lower())
+    source_by_name = {item.name.lower(): item for item in source}
+    target_names = {item.name.lower() for item in target}
+    source_by_older_name = {
+        item.renamed_from: item for item in source if item.renamed_from and item.name.lower() not in target_names
+    }
+    matches: dict[str, T] = {}
+    for item in target:
+        other = source_by_name.get(item.name.lower())
+        if other is None and not to_newer:
+            other = source_by_older_name.get(item.name)
+        elif other is None and item.renamed_from is not None and item.renamed_from.lower() not in target_names:
+            other = source_by_name.get(item.renamed_from.lower())
         if other is not None:
-            found[item.name] = other
-    return found
+            matches[item.name] = other
+    return matches
 
 
-def choice(source: Message, members: Sequence[Field], given: Sequence[Field]) -> str | None:
-    """Why a oneof may be wrong whose `members` come from the fields `given` of `source`, None where it is right."""
-    groups = {field.oneof for field in given}
-    names = [field.name for field in given]
-    if len(given) > 1 and (len(groups) > 1 or None in groups):
+def oneof_obstacle(source: Message, members: Sequence[Field], origins: Sequence[Field]) -> str | None:
+    """Why a oneof may be wrong whose `members` come from the fields `origins` of `source`, None where it is right."""
+    groups = {field.oneof for field in origins}
+    names = [field.name for field in origins]
+    if len(origins) > 1 and (len(groups) > 1 or None in groups):
         return f"more than one of {', '.join(names)} may be given"
     if not members[0].required:
         return None
-    if not given:
+    if not origins:
         return "nothing becomes one of them"
-    sure = not may_be_none(given[0])
-    if given[0].oneof is not None:
-        left = [field.name for field in source.oneofs[given[0].oneof] if field not in given]
+    sure = not may_be_none(origins[0])
+    if origins[0].oneof is not None:
+        left = [field.name for field in source.oneofs[origins[0].oneof] if field not in origins]
         if left:
             return f"{', '.join(left)} may be given in its place"
-        sure = given[0].required
+        sure = origins[0].required
     return None if sure else f"{' and '.join(names)} may be absent"
 
 
@@ -108,12 +115,12 @@ def _called(contract: Contract, field: Field) -> str:
     return f"{name}[]" if field.repeated else name
 
 
-def _wider(given: Field, wanted: Field) -> bool:
+def _wider(source_field: Field, target_field: Field) -> bool:
     """Whether another scalar type holds all values: int32 in int64. Arrays keep their type."""
-    was, now = given.scalar, wanted.scalar
-    if was is None or now is None or was.kind is not now.kind or not was.numeric or given.shape is not None:
+    was, now = source_field.scalar, target_field.scalar
+    if was is None or now is None or was.kind is not now.kind or not was.numeric or source_field.shape is not None:
         return False
-    (low, high), (least, most) = _range(given), _range(wanted)
+    (low, high), (least, most) = _range(source_field), _range(target_field)
     return least <= low and high <= most and list(SCALARS).index(was.name) <= list(SCALARS).index(now.name)
 
 
@@ -128,26 +135,27 @@ def _range(field: Field) -> tuple[float, float]:
     return (least if low is None else low), (most if high is None else high)
 
 
-def _narrower(given: Field, wanted: Field) -> str:
+def _narrower(source_field: Field, target_field: Field) -> str:
     """What the target refuses and the source may hold, in words; empty where there is nothing."""
-    return ", ".join(_refused(given, wanted))
+    return ", ".join(_refused(source_field, target_field))
 
 
-def _refused(given: Field, wanted: Field) -> Iterator[str]:
-    scalar = wanted.scalar
+def _refused(source_field: Field, target_field: Field) -> Iterator[str]:
+    scalar = target_field.scalar
     if scalar is not None and scalar.numeric:
-        (low, high), (least, most) = _range(given), _range(wanted)
+        (low, high), (least, most) = _range(source_field), _range(target_field)
         if low < least or high > most:
-            yield span(wanted.minimum, wanted.maximum, wanted.type) or f"from {least} to {most}"
-        if given.allow_nan and not wanted.allow_nan:
+            yield span(target_field.minimum, target_field.maximum, target_field.type) or f"from {least} to {most}"
+        if source_field.allow_nan and not target_field.allow_nan:
             yield "no NaN"
-    if _outside(given.min_length, given.max_length, wanted.min_length, wanted.max_length):
-        unit = "bytes" if wanted.type == "bytes" else "characters"
-        yield f"{span(wanted.min_length, wanted.max_length)} {unit}"
-    if wanted.pattern is not None and wanted.pattern != given.pattern:
-        yield f"what matches `{wanted.pattern}`"
-    if _outside(given.min_items, given.max_items, wanted.min_items, wanted.max_items):
-        yield f"{span(wanted.min_items, wanted.max_items)} {'elements' if wanted.dynamic else 'items'}"
+    if _outside(source_field.min_length, source_field.max_length, target_field.min_length, target_field.max_length):
+        unit = "bytes" if target_field.type == "bytes" else "characters"
+        yield f"{span(target_field.min_length, target_field.max_length)} {unit}"
+    if target_field.pattern is not None and target_field.pattern != source_field.pattern:
+        yield f"what matches `{target_field.pattern}`"
+    if _outside(source_field.min_items, source_field.max_items, target_field.min_items, target_field.max_items):
+        unit = "elements" if target_field.dynamic else "items"
+        yield f"{span(target_field.min_items, target_field.max_items)} {unit}"
 
 
 def _outside(low: int | None, high: int | None, least: int | None, most: int | None) -> bool:

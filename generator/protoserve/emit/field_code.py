@@ -43,14 +43,14 @@ def default(contract: Contract, field: Field) -> str | None:
     if field.default is not None:
         return literal(contract, field, field.default)
     if presence(contract, field) is Presence.IMPLICIT and field.required and field.shape is None:
-        found = _zero(contract, field)
-        if found is not None:
-            return found
+        zero = _zero(contract, field)
+        if zero is not None:
+            return zero
     return None if is_required(field) else "None"
 
 
 def _zero(contract: Contract, field: Field) -> str | None:
-    """What a field without presence is when nobody sets it; None where that is no value of its own."""
+    """What a field without presence is when nobody sets it; None where Python has no such value."""
     if field.scalar is not None:
         return _ZEROS.get(field.scalar.kind)
     enum = contract.enum(field.type)
@@ -119,7 +119,7 @@ def _count_options(field: Field) -> str:
 
 
 def _read_array(field: Field) -> str:
-    wire, path = f"message.{field.name}", _fstring(f"{{at}}{field.name}")
+    wire, path = f"message.{field.name}", _fstring(f"{{prefix}}{field.name}")
     if field.dynamic:
         options = _count_options(field) + _array_options(field)
         return f'reading.read_tensor({wire}, "{field.type}", {field.shape!r}, sizes, {path}, bad{options})'
@@ -137,7 +137,7 @@ def _was_sent(contract: Contract, field: Field) -> str | None:
 def read(contract: Contract, message: Message, field: Field) -> Iterator[str]:
     """The statements that check a field and, where its Python value is another, leave it in `NAME_`."""
     name = field.name
-    path = f"{{at}}{name}"
+    path = f"{{prefix}}{name}"
     if field.repeated or field.is_map:
         yield from _read_many(contract, message, field, path)
         return
@@ -209,7 +209,7 @@ def value(contract: Contract, message: Message, field: Field) -> str:
 def write(contract: Contract, message: Message, field: Field) -> Iterator[str]:
     """The statements that check `value.NAME` and put it into `message`."""
     name = field.name
-    path = f"{{at}}{name}"
+    path = f"{{prefix}}{name}"
     if field.repeated or field.is_map:
         yield from _write_many(contract, message, field, path)
         return

@@ -41,19 +41,19 @@ def plan(project: Path, package: str, texts: dict[str, str] | None = None) -> Pl
     `texts` are schemas by their paths, in place of those that lie in the project. Raises SchemaError for a schema
     that is not sound, and where a file cannot be read.
     """
-    found = project_schemas.load(project_schemas.read(project) if texts is None else texts, package)
-    steps = tuple(upgrades.upgrade(old, new) for new, old in pairwise(found.contracts))[::-1]
-    files = {name: content.encode() for name, content in _texts(found.contracts, steps, package)}
-    files |= _compiled(found.contracts, package, files)
-    for contract in found.contracts:
+    schemas = project_schemas.load(project_schemas.read(project) if texts is None else texts, package)
+    steps = tuple(upgrades.derive_upgrade(old, new) for new, old in pairwise(schemas.contracts))[::-1]
+    files = {name: content.encode() for name, content in _texts(schemas.contracts, steps, package)}
+    files |= _compiled(schemas.contracts, package, files)
+    for contract in schemas.contracts:
         init = f"src/{contract.folder}/__init__.py"
         if (project / init).is_file() and init not in _listed(project):
             files.pop(init, None)  # the stubs lie in a package that somebody else made
     listed = {*files, MANIFEST}
     files[MANIFEST] = "".join(f"{name}\n" for name in sorted(listed)).encode()
-    files = {name: text.encode() for name, text in found.texts.items()} | files
+    files = {name: text.encode() for name, text in schemas.texts.items()} | files
     seeds = {name: content.encode() for name, content in _seeds(steps, package).items()}
-    return Plan(project, files, tuple(_stale(project, listed | {*found.texts})), seeds, steps)
+    return Plan(project, files, tuple(_stale(project, listed | {*schemas.texts})), seeds, steps)
 
 
 def without(made: Plan, names: Sequence[str]) -> Plan:

@@ -11,9 +11,9 @@ from protoserve.schema.types import FLOAT16_MAX, SCALARS, Kind, ScalarType, cast
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A Python expression that is true when a value breaks a limit, and the rest of the sentence that tells it.
+    """A Python expression that is true when a value breaks a limit, and the violation in words.
 
-    `got` is the Python expression whose value the sentence ends with.
+    `got` is the Python expression whose value the violation ends with.
     """
 
     broken: str
@@ -75,7 +75,7 @@ def _float(field: Field, scalar: ScalarType, value: str) -> list[Condition]:
 
 
 def _length(message: Message, field: Field, scalar: ScalarType, value: str) -> list[Condition]:
-    found = []
+    limits = []
     unit = "characters" if scalar.kind is Kind.STRING else "bytes"
     low, high = field.min_length or None, field.max_length
     if low is not None or high is not None:
@@ -86,11 +86,11 @@ def _length(message: Message, field: Field, scalar: ScalarType, value: str) -> l
             broken = f"len({value}) > {high}"
         elif high is None:
             broken = f"len({value}) < {low}"
-        found.append(Condition(broken, f"must have {span(low, high)} {unit}", f"len({value})"))
+        limits.append(Condition(broken, f"must have {span(low, high)} {unit}", f"len({value})"))
     if field.pattern is not None:
         broken = f"not {pattern_name(message, field)}.search({value})"
-        found.append(Condition(broken, f"must match the pattern {field.pattern}", f"violations.shown({value})"))
-    return found
+        limits.append(Condition(broken, f"must match the pattern {field.pattern}", f"violations.shown({value})"))
+    return limits
 
 
 def pattern_name(message: Message, field: Field) -> str:

@@ -96,7 +96,7 @@ def _rpc(contract: Contract, method: Method) -> Iterator[str]:
 
 
 def _reference(contract: Contract, scope: str, kind: Message | Enum) -> str:
-    """The name of a type, as found from inside `scope`: with the package where something nearer has its first part."""
+    """The name of a type as seen from inside `scope`: with the package where something nearer has its first part."""
     first = kind.in_proto.partition(".")[0]
     if first == "google":
         return kind.in_proto if "google" not in contract.package.split(".") else f".{kind.in_proto}"

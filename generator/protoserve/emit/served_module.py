@@ -47,11 +47,11 @@ def _method(contract: Contract, method: Method, newer: Sequence[Contract]) -> st
     steps, at = [], contract
     current = method
     for above in newer:
-        kept = upgrade_modules.kept(at, above, current)
-        if kept is None:
+        next_method = upgrade_modules.counterpart(above, current)
+        if next_method is None:
             break
-        steps.append(_step(at, current, above, kept))
-        at, current = above, kept
+        steps.append(_step(at, current, above, next_method))
+        at, current = above, next_method
     last = f"{at.version}.METHODS[{at.methods.index(current)}]"
     if at is not newer[-1]:
         last = f"steps.alone({last}, {_instance(at)}.{reserved_names.snake(current.name)})"
@@ -61,13 +61,13 @@ def _method(contract: Contract, method: Method, newer: Sequence[Contract]) -> st
     return f"steps.through({contract.version}.METHODS[{index}], {last}, {', '.join(steps)})"
 
 
-def _step(older: Contract, method: Method, newer: Contract, kept: Method) -> str:
+def _step(older: Contract, method: Method, newer: Contract, newer_method: Method) -> str:
     name, instance = reserved_names.snake(method.name), _instance(older)
     message = f"{older.package}.{method.request.in_proto}".lstrip(".")
     arguments = [
         f"upgrade={instance}.{name}_request",
         f"downgrade={instance}.{name}_response",
-        f"check={newer.version}.write_{reserved_names.snake(kept.request.name)}",
+        f"check={newer.version}.write_{reserved_names.snake(newer_method.request.name)}",
         f'older="{message}"',
         f'newer="{newer.version}"',
         f"renamed={instance}.renamed",

@@ -18,22 +18,16 @@ from protoserve.schema import reserved_names
 from protoserve.schema.model import Contract, Enum, Field, Message, Method
 from protoserve.wire import is_required, may_be_none
 
-SEED_INIT = '''"""What carries callers of older versions to the newest one: a module a version, all yours."""
+SEED_INIT = '''"""What carries callers of older versions to the newest one: a module for each version, all yours."""
 '''
 
 
 @dataclass(frozen=True, slots=True)
-class Needed:
-    """A method that the author must write: its signature, and what it is for in words."""
-
-    name: str
-    signature: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
 class CarriedMethod:
-    """A method of the class `Carried`; `signature` is what follows `self, ` in its head, without the colon."""
+    """A method of the class `Carried`; the author must write one that is abstract, and `doc` says what it is for.
+
+    `signature` is what follows `self, ` in its head, without the colon.
+    """
 
     name: str
     signature: str
@@ -44,34 +38,40 @@ class CarriedMethod:
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """The class from one version to the next: its methods, and what the author must add.
+    """The class from one version to the next.
 
-    `lost` are the fields of the older version's requests that the newer one has no place for.
+    `lost_fields` are the fields of the older version's requests that the newer version does not have.
     """
 
     older: Contract
     newer: Contract
     methods: tuple[CarriedMethod, ...]
-    needed: tuple[Needed, ...]
-    lost: tuple[str, ...]
+    lost_fields: tuple[str, ...]
 
     @property
     def module(self) -> str:
+        """The name of its module."""
         return f"{self.older.version}_to_{self.newer.version}"
 
+    @property
+    def abstract_methods(self) -> tuple[CarriedMethod, ...]:
+        """The methods that the author must write."""
+        return tuple(method for method in self.methods if method.is_abstract)
 
-def upgrade(older: Contract, newer: Contract) -> Upgrade:
-    """What carries `older`, the version before `newer`, over."""
-    maker = _Maker(older, newer)
+
+def derive_upgrade(older: Contract, newer: Contract) -> Upgrade:
+    """The upgrade from `older` to `newer`, the version that follows it."""
+    builder = _Builder(older, newer)
     for method in older.methods:
-        maker.add(method)
-    return Upgrade(older, newer, tuple(maker.methods), tuple(maker.needed), tuple(maker.lost))
+        builder.add_method(method)
+    return Upgrade(older, newer, tuple(builder.methods), tuple(builder.lost_fields))
 
 
-def kept(older: Contract, newer: Contract, method: Method) -> Method | None:
-    """The method of the newer version that answers `method` of the older one; None where the author has to."""
-    found = next((item for item in newer.methods if item.name == method.name), None)
-    return found if found is not None and found.streaming == method.streaming else None
+def counterpart(newer: Contract, method: Method) -> Method | None:
+    """The method of the newer version that answers `method` of an older one; None where the author has to."""
+    return next(
+        (item for item in newer.methods if (item.name, item.streaming) == (method.name, method.streaming)), None
+    )
 
 
 def render_upgrade(upgrade: Upgrade, package: str) -> str:
@@ -83,9 +83,9 @@ def render_upgrade(upgrade: Upgrade, package: str) -> str:
         old=upgrade.older.version,
         new=upgrade.newer.version,
         methods=upgrade.methods,
-        needed=upgrade.needed,
+        is_abstract=bool(upgrade.abstract_methods),
         renamed=_renamed(upgrade.older, upgrade.newer),
-        asks_model=any(item.signature.startswith("model: Model") for item in upgrade.needed),
+        asks_model=any(item.signature.startswith("model: Model") for item in upgrade.abstract_methods),
     )
 
 
@@ -94,76 +94,75 @@ def render_seed(upgrade: Upgrade) -> str:
     return render("upgrade_seed", old=upgrade.older.version, new=upgrade.newer.version)
 
 
-def notes(steps: Iterable[Upgrade]) -> Iterator[str]:
-    """What callers of older versions send for nothing, a line a version."""
-    for made in steps:
-        if made.lost:
-            old, new = made.older.version, made.newer.version
-            yield f"{new} has no place for {', '.join(made.lost)} of {old}: what {old}'s callers say there is ignored"
+def describe_lost_fields(upgrades: Iterable[Upgrade]) -> Iterator[str]:
+    """What callers of older versions send in vain, a line for each version."""
+    for upgrade in upgrades:
+        if upgrade.lost_fields:
+            old, new, fields = upgrade.older.version, upgrade.newer.version, ", ".join(upgrade.lost_fields)
+            yield f"{new} does not have {fields} of {old}: what {old}'s callers send there is ignored"
 
 
-def unwritten(steps: Iterable[Upgrade], project: Path, package: str) -> Iterator[str]:
-    """What the author must still write, a line each with the signature and what it is for."""
-    for made in steps:
-        file = f"src/{package}/upgrade/{made.older.version}.py"
+def describe_missing_methods(upgrades: Iterable[Upgrade], project: Path, package: str) -> Iterator[str]:
+    """What the author must still write, a line for each method with its signature and what it is for."""
+    for upgrade in upgrades:
+        file = f"src/{package}/upgrade/{upgrade.older.version}.py"
         try:
             text = (project / file).read_text(encoding="utf-8")
         except OSError:
             text = ""
-        for item in made.needed:
-            if not re.search(rf"^\s+def {item.name}\(", text, re.MULTILINE):
-                yield f"{file}: write `def {item.name}(self, {item.signature}`. {item.why}"
+        for method in upgrade.abstract_methods:
+            if not re.search(rf"^\s+def {method.name}\(", text, re.MULTILINE):
+                yield f"{file}: write `def {method.name}(self, {method.signature}`. {method.doc}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Conversion:
-    """The method `name`, from the message `given` of `source`, which it calls `value`, to `wanted` of `target`."""
+    """The method `name` of an upgrade, which makes a message of another one; `parameter` is what it calls that one."""
 
     name: str
-    value: str
+    parameter: str
     source: Contract
-    given: Message
+    source_message: Message
     target: Contract
-    wanted: Message
+    target_message: Message
 
     @property
-    def parameter(self) -> str:
-        return f"{self.value}: {self.source.version}.{self.given.name}"
+    def typed_parameter(self) -> str:
+        return f"{self.parameter}: {self.source.version}.{self.source_message.name}"
 
     @property
     def result(self) -> str:
-        return f"{self.target.version}.{self.wanted.name}"
+        return f"{self.target.version}.{self.target_message.name}"
 
 
-class _Maker:
-    """Writes the methods of one class; each helper once, when it is first needed."""
+class _Builder:
+    """Builds the methods of one upgrade; each helper once, when it is first needed."""
 
     def __init__(self, older: Contract, newer: Contract) -> None:
         self.older, self.newer = older, newer
         self.methods: list[CarriedMethod] = []
-        self.needed: list[Needed] = []
-        self.lost: list[str] = []
-        self._made: dict[str, str] = {}
+        self.lost_fields: list[str] = []
+        self._helpers: dict[str, str] = {}
         self._names = {"renamed"}
         for method in older.methods:
-            self._names |= self._own(method)
+            self._names |= self._names_for(method)
 
-    def _own(self, method: Method) -> set[str]:
+    def _names_for(self, method: Method) -> set[str]:
         name = reserved_names.snake(method.name)
-        return {name} if kept(self.older, self.newer, method) is None else {f"{name}_request", f"{name}_response"}
+        return {name} if counterpart(self.newer, method) is None else {f"{name}_request", f"{name}_response"}
 
-    def add(self, method: Method) -> None:
-        """Both directions of a method, or what answers it where the newer version has none."""
-        newer = kept(self.older, self.newer, method)
+    def add_method(self, method: Method) -> None:
+        """Both directions of a method, or what answers it where the newer version does not have it."""
+        newer = counterpart(self.newer, method)
         name = reserved_names.snake(method.name)
         if newer is None:
-            self._alone(method, name)
+            self._add_unanswered(method, name)
             return
         old, new = self.older, self.newer
-        self._message(_Conversion(f"{name}_request", "request", old, method.request, new, newer.request))
-        self._message(_Conversion(f"{name}_response", "response", new, newer.response, old, method.response))
+        self._add_conversion(_Conversion(f"{name}_request", "request", old, method.request, new, newer.request))
+        self._add_conversion(_Conversion(f"{name}_response", "response", new, newer.response, old, method.response))
 
-    def _alone(self, method: Method, name: str) -> None:
+    def _add_unanswered(self, method: Method, name: str) -> None:
         old, new = self.older.version, self.newer.version
         request, response = f"{old}.{method.request.name}", f"{old}.{method.response.name}"
         if method.streaming:
@@ -171,95 +170,100 @@ class _Maker:
         else:
             signature = f"model: Model, batch: Sequence[{request}], /) -> Sequence[{response}]"
         other = any(item.name == method.name for item in self.newer.methods)
-        form = "answers otherwise: one of the two is a stream" if other else "is not there any more"
+        form = "answers differently: one of the two is a stream" if other else "does not exist any more"
         why = (
             f"In {new} {method.name} {form}. Answer its callers by a method that the model keeps for them, or refuse "
             f'them: `raise Retired("call ... of {new} instead")`.'
         )
-        self._abstract(name, signature, why)
+        self._add_abstract(name, signature, why)
 
-    def _abstract(self, name: str, signature: str, why: str) -> None:
-        self.needed.append(Needed(name, signature, why))
-        self.methods.append(CarriedMethod(name, signature, why, is_abstract=True))
+    def _add_abstract(self, name: str, signature: str, purpose: str) -> None:
+        self.methods.append(CarriedMethod(name, signature, purpose, is_abstract=True))
 
-    def _free(self, name: str) -> str:
-        """The name, or one with underscores behind it where a method is called so already."""
+    def _unused_name(self, name: str) -> str:
+        """The name, with underscores appended where a method has it already."""
         while name in self._names:
             name += "_"
         self._names.add(name)
         return name
 
-    def _message(self, made: _Conversion) -> None:
+    def _add_conversion(self, conversion: _Conversion) -> None:
         """The method that makes a message of another one."""
         at = len(self.methods)
-        self.methods.append(CarriedMethod(made.name, f"{made.parameter}, /) -> {made.result}"))  # helpers come below
-        pairs = convertible.pairs(made.given.fields, made.wanted.fields, rising=made.target is self.newer)
+        signature = f"{conversion.typed_parameter}, /) -> {conversion.result}"
+        self.methods.append(CarriedMethod(conversion.name, signature))  # its helpers come below it
+        pairs = convertible.match_by_name(
+            conversion.source_message.fields, conversion.target_message.fields, to_newer=conversion.target is self.newer
+        )
         arguments = []
-        for field in made.wanted.fields:
-            found = pairs.get(field.name)
-            why = f"{made.source.version} has no such field"
-            if found is not None:
-                why = convertible.obstacle(made.source, found, made.target, field) or ""
-            if not why and found is not None:
-                value = self._carry(made, found, field)
-            elif found is not None or self._must(field):
-                value = self._ask(made, field, why)
+        for field in conversion.target_message.fields:
+            origin = pairs.get(field.name)
+            why = f"{conversion.source.version} does not have this field"
+            if origin is not None:
+                why = convertible.obstacle(conversion.source, origin, conversion.target, field) or ""
+            if not why and origin is not None:
+                value = self._convert_field(conversion, origin, field)
+            elif origin is not None or self._must_be_set(field):
+                value = self._ask_for_field(conversion, field, why)
             else:
                 continue
             arguments.append(f"{field.name}={value}")
-        result = f"{made.result}({', '.join(arguments)})"
-        for oneof, members in made.wanted.oneofs.items():
-            given = [pairs[member.name] for member in members if member.name in pairs]
-            trouble = convertible.choice(made.given, members, given)
-            if trouble is not None:
-                result = self._settle(made, oneof, trouble, result)
-        doc = f"{made.given.name} of {made.source.version} as {made.target.version}'s {made.wanted.name}."
-        dropped = [field.name for field in made.given.fields if field not in pairs.values()]
+        result = f"{conversion.result}({', '.join(arguments)})"
+        for oneof, members in conversion.target_message.oneofs.items():
+            origins = [pairs[member.name] for member in members if member.name in pairs]
+            obstacle = convertible.oneof_obstacle(conversion.source_message, members, origins)
+            if obstacle is not None:
+                result = self._ask_for_oneof(conversion, oneof, obstacle, result)
+        source, target = conversion.source_message, conversion.target_message
+        doc = f"{source.name} of {conversion.source.version} as {conversion.target.version}'s {target.name}."
+        dropped = [field.name for field in conversion.source_message.fields if field not in pairs.values()]
         if dropped:
-            doc += f" {made.target.version} has no {', '.join(dropped)}."
-            if made.target is self.newer:
-                self.lost += [f"{made.given.name}.{name}" for name in dropped]
+            doc += f" {conversion.target.version} does not have {', '.join(dropped)}."
+            if conversion.target is self.newer:
+                self.lost_fields += [f"{conversion.source_message.name}.{name}" for name in dropped]
         self.methods[at] = replace(self.methods[at], doc=doc, body=(f"return {result}",))
 
     @staticmethod
-    def _must(field: Field) -> bool:
+    def _must_be_set(field: Field) -> bool:
         """Whether a message cannot be made without the field."""
         if field.repeated or field.is_map:
             return bool(field.min_items)
         return is_required(field) and field.default is None
 
-    def _ask(self, made: _Conversion, field: Field, why: str) -> str:
+    def _ask_for_field(self, conversion: _Conversion, field: Field, why: str) -> str:
         """A call of the method by which the author gives one field."""
-        asked = self._free(f"{made.name}_{field.name}")
-        text = f"The {field.name} of {made.target.version}'s {made.wanted.name}: {why}."
-        self._abstract(asked, f"{made.parameter}, /) -> {_qualified(made.target, field)}", text)
-        return f"self.{asked}({made.value})"
+        asked = self._unused_name(f"{conversion.name}_{field.name}")
+        text = f"The {field.name} of {conversion.target.version}'s {conversion.target_message.name}: {why}."
+        self._add_abstract(asked, f"{conversion.typed_parameter}, /) -> {_qualified(conversion.target, field)}", text)
+        return f"self.{asked}({conversion.parameter})"
 
-    def _settle(self, made: _Conversion, oneof: str, trouble: str, result: str) -> str:
-        """A call of the method by which the author sets a oneof of a message that is made otherwise."""
-        asked = self._free(f"{made.name}_{oneof}")
-        members = made.wanted.oneofs[oneof]
+    def _ask_for_oneof(self, conversion: _Conversion, oneof: str, obstacle: str, result: str) -> str:
+        """A call of the method by which the author sets a oneof in a message that is complete but for it."""
+        asked = self._unused_name(f"{conversion.name}_{oneof}")
+        members = conversion.target_message.oneofs[oneof]
         wants = "Exactly one" if members[0].required else "At most one"
         listed = ", ".join(field.name for field in members)
-        text = f"{wants} of {listed} must be set in the result, and in what is carried over {trouble}."
-        self._abstract(asked, f"{made.parameter}, carried: {made.result}, /) -> {made.result}", text)
-        return f"self.{asked}({made.value}, {result})"
+        text = f"{wants} of {listed} must be set in the result, and in what is carried over {obstacle}."
+        self._add_abstract(
+            asked, f"{conversion.typed_parameter}, carried: {conversion.result}, /) -> {conversion.result}", text
+        )
+        return f"self.{asked}({conversion.parameter}, {result})"
 
-    def _carry(self, made: _Conversion, given: Field, wanted: Field) -> str:
+    def _convert_field(self, conversion: _Conversion, origin: Field, field: Field) -> str:
         """The expression for a field that can be carried over."""
-        target, value = made.target, f"{made.value}.{given.name}"
-        helper = self._helper(made.source, given, target)
-        if given.repeated:
+        target, value = conversion.target, f"{conversion.parameter}.{origin.name}"
+        helper = self._helper(conversion.source, origin, target)
+        if origin.repeated:
             return value if helper is None else f"[self.{helper}(item) for item in {value}]"
-        if given.is_map:
+        if origin.is_map:
             return value if helper is None else f"{{key: self.{helper}(item) for key, item in {value}.items()}}"
         one = value if helper is None else f"self.{helper}({value})"
-        if not may_be_none(given):
+        if not may_be_none(origin):
             return one
         otherwise = "None"
-        if wanted.default is not None:
-            otherwise = field_code.literal(target, wanted, wanted.default)
-            if target.enum(wanted.type) is not None:
+        if field.default is not None:
+            otherwise = field_code.literal(target, field, field.default)
+            if target.enum(field.type) is not None:
                 otherwise = f"{target.version}.{otherwise}"
         if one == otherwise or (helper is None and otherwise == "None"):
             return one
@@ -270,30 +274,30 @@ class _Maker:
         if field.scalar is not None:
             return None
         key = f"{reserved_names.snake(field.type)}_to_{target.version}"
-        if key not in self._made:
-            name = self._made[key] = self._free(key)
+        if key not in self._helpers:
+            name = self._helpers[key] = self._unused_name(key)
             enum, other = source.enum(field.type), target.enum(field.type)
             if enum is not None and other is not None:
-                self._enum(name, source, enum, target, other)
+                self._add_enum(name, source, enum, target, other)
             else:
-                given, wanted = source.message(field.type), target.message(field.type)
-                assert given is not None  # a sound contract has every type that it names
-                assert wanted is not None
-                self._message(_Conversion(name, "value", source, given, target, wanted))
-        return self._made[key]
+                source_message, target_message = source.message(field.type), target.message(field.type)
+                assert source_message is not None  # a valid contract has every type that it names
+                assert target_message is not None
+                self._add_conversion(_Conversion(name, "value", source, source_message, target, target_message))
+        return self._helpers[key]
 
-    def _enum(self, method: str, source: Contract, enum: Enum, target: Contract, other: Enum) -> None:
+    def _add_enum(self, method: str, source: Contract, enum: Enum, target: Contract, other: Enum) -> None:
         old, new = source.version, target.version
         signature = f"value: {old}.{enum.name}, /) -> {new}.{enum.name}"
         doc = f"{enum.name} of {old} as {new}'s, by the names of its values."
-        pairs = convertible.pairs(enum.values, other.values, rising=target is self.newer)
+        pairs = convertible.match_by_name(enum.values, other.values, to_newer=target is self.newer)
         renamed = {was.name.upper(): name.upper() for name, was in pairs.items() if was.name.upper() != name.upper()}
         lost = [value.name.upper() for value in enum.values if value not in pairs.values()]
         name, body = "value.name", []
         if renamed:
             name, body = "name", [f"name = {renamed!r}.get(value.name, value.name)"]
         if lost:
-            asked = self._free(f"{method}_else")
+            asked = self._unused_name(f"{method}_else")
             body += [
                 f"if {name} not in {new}.{enum.name}.__members__:",
                 f"    return self.{asked}(value)",
@@ -301,8 +305,8 @@ class _Maker:
         body.append(f"return {new}.{enum.name}[{name}]")
         self.methods.append(CarriedMethod(method, signature, doc, tuple(body)))
         if lost:
-            text = f"What stands in {new} for {', '.join(lost)}, which its {enum.name} has not."
-            self._abstract(asked, signature, text)
+            text = f"What stands in {new} for {', '.join(lost)}, which its {enum.name} does not have."
+            self._add_abstract(asked, signature, text)
 
 
 def _qualified(contract: Contract, field: Field) -> str:
@@ -313,20 +317,20 @@ def _qualified(contract: Contract, field: Field) -> str:
 
 
 def _renamed(older: Contract, newer: Contract) -> dict[str, str]:
-    """The paths of fields of requests that were renamed, as the schema says it."""
-    found: dict[str, str] = {}
+    """The older path of each field of a request that `renamed_from` says was renamed, by its newer path."""
+    older_paths: dict[str, str] = {}
     for method in older.methods:
-        above = kept(older, newer, method)
-        if above is not None:
-            found.update(_paths(older, method.request, newer, above.request, "", "", ()))
-    return found
+        newer_method = counterpart(newer, method)
+        if newer_method is not None:
+            older_paths.update(_paths(older, method.request, newer, newer_method.request, "", "", ()))
+    return older_paths
 
 
 def _paths(
     older: Contract, was: Message, newer: Contract, now: Message, old: str, new: str, above: tuple[str, ...]
 ) -> Iterator[tuple[str, str]]:
-    """Pairs of the newer and the older path, below `new` and `old`; a message within itself is not gone into again."""
-    pairs = convertible.pairs(was.fields, now.fields, rising=True)
+    """Pairs of the newer and the older path, below `new` and `old`; a message within itself is not entered again."""
+    pairs = convertible.match_by_name(was.fields, now.fields, to_newer=True)
     for field in now.fields:
         before = pairs.get(field.name)
         if before is None:

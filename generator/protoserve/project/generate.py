@@ -37,8 +37,8 @@ def generate(project: Path, *, accept_breaking: bool = False) -> int:
         print("all generated files match schema.yaml")
     sys.stdout.flush()  # what the author has to write comes last, even if both streams go into one file
     renewed = [step for step in plan.upgrades if f"src/{package}/contract/{step.module}.py" in changed]
-    for line in upgrade_modules.notes(renewed):
+    for line in upgrade_modules.describe_lost_fields(renewed):
         print(f"note: {line}", file=sys.stderr)
-    for line in upgrade_modules.unwritten(plan.upgrades, project, package):
+    for line in upgrade_modules.describe_missing_methods(plan.upgrades, project, package):
         print(f"protoserve: {line}", file=sys.stderr)
     return 0

@@ -25,7 +25,7 @@ from protoserve.schema.model import Contract, Enum, Field, Message
 from protoserve.schema.types import SCALARS, Kind
 from protoserve.wire import Presence, absent_is_empty, element_format, is_required, presence
 
-# As many as the server tells.
+# As many as the server reports.
 MOST = 100
 
 
@@ -40,8 +40,8 @@ def request_violations(contract: Contract, method: str, message: Encoded) -> lis
 
 
 def _judged(contract: Contract, schemas: Sequence[Message], message: Encoded) -> list[str]:
-    found = itertools.chain.from_iterable(_Judge(contract).message(schema, message, "") for schema in schemas)
-    return list(itertools.islice(found, MOST))
+    broken = itertools.chain.from_iterable(_Judge(contract).message(schema, message, "") for schema in schemas)
+    return list(itertools.islice(broken, MOST))
 
 
 class _Judge:
@@ -60,7 +60,7 @@ class _Judge:
         sizes: dict[str, int] = {}  # of the named dimensions, as far as they are known in this message
         known = message.DESCRIPTOR.fields_by_name
         for field in schema.fields:
-            if field.name in known:  # else the .proto is not of this schema; unknown fields are told elsewhere
+            if field.name in known:  # else the .proto is not of this schema; unknown fields are reported elsewhere
                 yield from self._field(schema, field, message, at, sizes)
         for oneof, members in schema.oneofs.items():
             if members[0].required and message.WhichOneof(oneof) is None:
@@ -205,14 +205,14 @@ def _within(field: Field, values: Sequence[Any], shape: tuple[int, ...], path: s
     if field.type == "bool":
         return
     low, high = limit_code.bounds(field)
-    if (found := _outside(values, low, high, field.allow_nan)) is None:
+    if (position := _outside(values, low, high, field.allow_nan)) is None:
         return
     index: list[int] = []
-    rest = found
+    rest = position
     for size in reversed(shape):
         rest, place = divmod(rest, size)
         index.insert(0, place)
-    yield f"{path}{index}: must be {allowed(low, high, field.type, allow_nan=field.allow_nan)}; got {values[found]}"
+    yield f"{path}{index}: must be {allowed(low, high, field.type, allow_nan=field.allow_nan)}; got {values[position]}"
 
 
 def _outside(values: Sequence[Any], low: float | None, high: float | None, allow_nan: bool) -> int | None:
