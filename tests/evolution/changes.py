@@ -28,7 +28,7 @@ ENUMS = """\
 class Row:
     """`before` and `after` are the fields of one message; `rest` and `rest_after` are what else the message says.
 
-    With `enum` they are the values of one enum, and the rest is the enum's. `rule` is the change that must be told.
+    With `enum` they are the values of one enum, and the rest is the enum's. `rule` is the change that must be reported.
     """
 
     name: str

@@ -68,14 +68,14 @@ def test_the_table_is_large_and_has_no_name_twice() -> None:
 
 @pytest.mark.parametrize(("row", "context"), IN_CONTEXT, ids=lambda item: getattr(item, "name", item))
 def test_verdict(row: Row, context: str) -> None:
-    found = changes(*row.schemas(context))
-    broken = {kind for change in found for kind in change.breaks}
-    assert bool(broken) == row.breaking(context), found
-    assert bool(found) == bool(row.rule), found
+    reported = changes(*row.schemas(context))
+    broken = {kind for change in reported for kind in change.breaks}
+    assert bool(broken) == row.breaking(context), reported
+    assert bool(reported) == bool(row.rule), reported
     if broken or not (row.request or row.response):
-        assert not row.rule or row.rule in {change.rule for change in found}
+        assert not row.rule or row.rule in {change.rule for change in reported}
     if context != "both":
-        assert not broken & ({Break.REQUEST, Break.RESPONSE} - {Break(context)}), found
+        assert not broken & ({Break.REQUEST, Break.RESPONSE} - {Break(context)}), reported
     elif not broken & {Break.WIRE, Break.JSON, Break.SOURCE}:
         assert broken == {
             kind for kind, label in ((Break.REQUEST, row.request), (Break.RESPONSE, row.response)) if label
@@ -84,24 +84,24 @@ def test_verdict(row: Row, context: str) -> None:
 
 @pytest.mark.parametrize("case", WHOLE, ids=lambda case: case.name)
 def test_verdict_of_the_whole(case: Whole) -> None:
-    found = changes(EVERYTHING, edited(case))
-    assert any(change.breaking for change in found) == case.breaking, found
-    assert case.rule in {change.rule for change in found}
+    reported = changes(EVERYTHING, edited(case))
+    assert any(change.breaking for change in reported) == case.breaking, reported
+    assert case.rule in {change.rule for change in reported}
 
 
 @pytest.mark.parametrize("case", TEXTS, ids=lambda case: case.name)
 def test_verdict_of_texts(case: Texts) -> None:
-    found = changes(case.old, case.new)
-    assert any(change.breaking for change in found) == case.breaking, found
-    assert case.rule in {change.rule for change in found}, found
+    reported = changes(case.old, case.new)
+    assert any(change.breaking for change in reported) == case.breaking, reported
+    assert case.rule in {change.rule for change in reported}, reported
 
 
 def test_a_change_says_all_that_its_reader_needs() -> None:
     for name, old, new, _ in pairs():
-        found = changes(old, new)
-        assert list(found) == sorted(found), name
-        assert len({(change.path, change.rule) for change in found}) == len(found), name
-        for change in found:
+        reported = changes(old, new)
+        assert list(reported) == sorted(reported), name
+        assert len({(change.path, change.rule) for change in reported}) == len(reported), name
+        for change in reported:
             assert change.path, name
             assert change.why, name
             assert bool(change.remedy) == change.breaking, change
@@ -132,28 +132,28 @@ PARTS = {"methods", "enums", "messages", "request", "response", "fields", "value
 
 def differing(old: object, new: object) -> set[str]:
     """`Kind.attribute` for all that differs between two things of the model, looking into what they are made of."""
-    found: set[str] = set()
+    names: set[str] = set()
     for item in fields(type(old)):  # type: ignore[arg-type]
         before, after = getattr(old, item.name), getattr(new, item.name)
         if item.name in ("where", "file") or before == after:
             continue
-        found.add(f"{type(old).__name__}.{item.name}")
+        names.add(f"{type(old).__name__}.{item.name}")
         many = isinstance(before, tuple) and isinstance(after, tuple)
         for was, now in zip(before, after, strict=False) if many else [(before, after)]:
             if isinstance(was, (*KINDS, model.Reserved)):
-                found |= differing(was, now)
-    return found
+                names |= differing(was, now)
+    return names
 
 
 def test_every_attribute_of_the_model_is_judged_or_listed_as_harmless() -> None:
-    told: set[str] = set()
+    judged: set[str] = set()
     for _, old, new, _ in pairs():
         if changes(old, new):
-            told |= differing(contract(old), contract(new))
+            judged |= differing(contract(old), contract(new))
     wanted = {f"{kind.__name__}.{item.name}" for kind in (*KINDS, model.Reserved) for item in fields(kind)}
     silent = {name for name in wanted if name.partition(".")[2] in ("where", "file")}
     assert {name.partition(".")[2] for name in silent} <= set(PLACES)
-    assert wanted - told - silent == set()
+    assert wanted - judged - silent == set()
 
 
 def test_every_key_of_a_field_has_a_rule_or_breaks_nobody() -> None:
@@ -197,15 +197,15 @@ def breaking(old: Path, new: Path, folder: Path) -> dict[str, set[str]]:
         check=False,
     )
     assert done.returncode in (0, 100), done.stderr
-    found: dict[str, set[str]] = defaultdict(set)
+    broken_rules: dict[str, set[str]] = defaultdict(set)
     for line in done.stdout.splitlines():
         said = json.loads(line)
         part = re.search(r"\bacme[./](r\d+)[./]", f"{said.get('path')} {said['message']}")
         if "google.protobuf" in said["message"] and part is None:
             continue  # the last user of an imported file has gone
         assert part is not None, line
-        found[part[1]].add(said["type"])
-    return found
+        broken_rules[part[1]].add(said["type"])
+    return broken_rules
 
 
 def test_never_milder_than_buf(tmp_path: Path) -> None:
@@ -215,12 +215,12 @@ def test_never_milder_than_buf(tmp_path: Path) -> None:
         for side, text in zip(sides, (old, new), strict=True):
             own = contract(text).package.replace("acme.", f"acme.r{index}.")
             side.append(replace(contract(text), package=own))
-    found = breaking(image(sides[0], tmp_path, "old"), image(sides[1], tmp_path, "new"), tmp_path)
-    assert len(found) > 100
+    broken_rules = breaking(image(sides[0], tmp_path, "old"), image(sides[1], tmp_path, "new"), tmp_path)
+    assert len(broken_rules) > 100
     milder = {
-        name: found[f"r{index}"]
+        name: broken_rules[f"r{index}"]
         for index, (name, old, new, _) in enumerate(cases)
-        if found[f"r{index}"] and not any(change.breaking for change in changes(old, new))
+        if broken_rules[f"r{index}"] and not any(change.breaking for change in changes(old, new))
     }
     assert milder == {}
 
@@ -286,9 +286,11 @@ def test_never_milder_than_buf_over_random_edits(cases: list[tuple[Contract, Con
         for index, pair in enumerate(cases):
             for side, one in zip(sides, pair, strict=True):
                 side.append(replace(one, package=f"acme.r{index}.v1"))
-        found = breaking(image(sides[0], Path(folder), "old"), image(sides[1], Path(folder), "new"), Path(folder))
+        broken_rules = breaking(
+            image(sides[0], Path(folder), "old"), image(sides[1], Path(folder), "new"), Path(folder)
+        )
     for index, (old, new) in enumerate(cases):
-        rules = found.get(f"r{index}", set())
+        rules = broken_rules.get(f"r{index}", set())
         assert not rules or any(change.breaking for change in compare(old, new)), (rules, old, new)
 
 
@@ -297,6 +299,6 @@ def test_never_milder_than_buf_over_random_edits(cases: list[tuple[Contract, Con
 def test_any_two_contracts(first: dict[str, object], second: dict[str, object]) -> None:
     old, new = (loads(text_of({"package": "drawn.v1", **data})) for data in (first, second))
     assert compare(old, old) == ()
-    found = compare(old, new)
-    assert all(change.path and change.why for change in found)
-    assert bool(found) == (first != second) or not found
+    reported = compare(old, new)
+    assert all(change.path and change.why for change in reported)
+    assert bool(reported) == (first != second) or not reported

@@ -126,7 +126,7 @@ def _check_combinations(item: FieldDraft, draft: Draft) -> None:
     if field.default is not None:
         _check_default(item, draft)
     if field.example is not None and field.type in draft.message_names:
-        section.report("example", "an example of a message", f"give examples on the fields of {field.type}")
+        section.report("example", "a message cannot have an example", f"give examples on the fields of {field.type}")
 
 
 def _packable(field: Field, draft: Draft) -> bool:
@@ -157,7 +157,7 @@ def _check_default(item: FieldDraft, draft: Draft) -> None:
     elif isinstance(field.default, (list, dict)):
         what = "a json list or mapping"
     if what is not None:
-        section.report("default", f"{what} has no default", "take `default` out")
+        section.report("default", f"{what} cannot have a default", "take `default` out")
     elif item.required:
         section.report("required", "a field with a default is not required", "take `required` or `default` out")
     elif field.implicit:

@@ -121,7 +121,7 @@ class Section:
         text = node.text if exact else node.text.strip()
         control = next((c for c in text if unicodedata.category(c) in ("Cc", "Zl", "Zp") and c not in "\n\t"), None)
         if control is not None:
-            self.report(key, f"the control character U+{ord(control):04X}", "take it out")
+            self.report(key, f"{key!r} contains the control character U+{ord(control):04X}", "take it out")
             return None
         if not lines and "\n" in text:
             self.report(key, f"{key!r} has several lines", "write it on one line")
@@ -147,7 +147,7 @@ class Section:
             self._expected(key, node, "an integer", remedy)
             return None
         if not low <= node.value <= high:
-            self.report(key, f"{key!r} is {node.text}, out of {low} to {high}", remedy)
+            self.report(key, f"{key!r} must be from {low} to {high}, not {node.text}", remedy)
             return None
         return node.value
 

@@ -41,20 +41,23 @@ def complaint(field: Field, value: Any, draft: Draft) -> Complaint | None:
     if scalar is None:
         return _enum(field, value, draft)
     if scalar.kind is Kind.BOOL:
-        return None if isinstance(value, bool) else (f"{_as_written(value)} is not a bool", "write true or false")
+        problem = f"must be true or false, not {_as_written(value)}"
+        return None if isinstance(value, bool) else (problem, "write true or false")
     if scalar.numeric:
         return _number(field, scalar, value)
     if scalar.kind is Kind.JSON:
-        return None if _finite(value) else ("holds a number that JSON has not", "take .nan and .inf out")
+        return None if _finite(value) else ("holds a number that JSON does not have", "take .nan and .inf out")
     if not isinstance(value, str):
-        return f"{_as_written(value)} is not a text", f'write it in quotes: "{value}"'
+        return f"must be a text, not {_as_written(value)}", f'write it in quotes: "{value}"'
     return _text(field, scalar, value)
 
 
 def _as_written(value: Any) -> str:
     if isinstance(value, (list, dict)):
-        return "is a list and" if isinstance(value, list) else "is a mapping and"
-    return shown(value) if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+        return "a list" if isinstance(value, list) else "a mapping"
+    if isinstance(value, str):
+        return shown(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _enum(field: Field, value: Any, draft: Draft) -> Complaint | None:
@@ -62,20 +65,28 @@ def _enum(field: Field, value: Any, draft: Draft) -> Complaint | None:
     if value in known:
         return None
     guess = nearest(str(value), known)
-    return f"{_as_written(value)} is not a value of {field.type}", f"write {guess or ' or '.join(known[:8])}"
+    return f"must be a value of {field.type}, not {_as_written(value)}", f"write {guess or ' or '.join(known[:8])}"
 
 
 def _number(field: Field, scalar: ScalarType, value: Any) -> Complaint | None:
     wanted = "an integer" if scalar.kind is Kind.INT else "a number"
     if isinstance(value, bool) or not isinstance(value, int if scalar.kind is Kind.INT else (int, float)):
-        return f"{_as_written(value)} is not {wanted}", f"write {wanted}"
+        return f"must be {wanted}, not {_as_written(value)}", f"write {wanted}"
     if isinstance(value, float) and not math.isfinite(value):
-        return None if field.allow_nan else (f"{value} is not finite", "write a number, or `allow_nan: true`")
+        return None if field.allow_nan else (f"must be finite, not {value}", "write a number, or `allow_nan: true`")
     low = scalar.low if field.minimum is None else field.minimum
     high = scalar.high if field.maximum is None else field.maximum
     if low is not None and high is not None and not low <= value <= high:
-        return f"{value} is outside its limits", f"write one from {low} to {high}"
+        limits = _range_text(low, high)
+        return f"must be {limits}, not {value}", f"write a number {limits}"
     return None
+
+
+def _range_text(low: float, high: float) -> str:
+    """A range in which one end at least is finite."""
+    if low == -math.inf:
+        return f"at most {high}"
+    return f"at least {low}" if high == math.inf else f"from {low} to {high}"
 
 
 def _text(field: Field, scalar: ScalarType, value: str) -> Complaint | None:
@@ -84,16 +95,16 @@ def _text(field: Field, scalar: ScalarType, value: str) -> Complaint | None:
         try:
             length = len(base64.b64decode(value, validate=True))
         except (binascii.Error, ValueError):
-            return f"{shown(value)} is not base64", "write the bytes in base64, as protobuf's JSON does"
+            return f"must be base64, not {shown(value)}", "write the bytes in base64, as protobuf's JSON does"
     if scalar.kind is Kind.TIMESTAMP:
         fits = _is_timestamp(value)
-        return None if fits else (f"{shown(value)} is not a time", 'write one as "2026-01-31T12:00:00Z"')
+        return None if fits else (f"must be a time, not {shown(value)}", 'write one as "2026-01-31T12:00:00Z"')
     if scalar.kind is Kind.DURATION:
         fits = bool(_DURATION.fullmatch(value)) and abs(float(value[:-1])) <= _MAX_DURATION
-        return None if fits else (f"{shown(value)} is not a duration", 'write seconds as "1.5s"')
+        return None if fits else (f"must be a duration, not {shown(value)}", 'write seconds as "1.5s"')
     most = math.inf if field.max_length is None else field.max_length
     if not (field.min_length or 0) <= length <= most:
-        return f"{shown(value)} has the length {length}, out of its limits", "correct the value or the limits"
+        return f"{shown(value)} has the length {length}, which is outside its limits", "correct the value or the limits"
     if field.pattern is not None and scalar.kind is Kind.STRING:
         try:
             if not limit_rules.compiled(field.pattern).search(value):
