@@ -219,7 +219,7 @@ REFUSALS = {
     "another .proto": ({}, {}, ("--proto", "nowhere.proto"), "nowhere.proto is not a file"),
     "not to be carried": (
         {"protos/greeter.proto": GREETER.files["protos/greeter.proto"].replace("(HelloRequest)", "(stream HelloRequest)")},
-        {}, (), "protos/greeter.proto:15:3: Greeter.SayHello: a stream of requests is not carried",
+        {}, (), "protos/greeter.proto:15:3: Greeter.SayHello: a stream of requests is not supported",
     ),
     "no such servicer": ({}, {}, ("--servicer", "words.py"), "words.py has no class that derives from GreeterServicer"),
     "code in the way": ({"train.py": "x = 1\n", "tests/test_smoke.py": ""}, {}, (), "yours would be lost: tests/test_smoke.py, train.py"),

@@ -1,4 +1,4 @@
-"""From a foreign .proto to the text of a schema that makes the very same descriptor."""
+"""Converts a foreign .proto into the text of a schema with the same descriptor."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from protoserve.schema.load import loads
 def from_proto(path: Path, package: str) -> str:
     """The schema of the .proto at `path`, for a project whose Python package is `package`.
 
-    The descriptor of the .proto that is made from it equals the original's: names, numbers, types, presence, enums and
-    options, in their order. Left aside are comments (which become `doc`), the file's path, and the order of imports.
-    Raises SchemaError, with places in the .proto, for what cannot be taken over.
+    The .proto generated from the schema has the original's descriptor: names, numbers, types, presence, enums and
+    options, in their order. Comments become `doc`; the file's path and the order of imports are not kept. Raises
+    SchemaError, with places in the .proto, for what a schema cannot express.
     """
     source = read(path)
     problems = unsupported.refusals(source)
@@ -40,13 +40,13 @@ def from_proto(path: Path, package: str) -> str:
         raise SchemaError(source.file, [source.problem((2,), "package", *clash)])
     difference = differs(source.descriptor, compiled(proto.render(contract), path.name))
     if difference is not None:
-        found = f"the .proto made from its schema would differ: {difference}"
-        raise SchemaError(source.file, [Problem(1, 1, "", found, "please report this file as a fault of protoserve")])
+        message = f"the .proto generated from its schema would differ: {difference}"
+        raise SchemaError(source.file, [Problem(1, 1, "", message, "please report this file as a bug of protoserve")])
     return text
 
 
 def differs(one: FileDescriptorProto, other: FileDescriptorProto) -> str | None:
-    """The first line in which two descriptors differ; None when they say the same."""
+    """The first line in which two descriptors differ; None if they are equal."""
     first, second = (MessageToString(_bare(item, (one, other))).splitlines() for item in (one, other))
     for left, right in zip([*first, "nothing"], [*second, "nothing"], strict=False):
         if left != right:
@@ -55,7 +55,7 @@ def differs(one: FileDescriptorProto, other: FileDescriptorProto) -> str | None:
 
 
 def _bare(file: FileDescriptorProto, both: tuple[FileDescriptorProto, FileDescriptorProto]) -> FileDescriptorProto:
-    """A descriptor without its path, comments, the order of its imports, and those that it does not use."""
+    """A descriptor without its path, comments, unused imports, and the order of its imports."""
     bare = FileDescriptorProto()
     bare.CopyFrom(file)
     for name in ("name", "source_code_info", "dependency"):

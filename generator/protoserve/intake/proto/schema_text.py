@@ -1,4 +1,4 @@
-"""A descriptor as the text of a schema: readable, in the order of the .proto, comments as `doc`."""
+"""Writes a descriptor as the text of a schema, in the order of the .proto, with comments as `doc`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Pair = tuple[str, str]
 
 
 class Writer:
-    """`parts` has, after `text`, for each path of the schema its place and its name in the .proto."""
+    """Writes one schema. `text` fills `parts`: for each path of the schema, its place and its name in the .proto."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -38,11 +38,11 @@ class Writer:
             self._collect(message, message.name, (4, index), "")
 
     def text(self, name: str) -> str:
-        """The schema; `name` is that of the .proto, for its readers."""
+        """The text of the schema; `name` is the name of the .proto, for a comment."""
         return "".join(f"{line}\n" for line in self._lines(name))
 
     def _collect(self, message: DescriptorProto, name: str, steps: Steps, after: str) -> None:
-        """Notes a message and what is in it, the outer one first."""
+        """Collects a message, then its nested messages and enums."""
         self._messages.append((name, message, steps, after))
         for index, enum in enumerate(message.enum_type):
             self._enums.append((f"{name}.{enum.name}", enum, (*steps, 4, index)))
@@ -112,7 +112,7 @@ class Writer:
         yield from _doc(self.source.comment(steps), "    ")
         if after:
             yield f"    after: {_text(after)}"
-        implicit = any(_tells_presence(field) and not field.proto3_optional for field in message.field)
+        implicit = any(_can_be_optional(field) and not field.proto3_optional for field in message.field)
         if implicit:
             yield "    presence: implicit"
         yield from _flow_options(message.options, "message", "    ")
@@ -139,9 +139,9 @@ class Writer:
             pairs.append(("repeated", "true"))
         if in_oneof:
             pairs.append(("oneof", _text(message.oneof_decl[field.oneof_index].name)))
-        if implicit and field.proto3_optional and _tells_presence(field):
+        if implicit and field.proto3_optional and _can_be_optional(field):
             pairs.append(("presence", "explicit"))
-        if not many and (in_oneof or field.proto3_optional or not _tells_presence(field)):
+        if not many and (in_oneof or field.proto3_optional or not _can_be_optional(field)):
             pairs.append(("required", "false"))
         if kind.type in (FieldDescriptorProto.TYPE_DOUBLE, FieldDescriptorProto.TYPE_FLOAT):
             pairs.append(("allow_nan", "true"))
@@ -166,7 +166,7 @@ class Writer:
         return full.removeprefix(own) if own != "." else full
 
 
-def _tells_presence(field: FieldDescriptorProto) -> bool:
+def _can_be_optional(field: FieldDescriptorProto) -> bool:
     """Whether `optional` makes a difference to the field: a single number, text or enum, outside of any oneof."""
     single = field.label != FieldDescriptorProto.LABEL_REPEATED and field.type != FieldDescriptorProto.TYPE_MESSAGE
     return single and (field.proto3_optional or not field.HasField("oneof_index"))
@@ -181,13 +181,13 @@ def _entry(message: DescriptorProto, field: FieldDescriptorProto) -> DescriptorP
 
 
 def _options(given: Message, level: str) -> list[Pair]:
-    found = []
+    pairs = []
     for descriptor, value in given.ListFields():
         if descriptor.name in OPTIONS[level]:
             if descriptor.enum_type is not None:
                 value = descriptor.enum_type.values_by_number[value].name
-            found.append((descriptor.name, str(value).lower() if isinstance(value, bool) else _text(value)))
-    return sorted(found)
+            pairs.append((descriptor.name, str(value).lower() if isinstance(value, bool) else _text(value)))
+    return sorted(pairs)
 
 
 def _given(given: Message, level: str) -> list[Pair]:

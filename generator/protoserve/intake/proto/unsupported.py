@@ -1,4 +1,4 @@
-"""What a .proto can have and a schema cannot, by name: each with its place and what to do."""
+"""What a .proto can have and a schema cannot: each part with its name, its place and what to do."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from protoserve.schema.protobuf_options import OPTIONS
 
 _KNOWN_FILES = {f"google/protobuf/{name}.proto" for name in ("timestamp", "duration", *well_known_types.FILES.values())}
 _KNOWN_TYPES = {f".{name}" for name in (*well_known_types.FILES, *well_known_types.SCALARS)}
-# Options that have a place of their own in a schema, or that protoc sets by itself.
+# Options that a schema expresses with a key of its own, or that protoc sets itself.
 _ELSEWHERE = {"message": ("map_entry",), "field": ("deprecated",)}
 
 
 def refusals(source: Source) -> list[Problem]:
-    """Everything in a .proto that cannot be taken over; empty when all of it can."""
-    found = list(_syntax(source))
-    # What an old syntax alone can say needs no second line.
-    return found or [*_imports(source), *_file(source), *_services(source)]
+    """Everything in a .proto that a schema cannot express."""
+    old_syntax = list(_syntax(source))
+    # What only an old syntax can express needs no error of its own.
+    return old_syntax or [*_imports(source), *_file(source), *_services(source)]
 
 
 def _syntax(source: Source) -> Iterator[Problem]:
     syntax = source.descriptor.syntax
     if syntax == "editions":
-        yield source.problem((12,), "edition", "an edition is not carried", 'write it as `syntax = "proto3";`')
+        yield source.problem((12,), "edition", "an edition is not supported", 'write it as `syntax = "proto3";`')
     elif syntax != "proto3":
         remedy = 'write it as `syntax = "proto3";`, with `optional` where presence matters'
-        yield source.problem((12,), "syntax", "proto2 is not carried: it has other presence and defaults", remedy)
+        yield source.problem((12,), "syntax", "proto2 is not supported: its presence and defaults differ", remedy)
 
 
 def _imports(source: Source) -> Iterator[Problem]:
@@ -43,12 +43,12 @@ def _imports(source: Source) -> Iterator[Problem]:
     for index, name in enumerate(source.descriptor.dependency):
         steps: Steps = (3, index)
         if name == "google/protobuf/descriptor.proto":
-            remedy = "take the options and this import out"
-            yield source.problem(steps, f"import {name}", "custom options are not carried", remedy)
+            remedy = "remove the options and this import"
+            yield source.problem(steps, f"import {name}", "custom options are not supported", remedy)
         elif name not in _KNOWN_FILES:
             yield source.problem(steps, f"import {name}", *SEVERAL_FILES)
         elif index in public:
-            yield source.problem(steps, f"import {name}", "a public import is not carried", "import it plainly")
+            yield source.problem(steps, f"import {name}", "a public import is not supported", "import it plainly")
 
 
 def _file(source: Source) -> Iterator[Problem]:
@@ -64,7 +64,7 @@ def _file(source: Source) -> Iterator[Problem]:
 def _extensions(source: Source, count: int, steps: Steps, path: str) -> Iterator[Problem]:
     for index in range(count):
         yield source.problem(
-            (*steps, index), path, "an extension is not carried", "write its field into the message itself"
+            (*steps, index), path, "an extension is not supported", "write its field into the message itself"
         )
 
 
@@ -87,9 +87,9 @@ def _field(source: Source, field: FieldDescriptorProto, steps: Steps, path: str)
     known = not field.type_name.startswith(".google.protobuf.") or field.type_name in _KNOWN_TYPES
     if not known:
         name = field.type_name.lstrip(".")
-        carried = ", ".join(sorted(item.rpartition(".")[2] for item in _KNOWN_TYPES))
-        remedy = f"of protobuf's own types these are: {carried}"
-        yield source.problem((*steps, 6), path, f"{name} is not carried", remedy)
+        supported = ", ".join(sorted(item.rpartition(".")[2] for item in _KNOWN_TYPES))
+        remedy = f"use one of these types of protobuf's own: {supported}"
+        yield source.problem((*steps, 6), path, f"{name} is not supported", remedy)
 
 
 def _enum(source: Source, enum: EnumDescriptorProto, steps: Steps, path: str) -> Iterator[Problem]:
@@ -105,8 +105,8 @@ def _services(source: Source) -> Iterator[Problem]:
         return
     for index, other in enumerate(services):
         if index:
-            found = f"a second service beside {services[0].name}: a project serves one"
-            yield source.problem((6, index), other.name, found, "put it into a .proto and a project of its own")
+            message = f"a second service beside {services[0].name}: a project serves one"
+            yield source.problem((6, index), other.name, message, "put it into a .proto and a project of its own")
     service = services[0]
     yield from _options(source, service.options, "service", (6, 0, 3), service.name)
     if not service.method:
@@ -118,7 +118,7 @@ def _services(source: Source) -> Iterator[Problem]:
         if method.client_streaming:
             what = "a stream of requests is" if not method.server_streaming else "streams in both directions are"
             remedy = "take one request, with a repeated field for what is many"
-            yield source.problem(steps, path, f"{what} not carried", remedy)
+            yield source.problem(steps, path, f"{what} not supported", remedy)
         for number, name in ((2, method.input_type), (3, method.output_type)):
             if name.startswith(".google.protobuf.") and name.lstrip(".") not in well_known_types.FILES:
                 remedy = "put it into a message of your own"
@@ -126,9 +126,9 @@ def _services(source: Source) -> Iterator[Problem]:
 
 
 def _options(source: Source, given: Message, level: str, steps: Steps, path: str) -> Iterator[Problem]:
-    """Options that a schema cannot say, such as those of somebody's own."""
+    """Options that a schema cannot express, such as custom ones."""
     known = {*OPTIONS.get(level, ()), *_ELSEWHERE.get(level, ())}
     for descriptor, _ in given.ListFields():
         if descriptor.name not in known:
             place = (*steps, descriptor.number)
-            yield source.problem(place, path, f"the option {descriptor.name} is not carried", "take it out")
+            yield source.problem(place, path, f"the option {descriptor.name} is not supported", "remove it")

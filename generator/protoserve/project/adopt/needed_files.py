@@ -52,7 +52,7 @@ def _imports_stubs(statement: Import) -> bool:
 
 
 def _imported_modules(statement: Import, file: str, trees: Trees) -> list[str]:
-    """The project's files that an import loads: found beside the importing file, in the root, or in src."""
+    """The project's files that an import loads, from beside the importing file, the root or src."""
     folder = PurePosixPath(file).parent
     bases = [folder, PurePosixPath(), PurePosixPath("src")]
     names = [alias.name for alias in statement.names]

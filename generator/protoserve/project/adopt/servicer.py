@@ -77,20 +77,20 @@ def servicers(contract: Contract, trees: Trees) -> list[Servicer]:
     If some of them implement a method, only those.
     """
     bases = {f"{contract.service}Servicer"}
-    found: dict[ast.ClassDef, Servicer] = {}
+    classes: dict[ast.ClassDef, Servicer] = {}
     while True:
         new = [
             (file, node)
             for file, tree in trees.items()
             for node in ast.walk(tree)
-            if isinstance(node, ast.ClassDef) and node not in found and _derives(node, bases | _aliases(tree, bases))
+            if isinstance(node, ast.ClassDef) and node not in classes and _derives(node, bases | _aliases(tree, bases))
         ]
         if not new:
             break
         for file, node in new:
-            found[node] = _servicer(contract, file, trees[file], node)
+            classes[node] = _servicer(contract, file, trees[file], node)
             bases.add(node.name)
-    return [servicer for servicer in found.values() if servicer.methods] or list(found.values())
+    return [servicer for servicer in classes.values() if servicer.methods] or list(classes.values())
 
 
 def starting_code(trees: Trees, contract: Contract) -> list[Note]:
