@@ -22,7 +22,7 @@ from support import Project, create, need, run, tool
 SPECIES = ("setosa", "versicolor", "virginica")  # the contract's order
 MEASURES = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 BUDGET = 15  # lines of model.py
-SLOW = ("pytorch",)
+DAILY = ("sklearn", "python")
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ class Centroids:
 
 def cases() -> Iterator[Any]:
     for framework in frameworks():
-        yield pytest.param(framework, marks=[pytest.mark.slow] if framework in SLOW else [])
+        yield pytest.param(framework, marks=[] if framework in DAILY else [pytest.mark.slow])
 
 
 @pytest.fixture(scope="module", params=list(cases()))
