@@ -1,0 +1,1 @@
+"""The gRPC server around the model: `python -m` this package serves, `.healthcheck` asks a running server."""

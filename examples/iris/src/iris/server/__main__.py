@@ -1,0 +1,18 @@
+"""`python -m` this package runs the server."""
+
+import os
+import signal
+
+
+def _end(*_: object) -> None:
+    os._exit(0)
+
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what matters is logged as JSON
+# Until the server handles signals itself: as PID 1 of a container Python would ignore SIGTERM.
+signal.signal(signal.SIGTERM, _end)
+signal.signal(signal.SIGINT, _end)
+
+from .lifecycle import main  # noqa: E402
+
+raise SystemExit(main())

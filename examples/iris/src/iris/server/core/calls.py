@@ -1,0 +1,190 @@
+"""A call from its bytes to its replies and its line in the log."""
+
+import asyncio
+import itertools
+import math
+import os
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import Self, TypeVar
+
+from ...contract.methods import Method
+from ..logs import logger
+from .admission import Admission
+from .jobs import StreamJob, UnaryJob
+from .model_thread import ModelThread
+from .outcomes import Failure, Outcome, failure_of
+from .state import ServerState
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+LARGE_REQUEST = 2**16  # bytes, whose decoding takes so long that health should not wait for it
+WARM_UP_REPLIES = 3  # of a stream
+
+
+@dataclass(slots=True)
+class Call:
+    """What the log says of one call. As a context manager it writes the line at the end, if that is wanted.
+
+    `code` is the name of its outcome, or of a transport's own status for what never reached the core.
+    """
+
+    method: str
+    request_id: str
+    logged: bool
+    transport: str = ""  # before the method's name, where it is not gRPC
+    code: str = Outcome.CANCELLED.name  # unless it comes to an end
+    started: float = field(default_factory=time.perf_counter)
+
+    def succeeded(self) -> None:
+        self.code = Outcome.OK.name
+
+    def failed(self, error: Exception) -> Failure:
+        """What the caller gets for an error."""
+        failure = failure_of(error, self.method, self.request_id)
+        self.code = failure.outcome.name
+        return failure
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self.logged:
+            ms = (time.perf_counter() - self.started) * 1000
+            extra = {"method": self.method, "code": self.code, "ms": round(ms, 2), "request_id": self.request_id}
+            words = (self.transport, self.method, self.request_id, self.code, ms)
+            logger.info("%s%s (request %s): %s, %.2f ms", *words, extra=extra)
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfStream:
+    """No more replies: the stream failed, or came to its end."""
+
+    failure: Failure | None
+
+
+class Calls:
+    """What every transport does with a call, on the event loop."""
+
+    def __init__(self, state: ServerState, model: ModelThread, *, max_in_flight: int, log_requests: bool) -> None:
+        self.admission = Admission(state, max_in_flight)
+        self._model, self._log_requests = model, log_requests
+        self._new_ids = map(f"{os.urandom(4).hex()}-{{}}".format, itertools.count(1))
+
+    def start(self, method: str, request_id: str, transport: str = "") -> Call:
+        """A call that has arrived; without an id of its caller's it gets a new one."""
+        return Call(method, request_id[:128] or next(self._new_ids), self._log_requests, transport)
+
+    async def unary(self, method: Method, data: bytes, request_id: str, deadline: float) -> bytes:
+        """The reply to a request of a unary method. Raises Failure and InvalidRequest."""
+        request = await self._decode(method, data)
+        (result,) = await self.compute(method, [request], [request_id], deadline)
+        if isinstance(result, Failure):
+            raise result
+        return result
+
+    async def stream(
+        self, method: Method, data: bytes, request_id: str, deadline: float
+    ) -> AsyncGenerator[bytes, None]:
+        """The replies of a streaming method; closing this ends the stream. Raises Failure and InvalidRequest.
+
+        The model goes on when a reply is taken: at most `RUN_AHEAD` wait here.
+        """
+        loop = asyncio.get_running_loop()
+        events: asyncio.Queue[bytes | EndOfStream] = asyncio.Queue()
+
+        def on_end(failure: Failure | None) -> None:
+            self.admission.requests -= 1
+            events.put_nowait(EndOfStream(failure))
+
+        job = StreamJob(
+            method=method,
+            request=await self._decode(method, data),
+            request_id=request_id,
+            deadline=deadline,
+            on_reply=lambda reply: loop.call_soon_threadsafe(events.put_nowait, reply),
+            on_end=lambda failure: loop.call_soon_threadsafe(on_end, failure),
+        )
+        self.admission.requests += 1
+        self._model.submit([job])
+        try:
+            while not isinstance(event := await events.get(), EndOfStream):
+                yield event
+                job.sent += 1
+                self._model.look_at_streams()
+            if event.failure is not None:
+                raise event.failure
+        finally:
+            job.cancelled = True
+            self._model.look_at_streams()
+
+    async def compute(
+        self, method: Method, requests: Sequence[object], request_ids: Sequence[str], deadline: float
+    ) -> list[bytes | Failure]:
+        """What becomes of requests to a unary method, in their order. They are queued together.
+
+        Whoever cancels this gives them up: those that still wait are not computed.
+        """
+        loop, complete = asyncio.get_running_loop(), asyncio.Event()
+        results: dict[int, bytes | Failure] = {}
+
+        def on_complete() -> None:
+            self.admission.requests -= len(requests)
+            complete.set()
+
+        def on_result(index: int, result: bytes | Failure) -> None:
+            """In the model's thread, which comes back to the loop only once."""
+            results[index] = result
+            if len(results) == len(requests):
+                loop.call_soon_threadsafe(on_complete)
+
+        jobs = [
+            UnaryJob(
+                method=method,
+                request=request,
+                request_id=request_id,
+                deadline=deadline,
+                on_result=partial(on_result, index),
+            )
+            for index, (request, request_id) in enumerate(zip(requests, request_ids, strict=True))
+        ]
+        if not jobs:
+            return []
+        self.admission.requests += len(jobs)
+        self._model.submit(jobs)
+        try:
+            await complete.wait()
+        finally:
+            for job in jobs:
+                job.cancelled = True
+        return [results[index] for index in range(len(jobs))]
+
+    async def warm_up(self, method: Method) -> None:
+        """Takes a sample request the whole way, of a stream up to three replies; raises Failure if that fails."""
+        sample = method.sample()
+        if not method.streaming:
+            await self.unary(method, sample, "warm-up", math.inf)
+            return
+        async with aclosing(self.stream(method, sample, "warm-up", math.inf)) as replies:
+            for _ in range(WARM_UP_REPLIES):
+                await anext(replies, None)
+        while self.admission.requests:  # until the model's thread has closed a stream that goes on
+            await asyncio.sleep(0.001)
+
+    async def _decode(self, method: Method, data: bytes) -> object:
+        return await in_thread_if(len(data) >= LARGE_REQUEST, method.decode, data)
+
+
+async def in_thread_if(large: bool, function: Callable[[A], R], argument: A) -> R:
+    """Calls the function; in a thread if the argument is large, since health is answered on the event loop."""
+    return await asyncio.to_thread(function, argument) if large else function(argument)
+
+
+def deadline_in(seconds: float | None) -> float:
+    """The time of `time.monotonic` in so many seconds; never, for None."""
+    return math.inf if seconds is None else time.monotonic() + seconds

@@ -1,0 +1,54 @@
+"""Requests on their way through the model's thread. It makes the calls `on_...`; each must return at once."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ...contract.methods import Method
+from .outcomes import Failure, failure_of
+
+RUN_AHEAD = 16  # replies of a stream that may wait for a slow client
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Job:
+    """A decoded request. `deadline` is a time of `time.monotonic`; whoever gives the request up sets `cancelled`."""
+
+    method: Method
+    request: object
+    request_id: str
+    deadline: float
+    cancelled: bool = False
+
+    def is_abandoned(self) -> bool:
+        """Whether nobody waits for a reply any more."""
+        return self.cancelled or time.monotonic() > self.deadline
+
+    def failure(self, error: BaseException) -> Failure:
+        return failure_of(error, self.method.label, self.request_id)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class UnaryJob(Job):
+    """A request with one reply. `on_result` is called once, with the reply's bytes or why there is none."""
+
+    on_result: Callable[[bytes | Failure], object]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class StreamJob(Job):
+    """A request with a stream of replies: `on_reply` gets the bytes of each, then `on_end` why it failed, or None.
+
+    `replies` is the model's iterator once there is one, `computed` counts its replies. Whoever sends them to the client
+    counts them in `sent`.
+    """
+
+    on_reply: Callable[[bytes], object]
+    on_end: Callable[[Failure | None], object]
+    replies: Iterator[object] | None = None
+    computed: int = 0
+    sent: int = 0
+
+    def needs_a_turn(self) -> bool:
+        """Whether there is room for another reply, or the stream is to be ended."""
+        return self.computed - self.sent < RUN_AHEAD or self.is_abandoned()

@@ -1,0 +1,200 @@
+"""The server's life: settings, bind, load, warm up, serve, drain, end."""
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module, util
+from typing import NoReturn
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from ..contract import served
+from .adapters import Adapter, platform_adapters
+from .artifact import LoadError
+from .core.calls import Calls
+from .core.model_thread import ModelFailed, ModelLoaded, ModelThread
+from .core.outcomes import Failure, Outcome
+from .core.state import ServerState, State
+from .health import Health
+from .loading import load
+from .logs import configure, logger
+from .servicer import Servicer
+from .settings import Settings
+
+SETTLE_SECONDS = 0.2  # what gRPC was given to send may not have left yet
+SWITCH_SECONDS = 0.001  # of the interpreter lock; a model that holds it then delays the event loop less
+
+
+@dataclass(frozen=True)
+class StopRequested:
+    """SIGTERM or SIGINT came while the server was serving."""
+
+
+def main() -> int:
+    """Runs the server; returns 0 when a signal ended it and no answer was lost, 1 when that or its start failed."""
+    configure("INFO", "auto")
+    try:
+        settings = Settings.read(os.environ, served.METHODS)
+        adapters = platform_adapters(os.environ)
+    except ValueError as error:
+        logger.critical("%s", error)
+        return 1
+    configure(settings.log_level, settings.log_format)
+    logger.info("%s", settings)
+    loops = "uvloop" if util.find_spec("uvloop") else "asyncio"  # faster under load, and the project's choice
+    with asyncio.Runner(loop_factory=import_module(loops).new_event_loop) as runner:
+        return runner.run(_run(settings, adapters))
+
+
+async def _run(settings: Settings, adapters: Sequence[Adapter]) -> int:
+    return await Server(settings, adapters).run()
+
+
+class Server:
+    """The parts of the server, and the order in which they start and stop. Made on the event loop."""
+
+    def __init__(self, settings: Settings, adapters: Sequence[Adapter]) -> None:
+        self.settings, self.adapters = settings, adapters
+        self.events: asyncio.Queue[ModelLoaded | ModelFailed | StopRequested] = asyncio.Queue()
+        self.state = ServerState()
+        loop = asyncio.get_running_loop()
+        self.model = ModelThread(
+            load=partial(load, settings, adapters),
+            report=lambda event: loop.call_soon_threadsafe(self.events.put_nowait, event),
+            batch_sizes=settings.batch_sizes(served.METHODS),
+        )
+        self.calls = Calls(
+            self.state, self.model, max_in_flight=settings.max_in_flight, log_requests=settings.log_requests
+        )
+        self.grpc = _grpc_server(self.calls, self.state, settings.max_request_bytes)
+
+    async def run(self) -> int:
+        """The whole life; returns the exit code."""
+        _on_signal(partial(os._exit, 0), signal.SIGTERM, signal.SIGINT)  # until there is something to lose
+        if not await self._listen():
+            return 1
+        self.model.start()
+        if await self._get_ready():
+            await self._serve()
+            code = await self._drain()
+        else:
+            self.state.become(State.BROKEN)
+            code = 1
+        await self._close(code)
+        return code
+
+    async def _listen(self) -> bool:
+        """Binds and listens; health and refusals are answered from here on."""
+        host, port = self.settings.host, self.settings.port
+        try:
+            port = self.grpc.add_insecure_port(f"{host}:{port}")
+        except RuntimeError:
+            logger.critical("cannot listen on %s, port %d: taken, or no address here", host, port)
+            return False
+        await asyncio.gather(self.grpc.start(), *(adapter.start(self.calls, self.state) for adapter in self.adapters))
+        logger.info("listening on %s, port %d", host, port)
+        return True
+
+    async def _get_ready(self) -> bool:
+        """Waits until the model is loaded and answers a sample of every method; if it does not, the log says why."""
+        event = await self.events.get()
+        if isinstance(event, ModelFailed):
+            _log_failed_start("loading the model", event.error)
+            return False
+        for method in served.METHODS:
+            try:
+                await self.calls.warm_up(method)
+            except Exception as error:
+                if method.retired and isinstance(error, Failure) and error.outcome is Outcome.UNIMPLEMENTED:
+                    continue  # nothing answers it any more, which is what its callers are to be told
+                _log_failed_start(f"the warm-up request of {method.label}", error)
+                return False
+        gc.collect()
+        gc.freeze()  # what is loaded stays for good: the collector need not go through it again and again
+        sys.setswitchinterval(SWITCH_SECONDS)
+        self.state.become(State.READY)
+        return True
+
+    async def _serve(self) -> None:
+        """Serves until a signal asks for a stop; ends the process if the model's thread breaks."""
+        _on_signal(partial(self.events.put_nowait, StopRequested()), signal.SIGTERM, signal.SIGINT)
+        self.state.become(State.SERVING)
+        logger.info("serving %s", ", ".join(served.SERVICES))
+        event = await self.events.get()
+        if isinstance(event, ModelFailed):  # a server that cannot answer must not look alive
+            self.state.become(State.BROKEN)
+            _exit(1, f"the model's thread broke: {event.error!r}")
+
+    async def _drain(self) -> int:
+        """Answers all that was taken, in the order that loses nothing; returns the exit code."""
+        _on_signal(_ignore, signal.SIGTERM)  # timeout(1) and some supervisors send it twice
+        _on_signal(partial(_exit, 1, "interrupted while stopping"), signal.SIGINT)
+        admission, settings = self.calls.admission, self.settings
+        end = time.monotonic() + settings.drain_seconds - SETTLE_SECONDS
+        logger.info("stopping, with %d requests in flight", admission.calls)
+        self.state.become(State.LAME_DUCK)
+        await asyncio.sleep(min(settings.lame_duck_seconds, settings.drain_seconds))
+        self.state.become(State.DRAINING)
+        while admission.calls and time.monotonic() < end:
+            await asyncio.sleep(0.01)
+        if admission.calls:
+            logger.error("%d requests have no answer after DRAIN_SECONDS", admission.calls)
+            return 1
+        await asyncio.sleep(SETTLE_SECONDS)
+        return 0
+
+    async def _close(self, code: int) -> None:
+        """Ends health watches, connections and the model's thread."""
+        if not self.state.current.is_final:
+            self.state.become(State.STOPPED)
+        await asyncio.gather(self.grpc.stop(SETTLE_SECONDS), *(adapter.stop() for adapter in self.adapters))
+        if not self.model.stop(SETTLE_SECONDS):
+            _exit(code, "the model is still computing; the process ends without it")
+
+
+def _grpc_server(calls: Calls, state: ServerState, max_request_bytes: int) -> grpc.aio.Server:
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", max_request_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),  # no second server on the same port
+        ]
+    )
+    server.add_generic_rpc_handlers(Servicer(calls).handlers())
+    health_pb2_grpc.add_HealthServicer_to_server(Health(state, *served.SERVICES), server)
+    reflection.enable_server_reflection((*served.SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
+    return server
+
+
+def _log_failed_start(step: str, error: BaseException) -> None:
+    """With a traceback where that helps: what a LoadError or a Failure means is in its text, or logged already."""
+    logger.critical("%s failed: %s", step, error, exc_info=None if isinstance(error, LoadError | Failure) else error)
+
+
+def _on_signal(call: Callable[[], object], *numbers: int) -> None:
+    """Has the running loop make `call` at these signals: another kind of handler may not wake a loop that waits."""
+    loop = asyncio.get_running_loop()
+    for number in numbers:
+        if os.name == "nt":  # has no such handlers, and there every one wakes the loop
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(call))
+        else:
+            loop.add_signal_handler(number, call)
+
+
+def _ignore() -> None:
+    """For a signal that changes nothing."""
+
+
+def _exit(code: int, message: str) -> NoReturn:
+    """Ends the process whatever the model's thread is doing: a normal exit might wait for it, or crash in it."""
+    logger.warning(message)
+    sys.stdout.flush()
+    os._exit(code)

@@ -1,0 +1,46 @@
+"""Loading: from the author's `model.py` and the artifact to what answers each method. Runs in the model's thread."""
+
+import gc
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from ..contract import served
+from ..contract.methods import Answer
+from . import artifact
+from .adapters import Adapter
+from .logs import logger
+from .settings import Settings
+
+
+def load(settings: Settings, adapters: Sequence[Adapter]) -> dict[str, Answer]:
+    """What answers each method, by the method's path. Raises LoadError, or what the author's code raises."""
+    module = _import_model()
+    if missing := served.missing_code(module):
+        raise artifact.LoadError(missing)
+    path = _artifact_path(module, settings, adapters)
+    artifact.check(path, settings.model_sha256)
+    logger.info("loading %s", path)
+    model = module.Model(path)
+    return {method.path: method.bind(model) for method in served.METHODS}
+
+
+def _import_model() -> ModuleType:
+    """Imports `model.py` and with it the framework: a hundred thousand objects, and next to no garbage."""
+    gc.disable()
+    module = importlib.import_module("..model", __package__)
+    gc.freeze()
+    gc.enable()
+    return module
+
+
+def _artifact_path(module: ModuleType, settings: Settings, adapters: Sequence[Adapter]) -> Path:
+    """MODEL_PATH, else where a platform has the artifact, else ARTIFACT in `model.py`."""
+    if settings.model_path is not None:
+        return Path(settings.model_path)
+    for adapter in adapters:
+        path = adapter.fetch(Path(module.ARTIFACT))
+        if path is not None:
+            return path
+    return Path(module.ARTIFACT)

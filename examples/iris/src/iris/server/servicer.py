@@ -1,0 +1,74 @@
+"""gRPC's way to the core: bytes in, bytes out, and a status where a call has no reply."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from functools import partial
+from typing import NoReturn
+
+import grpc
+
+from ..contract import served
+from .core.calls import Calls, deadline_in
+from .core.outcomes import Failure, Outcome
+from .status_details import bad_request
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+STATUSES = {outcome: grpc.StatusCode[outcome.name] for outcome in Outcome}
+
+
+class Servicer:
+    """Answers the contract's methods, of every version of the service."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def handlers(self) -> list[grpc.GenericRpcHandler]:
+        """What gRPC calls, by service. Without (de)serializers: gRPC answers UNKNOWN to bytes that are not a message."""
+        return [
+            grpc.method_handlers_generic_handler(service, {method.name: self._handler(method) for method in methods})
+            for service, methods in served.SERVICES.items()
+        ]
+
+    def _handler(self, method: served.Method) -> grpc.RpcMethodHandler[bytes, bytes]:
+        if method.streaming:
+            return grpc.unary_stream_rpc_method_handler(partial(self._stream, method))
+        return grpc.unary_unary_rpc_method_handler(partial(self._unary, method))
+
+    async def _unary(self, method: served.Method, data: bytes, context: Context) -> bytes:
+        """One call of a unary method, from the request's bytes to the reply's."""
+        with self._calls.start(method.label, _given_id(context)) as call:
+            try:
+                with self._calls.admission.admitted():
+                    deadline = deadline_in(context.time_remaining())
+                    reply = await self._calls.unary(method, data, call.request_id, deadline)
+                    call.succeeded()
+                    return reply
+            except Exception as error:
+                await _abort(context, call.failed(error))
+
+    async def _stream(self, method: served.Method, data: bytes, context: Context) -> None:
+        """One call of a streaming method. When the caller goes, gRPC cancels this, and that ends the stream."""
+        with self._calls.start(method.label, _given_id(context)) as call:
+            try:
+                with self._calls.admission.admitted():
+                    deadline = deadline_in(context.time_remaining())
+                    async with aclosing(self._calls.stream(method, data, call.request_id, deadline)) as replies:
+                        async for reply in replies:
+                            await context.write(reply)
+                    call.succeeded()
+            except Exception as error:
+                await _abort(context, call.failed(error))
+
+
+def _given_id(context: Context) -> str:
+    """The request id that the caller gave; empty if it gave none."""
+    for key, value in context.invocation_metadata() or ():
+        if key == "x-request-id":
+            return str(value)
+    return ""
+
+
+async def _abort(context: Context, failure: Failure) -> NoReturn:
+    details = bad_request(failure) if failure.outcome is Outcome.INVALID_ARGUMENT else ()
+    await context.abort(STATUSES[failure.outcome], failure.message, details)
