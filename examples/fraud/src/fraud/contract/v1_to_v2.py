@@ -19,7 +19,7 @@ class Carried(ABC):
     """What v1 calls fields of requests, by their paths in v2; both without indices."""
 
     def score_request(self, request: v1.ScoreRequest, /) -> v2.ScoreRequest:
-        """ScoreRequest of v1 as v2's ScoreRequest. v2 has no amount."""
+        """ScoreRequest of v1 as v2's ScoreRequest. v2 does not have amount."""
         return v2.ScoreRequest(
             merchant=self.merchant_to_v2(request.merchant),
             cents=self.score_request_cents(request),
@@ -36,23 +36,23 @@ class Carried(ABC):
 
     @abstractmethod
     def score_request_cents(self, request: v1.ScoreRequest, /) -> int:
-        """The cents of v2's ScoreRequest: v1 has no such field."""
+        """The cents of v2's ScoreRequest: v1 does not have this field."""
 
     @abstractmethod
     def score_request_currency(self, request: v1.ScoreRequest, /) -> str:
-        """The currency of v2's ScoreRequest: v1 has no such field."""
+        """The currency of v2's ScoreRequest: v1 does not have this field."""
 
     def channel_to_v2(self, value: v1.Channel, /) -> v2.Channel:
         """Channel of v1 as v2's, by the names of its values."""
         return v2.Channel[value.name]
 
     def payment_to_v2(self, value: v1.Payment, /) -> v2.Payment:
-        """Payment of v1 as v2's Payment. v2 has no amount."""
+        """Payment of v1 as v2's Payment. v2 does not have amount."""
         return v2.Payment(at=value.at, cents=self.payment_to_v2_cents(value))
 
     @abstractmethod
     def payment_to_v2_cents(self, value: v1.Payment, /) -> int:
-        """The cents of v2's Payment: v1 has no such field."""
+        """The cents of v2's Payment: v1 does not have this field."""
 
     def score_response(self, response: v2.ScoreResponse, /) -> v1.ScoreResponse:
         """ScoreResponse of v2 as v1's ScoreResponse."""

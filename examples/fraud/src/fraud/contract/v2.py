@@ -113,38 +113,38 @@ class ModelInterface(Protocol):
         ...
 
 
-def read_score_request(message: pb.ScoreRequest, at: str, bad: violations.Violations) -> ScoreRequest:
+def read_score_request(message: pb.ScoreRequest, prefix: str, bad: violations.Violations) -> ScoreRequest:
     merchant_ = (
-        read_merchant(message.merchant, f"{at}merchant.", bad)
+        read_merchant(message.merchant, f"{prefix}merchant.", bad)
         if message.HasField("merchant")
-        else bad.missing(f"{at}merchant")
+        else bad.missing(f"{prefix}merchant")
     )
     if not message.HasField("cents"):
-        bad.missing(f"{at}cents")
+        bad.missing(f"{prefix}cents")
     elif not 0 <= message.cents <= 10000000:
-        bad.add(f"{at}cents", f"must be from 0 to 10000000; got {message.cents}")
+        bad.add(f"{prefix}cents", f"must be from 0 to 10000000; got {message.cents}")
     if not message.HasField("currency"):
-        bad.missing(f"{at}currency")
+        bad.missing(f"{prefix}currency")
     elif not _ScoreRequest_currency.search(message.currency):
-        bad.add(f"{at}currency", f"must match the pattern ^[A-Z]{{3}}$; got {violations.shown(message.currency)}")
+        bad.add(f"{prefix}currency", f"must match the pattern ^[A-Z]{{3}}$; got {violations.shown(message.currency)}")
     channel_ = (
-        reading.read_enum(Channel, message.channel, f"{at}channel", bad, "CHANNEL_")
+        reading.read_enum(Channel, message.channel, f"{prefix}channel", bad, "CHANNEL_")
         if message.HasField("channel")
-        else bad.missing(f"{at}channel")
+        else bad.missing(f"{prefix}channel")
     )
     history_ = (
         [
-            read_payment(history_item, f"{at}history[{index}].", bad)
+            read_payment(history_item, f"{prefix}history[{index}].", bad)
             for index, history_item in enumerate(message.history)
         ]
-        if reading.count(len(message.history), 0, 50, f"{at}history", bad)
+        if reading.count(len(message.history), 0, 50, f"{prefix}history", bad)
         else []
     )
     if message.HasField("card") and len(message.card) > 40:
-        bad.add(f"{at}card", f"must have at most 40 characters; got {len(message.card)}")
+        bad.add(f"{prefix}card", f"must have at most 40 characters; got {len(message.card)}")
     if message.HasField("account") and len(message.account) > 40:
-        bad.add(f"{at}account", f"must have at most 40 characters; got {len(message.account)}")
-    reading.read_oneof(message, "means", "card, account", at, bad)
+        bad.add(f"{prefix}account", f"must have at most 40 characters; got {len(message.account)}")
+    reading.read_oneof(message, "means", "card, account", prefix, bad)
     return ScoreRequest(
         merchant=merchant_,
         cents=message.cents,
@@ -156,121 +156,124 @@ def read_score_request(message: pb.ScoreRequest, at: str, bad: violations.Violat
     )
 
 
-def write_score_request(value: object, at: str) -> pb.ScoreRequest:
+def write_score_request(value: object, prefix: str) -> pb.ScoreRequest:
     if not isinstance(value, ScoreRequest):
-        raise violations.InvalidReply(at.rstrip(".") or "reply", "ScoreRequest", violations.shown(value))
+        raise violations.InvalidReply(prefix.rstrip(".") or "reply", "ScoreRequest", violations.shown(value))
     message = pb.ScoreRequest()
-    writing.write_oneof(f"{at}means", True, card=value.card, account=value.account)
-    message.merchant.CopyFrom(write_merchant(value.merchant, f"{at}merchant."))
-    message.cents = writing.write_int(value.cents, f"{at}cents", 0, 10000000)
-    message.currency = writing.write_str(value.currency, f"{at}currency", 0, None, _ScoreRequest_currency)
-    message.channel = writing.write_enum(Channel, value.channel, f"{at}channel")
-    for index, history_item in enumerate(writing.write_items(value.history, f"{at}history", 0, 50)):
-        message.history.append(write_payment(history_item, f"{at}history[{index}]."))
+    writing.write_oneof(f"{prefix}means", True, card=value.card, account=value.account)
+    message.merchant.CopyFrom(write_merchant(value.merchant, f"{prefix}merchant."))
+    message.cents = writing.write_int(value.cents, f"{prefix}cents", 0, 10000000)
+    message.currency = writing.write_str(value.currency, f"{prefix}currency", 0, None, _ScoreRequest_currency)
+    message.channel = writing.write_enum(Channel, value.channel, f"{prefix}channel")
+    for index, history_item in enumerate(writing.write_items(value.history, f"{prefix}history", 0, 50)):
+        message.history.append(write_payment(history_item, f"{prefix}history[{index}]."))
     if value.card is not None:
-        message.card = writing.write_str(value.card, f"{at}card", 0, 40)
+        message.card = writing.write_str(value.card, f"{prefix}card", 0, 40)
     if value.account is not None:
-        message.account = writing.write_str(value.account, f"{at}account", 0, 40)
+        message.account = writing.write_str(value.account, f"{prefix}account", 0, 40)
     return message
 
 
-def read_score_response(message: pb.ScoreResponse, at: str, bad: violations.Violations) -> ScoreResponse:
+def read_score_response(message: pb.ScoreResponse, prefix: str, bad: violations.Violations) -> ScoreResponse:
     if not message.HasField("score"):
-        bad.missing(f"{at}score")
+        bad.missing(f"{prefix}score")
     elif not 0.0 <= message.score <= 1.0:
-        bad.add(f"{at}score", f"must be from 0 to 1; got {message.score}")
+        bad.add(f"{prefix}score", f"must be from 0 to 1; got {message.score}")
     return ScoreResponse(score=message.score, reasons=list(message.reasons))
 
 
-def write_score_response(value: object, at: str) -> pb.ScoreResponse:
+def write_score_response(value: object, prefix: str) -> pb.ScoreResponse:
     if not isinstance(value, ScoreResponse):
-        raise violations.InvalidReply(at.rstrip(".") or "reply", "ScoreResponse", violations.shown(value))
+        raise violations.InvalidReply(prefix.rstrip(".") or "reply", "ScoreResponse", violations.shown(value))
     message = pb.ScoreResponse()
-    message.score = writing.write_float(value.score, f"{at}score", "float64", 0.0, 1.0)
-    for index, reasons_item in enumerate(writing.write_items(value.reasons, f"{at}reasons")):
-        message.reasons.append(writing.write_str(reasons_item, f"{at}reasons[{index}]"))
+    message.score = writing.write_float(value.score, f"{prefix}score", "float64", 0.0, 1.0)
+    for index, reasons_item in enumerate(writing.write_items(value.reasons, f"{prefix}reasons")):
+        message.reasons.append(writing.write_str(reasons_item, f"{prefix}reasons[{index}]"))
     return message
 
 
-def read_explain_request(message: pb.ExplainRequest, at: str, bad: violations.Violations) -> ExplainRequest:
+def read_explain_request(message: pb.ExplainRequest, prefix: str, bad: violations.Violations) -> ExplainRequest:
     sizes: dict[str, int] = {}
     embedding_ = (
-        reading.read_tensor(message.embedding, "float32", ("payments", 4), sizes, f"{at}embedding", bad)
+        reading.read_tensor(message.embedding, "float32", ("payments", 4), sizes, f"{prefix}embedding", bad)
         if message.HasField("embedding")
-        else bad.missing(f"{at}embedding")
+        else bad.missing(f"{prefix}embedding")
     )
     return ExplainRequest(embedding=embedding_)
 
 
-def write_explain_request(value: object, at: str) -> pb.ExplainRequest:
+def write_explain_request(value: object, prefix: str) -> pb.ExplainRequest:
     if not isinstance(value, ExplainRequest):
-        raise violations.InvalidReply(at.rstrip(".") or "reply", "ExplainRequest", violations.shown(value))
+        raise violations.InvalidReply(prefix.rstrip(".") or "reply", "ExplainRequest", violations.shown(value))
     message = pb.ExplainRequest()
     sizes: dict[str, int] = {}
     writing.pack_tensor(
         message.embedding,
-        writing.write_array(value.embedding, f"{at}embedding", "float32", ("payments", 4), sizes=sizes, least=1),
+        writing.write_array(value.embedding, f"{prefix}embedding", "float32", ("payments", 4), sizes=sizes, least=1),
     )
     return message
 
 
-def read_explain_response(message: pb.ExplainResponse, at: str, bad: violations.Violations) -> ExplainResponse:
+def read_explain_response(message: pb.ExplainResponse, prefix: str, bad: violations.Violations) -> ExplainResponse:
     if not message.HasField("reason"):
-        bad.missing(f"{at}reason")
+        bad.missing(f"{prefix}reason")
     if not message.HasField("weight"):
-        bad.missing(f"{at}weight")
+        bad.missing(f"{prefix}weight")
     elif not -1.0 <= message.weight <= 1.0:
-        bad.add(f"{at}weight", f"must be from -1 to 1; got {message.weight}")
+        bad.add(f"{prefix}weight", f"must be from -1 to 1; got {message.weight}")
     return ExplainResponse(reason=message.reason, weight=message.weight)
 
 
-def write_explain_response(value: object, at: str) -> pb.ExplainResponse:
+def write_explain_response(value: object, prefix: str) -> pb.ExplainResponse:
     if not isinstance(value, ExplainResponse):
-        raise violations.InvalidReply(at.rstrip(".") or "reply", "ExplainResponse", violations.shown(value))
+        raise violations.InvalidReply(prefix.rstrip(".") or "reply", "ExplainResponse", violations.shown(value))
     message = pb.ExplainResponse()
-    message.reason = writing.write_str(value.reason, f"{at}reason")
-    message.weight = writing.write_float(value.weight, f"{at}weight", "float32", -1.0, 1.0)
+    message.reason = writing.write_str(value.reason, f"{prefix}reason")
+    message.weight = writing.write_float(value.weight, f"{prefix}weight", "float32", -1.0, 1.0)
     return message
 
 
-def read_merchant(message: pb.Merchant, at: str, bad: violations.Violations) -> Merchant:
+def read_merchant(message: pb.Merchant, prefix: str, bad: violations.Violations) -> Merchant:
     if not message.HasField("merchant_id"):
-        bad.missing(f"{at}merchant_id")
+        bad.missing(f"{prefix}merchant_id")
     elif not _Merchant_merchant_id.search(message.merchant_id):
         bad.add(
-            f"{at}merchant_id", f"must match the pattern ^m_[0-9]{{4}}$; got {violations.shown(message.merchant_id)}"
+            f"{prefix}merchant_id",
+            f"must match the pattern ^m_[0-9]{{4}}$; got {violations.shown(message.merchant_id)}",
         )
     if not message.HasField("country"):
-        bad.missing(f"{at}country")
+        bad.missing(f"{prefix}country")
     elif len(message.country) != 2:
-        bad.add(f"{at}country", f"must have exactly 2 characters; got {len(message.country)}")
+        bad.add(f"{prefix}country", f"must have exactly 2 characters; got {len(message.country)}")
     return Merchant(merchant_id=message.merchant_id, country=message.country)
 
 
-def write_merchant(value: object, at: str) -> pb.Merchant:
+def write_merchant(value: object, prefix: str) -> pb.Merchant:
     if not isinstance(value, Merchant):
-        raise violations.InvalidReply(at.rstrip(".") or "reply", "Merchant", violations.shown(value))
+        raise violations.InvalidReply(prefix.rstrip(".") or "reply", "Merchant", violations.shown(value))
     message = pb.Merchant()
-    message.merchant_id = writing.write_str(value.merchant_id, f"{at}merchant_id", 0, None, _Merchant_merchant_id)
-    message.country = writing.write_str(value.country, f"{at}country", 2, 2)
+    message.merchant_id = writing.write_str(value.merchant_id, f"{prefix}merchant_id", 0, None, _Merchant_merchant_id)
+    message.country = writing.write_str(value.country, f"{prefix}country", 2, 2)
     return message
 
 
-def read_payment(message: pb.Payment, at: str, bad: violations.Violations) -> Payment:
-    at_ = reading.read_timestamp(message.at, f"{at}at", bad) if message.HasField("at") else bad.missing(f"{at}at")
+def read_payment(message: pb.Payment, prefix: str, bad: violations.Violations) -> Payment:
+    at_ = (
+        reading.read_timestamp(message.at, f"{prefix}at", bad) if message.HasField("at") else bad.missing(f"{prefix}at")
+    )
     if not message.HasField("cents"):
-        bad.missing(f"{at}cents")
+        bad.missing(f"{prefix}cents")
     elif not 0 <= message.cents <= 10000000:
-        bad.add(f"{at}cents", f"must be from 0 to 10000000; got {message.cents}")
+        bad.add(f"{prefix}cents", f"must be from 0 to 10000000; got {message.cents}")
     return Payment(at=at_, cents=message.cents)
 
 
-def write_payment(value: object, at: str) -> pb.Payment:
+def write_payment(value: object, prefix: str) -> pb.Payment:
     if not isinstance(value, Payment):
-        raise violations.InvalidReply(at.rstrip(".") or "reply", "Payment", violations.shown(value))
+        raise violations.InvalidReply(prefix.rstrip(".") or "reply", "Payment", violations.shown(value))
     message = pb.Payment()
-    message.at.CopyFrom(writing.write_timestamp(value.at, f"{at}at"))
-    message.cents = writing.write_int(value.cents, f"{at}cents", 0, 10000000)
+    message.at.CopyFrom(writing.write_timestamp(value.at, f"{prefix}at"))
+    message.cents = writing.write_int(value.cents, f"{prefix}cents", 0, 10000000)
     return message
 
 

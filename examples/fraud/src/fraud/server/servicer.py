@@ -24,7 +24,7 @@ class Servicer:
         self._calls = calls
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
-        """What gRPC calls, by service. Without (de)serializers: gRPC answers UNKNOWN to bytes that are not a message."""
+        """What gRPC calls. Without (de)serializers: gRPC would answer UNKNOWN to bytes that are not a message."""
         return [
             grpc.method_handlers_generic_handler(service, {method.name: self._handler(method) for method in methods})
             for service, methods in served.SERVICES.items()

@@ -1,1 +1,1 @@
-"""What carries callers of older versions to the newest one: a module a version, all yours."""
+"""What carries callers of older versions to the newest one: a module for each version, all yours."""

@@ -30,15 +30,15 @@ M = TypeVar("M", bound=Message)
 
 
 def parse(kind: type[M], data: bytes) -> M:
-    """The message in `data`; raises InvalidRequest for bytes that are none."""
+    """The message in `data`; raises InvalidRequest for other bytes."""
     try:
         return kind.FromString(data)
     except DecodeError:
-        raise InvalidRequest(f"the bytes are no {kind.DESCRIPTOR.full_name}") from None
+        raise InvalidRequest(f"the bytes are not a valid {kind.DESCRIPTOR.full_name}") from None
 
 
 def read_enum(kind: type[E], number: int, field: str, bad: Violations, prefix: str = "") -> E:
-    """The value of a number. Callers are told the names of the .proto, which have the `prefix`."""
+    """The value with this number. Violations list the names of the .proto, which begin with `prefix`."""
     try:
         return kind(number)
     except ValueError:
@@ -130,9 +130,9 @@ def count(length: int, low: int, high: int | None, field: str, bad: Violations, 
     return False
 
 
-def read_oneof(message: Message, oneof: str, members: str, at: str, bad: Violations) -> None:
+def read_oneof(message: Message, oneof: str, members: str, prefix: str, bad: Violations) -> None:
     if message.WhichOneof(oneof) is None:
-        bad.add(f"{at}{oneof}", f"one of {members} is required")
+        bad.add(f"{prefix}{oneof}", f"one of {members} is required")
 
 
 def _elements(values: Any, dtype: str) -> NDArray[Any] | None:

@@ -61,23 +61,23 @@ class ModelInterface(Protocol):
         ...
 
 
-def read_predict_request(message: pb.PredictRequest, at: str, bad: violations.Violations) -> PredictRequest:
+def read_predict_request(message: pb.PredictRequest, prefix: str, bad: violations.Violations) -> PredictRequest:
     if not message.HasField("sepal_length"):
-        bad.missing(f"{at}sepal_length")
+        bad.missing(f"{prefix}sepal_length")
     elif not 0.0 <= message.sepal_length <= 30.0:
-        bad.add(f"{at}sepal_length", f"must be from 0 to 30; got {message.sepal_length}")
+        bad.add(f"{prefix}sepal_length", f"must be from 0 to 30; got {message.sepal_length}")
     if not message.HasField("sepal_width"):
-        bad.missing(f"{at}sepal_width")
+        bad.missing(f"{prefix}sepal_width")
     elif not 0.0 <= message.sepal_width <= 30.0:
-        bad.add(f"{at}sepal_width", f"must be from 0 to 30; got {message.sepal_width}")
+        bad.add(f"{prefix}sepal_width", f"must be from 0 to 30; got {message.sepal_width}")
     if not message.HasField("petal_length"):
-        bad.missing(f"{at}petal_length")
+        bad.missing(f"{prefix}petal_length")
     elif not 0.0 <= message.petal_length <= 30.0:
-        bad.add(f"{at}petal_length", f"must be from 0 to 30; got {message.petal_length}")
+        bad.add(f"{prefix}petal_length", f"must be from 0 to 30; got {message.petal_length}")
     if not message.HasField("petal_width"):
-        bad.missing(f"{at}petal_width")
+        bad.missing(f"{prefix}petal_width")
     elif not 0.0 <= message.petal_width <= 30.0:
-        bad.add(f"{at}petal_width", f"must be from 0 to 30; got {message.petal_width}")
+        bad.add(f"{prefix}petal_width", f"must be from 0 to 30; got {message.petal_width}")
     return PredictRequest(
         sepal_length=message.sepal_length,
         sepal_width=message.sepal_width,
@@ -86,41 +86,41 @@ def read_predict_request(message: pb.PredictRequest, at: str, bad: violations.Vi
     )
 
 
-def write_predict_request(value: object, at: str) -> pb.PredictRequest:
+def write_predict_request(value: object, prefix: str) -> pb.PredictRequest:
     if not isinstance(value, PredictRequest):
-        raise violations.InvalidReply(at.rstrip(".") or "reply", "PredictRequest", violations.shown(value))
+        raise violations.InvalidReply(prefix.rstrip(".") or "reply", "PredictRequest", violations.shown(value))
     message = pb.PredictRequest()
-    message.sepal_length = writing.write_float(value.sepal_length, f"{at}sepal_length", "float64", 0.0, 30.0)
-    message.sepal_width = writing.write_float(value.sepal_width, f"{at}sepal_width", "float64", 0.0, 30.0)
-    message.petal_length = writing.write_float(value.petal_length, f"{at}petal_length", "float64", 0.0, 30.0)
-    message.petal_width = writing.write_float(value.petal_width, f"{at}petal_width", "float64", 0.0, 30.0)
+    message.sepal_length = writing.write_float(value.sepal_length, f"{prefix}sepal_length", "float64", 0.0, 30.0)
+    message.sepal_width = writing.write_float(value.sepal_width, f"{prefix}sepal_width", "float64", 0.0, 30.0)
+    message.petal_length = writing.write_float(value.petal_length, f"{prefix}petal_length", "float64", 0.0, 30.0)
+    message.petal_width = writing.write_float(value.petal_width, f"{prefix}petal_width", "float64", 0.0, 30.0)
     return message
 
 
-def read_predict_response(message: pb.PredictResponse, at: str, bad: violations.Violations) -> PredictResponse:
+def read_predict_response(message: pb.PredictResponse, prefix: str, bad: violations.Violations) -> PredictResponse:
     species_ = (
-        reading.read_enum(Species, message.species, f"{at}species", bad, "SPECIES_")
+        reading.read_enum(Species, message.species, f"{prefix}species", bad, "SPECIES_")
         if message.HasField("species")
-        else bad.missing(f"{at}species")
+        else bad.missing(f"{prefix}species")
     )
     probabilities_ = (
-        reading.read_array(message.probabilities, "float32", (3,), f"{at}probabilities", bad, low=0.0, high=1.0)
+        reading.read_array(message.probabilities, "float32", (3,), f"{prefix}probabilities", bad, low=0.0, high=1.0)
         if message.probabilities
-        else bad.missing(f"{at}probabilities")
+        else bad.missing(f"{prefix}probabilities")
     )
     return PredictResponse(species=species_, probabilities=probabilities_)
 
 
-def write_predict_response(value: object, at: str) -> pb.PredictResponse:
+def write_predict_response(value: object, prefix: str) -> pb.PredictResponse:
     if not isinstance(value, PredictResponse):
-        raise violations.InvalidReply(at.rstrip(".") or "reply", "PredictResponse", violations.shown(value))
+        raise violations.InvalidReply(prefix.rstrip(".") or "reply", "PredictResponse", violations.shown(value))
     message = pb.PredictResponse()
-    message.species = writing.write_enum(Species, value.species, f"{at}species")
+    message.species = writing.write_enum(Species, value.species, f"{prefix}species")
     writing.pack(
         message,
         2,
         message.probabilities,
-        writing.write_array(value.probabilities, f"{at}probabilities", "float32", (3,), 0.0, 1.0),
+        writing.write_array(value.probabilities, f"{prefix}probabilities", "float32", (3,), 0.0, 1.0),
     )
     return message
 

@@ -114,7 +114,7 @@ class Server:
                 await self.calls.warm_up(method)
             except Exception as error:
                 if method.retired and isinstance(error, Failure) and error.outcome is Outcome.UNIMPLEMENTED:
-                    continue  # nothing answers it any more, which is what its callers are to be told
+                    continue  # nothing answers it any more, and its callers get just that
                 _log_failed_start(f"the warm-up request of {method.label}", error)
                 return False
         gc.collect()

@@ -27,8 +27,8 @@ def load(settings: Settings, adapters: Sequence[Adapter]) -> dict[str, Answer]:
 
 
 def _import_model() -> ModuleType:
-    """Imports `model.py` and with it the framework: a hundred thousand objects, and next to no garbage."""
-    gc.disable()
+    """Imports `model.py`, and with it the framework."""
+    gc.disable()  # imports make a hundred thousand objects and next to no garbage
     module = importlib.import_module("..model", __package__)
     gc.freeze()
     gc.enable()

@@ -107,12 +107,12 @@ class Settings:
     model_sha256: str | None = setting(
         None, parse_sha256, "SHA-256 of the artifact, 64 hex digits.", "the one in its `.sha256` file"
     )
-    max_batch_size: int = setting(32, parse_count, "Most requests that the model gets at once; 1 turns batching off.")
+    max_batch_size: int = setting(32, parse_count, "Maximum number of requests in a batch; 1 turns batching off.")
     unbatched_methods: tuple[str, ...] = setting(
         (), parse_names, "Methods that get one request at a time, separated by commas.", "none"
     )
-    max_in_flight: int = setting(256, parse_count, "Most requests in flight; further ones get RESOURCE_EXHAUSTED.")
-    max_request_bytes: int = setting(0, parse_bytes, "Most bytes of one request.", "the contract's, 4 MiB or more")
+    max_in_flight: int = setting(256, parse_count, "Maximum number of requests in flight; further ones get RESOURCE_EXHAUSTED.")
+    max_request_bytes: int = setting(0, parse_bytes, "Maximum size of a request, in bytes.", "the contract's, 4 MiB or more")
     drain_seconds: float = setting(25.0, parse_seconds, "Seconds from SIGTERM to answer what is in flight, 0 to 86400.")
     lame_duck_seconds: float = setting(
         1.0, parse_seconds, "Seconds from SIGTERM in which new requests are still taken."

@@ -77,7 +77,7 @@ class Calls:
         self._new_ids = map(f"{os.urandom(4).hex()}-{{}}".format, itertools.count(1))
 
     def start(self, method: str, request_id: str, transport: str = "") -> Call:
-        """A call that has arrived; without an id of its caller's it gets a new one."""
+        """A call that has arrived; `request_id` is the caller's, and if that is empty the call gets a new one."""
         return Call(method, request_id[:128] or next(self._new_ids), self._log_requests, transport)
 
     async def unary(self, method: Method, data: bytes, request_id: str, deadline: float) -> bytes:
@@ -91,9 +91,9 @@ class Calls:
     async def stream(
         self, method: Method, data: bytes, request_id: str, deadline: float
     ) -> AsyncGenerator[bytes, None]:
-        """The replies of a streaming method; closing this ends the stream. Raises Failure and InvalidRequest.
+        """The replies of a streaming method, at most `RUN_AHEAD` of which wait here. Closing this ends the stream.
 
-        The model goes on when a reply is taken: at most `RUN_AHEAD` wait here.
+        Raises Failure and InvalidRequest.
         """
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[bytes | EndOfStream] = asyncio.Queue()
@@ -113,7 +113,10 @@ class Calls:
         self.admission.requests += 1
         self._model.submit([job])
         try:
-            while not isinstance(event := await events.get(), EndOfStream):
+            while True:
+                event = await events.get()
+                if isinstance(event, EndOfStream):
+                    break
                 yield event
                 job.sent += 1
                 self._model.look_at_streams()
@@ -126,9 +129,9 @@ class Calls:
     async def compute(
         self, method: Method, requests: Sequence[object], request_ids: Sequence[str], deadline: float
     ) -> list[bytes | Failure]:
-        """What becomes of requests to a unary method, in their order. They are queued together.
+        """The replies to requests of a unary method, or why there is none, in their order. They are queued together.
 
-        Whoever cancels this gives them up: those that still wait are not computed.
+        When this is cancelled, those that still wait are not computed.
         """
         loop, complete = asyncio.get_running_loop(), asyncio.Event()
         results: dict[int, bytes | Failure] = {}

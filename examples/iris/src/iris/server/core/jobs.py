@@ -1,4 +1,4 @@
-"""Requests on their way through the model's thread. It makes the calls `on_...`; each must return at once."""
+"""Requests on their way through the model's thread, which calls their `on_...` functions: these must return at once."""
 
 import time
 from collections.abc import Callable, Iterator

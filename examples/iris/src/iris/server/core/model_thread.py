@@ -13,7 +13,7 @@ from queue import SimpleQueue
 
 from ...contract.methods import Answer
 from ...contract.violations import InvalidReply, shown
-from .jobs import Job, StreamJob, UnaryJob
+from .jobs import StreamJob, UnaryJob
 from .outcomes import Failure, abandoned
 
 
@@ -37,7 +37,7 @@ class Wake(Enum):
     STOP = auto()
 
 
-NO_REPLY = object()  # what a stream's iterator has after its last reply
+NO_REPLY = object()  # in place of a reply, after a stream's last
 
 
 class ModelThread(threading.Thread):
@@ -55,13 +55,13 @@ class ModelThread(threading.Thread):
         super().__init__(name="model", daemon=True)  # a model that hangs must not keep the process from ending
         self._load, self._report, self._batch_sizes = load, report, batch_sizes
         self._answers: Mapping[str, Answer] = {}
-        self._queue: SimpleQueue[Sequence[Job] | Wake] = SimpleQueue()
+        self._queue: SimpleQueue[Sequence[UnaryJob | StreamJob] | Wake] = SimpleQueue()
         self._waiting: dict[str, deque[UnaryJob]] = {path: deque() for path in batch_sizes}
         self._streams: list[StreamJob] = []
         self._stopping = False
 
-    def submit(self, jobs: Sequence[Job]) -> None:
-        """Queues jobs; those that come together can be computed together. From any thread, as all that is public."""
+    def submit(self, jobs: Sequence[UnaryJob | StreamJob]) -> None:
+        """Queues jobs; those that come together can be computed together. Any thread may call this."""
         self._queue.put(jobs)
 
     def look_at_streams(self) -> None:
@@ -101,10 +101,10 @@ class ModelThread(threading.Thread):
                 for job in item:
                     self._add(job)
 
-    def _add(self, job: Job) -> None:
+    def _add(self, job: UnaryJob | StreamJob) -> None:
         if isinstance(job, StreamJob):
             self._streams.append(job)
-        elif isinstance(job, UnaryJob):
+        else:
             self._waiting[job.method.path].append(job)
 
     def _turn(self) -> bool:
@@ -156,7 +156,7 @@ class ModelThread(threading.Thread):
                 raise abandoned()
             if stream.replies is None:
                 answer = self._answers[stream.method.path]
-                stream.replies = iter(answer(stream.request))  # type: ignore[call-overload]  # raises if it is not iterable
+                stream.replies = iter(answer(stream.request))  # type: ignore[call-overload]  # raises if not iterable
             reply = next(stream.replies, NO_REPLY)
             if reply is not NO_REPLY:
                 stream.on_reply(stream.method.encode(reply))

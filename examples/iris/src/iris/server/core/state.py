@@ -5,7 +5,7 @@ from enum import Enum, auto
 
 
 class State(Enum):
-    """From the start to the end; a server may leave out the states between LOADING and BROKEN."""
+    """In this order; BROKEN comes instead of READY if the model cannot be loaded, or after SERVING."""
 
     LOADING = auto()
     """The model is not loaded, or has not answered its sample requests yet."""
@@ -14,11 +14,11 @@ class State(Enum):
     SERVING = auto()
     """Calls are answered, and health says so. The only state in which health is SERVING."""
     LAME_DUCK = auto()
-    """The server is to stop and health says so; calls are still taken, since balancers have not seen that yet."""
+    """The server was asked to stop, and health says so; calls are still taken, as balancers have not seen that yet."""
     DRAINING = auto()
     """New calls are refused; those that were taken are answered."""
     STOPPED = auto()
-    """All calls that will be answered have been."""
+    """The drain is over; nothing is answered any more."""
     BROKEN = auto()
     """The model cannot be loaded or cannot answer."""
 
