@@ -35,7 +35,7 @@ def annotation(contract: Contract, field: Field) -> str:
 
 
 def default(contract: Contract, field: Field) -> str | None:
-    """What the field is when nobody sets it, as Python; None where it must be given."""
+    """What the field is when nobody sets it, as Python; None where it is required."""
     if field.repeated:
         return "_field(default_factory=list)"
     if field.is_map:
@@ -68,7 +68,7 @@ def literal(contract: Contract, field: Field, value: object) -> str:
         number = cast(scalar, float(str(value)))
         return repr(number) if math.isfinite(number) else f'float("{number}")'
     if scalar.kind is Kind.TIMESTAMP:
-        return f'datetime.fromisoformat("{value}")'
+        return f"datetime.fromisoformat({str(value)!r})"
     if scalar.kind is Kind.DURATION:
         return f"timedelta(seconds={float(str(value).removesuffix('s'))!r})"
     if scalar.kind is Kind.BYTES:

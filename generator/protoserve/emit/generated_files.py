@@ -105,7 +105,7 @@ def _texts(contracts: Sequence[Contract], steps: Sequence[upgrades.Upgrade], pac
 
 
 def _seeds(steps: Sequence[upgrades.Upgrade], package: str) -> dict[str, str]:
-    """What is the author's of several versions."""
+    """The files of the author's that several versions need."""
     folder = f"src/{package}/upgrade"
     made = {f"{folder}/{step.older.version}.py": upgrades.render_seed(step) for step in steps}
     return {f"{folder}/__init__.py": upgrades.SEED_INIT, **made} if made else {}

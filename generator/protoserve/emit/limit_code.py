@@ -37,7 +37,7 @@ def integer_bounds(field: Field) -> tuple[int, int]:
 
 
 def conditions(contract: Contract, message: Message, field: Field, value: str) -> list[Condition]:
-    """What is checked of one scalar (or one element) `value` as it came over the wire, in order."""
+    """The checks of one scalar, or one element, in the expression `value` as it came over the wire, in order."""
     scalar = field.scalar
     if scalar is None:
         return []

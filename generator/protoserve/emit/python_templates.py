@@ -36,7 +36,7 @@ def _environment() -> Environment:
 
 
 def docstring(text: str, indent: int) -> str:
-    """The text as a docstring in a body that is indented by `indent` spaces; on several lines if one is too short."""
+    """The text as a docstring, on several lines if need be; `indent` is the number of spaces before each."""
     # A quote before another one or at the end could close the docstring.
     body = re.sub(r'"(?="|\Z)', r"\"", text.replace("\\", "\\\\"))
     if "\n" not in body and len(body) + indent + 6 <= LINE_LENGTH:
