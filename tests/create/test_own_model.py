@@ -237,7 +237,7 @@ class Centroids:
                 "        return [response(row) for row in outputs]\n"
                 "\n"
                 "    def _outputs(self, method: str, rows: NDArray[Any]) -> NDArray[Any]:\n"
-                '        """One row of numbers for each row of features."""\n'
+                '        """One row of outputs for each row of features."""\n'
                 "        mean, scale, weights = "
                 '(self.arrays[f"{method}_{name}"] for name in ("mean", "scale", "weights"))\n'
                 "        return np.asarray(np.column_stack([(rows - mean) / scale, np.ones(len(rows))]) @ weights)\n",
