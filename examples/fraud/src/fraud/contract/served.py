@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "SERVICES", "Method", "missing_code"]
 
-FROM_V1: v1_to_v2.Carried = steps.made(upgrade_v1.Upgrade)
+FROM_V1: v1_to_v2.Carried = steps.instance(upgrade_v1.Upgrade)
 
 SERVICES: dict[str, tuple[Method, ...]] = {
     v2.SERVICE: v2.METHODS,

@@ -48,7 +48,7 @@ def read_enum(kind: type[E], number: int, field: str, bad: Violations, prefix: s
 
 
 def read_timestamp(message: Timestamp, field: str, bad: Violations) -> datetime:
-    """Microseconds are kept, nanoseconds are cut."""
+    """The time to the microsecond; nanoseconds are cut off."""
     try:
         if not 0 <= message.nanos < 1_000_000_000:
             raise OverflowError
@@ -59,7 +59,7 @@ def read_timestamp(message: Timestamp, field: str, bad: Violations) -> datetime:
 
 
 def read_duration(message: Duration, field: str, bad: Violations) -> timedelta:
-    """Microseconds are kept, nanoseconds are cut."""
+    """The time to the microsecond; nanoseconds are cut off."""
     seconds, nanos = message.seconds, message.nanos
     if abs(seconds) > 315_576_000_000 or abs(nanos) >= 1_000_000_000 or seconds * nanos < 0:
         bad.add(field, "must be a duration of at most 10,000 years")
@@ -109,7 +109,7 @@ def read_tensor(
     high: float | None = None,
     allow_nan: bool = False,
 ) -> NDArray[Any]:
-    """An array that brings its shape; `sizes` holds what the named dimensions of this message are so far."""
+    """An array that was sent with its shape; `sizes` holds the named dimensions of the message known so far."""
     got = tuple(message.shape)
     array = _elements(message.values, dtype)
     problem = shape_violation(got, shape, sizes)
@@ -123,7 +123,7 @@ def read_tensor(
 
 
 def count(length: int, low: int, high: int | None, field: str, bad: Violations, unit: str = "items") -> bool:
-    """Whether the length is allowed."""
+    """Whether the length is allowed; records a violation if not."""
     if low <= length and (high is None or length <= high):
         return True
     bad.add(field, f"must have {span(low or None, high)} {unit}; got {length}")
