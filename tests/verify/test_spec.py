@@ -27,7 +27,7 @@ from protoserve.verify.grpc_client import Client
 from protoserve.verify.http_side import HttpSide
 from protoserve.verify.report import Outcome, Verdict
 from protoserve.verify.session import Session
-from protoserve.verify.spec import kubernetes_schema, load
+from protoserve.verify.spec import load
 from protoserve.verify.spec.vertex_schema import CONTAINER_SPEC, PROBE
 from protoserve.verify.targets.image import Image, ImageServer
 from zoo.process import checks_with, running, verify
@@ -288,10 +288,6 @@ OF_VERTEX = (
     Bad("upper-case", V, "models/iris:1.0", "models/Iris:1.0", IMAGE, ("in lower case",)),
 )  # fmt: skip
 OF_KUBERNETES = (
-    Bad("wrong-case-k", K, "containerPort: 9000", "containerport: 9000", SHAPE,
-        ("did you mean containerPort?", "Write containerPort")),
-    Bad("unknown-key-k", K, "        image:", "        foo: 1\n        image:", SHAPE, ("unknown key foo",)),
-    Bad("number-as-variable-k", K, 'value: "25"', "value: 25", SHAPE, ("must be string, not 25", "needs quotes")),
     Bad("two-probe-kinds-k", K, READINESS_K, READINESS_K + "          tcpSocket: {port: 9000}\n", SHAPE,
         ("one probe has grpc and tcpSocket",), line="tcpSocket"),
     Bad("probe-without-kind-k", K, READINESS_K, "        readinessProbe:\n          timeoutSeconds: 5\n", SHAPE,
@@ -301,20 +297,6 @@ OF_KUBERNETES = (
     Bad("target-port", K, "targetPort: grpc", "targetPort: 9001", SHAPE, ("sends to 9001", "9000 (grpc)")),
     Bad("target-port-name", K, "targetPort: grpc", "targetPort: http", SHAPE, ('sends to "http"',)),
     Bad("port-without-target", K, "  - port: 80\n    targetPort: grpc\n", "  - port: 80\n", SHAPE, ("sends to 80",)),
-    Bad("no-kind", K, "kind: Deployment\n", "", SHAPE, ("kind is missing",), line="apiVersion: apps/v1"),
-    Bad("wrong-group", K, "apiVersion: apps/v1", "apiVersion: v1", SHAPE,
-        ("v1 does not have the kind Deployment", "apps/v1")),
-    Bad("removed-version", K, "apiVersion: apps/v1", "apiVersion: apps/v1beta1", SHAPE, ("the kind Deployment",)),
-    Bad("unknown-kind", K, "kind: Service", "kind: Servise", SHAPE, ("the kind Servise",), line="apiVersion: v1"),
-    Bad("text-as-replicas", K, "replicas: 2", "replicas: two", SHAPE, ('must be integer, not "two"',)),
-    Bad("no-selector", K, "  selector:\n    matchLabels: {app: iris}\n", "", SHAPE, ("selector is missing",),
-        line="spec:"),
-    Bad("indented-wrong", K, "      terminationGracePeriodSeconds: 40\n      containers:\n      - name: iris\n",
-        "      containers:\n      - name: iris\n        terminationGracePeriodSeconds: 40\n", SHAPE,
-        ("unknown key terminationGracePeriodSeconds",),
-        line="        terminationGracePeriodSeconds: 40"),
-    Bad("newer-key", K, "        resources:", "        restartPolicyRules: []\n        resources:", SHAPE,
-        ("Kubernetes 1.25 and older",), verdict=WARN),
     # Probes.
     Bad("port-by-name-k", K, "          grpc: {port: 9000}\n", "          grpc: {port: grpc}\n", PROBES,
         ("must be a number", "grpc: {port: 9000}")),
@@ -342,8 +324,6 @@ OF_KUBERNETES = (
     Bad("short-startup", K, "          failureThreshold: 60\n", "", PROBES, ("gives up after 15 s",),
         line="startupProbe", verdict=WARN),
     Bad("no-readiness", K, READINESS_K, "", PROBES, ("no readiness probe",), line="- name: iris", verdict=WARN),
-    Bad("success-threshold", K, LIVENESS_K, LIVENESS_K + "          successThreshold: 2\n", PROBES,
-        ("must be 1",), line="successThreshold"),
     Bad("grace", K, "terminationGracePeriodSeconds: 40", "terminationGracePeriodSeconds: 20", PROBES,
         ("DRAIN_SECONDS is 25", "SIGKILL")),
     Bad("grace-by-default", K.replace("      terminationGracePeriodSeconds: 40\n", ""), 'value: "25"', 'value: "45"',
@@ -485,17 +465,6 @@ def test_a_check_of_specifications_wants_one() -> None:
     given = cli.parser().parse_args(["verify", "127.0.0.1:1", "--only", "spec-shape"])
     with pytest.raises(UsageError, match="--spec FILE"):
         command.verify(given)
-
-
-def test_without_the_schemas_the_finding_says_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kubernetes_schema, "is_installed", lambda: False)
-    good = read(tmp_path, KUBERNETES)[SHAPE].finding
-    assert good.verdict is Verdict.SKIP
-    assert "pip install kubernetes-validate" in good.seen
-    bad = read(tmp_path, KUBERNETES.replace("targetPort: grpc", "targetPort: 9001"))[SHAPE].finding
-    assert bad.verdict is Verdict.FAIL
-    assert "sends to 9001" in bad.seen
-    assert "pip install kubernetes-validate" in bad.seen
 
 
 @pytest.fixture(scope="module")

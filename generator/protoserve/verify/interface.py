@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_database, descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
@@ -79,11 +79,12 @@ def from_files(
     contracts: tuple[Contract, ...] = (),
 ) -> Interface:
     """The interface of these services. Raises UsageError if `files` lack something that they import."""
-    pool = descriptor_pool.DescriptorPool()
+    database = descriptor_database.DescriptorDatabase()
+    pool = descriptor_pool.DescriptorPool(database)
     methods: list[Method] = []
     try:
-        for file in _imports_first(files):
-            pool.Add(file)
+        for file in files:
+            database.Add(file)
         for name in services:
             methods += map(_method, pool.FindServiceByName(name).methods)
     except (TypeError, KeyError) as error:
@@ -168,23 +169,6 @@ def _import_root(file: Path) -> Path:
             if list(folder.parts[-len(parts) :]) == parts:
                 return folder.parents[len(parts) - 1]
     return folder
-
-
-def _imports_first(
-    files: Iterable[descriptor_pb2.FileDescriptorProto],
-) -> Iterable[descriptor_pb2.FileDescriptorProto]:
-    by_name = {file.name: file for file in files}
-    done = set[str]()
-
-    def with_imports(name: str) -> Iterable[descriptor_pb2.FileDescriptorProto]:
-        if name in by_name and name not in done:
-            done.add(name)
-            for imported in by_name[name].dependency:
-                yield from with_imports(imported)
-            yield by_name[name]
-
-    for name in by_name:
-        yield from with_imports(name)
 
 
 def _method(descriptor: MethodDescriptor) -> Method:

@@ -78,7 +78,8 @@ def render(template: Path, recorded: dict[str, Any]) -> Iterator[Rendered]:
         warnings.simplefilter("ignore")
         # Copier clones a folder with git, but takes one without git as it is.
         source, folder = Path(temporary) / "template", Path(temporary) / "render"
-        shutil.copytree(template, source, symlinks=True, ignore=_hidden_files_of(template), copy_function=_link_or_copy)
+        ignored = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__")
+        shutil.copytree(template, source, symlinks=True, ignore=ignored, copy_function=_link_or_copy)
         while True:
             try:
                 copier.run_copy(str(source), folder, data=data, defaults=True, quiet=True, unsafe=True, skip_tasks=True)
@@ -101,10 +102,3 @@ def _link_or_copy(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-
-
-def _hidden_files_of(top: Path) -> Any:
-    def ignored(folder: str, names: list[str]) -> set[str]:
-        return {name for name in names if name.startswith(".")} if Path(folder) == top else {"__pycache__"}
-
-    return ignored

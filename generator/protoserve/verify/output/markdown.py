@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from textwrap import dedent
 
 from protoserve.platform.printing import write
 from protoserve.verify.checks.base import Check
 from protoserve.verify.output.pages import page
-from protoserve.verify.output.text import blocks, code_of, counts, line, safe, verdict
+from protoserve.verify.output.text import blocks, counts, line, safe, verdict
 from protoserve.verify.report import Outcome, Report, Verdict
 
 _SIGNS = {Verdict.PASS: "✅", Verdict.WARN: "⚠️", Verdict.FAIL: "❌", Verdict.SKIP: "⏭️"}
@@ -58,7 +59,7 @@ def story(outcome: Outcome) -> str:
 
 def _text(text: str) -> str:
     """Prose, and code in fences."""
-    return "\n\n".join(_fenced(code_of(words)) if code else _prose(words) for code, words in blocks(text))
+    return "\n\n".join(_fenced(dedent(words)) if code else _prose(words) for code, words in blocks(text))
 
 
 def _fenced(text: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import groupby
-from textwrap import dedent
 
 from protoserve.verify.report import Report, Verdict
 
@@ -39,11 +38,6 @@ def blocks(text: str) -> Iterator[tuple[bool, str]]:
         for paragraph in text.split("\n\n"):
             if words := " ".join(paragraph.split()):
                 yield False, words
-
-
-def code_of(block: str) -> str:
-    """A block of code without the indentation that it has as a whole."""
-    return dedent(block)
 
 
 def verdict(report: Report) -> Verdict:

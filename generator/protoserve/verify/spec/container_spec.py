@@ -90,7 +90,7 @@ class Container:
 class Spec:
     """A specification that was read. `faults` are those of its shape, `region` is where it says that it goes.
 
-    `about` says what it is, `unchecked` why its shape was only judged in part; empty if all of it was.
+    `about` says what it is.
     """
 
     file: str
@@ -99,7 +99,6 @@ class Spec:
     containers: tuple[Container, ...]
     faults: tuple[Fault, ...]
     region: str = ""
-    unchecked: str = ""
 
     @property
     def variables(self) -> dict[str, str]:

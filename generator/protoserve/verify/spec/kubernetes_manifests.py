@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from protoserve.verify.spec import kubernetes_schema
 from protoserve.verify.spec.container_spec import Container, Spec, ports_asked_in_grpc, read_environment, read_probes
 from protoserve.verify.spec.fault_report import Fault, fail
 from protoserve.verify.spec.probe_rules import handler_faults
@@ -39,13 +38,8 @@ def read(file: str, documents: list[Node]) -> Spec | None:
     for container in containers:
         for probe in container.probes:
             faults += handler_faults(probe.node, "kubernetes")
-    unchecked = ""
-    if kubernetes_schema.is_installed():
-        faults += [fault for resource in resources for fault in kubernetes_schema.faults(resource)]
-    else:
-        unchecked = kubernetes_schema.NOT_INSTALLED
     about = f"Kubernetes: {', '.join(_title(resource) for resource in resources)}"
-    return Spec(file, "kubernetes", about, containers, tuple(faults), unchecked=unchecked)
+    return Spec(file, "kubernetes", about, containers, tuple(faults))
 
 
 def _is_manifest(document: Node) -> bool:
@@ -175,6 +169,6 @@ def _target_faults(port: Node, containers: list[Container]) -> Iterator[Fault]:
 
 
 def _has_unreadable_ports(container: Container) -> bool:
-    """Whether a port is written in a way that the schema reports, so that not all ports are known."""
+    """Whether a port is written in a way that Kubernetes refuses, so that not all ports are known."""
     ports = container.node.get("ports")
     return ports is not None and len(ports.items) != len(container.ports)

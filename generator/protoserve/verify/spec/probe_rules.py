@@ -16,7 +16,6 @@ DEFAULT_PORT = 9000  # in remedies, if the container has no port
 # A model may take this many seconds to load. A probe that gives up sooner is a fault, or at least deserves a look.
 _TOO_SHORT = 30  # what a probe's defaults come to
 _SHORT = 120
-_MINIMUM = {"periodSeconds": 1, "timeoutSeconds": 1, "failureThreshold": 1, "successThreshold": 1}
 
 
 def faults(spec: Spec, has_grpc_target: bool = False) -> Iterator[Fault]:
@@ -27,7 +26,6 @@ def faults(spec: Spec, has_grpc_target: bool = False) -> Iterator[Fault]:
         for probe in container.probes:
             yield from _port(spec, container, probe)
             yield from _handler(container, probe)
-            yield from _numbers(spec, probe)
             yield from _timeout(spec, probe)
         yield from _liveness(container)
         yield from _startup(container)
@@ -138,22 +136,6 @@ def _handler(container: Container, probe: Probe) -> Iterator[Fault]:
             "A server opens its port before its model is loaded, so the startup probe ends too early, and the "
             "liveness probe begins while the model is still loading.",
             f"Ask the server itself: grpc: {{port: {number}}}",
-        )
-
-
-def _numbers(spec: Spec, probe: Probe) -> Iterator[Fault]:
-    for key, minimum in _MINIMUM.items():
-        node, number = probe.node.get(key), probe.written(key)
-        too_small = number is not None and number < minimum and (spec.platform == "kubernetes" or number < 0)
-        if node is not None and too_small:
-            yield fail(node, f"{key} is {number}", f"{key} must be {minimum} or more.", f"Write {key}: {DEFAULTS[key]}")
-    success = probe.node.get("successThreshold")
-    if probe.purpose != "readiness" and success is not None and (success.number or 1) > 1:
-        yield fail(
-            success,
-            f"successThreshold is {success.number}",
-            f"It must be 1 for a {probe.purpose} probe; Kubernetes refuses other values.",
-            "Remove it.",
         )
 
 

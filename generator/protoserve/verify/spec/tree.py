@@ -6,10 +6,11 @@ Scalars mean what they mean in YAML 1.1, since that is what kubectl, PyYAML and 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+import yaml
 
 from protoserve.platform import yaml_tree
 from protoserve.platform.yaml_tree import Place, Scalar, Value, YamlError, parse_all
@@ -17,11 +18,8 @@ from protoserve.verify.address import UsageError
 
 MAX_DEPTH = 64
 MAX_NODES = 100_000  # a file of aliases of aliases is a bomb, not a specification
-# https://yaml.org/type/: bool, int and float of YAML 1.1; a float may have an exponent without a sign, as in Go.
-_BOOLS = {"y": True, "yes": True, "true": True, "on": True, "n": False, "no": False, "false": False, "off": False}
-_INT = re.compile(r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)")
-_BASE_60 = re.compile(r"[-+]?[1-9][0-9_]*(:[0-5]?[0-9])+")
-_FLOAT = re.compile(r"[-+]?([0-9][0-9_]*)?(\.[0-9_]*)?(e[-+]?[0-9]+)?|[-+]?\.inf|\.nan")
+_YAML_1_1 = yaml.SafeLoader("")
+_DATE = "tag:yaml.org,2002:timestamp"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,19 +68,6 @@ class Node:
         """The mappings in the list below these keys; empty if it is not a list."""
         node = self.get(*keys)
         return () if node is None else tuple(item for item in node.items if item.is_mapping)
-
-    def at(self, path: Iterator[str | int]) -> Node:
-        """The node at the path, or the last one on the way to it that exists."""
-        node = self
-        for part in path:
-            if isinstance(part, int):
-                inner = node.items[part] if part < len(node.items) else None
-            else:
-                inner = node.keys.get(part)
-            if inner is None:
-                return node
-            node = inner
-        return node
 
     def all(self) -> Iterator[Node]:
         """It, and all that is below it."""
@@ -147,32 +132,12 @@ class _Tree:
 
 
 def _resolve(text: str) -> Value:
-    """The meaning of a plain scalar in YAML 1.1; a text where it is of no plain type (a date, say)."""
-    word = text.lower()
-    is_word = text in (word, word.upper(), word.capitalize())  # `on`, `ON` and `On`, not `oN`
-    if word in ("", "~", "null") and is_word:
-        return None
-    if word in _BOOLS and is_word:
-        return _BOOLS[word]
-    try:
-        if _INT.fullmatch(text):
-            return _int(text.replace("_", ""))
-        if _BASE_60.fullmatch(text):
-            return _base_60(text.replace("_", ""))
-        if _FLOAT.fullmatch(word):
-            return float(re.sub(r"\.(inf|nan)$", r"\1", word).replace("_", ""))
-    except ValueError:  # `0_9`, `1__`, or more digits than Python converts
+    """The meaning of a plain scalar in YAML 1.1; dates stay texts, as they are in JSON."""
+    tag = _YAML_1_1.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    if tag == _DATE:
         return text
-    return text
-
-
-def _int(digits: str) -> int:
-    return int(digits, 8) if re.fullmatch(r"[-+]?0[0-7]+", digits) else int(digits, 0)
-
-
-def _base_60(digits: str) -> int:
-    """12:30 is 12 * 60 + 30."""
-    total = 0
-    for part in digits.lstrip("+-").split(":"):
-        total = total * 60 + int(part)
-    return -total if digits.startswith("-") else total
+    try:
+        value: Value = _YAML_1_1.construct_object(yaml.ScalarNode(tag, text))
+    except (yaml.YAMLError, ValueError):  # `=`, `0_9`, or more digits than Python converts
+        return text
+    return value
