@@ -22,7 +22,7 @@ from protoserve.cli import main
 from protoserve.intake.proto.convert import differs, from_proto
 from protoserve.intake.proto.source import read
 from protoserve.project.adopt import requirements, servicer, template_files
-from protoserve.project.adopt.needed_files import needed_files
+from protoserve.project.adopt.needed_modules import needed_modules
 from protoserve.schema.load import load, loads
 from releases import commit, edit, git
 from support import ROOT, Project, run, tool
@@ -56,7 +56,7 @@ def test_the_contract_is_the_authors(adopted: Adopted) -> None:
 def test_what_moves_is_reported_with_its_place(adopted: Adopted) -> None:
     folder = adopted.project.path
     places = re.findall(r"^ +(\S+\.py):(\d+)  (\S.*?)(?: +-> .+)?$", adopted.report, re.MULTILINE)
-    assert len(places) > 8
+    assert len(places) > 2
     for name, line, what in places:
         text = (folder / name).read_text(encoding="utf-8").splitlines()[int(line) - 1]
         word = (
@@ -73,10 +73,10 @@ WORDS = {
             "server.py:25  def SayHello ",
             "Model.say_hello(self, batch: Sequence[HelloRequest]) -> Sequence[HelloReply]",
         ),
-        *("context.abort(grpc.StatusCode.INVALID_ARGUMENT)", "def load", "GREETING = 'Hello'", "LIMIT = 3"),
+        "context.abort(grpc.StatusCode.INVALID_ARGUMENT)",
         "server.py:8  from words import polite  -> words.py, as src/greeter/words.py",
         "requirements.txt:2  emoji==2.1.0  -> requirements/model.txt",
-        *("server.py:38  grpc.server(...)", "signal.signal(...)", "python -m greeter.server", "greeter_pb2.py"),
+        *("python -m greeter.server", "greeter_pb2.py"),
     ),
     "vision": (
         *(
@@ -84,7 +84,7 @@ WORDS = {
             "Model.watch(self, request: DetectRequest) -> Iterator[DetectReply]",
             "not implemented: Describe",
         ),
-        *("context.write(...)", "def boxes", "aio.server(...)"),
+        "context.write(...)",
     ),
 }
 
@@ -329,27 +329,20 @@ class Greeter(greeter_pb2_grpc.GreeterServicer):
     "deep/er.py": "",
     "src/late.py": "",
 }
-DATA = (
-    *("models/clf.joblib", "app/words/vocab.json", "data/a.json", "data/told.csv", "data/countries.csv"),
-    "app/tokenizer/a.txt",
-)
 
 
 def test_what_the_servicer_needs_besides_is_reported_with_its_place(tmp_path: Path) -> None:
-    for name in (*SCORER, *DATA):
+    for name, text in SCORER.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(SCORER.get(name, ""), encoding="utf-8")
+        (tmp_path / name).write_text(text, encoding="utf-8")
     contract = loads(from_proto(ROOT / "tests/foreign/protos/helloworld.proto", ""))
     trees, unreadable = servicer.parse(tmp_path, SCORER)
     (greeter,) = servicer.servicers(contract, trees)
-    needed = needed_files(tmp_path, trees, greeter)
+    needed = needed_modules(trees, greeter)
     assert not unreadable
     assert [(note.line, note.what) for note in greeter.helpers if note.instead == "an attribute of Model"] == [
         (22, "labels = ['good', 'bad']"),
         (23, "vocabulary: str = HERE / 'words' / 'vocab.json'"),
-    ]
-    assert [note.what for note in greeter.helpers if note.line < 20] == [
-        *("HERE = Path(__file__).parent", "MODEL = joblib.load('models/clf.joblib')", "THRESHOLD = 0.5"),
     ]
     assert [(note.where, note.what, note.instead) for note in needed.modules] == [
         ("app/server.py:8", "from app.rules import limit", "app/rules.py, as src/PACKAGE/rules.py"),
@@ -361,16 +354,9 @@ def test_what_the_servicer_needs_besides_is_reported_with_its_place(tmp_path: Pa
         ("common/stats.py:1", "from .more import mean", "common/more.py, as src/PACKAGE/common/more.py"),
     ]
     assert [(note.where, note.what) for note in needed.stubs] == [("app/rules.py:2", "import greeter_pb2")]
-    assert {(note.where, note.what) for note in needed.data} == {
-        ("app/server.py:15", "models/clf.joblib"),
-        ("app/server.py:23", "app/words/vocab.json"),
-        ("app/server.py:27", "data/a.json"),
-        ("app/server.py:28", "app/tokenizer"),
-        ("app/rules.py:3", "data/countries.csv"),
-    }
 
 
-def test_requirements_that_the_new_ones_lack_or_contradict_are_reported(tmp_path: Path) -> None:
+def test_requirements_that_the_new_ones_lack_are_reported(tmp_path: Path) -> None:
     texts = {
         "requirements.txt": "grpcio==1.60.0 --hash=sha256:00\n# the model\nscikit_learn==1.4.2  # pinned\n-r more/x.txt\n"
         "-e .\ngit+https://example.com/x.git#egg=x\nnumpy==2.1\n",
@@ -386,7 +372,6 @@ def test_requirements_that_the_new_ones_lack_or_contradict_are_reported(tmp_path
     old = requirements.declared(tmp_path, list(texts))
     notes = requirements.to_bring_over(old, tmp_path / "new", {"pyproject.toml": "pyproject.toml.before-adopt"})
     assert [(note.where, note.what, note.instead) for note in notes] == [
-        ("requirements.txt:1", "grpcio==1.60.0", "drop it: requirements/server.txt requires grpcio>=1.85.1"),
         ("requirements.txt:3", "scikit_learn==1.4.2", "requirements/model.txt"),
         ("requirements.txt:6", "git+https://example.com/x.git#egg=x", "requirements/model.txt"),
         ("more/x.txt:1", "joblib", "requirements/model.txt"),

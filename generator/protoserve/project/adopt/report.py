@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from protoserve.project.adopt.needed_files import NeededFiles
+from protoserve.project.adopt.needed_modules import NeededModules
 from protoserve.project.adopt.servicer import Note, Servicer
 from protoserve.project.adopt.template_files import ASIDE, TemplateFiles
 from protoserve.schema.model import Contract
@@ -21,15 +21,14 @@ _BRING_OVER = {
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`starting_code` starts the old server, `stubs` are the old stubs, `ignored` new files that git would not add."""
+    """`stubs` are the old stubs, `ignored` new files that git would not add."""
 
     contract: Contract
     package: str
     proto: str
     files: TemplateFiles
-    servicers: list[tuple[Servicer, NeededFiles]]
+    servicers: list[tuple[Servicer, NeededModules]]
     requirements: list[Note]
-    starting_code: list[Note]
     stubs: list[str]
     ignored: list[str]
 
@@ -43,12 +42,11 @@ class Report:
             yield f"No class derives from {self.contract.service}Servicer: name its file with --servicer."
         for servicer, needed in self.servicers:
             yield from self._servicer(servicer, needed)
-        yield from self._section("Your requirements that the new ones lack or contradict:", self.requirements)
-        yield from self._section(
-            f"This starts your server; `python -m {package}.server` replaces it:", self.starting_code
-        )
+        yield from self._section("Your requirements that the new ones lack:", self.requirements)
         yield ""
+        yield f"`python -m {package}.server` replaces the code that starts your server."
         yield "model.py serves an example model, and train.py makes its artifact: put your own there."
+        yield "The image has only src/ and artifacts/: other files that your code opens go there."
         yield f"One process cannot load both the old stubs and {package}.contract: model.py imports the contract only."
         if self.stubs:
             more = ", ..." if len(self.stubs) > 4 else ""
@@ -72,7 +70,7 @@ class Report:
             yield "Git ignores these files, which must be committed: change your ignore rules."
             yield from (f"  {name}" for name in self.ignored)
 
-    def _servicer(self, servicer: Servicer, needed: NeededFiles) -> Iterator[str]:
+    def _servicer(self, servicer: Servicer, needed: NeededModules) -> Iterator[str]:
         title = f"{servicer.name} ({servicer.file}:{servicer.line}) goes into src/{self.package}/model.py, class Model:"
         yield from self._section(title, servicer.methods)
         for name in servicer.missing:
@@ -80,7 +78,6 @@ class Report:
         yield from self._section("These go with it:", servicer.helpers)
         yield from self._section("It imports these modules; the image has only src/:", needed.modules)
         yield from self._section("These modules import the old stubs:", needed.stubs)
-        yield from self._section("It uses these files; the image has only artifacts/ and src/:", needed.data)
         yield from self._section("It uses the context, which a Model does not get:", servicer.context)
 
     def _section(self, title: str, notes: Iterable[Note]) -> Iterator[str]:

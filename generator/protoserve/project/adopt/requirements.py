@@ -25,16 +25,12 @@ class Declared(NamedTuple):
     text: str
 
     @property
-    def parsed(self) -> Requirement | None:
-        """None for a requirement without a name, such as a URL."""
-        try:
-            return Requirement(self.text)
-        except InvalidRequirement:
-            return None
-
-    @property
     def key(self) -> str:
-        return canonicalize_name(self.parsed.name) if self.parsed is not None else self.text
+        """The name; the text itself of a requirement without a name, such as a URL."""
+        try:
+            return canonicalize_name(Requirement(self.text).name)
+        except InvalidRequirement:
+            return self.text
 
 
 def declared(project: Path, listed: Sequence[str]) -> list[Declared]:
@@ -47,32 +43,10 @@ def declared(project: Path, listed: Sequence[str]) -> list[Declared]:
 
 
 def to_bring_over(old: Sequence[Declared], new_project: Path, renamed: Mapping[str, str]) -> list[Note]:
-    """The requirements that the new project lacks, and those that contradict it.
-
-    `renamed` has the new names of the author's files that were moved aside.
-    """
-    new: dict[str, Declared] = {}
-    for file in (MODEL, SERVER, TOOLS):
-        for item in _in_requirements(new_project, file, [file]):
-            new.setdefault(item.key, item)
-    notes = []
-    for item in old:
-        counterpart = new.get(item.key)
-        place = renamed.get(item.file, item.file)
-        if counterpart is None:
-            notes.append(Note(place, item.line, item.text, MODEL))
-        elif counterpart.file != TOOLS and _contradict(item, counterpart):
-            instead = f"drop it: {counterpart.file} requires {counterpart.text}"
-            notes.append(Note(place, item.line, item.text, instead))
-    return notes
-
-
-def _contradict(pinned: Declared, bound: Declared) -> bool:
-    """Whether an exact pin is outside of the other requirement's bounds."""
-    if pinned.parsed is None or bound.parsed is None:
-        return False
-    versions = [item.version for item in pinned.parsed.specifier if item.operator == "==" and "*" not in item.version]
-    return any(not bound.parsed.specifier.contains(version, prereleases=True) for version in versions)
+    """The requirements that the new project lacks; `renamed` has the new names of files that were moved aside."""
+    new = {item.key for file in (MODEL, SERVER, TOOLS) for item in _in_requirements(new_project, file, [file])}
+    lacking = (item for item in old if item.key not in new)
+    return [Note(renamed.get(item.file, item.file), item.line, item.text, MODEL) for item in lacking]
 
 
 def _in_requirements(project: Path, first: str, listed: Sequence[str]) -> Iterator[Declared]:

@@ -23,8 +23,6 @@ _CONTEXT = {
     **dict.fromkeys(("is_active", "cancelled", "done", "time_remaining"), _GONE),
     "write": "yield the response",
 }
-# Calls that start a server, by the last part of their names, besides `grpc.server` and `signal.signal`.
-_STARTING = {"add_insecure_port", "add_secure_port", "enable_server_reflection", "wait_for_termination"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +41,7 @@ class Note:
 
 @dataclass(slots=True)
 class Servicer:
-    """A class that implements the service. `missing` are the service's methods that it lacks.
-
-    `code` is everything that goes into model.py: parts of the class, and of its module.
-    """
+    """A class that implements the service. `missing` are the service's methods that it lacks."""
 
     name: str
     file: str
@@ -55,7 +50,6 @@ class Servicer:
     helpers: list[Note] = field(default_factory=list)
     context: list[Note] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
-    code: list[ast.AST] = field(default_factory=list)
 
 
 def parse(root: Path, files: Iterable[str]) -> tuple[dict[str, ast.Module], list[str]]:
@@ -88,21 +82,9 @@ def servicers(contract: Contract, trees: Trees) -> list[Servicer]:
         if not new:
             break
         for file, node in new:
-            classes[node] = _servicer(contract, file, trees[file], node)
+            classes[node] = _servicer(contract, file, node)
             bases.add(node.name)
     return [servicer for servicer in classes.values() if servicer.methods] or list(classes.values())
-
-
-def starting_code(trees: Trees, contract: Contract) -> list[Note]:
-    """The calls that create, configure and run a server."""
-    names = _STARTING | {f"add_{contract.service}Servicer_to_server", "HealthServicer"}
-    return [
-        Note(file, node.lineno, f"{called}(...)")
-        for file, tree in trees.items()
-        for node in sorted(_calls(tree), key=lambda call: call.lineno)
-        if (called := ast.unparse(node.func)) in ("grpc.server", "grpc.aio.server", "aio.server", "signal.signal")
-        or _last(node.func) in names
-    ]
 
 
 def short(statement: ast.AST) -> str:
@@ -121,7 +103,7 @@ def _aliases(tree: ast.Module, names: set[str]) -> set[str]:
     return {alias.asname for node in imports for alias in node.names if alias.name in names and alias.asname}
 
 
-def _servicer(contract: Contract, file: str, tree: ast.Module, node: ast.ClassDef) -> Servicer:
+def _servicer(contract: Contract, file: str, node: ast.ClassDef) -> Servicer:
     servicer = Servicer(node.name, file, node.lineno)
     rpcs = {method.name: method for method in contract.methods}
     for item in node.body:
@@ -143,15 +125,7 @@ def _servicer(contract: Contract, file: str, tree: ast.Module, node: ast.ClassDe
                 servicer.helpers.append(Note(file, item.lineno, what, "Model.__init__(self, artifact: Path)"))
             else:
                 servicer.helpers.append(Note(file, item.lineno, what, "a method of Model, or a function of model.py"))
-        else:
-            continue
-        servicer.code.append(item)
     servicer.missing = list(rpcs)
-    used = {name for item in servicer.code for name in _names(item)}
-    for item in _used_globals(tree, node, used):
-        servicer.code.append(item)
-        servicer.helpers.append(_global_note(file, item))
-    servicer.code += node.bases
     return servicer
 
 
@@ -168,34 +142,8 @@ def _context_calls(file: str, function: Function) -> Iterator[Note]:
             yield Note(file, call.lineno, f"{context}.{call.func.attr}({code})", instead)
 
 
-def _used_globals(tree: ast.Module, servicer: ast.ClassDef, used: set[str]) -> list[ast.stmt]:
-    """The constants, functions and classes of the module that the names in `used` need, directly or not."""
-    defined: dict[str, ast.stmt] = {}
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node is not servicer:
-            defined[node.name] = node
-        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            defined |= {name: node for target in targets for name in _names(target)}
-    needed = [name for name in defined if name in used]
-    for name in needed:  # the list grows
-        needed += [other for other in defined if other in _names(defined[name]) and other not in needed]
-    return sorted({defined[name] for name in needed}, key=lambda item: item.lineno)
-
-
-def _global_note(file: str, node: ast.stmt) -> Note:
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        kind = {ast.ClassDef: "class", ast.AsyncFunctionDef: "async def"}.get(type(node), "def")
-        return Note(file, node.lineno, f"{kind} {node.name}", "model.py")
-    return Note(file, node.lineno, short(node), "model.py, or Model.__init__ if it loads something")
-
-
 def _calls(node: ast.AST) -> Iterator[ast.Call]:
     return (part for part in ast.walk(node) if isinstance(part, ast.Call))
-
-
-def _names(node: ast.AST) -> set[str]:
-    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 
 def _last(node: ast.expr) -> str:
