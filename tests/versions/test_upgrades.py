@@ -252,8 +252,20 @@ def write(folder: Path, package: str, texts: dict[str, str]) -> generated_files.
         path = folder / f"src/{package}/upgrade/{step.older.version}.py"
         path.write_text(completed(step), encoding="utf-8")
     (folder / f"src/{package}/__init__.py").write_text("", encoding="utf-8")
-    (folder / f"src/{package}/model.py").write_text("class Model: ...\n", encoding="utf-8")
+    # The author's class has whatever the contract asks of it: the types of everything else are what this is about.
+    (folder / f"src/{package}/model.py").write_text(MODEL, encoding="utf-8")
     return plan
+
+
+MODEL = """\
+from pathlib import Path
+
+from .contract import ModelInterface
+
+
+def Model(artifact: Path) -> ModelInterface:
+    raise SystemExit
+"""
 
 
 @pytest.mark.slow
