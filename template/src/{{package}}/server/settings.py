@@ -111,8 +111,12 @@ class Settings:
     unbatched_methods: tuple[str, ...] = setting(
         (), parse_names, "Methods that get one request at a time, separated by commas.", "none"
     )
-    max_in_flight: int = setting(256, parse_count, "Maximum number of requests in flight; further ones get RESOURCE_EXHAUSTED.")
-    max_request_bytes: int = setting(0, parse_bytes, "Maximum size of a request, in bytes.", "the contract's, 4 MiB or more")
+    max_in_flight: int = setting(
+        256, parse_count, "Maximum number of requests in flight; further ones get RESOURCE_EXHAUSTED."
+    )
+    max_request_bytes: int = setting(
+        0, parse_bytes, "Maximum size of a request, in bytes.", "the contract's, 4 MiB or more"
+    )
     drain_seconds: float = setting(25.0, parse_seconds, "Seconds from SIGTERM to answer what is in flight, 0 to 86400.")
     lame_duck_seconds: float = setting(
         1.0, parse_seconds, "Seconds from SIGTERM in which new requests are still taken."
