@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -32,6 +33,17 @@ WORDS = [
     "size",
     "tag",
 ]
+
+
+def examples(number: int) -> settings:
+    """Draws that many examples, the same ones in every run: each takes about a second, so none is shrunk."""
+    return settings(
+        max_examples=number,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        derandomize=True,
+    )
 
 
 @st.composite

@@ -28,7 +28,7 @@ def environment(home: Path) -> dict[str, str]:
     """That of the tests, with caches and settings of its own and nothing to ask on a terminal."""
     own = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "COPIER_CACHE_DIR": str(home / "copier")}
     path = os.pathsep.join([str(COMMANDS), os.environ["PATH"]])
-    return {**os.environ, **_IDENTITY, **own, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**os.environ, **_IDENTITY, **own, "PATH": path}
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -46,7 +46,7 @@ class Project:
     @property
     def environment(self) -> dict[str, str]:
         """The tests' environment with this project's sources, and none of the server's settings."""
-        return {**os.environ, "PYTHONPATH": str(self.path / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+        return {**os.environ, "PYTHONPATH": str(self.path / "src")}
 
     def python(
         self, *arguments: str, env: Mapping[str, str] | None = None, check: bool = True

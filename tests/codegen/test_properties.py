@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from google.protobuf.json_format import ParseDict
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import random_schemas
@@ -51,11 +51,21 @@ def imported(folder: Path, package: str) -> ModuleType:
         sys.path.remove(str(folder / "src"))
 
 
-@settings(
-    max_examples=25, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), derandomize=True
-)
+@random_schemas.examples(6)
 @given(schema=random_schemas.schemas(), data=st.data())
 def test_any_schema(tmp_path_factory: pytest.TempPathFactory, schema: dict[str, Any], data: st.DataObject) -> None:
+    generate_and_judge(tmp_path_factory, schema, data)
+
+
+@pytest.mark.slow
+@random_schemas.examples(19)
+@given(schema=random_schemas.schemas(), data=st.data())
+def test_more_schemas(tmp_path_factory: pytest.TempPathFactory, schema: dict[str, Any], data: st.DataObject) -> None:
+    generate_and_judge(tmp_path_factory, schema, data)
+
+
+def generate_and_judge(tmp_path_factory: pytest.TempPathFactory, schema: dict[str, Any], data: st.DataObject) -> None:
+    """Generates the code of a schema, lints it, and sends values and the sample through it."""
     package = f"random{next(counter)}"
     folder = tmp_path_factory.mktemp(package)
     (folder / "schema.yaml").write_text(json.dumps({"package": f"{package}.v1", **schema}, indent=1), encoding="utf-8")

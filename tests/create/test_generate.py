@@ -17,7 +17,7 @@ from support import ROOT, Project, run
 @pytest.fixture
 def project(iris: Project, tmp_path: Path) -> Project:
     """A copy of the default project to write into."""
-    shutil.copytree(iris.path, tmp_path / "iris")
+    shutil.copytree(iris.path, tmp_path / "iris", ignore=shutil.ignore_patterns("__pycache__"))
     return Project(tmp_path / "iris", "iris")
 
 
@@ -59,7 +59,7 @@ def test_output_does_not_depend_on_the_run(fraud: Project, tmp_path: Path) -> No
     made = []
     for seed in ("1", "2"):
         folder = tmp_path / seed
-        shutil.copytree(fraud.path, folder)
+        shutil.copytree(fraud.path, folder, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("proto", "src/acme", "src/fraud/contract", ".protoserve"):
             shutil.rmtree(folder / name)
         done = Project(folder, "fraud").python("scripts/generate.py", env={"PYTHONHASHSEED": seed})

@@ -395,7 +395,7 @@ MISUSES = (
 
 def edited(project: Project, folder: Path, edits: tuple[Edit, ...]) -> Probe:
     """A copy of the project with these edits, and with what follows from them generated."""
-    shutil.copytree(project.path, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(project.path, folder)
     copy = Probe(folder, project.package)
     for edit in edits:
         text = (folder / edit.file).read_text(encoding="utf-8")

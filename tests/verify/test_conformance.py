@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import random_schemas
@@ -99,13 +99,25 @@ def other(field: Any, rng: random.Random) -> Any:
     return rng.choice([0, 1, 2, 7, 101, 300, 70_000, *([] if unsigned else [-1, -129]), *([10**13] if wide else [])])
 
 
-@settings(
-    max_examples=25, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), derandomize=True
-)
+@random_schemas.examples(6)
 @given(schema=random_schemas.schemas(), data=st.data())
 def test_any_message_is_judged_as_the_server_does(
     tmp_path_factory: pytest.TempPathFactory, schema: dict[str, Any], data: st.DataObject
 ) -> None:
+    judge_messages(tmp_path_factory, schema, data)
+
+
+@pytest.mark.slow
+@random_schemas.examples(19)
+@given(schema=random_schemas.schemas(), data=st.data())
+def test_messages_of_more_schemas_are_judged_as_the_server_does(
+    tmp_path_factory: pytest.TempPathFactory, schema: dict[str, Any], data: st.DataObject
+) -> None:
+    judge_messages(tmp_path_factory, schema, data)
+
+
+def judge_messages(tmp_path_factory: pytest.TempPathFactory, schema: dict[str, Any], data: st.DataObject) -> None:
+    """Both judge the same of messages of this schema, good and spoilt ones."""
     package = f"conform{next(counter)}"
     folder = tmp_path_factory.mktemp(package)
     module = generated(folder, package, schema)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,22 +17,35 @@ from zoo.proto import PROTO
 
 __all__ = ["tables"]  # which brings in every server
 CHECKS = ["http-health", "http-predict"]
+Judged = tuple[int, dict[str, Any]]  # the exit code and the report
 
 
-@pytest.fixture
-def lists(tmp_path: Path) -> Path:
-    """An instance for --instance."""
-    file = tmp_path / "lists.json"
-    file.write_text(LISTS, encoding="utf-8")
-    return file
+@pytest.fixture(scope="module")
+def reports(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Judged]]]:
+    """What `verify` says of the server of each row. It waits more than it computes: several are judged at a time."""
+    lists = tmp_path_factory.mktemp("http") / "lists.json"  # an instance for --instance
+    lists.write_text(LISTS, encoding="utf-8")
+    chosen = {item.name for item in request.session.items}
+    with ThreadPoolExecutor(max_workers=6) as pool:
+        yield {
+            row.name: pool.submit(judge, row, lists)
+            for row in ROWS
+            if f"{test_exactly_the_right_check_fails.__name__}[{row.name}]" in chosen
+        }
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_exactly_the_right_check_fails(row: Row, lists: Path) -> None:
+def judge(row: Row, lists: Path) -> Judged:
     options = [str(lists) if option == "lists" else option for option in row.options]
     with running(row.name) as port:
         http = ("--http", f"127.0.0.1:{port}", "--platform", "vertex")
-        code, report = verify_here(*http, "--proto", str(PROTO), *options)
+        return verify_here(*http, "--proto", str(PROTO), *options)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_exactly_the_right_check_fails(row: Row, reports: dict[str, Future[Judged]]) -> None:
+    code, report = reports[row.name].result()
     fails, checks = checks_with(report, "fail"), report["checks"]
     assert list(fails) == ([row.fails] if row.fails else []), checks
     assert code == (1 if row.fails else 0)

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import random_schemas
@@ -334,13 +334,25 @@ def changed(draw: st.DrawFn, schema: dict[str, Any]) -> dict[str, Any]:
     return new
 
 
-@settings(
-    max_examples=12, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), derandomize=True
-)
+@random_schemas.examples(4)
 @given(older=random_schemas.schemas(), data=st.data())
 def test_what_is_carried_over_fits_whatever_the_schemas_and_values(
     tmp_path_factory: pytest.TempPathFactory, older: dict[str, Any], data: st.DataObject
 ) -> None:
+    carry_over(tmp_path_factory, older, data)
+
+
+@pytest.mark.slow
+@random_schemas.examples(8)
+@given(older=random_schemas.schemas(), data=st.data())
+def test_what_is_carried_over_fits_in_more_schemas(
+    tmp_path_factory: pytest.TempPathFactory, older: dict[str, Any], data: st.DataObject
+) -> None:
+    carry_over(tmp_path_factory, older, data)
+
+
+def carry_over(tmp_path_factory: pytest.TempPathFactory, older: dict[str, Any], data: st.DataObject) -> None:
+    """Carries values from a version to the next and back; each fits the contract that it arrives in."""
     package = f"pair{next(counter)}"
     folder = tmp_path_factory.mktemp(package)
     newer = data.draw(changed(older))

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -36,11 +37,7 @@ def running(name: str, listens: bool = True) -> Iterator[int]:
     if name.startswith("js-"):
         node_modules()  # which takes longer than a server may take to start
     port = free_port()
-    forks = _forks()
-    assert forks.stdin is not None
-    assert forks.stdout is not None
-    print(name, port, file=forks.stdin, flush=True)
-    pid = int(forks.stdout.readline())
+    pid = _fork(name, port)
     try:
         until = time.monotonic() + 30
         while listens and time.monotonic() < until and _runs(pid):
@@ -55,6 +52,19 @@ def running(name: str, listens: bool = True) -> Iterator[int]:
             os.kill(pid, signal.SIGKILL)
         while _runs(pid):
             time.sleep(0.002)
+
+
+_FORKING = threading.Lock()
+
+
+def _fork(name: str, port: int) -> int:
+    """Starts a server; tests that run side by side take turns. The process id."""
+    with _FORKING:
+        forks = _forks()
+        assert forks.stdin is not None
+        assert forks.stdout is not None
+        print(name, port, file=forks.stdin, flush=True)
+        return int(forks.stdout.readline())
 
 
 @functools.cache
