@@ -22,7 +22,7 @@ from google.protobuf import descriptor_pool, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from serving import NOT_SERVING, PATIENCE, SERVING, Probe, Server, starting
-from support import Project, run
+from support import Project, create, run
 
 PREDICT = "/iris.v1.PredictionService/Predict"
 FLOWER = {"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}
@@ -185,8 +185,11 @@ def asks_in_json(server: Server) -> str:
 
 IMPORTS = "from __future__ import annotations\n"
 LAST_IMPORT = "from iris.contract import PredictRequest, PredictResponse, Species\n"
-ARTIFACT = '"artifacts/model.skops"'
-LOAD = "        self.estimator: Any = skops.io.load(artifact, trusted=TRUSTED)\n"
+ARTIFACT = '"artifacts/model.npz"'
+LOAD = """\
+        with np.load(artifact, allow_pickle=False) as arrays:  # a pickle could run code
+            self.arrays = {name: arrays[name] for name in arrays.files}
+"""
 ROWS = "        rows = np.array([features(request) for request in batch], dtype=float)\n"
 REPLIES = "        return [response(row) for row in outputs]\n"
 SPECIES = "species=list(Species)[int(outputs.argmax())]"
@@ -311,9 +314,9 @@ MISUSES = (
     ),
     wrong(
         "loading fails: there is no artifact",
-        "CRITICAL loading the model failed: the artifact artifacts/model-v2.skops does not exist: "
+        "CRITICAL loading the model failed: the artifact artifacts/model-v2.npz does not exist: "
         "`make model` writes one, MODEL_PATH names another",
-        Edit(ARTIFACT, '"artifacts/model-v2.skops"'),
+        Edit(ARTIFACT, '"artifacts/model-v2.npz"'),
     ),
     Misuse("a field is missing", asks(without="petal_width"), "INVALID_ARGUMENT: petal_width: is required"),
     Misuse(
@@ -460,8 +463,12 @@ class Servers:
 
 
 @pytest.fixture(scope="module")
-def servers(iris: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    made = Servers(iris, tmp_path_factory.mktemp("misuse"))
+def servers(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """All of the default project, but with the framework that is imported soonest."""
+    folder = tmp_path_factory.mktemp("misuse")
+    iris = create(template, folder / "iris", framework="python")
+    iris.python("train.py")
+    made = Servers(iris, folder)
     yield made
     made.close()
 
