@@ -33,7 +33,7 @@ OLDEST_PYTHON = (3, 11)
 def main(arguments: list[str]) -> int:
     """The exit code of the command."""
     sys.path.insert(0, str(HERE))
-    from protoserve.commands import AFTER_UPDATE, GENERATOR_COMMANDS, Command, build_parser
+    from protoserve.shared_commands import AFTER_UPDATE, GENERATOR_COMMANDS, Command, build_parser
 
     options = build_parser("run.py", "The generator of this template.", GENERATOR_COMMANDS).parse_args(arguments)
     command: Command = options.command

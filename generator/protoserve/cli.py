@@ -10,12 +10,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from protoserve.commands import DIFF, GENERATE, RENUMBER, VERSION, Command, build_parser
 from protoserve.platform import answers
 from protoserve.platform.errors import ProtoserveError, exit_code
 from protoserve.project import questions, template_source
 from protoserve.project.status import options as status_options
 from protoserve.project.update import options as update_options
+from protoserve.shared_commands import DIFF, GENERATE, RENUMBER, VERSION, Command, build_parser
 from protoserve.verify import options as verify_options
 
 

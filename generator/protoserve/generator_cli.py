@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from protoserve.commands import BEFORE_UPDATE, CREATE, DIFF, GENERATE, RENUMBER, VERSION, Command, build_parser
 from protoserve.platform.errors import exit_code
+from protoserve.shared_commands import BEFORE_UPDATE, CREATE, DIFF, GENERATE, RENUMBER, VERSION, Command, build_parser
 
 
 def main(arguments: list[str] | None = None) -> int:

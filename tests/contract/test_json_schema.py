@@ -16,9 +16,9 @@ from protoserve.platform.yaml_tree import Mapping, Place
 from protoserve.schema import parse
 from protoserve.schema.field_keys import FIELD_KEYS
 from protoserve.schema.json_schema import json_schema
+from protoserve.schema.mapping_reader import Problems, Section, plain
 from protoserve.schema.model import Field
 from protoserve.schema.presets import preset_text, presets
-from protoserve.schema.section import Problems, Section, plain
 from protoserve.schema.signature import signature_to_yaml
 
 SCHEMA = json.loads(json_schema())

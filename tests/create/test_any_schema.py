@@ -14,8 +14,8 @@ from conftest import FRAUD
 from protoserve.schema.initial_text import seed
 from protoserve.schema.load import loads
 from protoserve.schema.presets import presets
+from protoserve.seeds.example_methods import example_methods
 from protoserve.seeds.frameworks import frameworks, load
-from protoserve.seeds.methods import example_methods
 from support import Project, create, need, run, tool
 
 SCHEMAS = {

@@ -12,8 +12,8 @@ import pytest
 from evolution.changes import ROWS, WHOLE
 from evolution.work import SCHEMA, begin
 from protoserve import cli
-from protoserve.commands import DIFF_FORMATS
 from protoserve.compat.change import Break
+from protoserve.shared_commands import DIFF_FORMATS
 from support import ROOT
 
 PAGE = (ROOT / "docs" / "evolve.md").read_text(encoding="utf-8")

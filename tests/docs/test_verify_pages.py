@@ -11,7 +11,7 @@ import pytest
 
 from protoserve.verify import options
 from protoserve.verify.checks import CHECKS
-from protoserve.verify.checks.base import Check
+from protoserve.verify.checks.check import Check
 from support import ROOT
 
 DOCS = ROOT / "docs"

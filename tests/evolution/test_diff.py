@@ -15,10 +15,10 @@ import pytest
 
 from evolution.work import SCHEMA, Work, begin
 from protoserve import cli
-from protoserve.commands import DIFF_FORMATS
 from protoserve.compat import project_contracts
 from protoserve.compat.output import FORMATS, words
 from protoserve.compat.project_comparison import Comparison, compare_contracts, compare_with_revision
+from protoserve.shared_commands import DIFF_FORMATS
 from support import ROOT, Project
 
 Capture = pytest.CaptureFixture[str]

@@ -14,10 +14,10 @@ from junitparser import JUnitXml
 from markdown_it import MarkdownIt
 
 from protoserve.project import template_source
-from protoserve.verify.checks.base import Check
+from protoserve.verify.checks.check import Check
 from protoserve.verify.options import FORMATS as NAMES
-from protoserve.verify.output import FORMATS, pages
-from protoserve.verify.output.text import blocks
+from protoserve.verify.output import FORMATS, check_pages
+from protoserve.verify.output.escaping import blocks
 from protoserve.verify.report import Finding, Outcome, Report, Verdict, failed, passed, skipped, warned
 
 
@@ -211,9 +211,9 @@ class TestPages:
 
     @pytest.fixture(autouse=True)
     def fresh(self) -> Any:
-        pages._source.cache_clear()
+        check_pages._source.cache_clear()
         yield
-        pages._source.cache_clear()
+        check_pages._source.cache_clear()
 
     def come_from(self, monkeypatch: pytest.MonkeyPatch, source: str, ref: str | None) -> None:
         monkeypatch.setattr(template_source, "template", lambda: template_source.Template(source, ref))
@@ -221,24 +221,24 @@ class TestPages:
     def test_a_repository_on_the_web(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.come_from(monkeypatch, "git+https://me:secret@git.example.com/team/protoserve.git", "4f2a")
         wanted = "https://git.example.com/team/protoserve/blob/4f2a/docs/checks/reachable.md"
-        assert pages.page("reachable") == wanted
+        assert check_pages.page("reachable") == wanted
 
     def test_a_folder(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         self.come_from(monkeypatch, str(tmp_path), "HEAD")
         found = tmp_path / "docs" / "checks" / "reachable.md"
-        assert pages.page("reachable") == "docs/checks/reachable.md in the repository of protoserve"
+        assert check_pages.page("reachable") == "docs/checks/reachable.md in the repository of protoserve"
         found.parent.mkdir(parents=True)
         found.touch()
-        assert pages.page("reachable") == str(found)
+        assert check_pages.page("reachable") == str(found)
         monkeypatch.chdir(tmp_path)
-        assert Path(pages.page("reachable")) == Path("docs/checks/reachable.md")
+        assert Path(check_pages.page("reachable")) == Path("docs/checks/reachable.md")
 
     def test_nobody_knows(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def unknown() -> template_source.Template:
             raise template_source.OriginError("no")
 
         monkeypatch.setattr(template_source, "template", unknown)
-        assert pages.page("reachable") == "docs/checks/reachable.md in the repository of protoserve"
+        assert check_pages.page("reachable") == "docs/checks/reachable.md in the repository of protoserve"
 
 
 def test_warn_and_skip_are_no_failure() -> None:

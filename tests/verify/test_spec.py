@@ -24,7 +24,7 @@ from protoserve.verify import command
 from protoserve.verify.address import Address, UsageError
 from protoserve.verify.checks.spec import routes
 from protoserve.verify.grpc_client import Client
-from protoserve.verify.http_side import HttpSide
+from protoserve.verify.http_client import HttpClient
 from protoserve.verify.report import Outcome, Verdict
 from protoserve.verify.session import Session
 from protoserve.verify.spec import load
@@ -536,7 +536,7 @@ class Container(ImageServer):
 
 
 @contextmanager
-def session(process: ImageServer | None = None, web: HttpSide | None = None) -> Iterator[Session]:
+def session(process: ImageServer | None = None, web: HttpClient | None = None) -> Iterator[Session]:
     """A session with a server that nobody runs."""
     address = Address("127.0.0.1", 1)
     client = Client(address, lambda: 5.0)
@@ -594,7 +594,7 @@ def test_a_path_of_an_http_probe_that_the_server_does_not_have(tmp_path: Path) -
                 f"    readinessProbe:\n      httpGet:\n        port: {port}\n        path: {path}\n",
                 encoding="utf-8",
             )
-            with session(web=HttpSide(Address("127.0.0.1", port), lambda: 5.0)) as target:
+            with session(web=HttpClient(Address("127.0.0.1", port), lambda: 5.0)) as target:
                 verdict[path] = routes(load(file), target)
         server.shutdown()
     assert verdict["/ready"].verdict == "pass"

@@ -12,8 +12,8 @@ import pytest
 from protoserve import generator_cli
 from protoserve.schema.errors import SchemaError
 from protoserve.schema.load import loads
-from protoserve.schema.next_version import kept, renewed
 from protoserve.schema.presets import preset_text, presets
+from protoserve.schema.version_text import kept, renewed
 from versions.the_shop import TO_V2, UPGRADE_V1, Shop
 
 

@@ -24,8 +24,8 @@ from protoserve.schema import reserved_names
 from protoserve.schema.assign_numbers import numbered
 from protoserve.schema.load import loads
 from protoserve.schema.model import Contract, Message
-from protoserve.schema.next_version import kept, renewed
 from protoserve.schema.presets import preset_text, presets
+from protoserve.schema.version_text import kept, renewed
 from support import run
 from versions.the_shop import TO_V2, V1
 

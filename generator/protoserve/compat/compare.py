@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from protoserve.compat.change import Break, Change, Changes
-from protoserve.compat.reach import reach
+from protoserve.compat.message_pairs import reach
 from protoserve.compat.rules import enums, fields
 from protoserve.compat.rules.documentation import compare_documentation
 from protoserve.compat.rules.proto_options import compare_name_style, compare_nesting, compare_options

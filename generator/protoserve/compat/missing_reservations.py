@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from protoserve.compat.matching import Numbered, match
-from protoserve.compat.reach import reach
+from protoserve.compat.message_pairs import reach
 from protoserve.compat.rules.reserved import holds
 from protoserve.schema.model import Contract, Reserved
 

@@ -13,7 +13,7 @@ from protoserve.platform import answers
 from protoserve.platform.git import find_repository
 from protoserve.schema import project_schemas, reserved_names
 from protoserve.schema.model import Contract
-from protoserve.schema.next_version import kept, renewed
+from protoserve.schema.version_text import kept, renewed
 
 # Files that may mention a dropped version.
 _TEXT_SUFFIXES = {".json", ".md", ".mk", ".proto", ".py", ".sh", ".toml", ".yaml", ".yml"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from protoserve.emit import descriptions, field_code, limit_code, samples
+from protoserve.emit import field_code, field_docs, limit_code, samples
 from protoserve.emit.proto import HEADER, header
 from protoserve.emit.python_templates import render
 from protoserve.schema import reserved_names, well_known_types
@@ -50,9 +50,9 @@ def render_version(contract: Contract, package: str) -> str:
         messages=[_message_code(contract, message) for message in contract.all_messages()],
         requests_and_responses=[_message_code(contract, message) for message in _requests_and_responses(contract)],
         samples={name: samples.python(contract, request) for name, request in requests.items()},
-        describe_enum=descriptions.of_enum,
-        describe_value=descriptions.of_value,
-        describe_method=descriptions.of_method,
+        describe_enum=field_docs.of_enum,
+        describe_value=field_docs.of_value,
+        describe_method=field_docs.of_method,
         max_bytes=partial(limit_code.largest, contract),
     )
 
@@ -88,7 +88,7 @@ def _message_code(contract: Contract, message: Message) -> MessageCode:
     return MessageCode(
         name=message.name,
         stub=_stub(message),
-        doc=descriptions.of_message(contract, message),
+        doc=field_docs.of_message(contract, message),
         fields=[_field_code(contract, message, field) for field in fields],
         oneofs=message.oneofs,
         has_arrays=_has_arrays(contract, message, set()),
@@ -104,7 +104,7 @@ def _field_code(contract: Contract, message: Message, field: Field) -> FieldCode
         annotation=field_code.annotation(contract, field),
         default=field_code.default(contract, field),
         value=field_code.value(contract, message, field),
-        doc=" ".join(descriptions.paragraph(field)),
+        doc=" ".join(field_docs.paragraph(field)),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from protoserve import wire
-from protoserve.emit import descriptions, lint_exceptions
+from protoserve.emit import field_docs, lint_exceptions
 from protoserve.schema import protobuf_options, reserved_names, well_known_types
 from protoserve.schema.model import Contract, Enum, Field, Message, Method, Options, Reserved
 from protoserve.schema.types import SCALARS
@@ -70,7 +70,7 @@ def _options(given: Options, indent: str, after: str) -> Iterator[str]:
 
 def _service(contract: Contract) -> Iterator[str]:
     named = f"The methods of {contract.package or contract.service}"
-    yield from _comment(descriptions.summary(contract.doc, named).splitlines())
+    yield from _comment(field_docs.summary(contract.doc, named).splitlines())
     yield from lint_exceptions.ignored("", lint_exceptions.of_service(contract))
     yield f"service {contract.service} {{"
     yield from _options(contract.service_options, "  ", "methods")
@@ -82,7 +82,7 @@ def _service(contract: Contract) -> Iterator[str]:
 
 
 def _rpc(contract: Contract, method: Method) -> Iterator[str]:
-    yield from _comment(descriptions.of_method(method).splitlines(), "  ")
+    yield from _comment(field_docs.of_method(method).splitlines(), "  ")
     yield from lint_exceptions.ignored("  ", lint_exceptions.of_method(contract, method))
     request, response = (_reference(contract, contract.service, body) for body in (method.request, method.response))
     stream = "stream " if method.streaming else ""
@@ -130,7 +130,7 @@ def _reserved(reserved: Reserved, indent: str, top: str) -> Iterator[str]:
 
 
 def _message(contract: Contract, message: Message, indent: str) -> Iterator[str]:
-    yield from _comment(descriptions.of_message(contract, message).splitlines(), indent)
+    yield from _comment(field_docs.of_message(contract, message).splitlines(), indent)
     yield from lint_exceptions.ignored(indent, lint_exceptions.of_message(message))
     name = message.in_proto.rpartition(".")[2]
     body = list(_body(contract, message, f"{indent}  "))
@@ -182,7 +182,7 @@ def _oneof(contract: Contract, message: Message, members: tuple[Field, ...], ind
 
 
 def _field(contract: Contract, message: Message, field: Field, indent: str) -> Iterator[str]:
-    yield from _comment(descriptions.paragraph(field), indent)
+    yield from _comment(field_docs.paragraph(field), indent)
     yield from lint_exceptions.ignored(indent, lint_exceptions.of_field(field))
     kind = f"{wire.label(contract, field)} {_type(contract, message, field)}".strip()
     head = f"{indent}{kind} {field.name} = {field.number}"
@@ -231,7 +231,7 @@ def _tensor(dtype: str) -> Iterator[str]:
 
 def _enum(contract: Contract, enum: Enum, indent: str) -> Iterator[str]:
     name = enum.in_proto.rpartition(".")[2]
-    yield from _comment(descriptions.summary(enum.doc, f"The values of {name}").splitlines(), indent)
+    yield from _comment(field_docs.summary(enum.doc, f"The values of {name}").splitlines(), indent)
     yield from lint_exceptions.ignored(indent, lint_exceptions.of_enum(enum))
     yield f"{indent}enum {name} {{"
     inner = f"{indent}  "
@@ -242,7 +242,7 @@ def _enum(contract: Contract, enum: Enum, indent: str) -> Iterator[str]:
         yield f"{inner}// Not set."
         yield f"{inner}{enum.value_in_proto('unspecified')} = 0;"
     for value in enum.values:
-        yield from _comment(descriptions.summary(value.doc, value.name).splitlines(), inner)
+        yield from _comment(field_docs.summary(value.doc, value.name).splitlines(), inner)
         yield from lint_exceptions.ignored(inner, lint_exceptions.of_value(enum, value))
         head = f"{inner}{enum.value_in_proto(value.name)} = {value.number}"
         yield from _with_options(head, [protobuf_options.written(option) for option in value.options], inner)

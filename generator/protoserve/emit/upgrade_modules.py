@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from protoserve.emit import convertible, field_code
+from protoserve.emit import field_code, value_compatibility
 from protoserve.emit.proto import HEADER
 from protoserve.emit.python_templates import render
 from protoserve.schema import reserved_names
@@ -192,7 +192,7 @@ class _Builder:
         at = len(self.methods)
         signature = f"{conversion.typed_parameter}, /) -> {conversion.result}"
         self.methods.append(CarriedMethod(conversion.name, signature))  # its helpers come below it
-        pairs = convertible.match_by_name(
+        pairs = value_compatibility.match_by_name(
             conversion.source_message.fields, conversion.target_message.fields, to_newer=conversion.target is self.newer
         )
         arguments = []
@@ -200,7 +200,7 @@ class _Builder:
             origin = pairs.get(field.name)
             why = f"{conversion.source.version} does not have this field"
             if origin is not None:
-                why = convertible.obstacle(conversion.source, origin, conversion.target, field) or ""
+                why = value_compatibility.obstacle(conversion.source, origin, conversion.target, field) or ""
             if not why and origin is not None:
                 value = self._convert_field(conversion, origin, field)
             elif origin is not None or self._must_be_set(field):
@@ -211,7 +211,7 @@ class _Builder:
         result = f"{conversion.result}({', '.join(arguments)})"
         for oneof, members in conversion.target_message.oneofs.items():
             origins = [pairs[member.name] for member in members if member.name in pairs]
-            obstacle = convertible.oneof_obstacle(conversion.source_message, members, origins)
+            obstacle = value_compatibility.oneof_obstacle(conversion.source_message, members, origins)
             if obstacle is not None:
                 result = self._ask_for_oneof(conversion, oneof, obstacle, result)
         source, target = conversion.source_message, conversion.target_message
@@ -290,7 +290,7 @@ class _Builder:
         old, new = source.version, target.version
         signature = f"value: {old}.{enum.name}, /) -> {new}.{enum.name}"
         doc = f"{enum.name} of {old} as {new}'s, by the names of its values."
-        pairs = convertible.match_by_name(enum.values, other.values, to_newer=target is self.newer)
+        pairs = value_compatibility.match_by_name(enum.values, other.values, to_newer=target is self.newer)
         renamed = {was.name.upper(): name.upper() for name, was in pairs.items() if was.name.upper() != name.upper()}
         lost = [value.name.upper() for value in enum.values if value not in pairs.values()]
         name, body = "value.name", []
@@ -330,7 +330,7 @@ def _paths(
     older: Contract, was: Message, newer: Contract, now: Message, old: str, new: str, above: tuple[str, ...]
 ) -> Iterator[tuple[str, str]]:
     """Pairs of the newer and the older path, below `new` and `old`; a message within itself is not entered again."""
-    pairs = convertible.match_by_name(was.fields, now.fields, to_newer=True)
+    pairs = value_compatibility.match_by_name(was.fields, now.fields, to_newer=True)
     for field in now.fields:
         before = pairs.get(field.name)
         if before is None:

@@ -11,13 +11,13 @@ from dataclasses import replace
 
 from protoserve.platform.yaml_tree import Place, Scalar
 from protoserve.schema import reserved_names
-from protoserve.schema.draft import EnumDraft, FieldDraft, MessageDraft
 from protoserve.schema.errors import Problem, SchemaError
 from protoserve.schema.load import draft_of
+from protoserve.schema.mapping_reader import Section
 from protoserve.schema.model import MAX_ENUM_NUMBER, MAX_FIELD_NUMBER, Contract, Reserved
 from protoserve.schema.number_rules import next_free
-from protoserve.schema.section import Section
 from protoserve.schema.text_edits import Edit, applied, failed, reads_as
+from protoserve.schema.unchecked_contract import EnumDraft, FieldDraft, MessageDraft
 
 
 def numbered(text: str, file: str = "schema.yaml", *, known: Contract | None = None) -> str:

@@ -14,8 +14,8 @@ from typing import Any
 
 from protoserve.platform.yaml_tree import Node, Scalar
 from protoserve.schema import protobuf_options, reserved_names
+from protoserve.schema.mapping_reader import Section, described, plain
 from protoserve.schema.model import MAX_FIELD_NUMBER, Dimension, Options
-from protoserve.schema.section import Section, described, plain
 from protoserve.schema.types import MAP_KEYS, Kind
 
 # What `FieldKey.breaks` says of a key that callers never notice.

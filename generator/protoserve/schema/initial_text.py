@@ -10,8 +10,8 @@ from protoserve.schema.assign_numbers import numbered
 from protoserve.schema.errors import Problem, SchemaError
 from protoserve.schema.json_schema import MODELINE
 from protoserve.schema.load import loads, read_text
+from protoserve.schema.mapping_reader import nearest
 from protoserve.schema.presets import preset_text, presets
-from protoserve.schema.section import nearest
 from protoserve.schema.signature import signature_to_yaml
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import re2
 
-from protoserve.schema.draft import FieldDraft, set_attributes
 from protoserve.schema.field_keys import FIELD_KEYS
+from protoserve.schema.mapping_reader import shown
 from protoserve.schema.model import Field
-from protoserve.schema.section import shown
 from protoserve.schema.types import Kind
+from protoserve.schema.unchecked_contract import FieldDraft, set_attributes
 
 # A shape of more elements is a slip of the pen: 2**27 float64 are 1 GiB, and a message ends at 2 GiB.
 MAX_ELEMENTS = 2**27

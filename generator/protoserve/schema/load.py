@@ -7,11 +7,11 @@ from pathlib import Path
 
 from protoserve.platform.yaml_tree import Mapping, YamlError, parse
 from protoserve.schema import rules
-from protoserve.schema.draft import Draft
 from protoserve.schema.errors import Problem, SchemaError
+from protoserve.schema.mapping_reader import Problems
 from protoserve.schema.model import Contract
 from protoserve.schema.parse import build
-from protoserve.schema.section import Problems
+from protoserve.schema.unchecked_contract import Draft
 
 MAX_BYTES = 2**20
 _BOM = "\ufeff"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from protoserve.schema import reserved_names
-from protoserve.schema.draft import Draft, FieldDraft, MessageDraft
+from protoserve.schema.unchecked_contract import Draft, FieldDraft, MessageDraft
 
 
 def check(draft: Draft) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 
 from protoserve.platform.yaml_tree import Place
 from protoserve.schema import reserved_names, well_known_types
-from protoserve.schema.draft import Draft, EnumDraft, MessageDraft
+from protoserve.schema.mapping_reader import Section
 from protoserve.schema.reserved_names import Complaint
-from protoserve.schema.section import Section
+from protoserve.schema.unchecked_contract import Draft, EnumDraft, MessageDraft
 
 
 def check(draft: Draft) -> None:

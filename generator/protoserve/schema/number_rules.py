@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from protoserve.platform.yaml_tree import Place, Scalar
-from protoserve.schema.draft import EnumDraft, MessageDraft
+from protoserve.schema.mapping_reader import Section
 from protoserve.schema.model import MAX_ENUM_NUMBER, MAX_FIELD_NUMBER, Reserved
-from protoserve.schema.section import Section
+from protoserve.schema.unchecked_contract import EnumDraft, MessageDraft
 
 # protobuf keeps these for itself.
 OWN_FIRST, OWN_LAST = 19_000, 19_999

@@ -6,8 +6,8 @@ import re
 
 from protoserve.platform.yaml_tree import Mapping, Node, Place, Scalar
 from protoserve.schema import protobuf_options, well_known_types
-from protoserve.schema.draft import Draft, EnumDraft, FieldDraft, MessageDraft, MethodDraft, ValueDraft, set_attributes
 from protoserve.schema.field_keys import FIELD_KEYS
+from protoserve.schema.mapping_reader import Problems, Section, described, nearest, shown
 from protoserve.schema.model import (
     MAX_ENUM_NUMBER,
     MAX_FIELD_NUMBER,
@@ -17,8 +17,16 @@ from protoserve.schema.model import (
     Reserved,
     Where,
 )
-from protoserve.schema.section import Problems, Section, described, nearest, shown
 from protoserve.schema.types import ALIASES
+from protoserve.schema.unchecked_contract import (
+    Draft,
+    EnumDraft,
+    FieldDraft,
+    MessageDraft,
+    MethodDraft,
+    ValueDraft,
+    set_attributes,
+)
 
 ROOT_KEYS = (
     *("package", "status", "service", "doc", "names", "options", "service_options"),

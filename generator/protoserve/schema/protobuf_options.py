@@ -7,8 +7,8 @@ field, `json_name`), or is refused (options of one's own, editions' features).
 from __future__ import annotations
 
 from protoserve.platform.yaml_tree import Mapping, Scalar
+from protoserve.schema.mapping_reader import Section, described
 from protoserve.schema.model import Options
-from protoserve.schema.section import Section, described
 
 Choice = tuple[str, ...]
 _TEXT: Choice = ()

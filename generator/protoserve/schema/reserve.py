@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from protoserve.platform.yaml_tree import Mapping, Node, Place, Scalar, Sequence
 from protoserve.schema import reserved_names as names
-from protoserve.schema.draft import EnumDraft, MessageDraft
 from protoserve.schema.load import draft_of
+from protoserve.schema.mapping_reader import Section
 from protoserve.schema.model import Reserved
-from protoserve.schema.section import Section
 from protoserve.schema.text_edits import Edit, applied, failed, reads_as
+from protoserve.schema.unchecked_contract import EnumDraft, MessageDraft
 
 # A plain word that YAML reads as something else than a text.
 _NO_TEXT = {"true", "false", "null"}

@@ -6,10 +6,10 @@ import re
 from collections import Counter
 
 from protoserve.schema import limit_rules, message_graph, name_rules, number_rules, value_rules, well_known_types
-from protoserve.schema.draft import Draft, FieldDraft, MessageDraft, set_attributes
+from protoserve.schema.mapping_reader import nearest, shown
 from protoserve.schema.model import Field
-from protoserve.schema.section import nearest, shown
 from protoserve.schema.types import ALIASES, LISTS, MAP_KEYS, SCALARS, Kind
+from protoserve.schema.unchecked_contract import Draft, FieldDraft, MessageDraft, set_attributes
 
 # What other languages call a type, and what it is here.
 _MEANT = {

@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from protoserve.schema import limit_rules
-from protoserve.schema.draft import Draft, FieldDraft, set_attributes
+from protoserve.schema.mapping_reader import nearest, shown
 from protoserve.schema.model import Field
 from protoserve.schema.reserved_names import Complaint
-from protoserve.schema.section import nearest, shown
 from protoserve.schema.types import Kind, ScalarType
+from protoserve.schema.unchecked_contract import Draft, FieldDraft, set_attributes
 
 # protobuf's JSON forms: https://protobuf.dev/programming-guides/json/
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)")

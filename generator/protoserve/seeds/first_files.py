@@ -11,8 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from protoserve.emit.formatting import format_python
 from protoserve.schema.model import Contract
 from protoserve.schema.types import Kind
+from protoserve.seeds.example_methods import ExampleMethod, example_methods
 from protoserve.seeds.frameworks import FOLDER, Framework
-from protoserve.seeds.methods import ExampleMethod, example_methods
 
 # Functions at the end of base_model.py.jinja, each rendered where a method's code calls it.
 _HELPERS = ("words", "image", "statistics", "finite", "scale")

@@ -18,13 +18,13 @@ from protoserve.platform.printing import UnwritableError
 from protoserve.verify import address, interface
 from protoserve.verify.address import Address, Tls, UsageError
 from protoserve.verify.checks import CHECKS
-from protoserve.verify.checks.base import Check
-from protoserve.verify.checks.http import HTTP, as_json, unary
+from protoserve.verify.checks.check import Check
+from protoserve.verify.checks.http_requests import HTTP, as_json, unary
 from protoserve.verify.grpc_client import Client
-from protoserve.verify.http_side import HttpSide, routes
+from protoserve.verify.http_client import HttpClient, routes
 from protoserve.verify.interface import Interface
 from protoserve.verify.output import FORMATS, terminal
-from protoserve.verify.probe import probe
+from protoserve.verify.protocol_detection import probe
 from protoserve.verify.report import Outcome, Report
 from protoserve.verify.run import Step, needed, run
 from protoserve.verify.sample_requests import Requests, read_requests
@@ -127,7 +127,7 @@ def _session(options: argparse.Namespace, kind: str, ends: float) -> Iterator[Se
     """A session with the target. A server that it starts is always stopped at the end."""
     with ExitStack() as stack:
         process: Started | None = None
-        web: HttpSide | None = None
+        web: HttpClient | None = None
         started = time.monotonic()
         project = Path(options.target) if kind == "project" else options.project
         contract = _contract(options, project)
@@ -150,7 +150,7 @@ def _session(options: argparse.Namespace, kind: str, ends: float) -> Iterator[Se
         else:
             server = _server_address(options)
         if options.http is not None:
-            web = HttpSide(
+            web = HttpClient(
                 _http_address(options), left, alone=options.target is None, instance=_instance(options, None, None)
             )
             stack.callback(web.close)
@@ -191,12 +191,12 @@ def _container(options: argparse.Namespace) -> ImageServer:
 
 def _wait_for_ports(
     container: ImageServer, instance: Any, left: Callable[[], float], options: argparse.Namespace, stack: ExitStack
-) -> HttpSide | None:
+) -> HttpClient | None:
     """Waits until the container listens. Returns its HTTP side, watched from the start, if the platform asks it."""
     until = container.started + options.timeout
     web = None
     if container.http is not None:
-        web = HttpSide(container.published(container.http), left, instance=instance)
+        web = HttpClient(container.published(container.http), left, instance=instance)
         stack.callback(web.close)
         web.watch(until)
     container.find_grpc_port(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from protoserve.verify.address import UsageError
-from protoserve.verify.checks.base import Check
+from protoserve.verify.checks.check import Check
 from protoserve.verify.report import HTTP_ONLY, Finding, Outcome, Verdict, skipped, warned
 
 Progress = Callable[[str, Outcome | None], None]  # called when a check begins (None) and when it ends

@@ -11,7 +11,7 @@ from protoserve.verify import health_client, readiness
 from protoserve.verify.address import Address
 from protoserve.verify.grpc_client import Call, Client, Reply
 from protoserve.verify.health_client import CHECK_TIMEOUT, Health
-from protoserve.verify.http_side import HttpSide
+from protoserve.verify.http_client import HttpClient
 from protoserve.verify.interface import Interface, Method
 from protoserve.verify.options import GRACE
 from protoserve.verify.readiness import Readiness
@@ -37,7 +37,7 @@ class Session:
     project: Path | None = None  # a project with sample requests
     requests: Requests | None = None
     reflection: Reflection | None = None  # None until the server was asked
-    web: HttpSide | None = None  # the HTTP side, if there is one
+    web: HttpClient | None = None  # the HTTP side, if there is one
     replies: dict[str, Reply] = field(default_factory=dict)  # by path of method: the answer to its valid request
     started: float = field(default_factory=time.monotonic)
     _readiness: Readiness | None = None

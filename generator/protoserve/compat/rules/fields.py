@@ -12,7 +12,7 @@ from protoserve.compat.rules.documentation import compare_documentation
 from protoserve.compat.rules.field_pair import FieldPair, FieldRule, path_of
 from protoserve.compat.rules.proto_options import compare_json_name, compare_options
 from protoserve.compat.rules.reserved import compare_reserved, report_removed
-from protoserve.compat.rules.words import shown
+from protoserve.compat.rules.value_text import shown
 from protoserve.schema.model import Contract, Field, Message
 from protoserve.schema.types import Kind
 from protoserve.wire import Presence, presence

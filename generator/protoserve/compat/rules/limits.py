@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from protoserve.compat.change import Break
 from protoserve.compat.rules.field_pair import FieldPair
-from protoserve.compat.rules.words import shown
+from protoserve.compat.rules.value_text import shown
 from protoserve.schema.model import Field
 from protoserve.schema.types import Kind, cast
 

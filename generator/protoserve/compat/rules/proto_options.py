@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from protoserve.compat.change import Break, Changes, Directions
 from protoserve.compat.rules.field_pair import FieldPair
-from protoserve.compat.rules.words import shown
+from protoserve.compat.rules.value_text import shown
 from protoserve.schema.model import Contract, Enum, EnumValue, Message, Options, Where
 
 # Options that decide how generated code of some language is called, what type it has, or how it calls.

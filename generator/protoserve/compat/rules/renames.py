@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from protoserve.compat.change import Change
 from protoserve.compat.matching import Numbered
-from protoserve.compat.reach import reach
+from protoserve.compat.message_pairs import reach
 from protoserve.schema.model import Contract
 
 RENAMED_FROM_NOTHING = "renamed-from-nothing"

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from protoserve.project.lost_edits import overlooked_edits, renamed_files, render_version
-from protoserve.project.lost_edits.committed_files import committed_modes, exists
+from protoserve.project.lost_edits.merge_files import committed_modes, exists
 
 __all__ = ["restore_lost_edits"]
 

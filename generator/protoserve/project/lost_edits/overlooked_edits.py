@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from protoserve.platform.git import git, git_paths
-from protoserve.project.lost_edits.committed_files import committed_content, exists, mark_unmerged, merge
+from protoserve.project.lost_edits.merge_files import committed_content, exists, mark_unmerged, merge
 
 _REGULAR_FILE = "100"  # the first digits of its mode; links have others
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from protoserve.platform.errors import ProtoserveError
-from protoserve.project.lost_edits.committed_files import ANSWERS, committed_content, exists, mark_unmerged, merge
+from protoserve.project.lost_edits.merge_files import ANSWERS, committed_content, exists, mark_unmerged, merge
 
 TABLE = Path("generator") / "renames.txt"
 

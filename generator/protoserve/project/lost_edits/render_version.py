@@ -7,7 +7,7 @@ from pathlib import Path
 
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import git
-from protoserve.project.lost_edits.committed_files import ANSWERS
+from protoserve.project.lost_edits.merge_files import ANSWERS
 
 
 def committed_version(project: Path, template: Path, temporary: Path) -> Path:

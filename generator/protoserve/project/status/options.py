@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from protoserve.commands import add_project
+from protoserve.shared_commands import add_project
 
 # The rows, and whether each counts for the exit code by default.
 ROWS = {

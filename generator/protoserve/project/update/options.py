@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from protoserve.commands import add_project
+from protoserve.shared_commands import add_project
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

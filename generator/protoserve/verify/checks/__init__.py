@@ -6,8 +6,8 @@ from protoserve.verify.checks import (
     bad_input,
     concurrency,
     deadline,
-    health,
     health_honest,
+    health_service,
     http_health,
     http_predict,
     image,
@@ -18,7 +18,7 @@ from protoserve.verify.checks import (
     shutdown,
     spec,
 )
-from protoserve.verify.checks.base import Check
+from protoserve.verify.checks.check import Check
 
 CHECKS: tuple[Check, ...] = (
     spec.SHAPE,
@@ -34,8 +34,8 @@ CHECKS: tuple[Check, ...] = (
     deadline.CHECK,
     message_size.CHECK,
     concurrency.CHECK,
-    health.SERVICE,
-    health.SERVING,
+    health_service.SERVICE,
+    health_service.SERVING,
     spec.ROUTES,
     health_honest.CHECK,
     http_health.CHECK,

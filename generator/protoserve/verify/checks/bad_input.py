@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import grpc
 
-from protoserve.verify.checks import calls
-from protoserve.verify.checks.base import Check
+from protoserve.verify.checks import method_calls
+from protoserve.verify.checks.check import Check
 from protoserve.verify.conformance import request_violations
 from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
@@ -48,12 +48,12 @@ _Answers = list[tuple[_BadRequest, Reply]]
 
 
 def run(session: Session) -> Finding:
-    return calls.for_each_method(session, _judge)
+    return method_calls.for_each_method(session, _judge)
 
 
 def _judge(session: Session, method: Method) -> Finding:
-    timeout = calls.timeout_for(session, session.replies[method.path].seconds)
-    if finding := calls.stopped_working(method, calls.call_valid(session, method, timeout)):
+    timeout = method_calls.timeout_for(session, session.replies[method.path].seconds)
+    if finding := method_calls.stopped_working(method, method_calls.call_valid(session, method, timeout)):
         return finding
     answers: _Answers = []
     for bad in _bad_requests(session, method):
@@ -61,15 +61,15 @@ def _judge(session: Session, method: Method) -> Finding:
         seen = f"{method.path}, {bad.description}: {reply}"
         if reply.connection_lost:
             return _crashes(session, method, reply, seen)
-        if calls.timed_out(reply, timeout):
-            calls.record_failure(session, method, reply)
+        if method_calls.timed_out(reply, timeout):
+            method_calls.record_failure(session, method, reply)
             return _hangs(method, seen)
         answers.append((bad, reply))
-    after = calls.call_valid(session, method, timeout)
+    after = method_calls.call_valid(session, method, timeout)
     if after.connection_lost:
         return _crashes(session, method, after, f"{method.path}, after {len(answers)} bad requests: {after}")
     if not after.ok:
-        calls.record_failure(session, method, after)
+        method_calls.record_failure(session, method, after)
         return _is_left_broken(method, f"{method.path}: the valid request, after {len(answers)} bad ones: {after}")
     return (
         _accepts_forbidden(method, answers)
@@ -112,8 +112,8 @@ def revealed_internals(reply: Reply, parses: bool = True) -> str | None:
 
 
 def _crashes(session: Session, method: Method, reply: Reply, seen: str) -> Finding:
-    calls.record_failure(session, method, reply)
-    again = calls.call_valid(session, method, min(session.timeout, 2.0))
+    method_calls.record_failure(session, method, reply)
+    again = method_calls.call_valid(session, method, min(session.timeout, 2.0))
     return failed(
         f"{seen}; then the valid request: {again}{session.exit_note()}",
         f"A bad request ends the server's process (or at least the connection): {method.name} crashes in native code, "

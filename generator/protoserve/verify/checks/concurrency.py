@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import grpc
 from google.protobuf.message import Message
 
-from protoserve.verify.checks import calls
-from protoserve.verify.checks.base import Check
+from protoserve.verify.checks import method_calls
+from protoserve.verify.checks.check import Check
 from protoserve.verify.grpc_client import Call, Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.reply_diff import difference, parsed
@@ -55,13 +55,13 @@ class _Baseline:
 
 def run(session: Session) -> Finding:
     ends = time.monotonic() + SECONDS
-    return calls.for_each_method(session, lambda session, method: _judge(session, method, ends))
+    return method_calls.for_each_method(session, lambda session, method: _judge(session, method, ends))
 
 
 def _judge(session: Session, method: Method, ends: float) -> Finding:
-    timeout = calls.timeout_for(session, session.replies[method.path].seconds)
-    first = calls.call_valid(session, method, timeout)
-    if finding := calls.stopped_working(method, first):
+    timeout = method_calls.timeout_for(session, session.replies[method.path].seconds)
+    first = method_calls.call_valid(session, method, timeout)
+    if finding := method_calls.stopped_working(method, first):
         return finding
     plan = next((plan for plan in _PLANS if first.seconds <= plan.seconds), None)
     if plan is None or first.seconds * (4 * plan.requests + plan.rounds) > ends - time.monotonic():
@@ -129,7 +129,7 @@ def _wrong_replies(
     """What is wrong with the replies to these requests; None if nothing is."""
     together = f"of {len(replies)} requests in flight together"
     broken = [reply for reply in replies if reply.connection_lost]
-    unanswered = [reply for reply in replies if calls.timed_out(reply, wait)]
+    unanswered = [reply for reply in replies if method_calls.timed_out(reply, wait)]
     errors = [reply for reply in replies if not reply.ok and reply.code not in _OVERLOAD]
     if broken:
         return _breaks_connection(method, f"{len(broken)} {together}: {broken[0]}{session.exit_note()}")

@@ -8,8 +8,8 @@ import time
 
 import grpc
 
-from protoserve.verify.checks import calls
-from protoserve.verify.checks.base import Check
+from protoserve.verify.checks import method_calls
+from protoserve.verify.checks.check import Check
 from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, failed, passed, skipped
@@ -27,9 +27,9 @@ _REPEATS = 3  # of a measurement that a busy machine may delay: the least counts
 
 
 def run(session: Session) -> Finding:
-    methods = calls.working_methods(session)
+    methods = method_calls.working_methods(session)
     if not methods:
-        return calls.no_working_method(session)
+        return method_calls.no_working_method(session)
     usual: dict[str, float] = {}
     for method in methods:
         if finding := _try_generous_deadlines(session, method, usual):
@@ -37,7 +37,9 @@ def run(session: Session) -> Finding:
     slowest = max(methods, key=lambda method: usual[method.path])
     seconds = usual[slowest.path]
     if _QUICK <= seconds < _SLOW / _REPEATS:
-        seconds = min(seconds, *(calls.call_valid(session, slowest, _LONG_DEADLINE).seconds for _ in range(_REPEATS)))
+        seconds = min(
+            seconds, *(method_calls.call_valid(session, slowest, _LONG_DEADLINE).seconds for _ in range(_REPEATS))
+        )
     if seconds < _QUICK:
         return passed(
             f"{slowest.name} answers within {1000 * seconds:.0f} ms, too quick for a deadline to matter; deadlines of "
@@ -52,10 +54,10 @@ def _try_generous_deadlines(session: Session, method: Method, usual: dict[str, f
     """Calls the method with deadlines that it can meet, and adds the seconds that it takes to `usual`."""
     timeout = _LONG_DEADLINE
     for _ in range(2):
-        reply = calls.call_valid(session, method, timeout)
+        reply = method_calls.call_valid(session, method, timeout)
         if reply.code is grpc.StatusCode.DEADLINE_EXCEEDED and reply.seconds < 0.5 * min(timeout, session.left()):
             return _gives_up_early(method, timeout, reply)
-        if finding := calls.stopped_working(method, reply):
+        if finding := method_calls.stopped_working(method, reply):
             return finding
         usual[method.path] = min(reply.seconds, usual.get(method.path, reply.seconds))
         if reply.seconds > _SLOW:
@@ -94,7 +96,7 @@ def _let_calls_expire(session: Session, method: Method, usual: float) -> Finding
     if reply.ok:
         return passed(seen)
     if reply.connection_lost:
-        calls.record_failure(session, method, reply)
+        method_calls.record_failure(session, method, reply)
         return _never_answers_again(method, seen)
     if reply.code is not grpc.StatusCode.DEADLINE_EXCEEDED:
         return skipped(f"{seen}; this has nothing to do with deadlines")
@@ -123,9 +125,9 @@ def _call_after_expired(session: Session, method: Method, usual: float, deadline
 
 def _judge_late_answer(session: Session, method: Method, usual: float, seen: str) -> Finding:
     """Whether the expired calls were waiting in a queue, or had all been in progress from the start."""
-    drained = calls.call_valid(session, method, min(2 * _call_count(usual) * usual + 2, session.timeout))
+    drained = method_calls.call_valid(session, method, min(2 * _call_count(usual) * usual + 2, session.timeout))
     if not drained.ok:
-        calls.record_failure(session, method, drained)
+        method_calls.record_failure(session, method, drained)
         return _never_answers_again(method, f"{seen}; and then: {drained}")
     if _answers_one_by_one(session, method, usual):
         return _computes_expired(method, seen)

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import grpc
 
-from protoserve.verify.checks import calls
-from protoserve.verify.checks.base import Check
-from protoserve.verify.checks.health import USE_STOCK, unrelated_to_health
+from protoserve.verify.checks import method_calls
+from protoserve.verify.checks.check import Check
+from protoserve.verify.checks.health_service import USE_STOCK, unrelated_to_health
 from protoserve.verify.grpc_client import Client, Reply
 from protoserve.verify.health_client import Health, Watch
 from protoserve.verify.interface import Method
@@ -118,7 +118,7 @@ def _unknown_name(session: Session, _: Session) -> Finding:
 def _under_load(session: Session, prober: Session) -> Finding:
     """Whether Check answers in time while a method is saturated with calls."""
     session.answer_all()  # with --only, no method has been called yet
-    method = next(iter(calls.working_methods(session)), None)
+    method = next(iter(method_calls.working_methods(session)), None)
     if method is None:
         return passed("no load, since no method has answered with OK")
     slowest, count = 0.0, 0
@@ -132,7 +132,9 @@ def _under_load(session: Session, prober: Session) -> Finding:
             slowest, count = max(slowest, health.reply.seconds), count + 1
             time.sleep(_PAUSE)
         sent = len(traffic.sent) + traffic.in_flight()
-    calls.call_valid(session, method, min(session.timeout, 10.0))  # returns when the server has worked off the load
+    method_calls.call_valid(
+        session, method, min(session.timeout, 10.0)
+    )  # returns when the server has worked off the load
     return passed(
         f"{count} Checks while {sent} calls of {method.name} ran, {IN_FLIGHT} at once: "
         f"SERVING within {slowest * 1000:.0f} ms"
@@ -282,11 +284,11 @@ def _blocked_by_watches(session: Session, prober: Session, answered: int) -> Fin
     """What the server no longer answers while many Watches are open."""
     health = prober.health("", WATCH_SECONDS)
     seen = f'{WATCHES} Watches open, {answered} of them answered; Check of "": {health}'
-    method = next(iter(calls.working_methods(session)), None)
+    method = next(iter(method_calls.working_methods(session)), None)
     blocked = answered < WATCHES or health.status is None
     if method is not None and health.status is not None:
         timeout = min(session.timeout, 4 * session.replies[method.path].seconds + WATCH_SECONDS)
-        reply = calls.call_valid(session, method, timeout)
+        reply = method_calls.call_valid(session, method, timeout)
         seen += f"; {method.path}: {reply}"
         blocked = blocked or reply.code is grpc.StatusCode.DEADLINE_EXCEEDED
     if not blocked:

@@ -6,9 +6,9 @@ import threading
 import time
 from typing import Any
 
-from protoserve.verify.checks.base import Check
-from protoserve.verify.checks.http import ONLY, not_judged, request_bodies
-from protoserve.verify.http_side import HEALTH_SECONDS, Answer, HttpSide
+from protoserve.verify.checks.check import Check
+from protoserve.verify.checks.http_requests import ONLY, not_judged, request_bodies
+from protoserve.verify.http_client import HEALTH_SECONDS, Answer, HttpClient
 from protoserve.verify.report import Finding, failed, passed, warned
 from protoserve.verify.session import Session
 
@@ -60,7 +60,7 @@ def _is_over(session: Session) -> bool:
     return not session.left() or session.server_ended()
 
 
-def _predict_until_settled(web: HttpSide, session: Session, body: Any) -> list[Answer]:
+def _predict_until_settled(web: HttpClient, session: Session, body: Any) -> list[Answer]:
     """The answers of the predict route, until it does not fail any more; the last one is the settled one."""
     answers = [web.predict(body, session.timeout)]
     deadline = time.monotonic() + _SETTLING_SECONDS
@@ -72,7 +72,7 @@ def _predict_until_settled(web: HttpSide, session: Session, body: Any) -> list[A
     return answers
 
 
-def _check_health_under_load(web: HttpSide, session: Session, body: Any) -> tuple[float, Answer | None]:
+def _check_health_under_load(web: HttpClient, session: Session, body: Any) -> tuple[float, Answer | None]:
     """The slowest answer of the health route while CALLERS predict, in seconds, and the first that was not 200."""
     stop = threading.Event()
 
@@ -103,7 +103,7 @@ def _check_health_under_load(web: HttpSide, session: Session, body: Any) -> tupl
             caller.join(max(0.0, deadline - time.monotonic()))
 
 
-def _never_healthy(web: HttpSide, answer: Answer) -> Finding:
+def _never_healthy(web: HttpClient, answer: Answer) -> Finding:
     """The health route never answers 200."""
     route, status = web.health_route, answer.status
     seen = f"GET {route} at {web.address}: {answer}"
@@ -115,7 +115,7 @@ def _never_healthy(web: HttpSide, answer: Answer) -> Finding:
     return failed(seen, cause, remedy)
 
 
-def _no_route(web: HttpSide, seen: str) -> Finding:
+def _no_route(web: HttpClient, seen: str) -> Finding:
     route = web.health_route
     others = [other for other in _OTHER_ROUTES if other != route]
     healthy = [other for other in others if web.ask("GET", other, HEALTH_SECONDS / 5).status == 200]
@@ -132,7 +132,7 @@ def _no_route(web: HttpSide, seen: str) -> Finding:
     )
 
 
-def _healthy_too_early(web: HttpSide, first: Answer, settled: Answer) -> Finding | None:
+def _healthy_too_early(web: HttpClient, first: Answer, settled: Answer) -> Finding | None:
     """Whether health said 200 before predictions could be made, or although they never can be."""
     works_later = (first.status or 503) >= 500 and settled.status == 200
     if not works_later and settled.status != 503:
@@ -151,7 +151,7 @@ def _healthy_too_early(web: HttpSide, first: Answer, settled: Answer) -> Finding
     )
 
 
-def _unhealthy_under_load(web: HttpSide, answer: Answer) -> Finding:
+def _unhealthy_under_load(web: HttpClient, answer: Answer) -> Finding:
     seen = f"with {CALLERS} callers at {web.predict_route}, GET {web.health_route}: {answer}"
     if answer.status is not None:
         return failed(

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from protoserve.verify.checks.base import Check
-from protoserve.verify.checks.http import ONLY, not_judged, request_bodies, unary
-from protoserve.verify.http_side import Answer, HttpSide
+from protoserve.verify.checks.check import Check
+from protoserve.verify.checks.http_requests import ONLY, not_judged, request_bodies, unary
+from protoserve.verify.http_client import Answer, HttpClient
 from protoserve.verify.json_compare import close, reordered, scaled
 from protoserve.verify.report import Finding, failed, passed, skipped, warned
 from protoserve.verify.session import Session
@@ -42,7 +42,7 @@ def run(session: Session) -> Finding:
     )
 
 
-def _first_prediction(session: Session, web: HttpSide) -> tuple[Any, Answer] | None:
+def _first_prediction(session: Session, web: HttpClient) -> tuple[Any, Answer] | None:
     """The first instance that is answered with 200 and the answer, else the first of all; None if there is none."""
     first: tuple[Any, Answer] | None = None
     for body in request_bodies(session):
@@ -59,7 +59,7 @@ class _PredictRoute:
     """The predict route, with an instance and the answer to it. Each method judges one requirement."""
 
     session: Session
-    web: HttpSide
+    web: HttpClient
     instance: Any
     answer: Answer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protoserve.verify.checks.base import Check
+from protoserve.verify.checks.check import Check
 from protoserve.verify.report import Finding, failed, passed, warned
 from protoserve.verify.session import Session
 from protoserve.verify.targets.image import ImageServer

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import grpc
 
 from protoserve.schema.model import Contract
-from protoserve.verify.checks.base import Check
+from protoserve.verify.checks.check import Check
 from protoserve.verify.grpc_client import Reply, clipped
 from protoserve.verify.interface import Method, own_services
 from protoserve.verify.report import Finding, failed, passed, skipped, warned

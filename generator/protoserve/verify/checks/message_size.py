@@ -10,8 +10,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from protoserve.emit import limit_code
 from protoserve.schema.model import Contract, Field, Message
 from protoserve.schema.types import SCALARS, Kind
-from protoserve.verify.checks import calls
-from protoserve.verify.checks.base import Check
+from protoserve.verify.checks import method_calls
+from protoserve.verify.checks.check import Check
 from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, failed, passed, skipped
@@ -32,7 +32,7 @@ _TAG_BYTES, _VARINT_BYTES = 5, 10  # at most
 
 
 def run(session: Session) -> Finding:
-    return calls.for_each_method(session, _judge)
+    return method_calls.for_each_method(session, _judge)
 
 
 def _judge(session: Session, method: Method) -> Finding:
@@ -52,7 +52,7 @@ def _judge(session: Session, method: Method) -> Finding:
 def _send(session: Session, method: Method, size: int) -> Finding:
     data = padded(session.request(method).data, min(size, MOST_BYTES))
     timeout = min(SECONDS, session.timeout)
-    if finding := calls.stopped_working(method, calls.call_valid(session, method, timeout)):
+    if finding := method_calls.stopped_working(method, method_calls.call_valid(session, method, timeout)):
         return finding
     reply = session.ask(method, data, timeout)
     seen = f"{method.path}, {_bytes(len(data))} of the {_bytes(size)} that the contract allows: {reply}"
@@ -60,7 +60,7 @@ def _send(session: Session, method: Method, size: int) -> Finding:
         return _connection_breaks(method, seen)
     if not reply.ok and _TOO_LARGE.search(reply.details):
         return _over_limit(method, seen, size, reply)
-    if calls.timed_out(reply, timeout):
+    if method_calls.timed_out(reply, timeout):
         return skipped(f"{seen}: the connection or the model is too slow to judge")
     if reply.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return skipped(f"{seen}: it is not clear whether the size is the reason")

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from protoserve.verify import health_client
 from protoserve.verify.address import Address
-from protoserve.verify.checks.base import Check
+from protoserve.verify.checks.check import Check
 from protoserve.verify.grpc_client import clipped
-from protoserve.verify.probe import Kind, Probed, probe
+from protoserve.verify.protocol_detection import Kind, Probed, probe
 from protoserve.verify.readiness import wait_while_starting
 from protoserve.verify.report import HTTP_ONLY, Finding, failed, passed, skipped
 from protoserve.verify.session import Session

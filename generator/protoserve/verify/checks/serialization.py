@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from protoserve.verify import conformance
-from protoserve.verify.checks.base import Check
+from protoserve.verify.checks.check import Check
 from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, Verdict, failed, first_with, passed, skipped, warned

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import grpc
 
 from protoserve.verify import health_client
-from protoserve.verify.checks import calls
-from protoserve.verify.checks.base import Check
+from protoserve.verify.checks import method_calls
+from protoserve.verify.checks.check import Check
 from protoserve.verify.grpc_client import Client
 from protoserve.verify.health_client import Watch
 from protoserve.verify.interface import Method
@@ -79,7 +79,7 @@ def run(session: Session) -> Finding:
         return skipped("this run did not start the server, so it must not stop it")
     if session.server_ended():
         return skipped(f"the server has already ended{session.exit_note()}")
-    method = next(iter(calls.working_methods(session)), None)
+    method = next(iter(method_calls.working_methods(session)), None)
     return judge(_shut_down(session, method), method)
 
 
@@ -117,7 +117,7 @@ def _shut_down(session: Session, method: Method | None) -> Shutdown:
 def _answers(session: Session, method: Method | None) -> bool:
     if method is None:
         return session.health("").status == "SERVING"
-    return calls.call_valid(session, method, 2.0).ok
+    return method_calls.call_valid(session, method, 2.0).ok
 
 
 def _wait_for_traffic(session: Session, method: Method, traffic: Traffic) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from protoserve.verify.checks.base import KINDS, Check
+from protoserve.verify.checks.check import KINDS, Check
 from protoserve.verify.report import Finding, skipped
 from protoserve.verify.session import Session
 from protoserve.verify.spec import image_names, probe_rules, server_match

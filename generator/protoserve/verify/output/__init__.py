@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from protoserve.verify.checks.base import Check
+from protoserve.verify.checks.check import Check
 from protoserve.verify.output import as_json, junit, markdown, terminal
 from protoserve.verify.report import Report
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from protoserve.platform.printing import write
-from protoserve.verify.checks.base import Check
-from protoserve.verify.output.text import verdict
+from protoserve.verify.checks.check import Check
+from protoserve.verify.output.escaping import verdict
 from protoserve.verify.report import Report
 
 

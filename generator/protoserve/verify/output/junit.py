@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from protoserve.platform.printing import write
-from protoserve.verify.checks.base import Check
-from protoserve.verify.output.pages import page
-from protoserve.verify.output.text import line, safe
+from protoserve.verify.checks.check import Check
+from protoserve.verify.output.check_pages import page
+from protoserve.verify.output.escaping import line, safe
 from protoserve.verify.report import Outcome, Report, Verdict
 
 _CLASS = "protoserve.verify"

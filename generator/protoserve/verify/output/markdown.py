@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from textwrap import dedent
 
 from protoserve.platform.printing import write
-from protoserve.verify.checks.base import Check
-from protoserve.verify.output.pages import page
-from protoserve.verify.output.text import blocks, counts, line, safe, verdict
+from protoserve.verify.checks.check import Check
+from protoserve.verify.output.check_pages import page
+from protoserve.verify.output.escaping import blocks, counts, line, safe, verdict
 from protoserve.verify.report import Outcome, Report, Verdict
 
 _SIGNS = {Verdict.PASS: "✅", Verdict.WARN: "⚠️", Verdict.FAIL: "❌", Verdict.SKIP: "⏭️"}

@@ -17,9 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from protoserve.platform.printing import UnwritableError, silence
-from protoserve.verify.checks.base import Check
-from protoserve.verify.output.pages import page
-from protoserve.verify.output.text import blocks, line, safe, summary, verdict
+from protoserve.verify.checks.check import Check
+from protoserve.verify.output.check_pages import page
+from protoserve.verify.output.escaping import blocks, line, safe, summary, verdict
 from protoserve.verify.report import Outcome, Report, Verdict
 from protoserve.verify.run import Progress
 

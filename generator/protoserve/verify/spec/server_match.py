@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import grpc
 
-from protoserve.verify.http_side import HttpSide
+from protoserve.verify.http_client import HttpClient
 from protoserve.verify.session import Session
 from protoserve.verify.spec.container_spec import Container, Probe, Spec
 from protoserve.verify.spec.fault_report import Fault, fail, warn
@@ -126,7 +126,7 @@ def _named_ports(spec: Spec, container: Container) -> Iterator[tuple[Node, int, 
             yield probe.port, number, f"the {probe.purpose} probe asks port"
 
 
-def _routes(container: Container, session: Session, web: HttpSide) -> Iterator[Fault]:
+def _routes(container: Container, session: Session, web: HttpClient) -> Iterator[Fault]:
     """Paths of HTTP probes that answer 404. The routes that http-health and http-predict ask are left to them."""
     for node in _probe_paths(container, session, web):
         route = str(node.value)
@@ -146,7 +146,7 @@ def _routes(container: Container, session: Session, web: HttpSide) -> Iterator[F
             )
 
 
-def _probe_paths(container: Container, session: Session, web: HttpSide) -> Iterator[Node]:
+def _probe_paths(container: Container, session: Session, web: HttpClient) -> Iterator[Node]:
     """The paths of HTTP probes that go to the known HTTP server."""
     server = session.process
     port = server.http if isinstance(server, ImageServer) else web.address.port

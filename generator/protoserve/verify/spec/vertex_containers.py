@@ -17,14 +17,7 @@ from protoserve.verify.spec.container_spec import (
 from protoserve.verify.spec.fault_report import Fault, fail, similar_key, warn
 from protoserve.verify.spec.probe_rules import handler_faults
 from protoserve.verify.spec.tree import Node
-from protoserve.verify.spec.vertex_schema import (
-    CONTAINER_SPEC,
-    DEFAULT_PORT,
-    DURATION,
-    ENV,
-    message_faults,
-    wrong_type,
-)
+from protoserve.verify.spec.vertex_schema import CONTAINER_SPEC, DEFAULT_PORT, DURATION, ENV, message_faults, wrong_type
 
 PROBE_KEYS = {"startup": "startupProbe", "readiness": "healthProbe", "liveness": "livenessProbe"}
 MAX_DEPLOYMENT_SECONDS = 7200.0

@@ -8,8 +8,8 @@ from functools import cached_property
 
 from protoserve.platform.yaml_tree import Place, Scalar
 from protoserve.schema import reserved_names
+from protoserve.schema.mapping_reader import Section
 from protoserve.schema.model import Contract, Enum, EnumValue, Field, Message, Method, Options, Reserved, Where
-from protoserve.schema.section import Section
 from protoserve.schema.types import SCALARS
 
 

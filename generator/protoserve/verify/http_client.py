@@ -58,7 +58,7 @@ class Start:
     early: Answer | None = None
 
 
-class HttpSide:
+class HttpClient:
     """The routes at an address. Every request has a deadline and is counted; `alone` says that there is no gRPC."""
 
     def __init__(

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 from grpc_health.v1 import health_pb2
 
-from protoserve.verify.checks.base import Check
+from protoserve.verify.checks.check import Check
 from protoserve.verify.grpc_client import Reply
 from protoserve.verify.health_client import CHECK as CHECK_PATH
 from protoserve.verify.health_client import LIST, Health

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from protoserve.schema import reserved_names
 from protoserve.schema.model import Contract, Enum, Field, Method
 from protoserve.schema.types import Kind
+from protoserve.seeds.feature_code import request_numbers
 from protoserve.seeds.frameworks import Framework
 from protoserve.seeds.reply_code import ReplyCode, at_end_of_stream, value_range
-from protoserve.seeds.request_numbers import request_numbers
 
 
 @dataclass(frozen=True, slots=True)
