@@ -1,7 +1,7 @@
 """Whether a message keeps what a project's schema promises: required fields, limits, shapes.
 
 It judges as the generated server does, which reads the same limits from the same schema (`emit/limit_code.py`), and in
-the same words; tests/verify/test_conform.py holds the two against each other. numpy is not needed here.
+the same words; tests/verify/test_conformance.py holds the two against each other. numpy is not needed here.
 """
 
 from __future__ import annotations

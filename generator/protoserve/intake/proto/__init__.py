@@ -1,1 +1,1 @@
-"""A .proto that somebody else wrote, taken over as a schema: see `schema.from_proto`."""
+"""A .proto that somebody else wrote, taken over as a schema: see `intake.proto.convert.from_proto`."""
