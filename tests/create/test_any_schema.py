@@ -17,6 +17,7 @@ from protoserve.schema.presets import presets
 from protoserve.seeds.example_methods import example_methods
 from protoserve.seeds.frameworks import frameworks, load
 from support import Project, create, need, run, tool
+from zoo.process import assert_passes
 
 SCHEMAS = {
     "one-number": "x: float64 -> y: float64",
@@ -110,6 +111,8 @@ def test_the_seeds_train_serve_and_listen(template: Path, tmp_path: Path, framew
             # How a server stops depends on neither; tests/project has all of a project's own tests.
             smoke = project.python("-m", "pytest", "--quiet", "tests", "-k", "not sigterm")
             assert " passed" in smoke.stdout
+    if framework != DAILY:  # whose projects tests/verify has
+        assert_passes(projects["tabular"].path)
 
 
 def linters_accept(projects: Sequence[Project], folder: Path) -> None:
@@ -191,9 +194,9 @@ def test_a_pickle_in_a_pytorch_artifact_is_not_run(template: Path, tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.docker
-@pytest.mark.parametrize("framework", ["lightgbm", "onnx", "xgboost"])
+@pytest.mark.parametrize("framework", ["lightgbm", "xgboost"])
 def test_the_image_has_what_the_framework_needs(template: Path, tmp_path: Path, framework: str) -> None:
-    """Slim images lack libraries that wheels may take for granted, and have nothing that only training needs."""
+    """Slim images lack libraries that wheels take for granted. ONNX's image is in tests/verify/test_image_target.py."""
     need(framework)
     project = create(template, tmp_path / "made", project_name="Thing", package="thing", framework=framework)
     project.python("train.py")

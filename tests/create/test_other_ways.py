@@ -43,7 +43,7 @@ def offline(*folders: Path, home: Path, **settings: str) -> dict[str, str]:
     """An environment as of `scrubbed` from which only this machine can be reached, without settings of pip or uv."""
     proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), DEAD)
     local = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1")
-    tools = {"PIP_CONFIG_FILE": os.devnull, "UV_PYTHON_DOWNLOADS": "never", "PYTHONDONTWRITEBYTECODE": "1"}
+    tools = {"PIP_CONFIG_FILE": os.devnull, "PIP_COMPILE": "0", "UV_PYTHON_DOWNLOADS": "never"}
     return {**scrubbed(*folders, home=home), **proxies, **local, **tools, **settings}
 
 

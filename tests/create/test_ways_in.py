@@ -81,8 +81,8 @@ def test_without_the_generators_needs_and_without_uv_one_line_says_what_to_insta
     tagged: Path, tmp_path: Path
 ) -> None:
     venv = tmp_path / "venv"
-    run([sys.executable, "-m", "venv", venv], cwd=tmp_path)
-    run([venv / "bin/python", "-m", "pip", "install", "--quiet", "copier"], cwd=tmp_path)
+    run([tool("uv"), "venv", "--quiet", "--python", sys.executable, venv], cwd=tmp_path)
+    run([tool("uv"), "pip", "install", "--quiet", "--python", venv / "bin/python", "copier"], cwd=tmp_path)
     environment = scrubbed(venv / "bin", home=tmp_path)
     command = ["copier", "copy", "--trust", "--defaults", str(tagged), "made"]
     done = run(command, cwd=tmp_path, env=environment, check=False)

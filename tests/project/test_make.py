@@ -1,4 +1,7 @@
-"""The commands of a project's Makefile, in the environment that its own `make setup` made."""
+"""The commands of a project's Makefile, in an environment with what `make setup` installs.
+
+tests/docs/test_start_page.py and tests/create/test_other_ways.py run `make setup` itself.
+"""
 
 from __future__ import annotations
 

@@ -39,9 +39,9 @@ def test_an_update_goes_without_them(work: Work, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("text", "said", "remedy"),
-    [
+def test_bare_copier_is_stopped_before_it_begins_until_all_are_mended(work: Work, tmp_path: Path) -> None:
+    mine, own, before = work.read("README.md"), work.read(".dockerignore"), work.state()
+    for text, said, remedy in (
         (
             "[apply]\nwhitespace = strip\n",
             "git's apply.whitespace is strip, and spaces and empty lines of your edits would be lost",
@@ -57,21 +57,18 @@ def test_an_update_goes_without_them(work: Work, tmp_path: Path) -> None:
             "git's status.showUntrackedFiles is no, and edits that conflict with the template's would be left out",
             ("status.showUntrackedFiles", "normal"),
         ),
-    ],
-)
-def test_bare_copier_is_stopped_before_it_begins(
-    work: Work, tmp_path: Path, text: str, said: str, remedy: tuple[str, ...]
-) -> None:
-    mine, own, before = work.read("README.md"), work.read(".dockerignore"), work.state()
-    variables = settings(tmp_path, text)
-    done = work.copier("--vcs-ref=v2.0.0", check=False, **variables)
-    assert done.returncode != 0
-    message = f"protoserve: {said}: use `protoserve update`, or set `git config {' '.join(remedy)}`\n"
-    assert message in done.stderr
-    assert work.state() == before
+    ):
+        variables = settings(tmp_path, text)
+        done = work.copier("--vcs-ref=v2.0.0", check=False, **variables)
+        assert done.returncode != 0
+        message = f"protoserve: {said}: use `protoserve update`, or set `git config {' '.join(remedy)}`\n"
+        assert message in done.stderr
+        assert work.state() == before
+        work.run("git", "config", *remedy, **variables)
 
-    work.run("git", "config", *remedy, **variables)
-    work.copier("--vcs-ref=v2.0.0", **variables)
+    # The global settings are all wrong, but for the one that was mended there; the project's own remedies count.
+    text = "[apply]\nwhitespace = strip\n[core]\nquotepath = true\n[status]\nshowUntrackedFiles = no\n"
+    work.copier("--vcs-ref=v2.0.0", **settings(tmp_path, text))
     assert work.read("README.md") == mine.replace("## Start\n", "Ask nobody about it.\n\n## Start\n")
     assert work.read(".dockerignore") == own
 

@@ -71,10 +71,7 @@ def test_a_file_that_both_have_added(work: Work, fork: Callable[[Work], Path]) -
 
 
 @pytest.mark.parametrize(("update", "code"), WAYS)
-@pytest.mark.parametrize(
-    "setting",
-    ["excludesFile", *(pytest.param(name, marks=pytest.mark.slow) for name in ("attributesFile", "autocrlf"))],
-)
+@pytest.mark.parametrize("setting", ["patterns", pytest.param("line ends", marks=pytest.mark.slow)])
 def test_an_authors_patterns_and_line_ends_hide_no_edit(
     work: Work,
     tmp_path: Path,
@@ -83,10 +80,11 @@ def test_an_authors_patterns_and_line_ends_hide_no_edit(
     setting: str,
 ) -> None:
     """Those of the user, which git keeps outside of the project, and Copier meets in repositories of its own."""
-    (tmp_path / "excludesFile").write_text("*.md\n*.txt\n", encoding="utf-8")
-    (tmp_path / "attributesFile").write_text("*.md -diff\n*.txt binary\n", encoding="utf-8")
-    value = "true" if setting == "autocrlf" else tmp_path / setting
-    (tmp_path / "gitconfig").write_text(f"[core]\n{setting} = {value}\n", encoding="utf-8")
+    (tmp_path / "ignored").write_text("*.md\n*.txt\n", encoding="utf-8")
+    (tmp_path / "attributes").write_text("*.md -diff\n*.txt binary\n", encoding="utf-8")
+    patterns = f"excludesFile = {tmp_path / 'ignored'}\nattributesFile = {tmp_path / 'attributes'}\n"
+    own = patterns if setting == "patterns" else "autocrlf = true\n"
+    (tmp_path / "gitconfig").write_text(f"[core]\n{own}", encoding="utf-8")
     work.edit("README.md", "```sh\nmake setup", "```sh\n# mine\nmake setup")
     work.edit("requirements/dev.txt", "pytest>=9\n", "pytest>=9,<11\n")
     work.write(OLD, work.read(OLD) + "# mine\n")

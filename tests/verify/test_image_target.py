@@ -17,7 +17,7 @@ import pytest
 from protoserve.verify.targets import image as image_target
 from protoserve.verify.targets.image import ImageServer, Options
 from support import ROOT, Project, create, need, run, tool
-from zoo.process import checks_with, verify
+from zoo.process import checks_with, verify_here
 from zoo.proto import PROTO, stubs
 
 pytestmark = [pytest.mark.slow, pytest.mark.docker]
@@ -73,8 +73,8 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
 
 
 def judged(image: str, *options: str) -> tuple[int, dict[str, Any]]:
-    """What verify finds; there is no container of the image left."""
-    code, report = verify("--image", image, *options)
+    """What verify finds in this process; there is no container of the image left."""
+    code, report = verify_here("--image", image, *options)
     assert left_of(image) == ""
     return code, report
 

@@ -110,3 +110,16 @@ def checks_with(report: dict[str, Any], verdict: str) -> dict[str, str]:
         for check in report["checks"]
         if check["verdict"] == verdict
     }
+
+
+def assert_passes(project: str | os.PathLike[str]) -> dict[str, Any]:
+    """Verifies a generated project, which must pass without a warning; the report."""
+    code, report = verify(os.fspath(project))
+    assert not {**checks_with(report, "fail"), **checks_with(report, "warn")}, report["checks"]
+    assert code == 0
+    passed = checks_with(report, "pass")
+    expected = {"reachable", "implemented", "serialization", "health-service", "health-serving", "health-honest"}
+    assert expected | {"shutdown"} <= passed.keys(), report["checks"]
+    assert "NOT_SERVING after" in passed["shutdown"]
+    assert "none lost" in passed["shutdown"]
+    return report
