@@ -58,7 +58,7 @@ def broken(slow_project: Workplace, tmp_path: Path) -> Workplace:
         ("requests:", "request:", "'request' was unexpected"),
         ("count: 1", "count: two", "cannot unmarshal string"),
         ("../../base", "../../bass", "bass"),
-        ("images:\n  - name: slow", "images:\n  - name: slower", "dev: no tag"),
+        ("images:\n  - name: slow", "images:\n  - name: slower", "dev sets no tag"),
     ],
 )
 def test_make_kubernetes_says_what_is_wrong(broken: Workplace, old: str, new: str, said: str) -> None:

@@ -82,7 +82,7 @@ def test_added_edited_taken_away_and_added_again(project: Project, capfd: pytest
     update(project, [])
     left = {path for path in (project.path / "deploy").rglob("*") if path.is_file()}
     assert left == {own, overlays / "staging" / "kustomization.yaml", deployment}
-    assert "base/deployment.yaml: you edited it, the template has it no longer" in capfd.readouterr().err
+    assert "base/deployment.yaml: you edited it, and the template no longer has it" in capfd.readouterr().err
     git(project.path, f"rm --quiet {DEPLOY}/base/deployment.yaml", "commit --quiet --message=gone")
 
     # Added again it is as new.

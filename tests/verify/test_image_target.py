@@ -266,13 +266,13 @@ def test_what_cannot_be_run() -> None:
 
 def test_sockets_of_an_engine_elsewhere(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the container is no process of this machine, it is asked from within."""
-    monkeypatch.setattr(image_target, "_own", lambda *_: 0)
+    monkeypatch.setattr(image_target, "_local_pid", lambda *_: 0)
     server = ImageServer(build("loopback"), "generic", Options(DOCKER), {})
     try:
         server.start()
         until = time.monotonic() + 20
         while server.listens_elsewhere() is None and time.monotonic() < until:
-            assert not server.ended(), server.told()
+            assert not server.ended(), server.exit_report()
         assert server.listens_elsewhere() == f"127.0.0.1:{server.inside}"
         server.terminate()
         assert server.wait(20) == 0
