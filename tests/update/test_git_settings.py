@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from protoserve.project.git_settings import required_environment
-from releases import Work, git
+from releases import NEW, OLD, Work, git
 
 
 @pytest.fixture
@@ -17,6 +17,7 @@ def work(work: Work) -> Work:
     work.write(".dockerignore", work.read(".dockerignore") + "# mine  \n\n\n")
     work.write("docs/näme.txt", "mine  \n")
     work.edit("requirements/dev.txt", "pytest>=9\n", "pytest>=9,<11\n")  # conflicts
+    work.write(OLD, work.read(OLD) + "# mine\n")
     work.commit("mine")
     return work
 
@@ -29,11 +30,17 @@ def settings(folder: Path, text: str) -> dict[str, str]:
 
 def test_an_update_goes_without_them(work: Work, tmp_path: Path) -> None:
     mine, own = work.read("README.md"), work.read(".dockerignore")
-    text = "[apply]\nwhitespace = fix\n[core]\nquotepath = false\n[status]\nshowUntrackedFiles = no\n"
+    ignored = tmp_path / "ignored"
+    ignored.write_text("*.md\n*.txt\n", encoding="utf-8")
+    core = f"[core]\nquotepath = false\nexcludesFile = {ignored}\n"
+    text = f"[apply]\nwhitespace = fix\n{core}[status]\nshowUntrackedFiles = no\n"
     done = work.update("--to=v2.0.0", check=False, **settings(tmp_path, text))
     assert done.returncode == 3, done.stderr
     assert git(work.path, "diff", "--name-only", "--diff-filter=U") == "requirements/dev.txt\n"
+    assert "<<<<<<< before updating\npytest>=9,<11\n=======\n" in work.read("requirements/dev.txt")
     assert not list(work.path.rglob("*.rej"))
+    assert work.read(NEW).endswith("# mine\n")
+    assert "import grpc  # renamed in 2.0\n" in work.read(NEW)
     assert work.read("README.md") == mine.replace("## Start\n", "Ask nobody about it.\n\n## Start\n")
     assert work.read(".dockerignore") == own
 

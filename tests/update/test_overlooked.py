@@ -70,8 +70,9 @@ def test_a_file_that_both_have_added(work: Work, fork: Callable[[Work], Path]) -
     assert b"From the platform team.\n>>>>>>> after updating\n" in notice
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("update", "code"), WAYS)
-@pytest.mark.parametrize("setting", ["patterns", pytest.param("line ends", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("setting", ["patterns", "line ends"])
 def test_an_authors_patterns_and_line_ends_hide_no_edit(
     work: Work,
     tmp_path: Path,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from protoserve.project.update import command as update
+from protoserve.project.update.outcome import Outcome
 from releases import Work, git
 
 FULL = Path("/dev/full")
@@ -23,6 +25,19 @@ def test_an_update_whose_reader_has_gone_is_done(work: Work) -> None:
     assert "_commit: v1.1.0\n" in work.read(".copier-answers.yml")
 
 
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+def test_a_summary_that_finds_no_room_does_not_undo_the_update(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last step of an update alone: raising an error there would restore the project."""
+    with FULL.open("w", encoding="utf-8") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        update._report(Outcome("iris", "models", "v1.0.0", "v1.1.0"), "markdown")
+    said = "protoserve: the project is updated, but its summary cannot be written: No space left"
+    assert capsys.readouterr().err.startswith(said)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 def test_an_update_whose_summary_finds_no_room_is_done(work: Work) -> None:
     done = work.run("bash", "-c", f"{PROTOSERVE} update --to v1.1.0 > {FULL}")
