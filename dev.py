@@ -67,10 +67,17 @@ def test(arguments: list[str]) -> int:
     tools = development_tools()
     show([str(tools / "ruff"), "check", "."], HERE)
     show([str(tools / "ruff"), "format", "--check", "."], HERE)
-    show([str(tools / "python"), "-m", "mypy"], HERE)
-    # Two at a time, the tests of a group (see tests/conftest.py) one after the other; model libraries a core each.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    show([str(tools / "python"), "-m", "pytest", "-n", "2", "--dist", "loadgroup", *arguments], HERE)
+    # Three at a time, since they also wait; the tests of a group (see tests/conftest.py) one after the other.
+    pytest = [str(tools / "python"), "-m", "pytest", "-n", "3", "--dist", "loadgroup", *arguments]
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # model libraries a core each
+    mypy = [str(tools / "python"), "-m", "mypy"]
+    with subprocess.Popen(mypy, cwd=HERE, stdout=subprocess.PIPE, text=True) as types:  # meanwhile
+        try:
+            show(pytest, HERE)
+        finally:
+            print(f"$ python -m mypy\n{types.communicate()[0]}", end="", flush=True)
+    if types.returncode:
+        raise subprocess.CalledProcessError(types.returncode, mypy)
     return 0
 
 

