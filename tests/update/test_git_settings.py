@@ -30,9 +30,10 @@ def settings(folder: Path, text: str) -> dict[str, str]:
 
 def test_an_update_goes_without_them(work: Work, tmp_path: Path) -> None:
     mine, own = work.read("README.md"), work.read(".dockerignore")
-    ignored = tmp_path / "ignored"
-    ignored.write_text("*.md\n*.txt\n", encoding="utf-8")
-    core = f"[core]\nquotepath = false\nexcludesFile = {ignored}\n"
+    (tmp_path / "ignored").write_text("*.md\n*.txt\n", encoding="utf-8")
+    (tmp_path / "attributes").write_text("*.md -diff\n*.txt binary\n", encoding="utf-8")
+    patterns = f"excludesFile = {tmp_path / 'ignored'}\nattributesFile = {tmp_path / 'attributes'}\n"
+    core = f"[core]\nquotepath = false\n{patterns}"
     text = f"[apply]\nwhitespace = fix\n{core}[status]\nshowUntrackedFiles = no\n"
     done = work.update("--to=v2.0.0", check=False, **settings(tmp_path, text))
     assert done.returncode == 3, done.stderr
