@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from protoserve import generator_cli
 from protoserve.platform import answers
 from protoserve.platform.errors import ProtoserveError, exit_code
 from protoserve.project import questions, template_source
@@ -79,18 +80,6 @@ def _version(options: argparse.Namespace) -> int:
     return _run_recorded_generator(options.project, ["version", *change])
 
 
-def _diff(options: argparse.Namespace) -> int:
-    from protoserve.compat.diff_command import diff
-
-    return diff(options)
-
-
-def _renumber(options: argparse.Namespace) -> int:
-    from protoserve.compat import renumber_command
-
-    return renumber_command.main(options)
-
-
 def _verify(options: argparse.Namespace) -> int:
     # Importing gRPC takes its time, too.
     from protoserve.verify.command import main
@@ -150,8 +139,8 @@ HANDLERS: dict[Command, Callable[[argparse.Namespace], int]] = {
     ): _adopt,
     GENERATE: _generate,
     VERSION: _version,
-    DIFF: _diff,
-    RENUMBER: _renumber,
+    DIFF: generator_cli.diff,
+    RENUMBER: generator_cli.renumber,
     Command(
         "verify",
         "find out why a platform refuses a model server",

@@ -38,13 +38,15 @@ def _version(options: argparse.Namespace) -> int:
     return version_command.command(options.project, options.version, options.drop)
 
 
-def _diff(options: argparse.Namespace) -> int:
-    from protoserve.compat.diff_command import diff
+def diff(options: argparse.Namespace) -> int:
+    """Runs `diff`, for `protoserve` too."""
+    from protoserve.compat import diff_command
 
-    return diff(options)
+    return diff_command.diff(options)
 
 
-def _renumber(options: argparse.Namespace) -> int:
+def renumber(options: argparse.Namespace) -> int:
+    """Runs `renumber`, for `protoserve` too."""
     from protoserve.compat import renumber_command
 
     return renumber_command.main(options)
@@ -60,8 +62,8 @@ HANDLERS: dict[Command, Callable[[argparse.Namespace], int]] = {
     CREATE: _create,
     GENERATE: _generate,
     VERSION: _version,
-    DIFF: _diff,
-    RENUMBER: _renumber,
+    DIFF: diff,
+    RENUMBER: renumber,
     BEFORE_UPDATE: _before_update,
 }
 

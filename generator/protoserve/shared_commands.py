@@ -36,27 +36,17 @@ def build_parser(program: str, description: str, commands: Iterable[Command]) ->
     return parser
 
 
+_PROJECT_HELP = "the folder of the project; default: the current one"
+
+
 def add_project(parser: argparse.ArgumentParser) -> None:
     """Adds the positional argument PROJECT."""
-    parser.add_argument(
-        "project",
-        metavar="PROJECT",
-        nargs="?",
-        type=Path,
-        default=Path(),
-        help="the folder of the project; default: the current one",
-    )
+    parser.add_argument("project", metavar="PROJECT", nargs="?", type=Path, default=Path(), help=_PROJECT_HELP)
 
 
 def _add_project_option(parser: argparse.ArgumentParser) -> None:
     """Adds --project, for commands whose positional argument is something else."""
-    parser.add_argument(
-        "--project",
-        metavar="DIR",
-        type=Path,
-        default=Path(),
-        help="the folder of the project; default: the current one",
-    )
+    parser.add_argument("--project", metavar="DIR", type=Path, default=Path(), help=_PROJECT_HELP)
 
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,6 @@ from protoserve.cli import main
 from protoserve.intake.proto.convert import differs, from_proto
 from protoserve.intake.proto.source import read
 from protoserve.project.adopt import requirements, servicer, template_files
-from protoserve.project.adopt.needed_modules import needed_modules
 from protoserve.schema.load import load, loads
 from releases import commit, edit, git
 from support import ROOT, Project, run, tool
@@ -74,7 +73,6 @@ WORDS = {
             "Model.say_hello(self, batch: Sequence[HelloRequest]) -> Sequence[HelloReply]",
         ),
         "context.abort(grpc.StatusCode.INVALID_ARGUMENT)",
-        "server.py:8  from words import polite  -> words.py, as src/greeter/words.py",
         "requirements.txt:2  emoji==2.1.0  -> requirements/model.txt",
         *("python -m greeter.server", "greeter_pb2.py"),
     ),
@@ -285,75 +283,6 @@ def test_a_servicer_is_found_through_classes_and_names_between() -> None:
     assert (greeter.name, greeter.file, greeter.line) == ("Greeter", "b.py", 3)
     assert greeter.missing == ["SayHelloStreamReply"]
     assert [note.what for note in greeter.context] == ["ctx.set_code(grpc.StatusCode.NOT_FOUND)"]
-
-
-SCORER = {
-    "app/server.py": """\
-import json
-import os
-from pathlib import Path
-
-import joblib
-
-import greeter_pb2_grpc
-from app.rules import limit
-from .features import scale, unused
-from common import stats as s
-if True:
-    import shapes.square
-
-HERE = Path(__file__).parent
-MODEL = joblib.load("models/clf.joblib")
-THRESHOLD = 0.5
-
-
-class Greeter(greeter_pb2_grpc.GreeterServicer):
-    "data/told.csv"
-
-    labels = ["good", "bad"]
-    vocabulary: str = HERE / "words" / "vocab.json"
-
-    def SayHello(self, request, context):
-        from late import later
-        json.load(open(os.path.join("data", "a.json")))
-        shapes.square.area(HERE / "tokenizer/")
-        return limit(scale(s.mean([THRESHOLD, MODEL, "data", "no/such.csv", "/etc/passwd", "x" * 400])))
-""",
-    "app/rules.py": "import deep.er\nimport greeter_pb2\nlimit = open('data/countries.csv')\n",
-    "app/features.py": "from . import server\nscale = unused = open('models/clf.joblib')\n",
-    "common/__init__.py": "",
-    "common/stats.py": "from .more import mean\n",
-    "common/more.py": "from ..out import of_it\n",
-    "shapes/__init__.py": "",
-    "shapes/square.py": "",
-    "deep/er.py": "",
-    "src/late.py": "",
-}
-
-
-def test_what_the_servicer_needs_besides_is_reported_with_its_place(tmp_path: Path) -> None:
-    for name, text in SCORER.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    contract = loads(from_proto(ROOT / "tests/foreign/protos/helloworld.proto", ""))
-    trees, unreadable = servicer.parse(tmp_path, SCORER)
-    (greeter,) = servicer.servicers(contract, trees)
-    needed = needed_modules(trees, greeter)
-    assert not unreadable
-    assert [(note.line, note.what) for note in greeter.helpers if note.instead == "an attribute of Model"] == [
-        (22, "labels = ['good', 'bad']"),
-        (23, "vocabulary: str = HERE / 'words' / 'vocab.json'"),
-    ]
-    assert [(note.where, note.what, note.instead) for note in needed.modules] == [
-        ("app/server.py:8", "from app.rules import limit", "app/rules.py, as src/PACKAGE/rules.py"),
-        ("app/server.py:9", "from .features import scale, unused", "app/features.py, as src/PACKAGE/features.py"),
-        ("app/server.py:10", "from common import stats as s", "common/stats.py, as src/PACKAGE/common/stats.py"),
-        ("app/server.py:12", "import shapes.square", "shapes/square.py, as src/PACKAGE/shapes/square.py"),
-        ("app/server.py:26", "from late import later", "stays where it is: src/ is in the image"),
-        ("app/rules.py:1", "import deep.er", "deep/er.py, as src/PACKAGE/deep/er.py"),
-        ("common/stats.py:1", "from .more import mean", "common/more.py, as src/PACKAGE/common/more.py"),
-    ]
-    assert [(note.where, note.what) for note in needed.stubs] == [("app/rules.py:2", "import greeter_pb2")]
 
 
 def test_requirements_that_the_new_ones_lack_are_reported(tmp_path: Path) -> None:

@@ -43,11 +43,10 @@ def compare(old: Contract, new: Contract) -> tuple[Change, ...]:
         assert before is not None
         assert after is not None
         used = met.of_message((first, second))
-        compare_documentation(before, after, after.where.path or f"messages.{after.name}", after.where, changes)
-        compare_options(
-            before.options, after.options, after.where.path or f"messages.{after.name}", after.where, changes
-        )
-        compare_nesting(before, after, after.where.path or f"messages.{after.name}", changes)
+        path = after.where.path or f"messages.{after.name}"
+        compare_documentation(before, after, path, after.where, changes)
+        compare_options(before.options, after.options, path, after.where, changes)
+        compare_nesting(before, after, path, changes)
         fields.compare_fields(old, new, before, after, used, changes)
     for (first, second), directions in met.enums.items():
         was, now = old.enum(first), new.enum(second)
@@ -127,15 +126,10 @@ def _compare_definitions(old: Contract, new: Contract, changes: Changes) -> None
             changes.add(message.where.path or f"messages.{name}", message.where, "message-added", (), "new")
     for name in old.tensors():
         if name not in new.tensors():
-            why = f"no shape of {name} has a named dimension now, so {reserved_names.tensor(name)} is gone"
-            changes.add(
-                f"messages.{reserved_names.tensor(name)}",
-                new.where("methods"),
-                "message-removed",
-                {Break.SOURCE},
-                why,
-                "keep one field that uses it",
-            )
+            tensor, where = reserved_names.tensor(name), new.where("methods")
+            why = f"no shape of {name} has a named dimension now, so {tensor} is gone"
+            remedy = "keep one field that uses it"
+            changes.add(f"messages.{tensor}", where, "message-removed", {Break.SOURCE}, why, remedy)
     for enum in old.enums:
         if new.enum(enum.name) is None:
             enums.report_removed_enum(enum, new.where("enums"), changes)

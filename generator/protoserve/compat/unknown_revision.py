@@ -6,7 +6,6 @@ import re
 
 from protoserve.platform.git import Repository
 
-_ANCESTOR_OF_HEAD = re.compile(r"HEAD((?:~[0-9]*|\^)+)")
 _HASH = re.compile(r"[0-9a-f]{4,64}")
 
 
@@ -21,10 +20,6 @@ def describe_unknown(repository: Repository, revision: str) -> str:
             f"git does not have {revision} here: check its name, or fetch it (`git fetch origin {name}`) as FETCH_HEAD"
         )
     missing = f"git does not have {revision} in this shallow clone"
-    ancestor = _ANCESTOR_OF_HEAD.fullmatch(revision)
-    if ancestor:
-        steps = sum(int(count or 1) for count in re.findall(r"[~^]([0-9]*)", ancestor[1]))
-        return f"{missing}: get more of its history, `git fetch --deepen={steps}`"
     if _HASH.fullmatch(name) or re.search(r"[~^@]", name):
         return f"{missing}: get all of its history, `git fetch --unshallow`"
     return f"{missing}: check its name, or fetch it (`git fetch --depth=1 origin {name}`) as FETCH_HEAD"

@@ -49,7 +49,7 @@ def render_version(contract: Contract, package: str) -> str:
         patterns=limit_code.patterns(contract),
         messages=[_message_code(contract, message) for message in contract.all_messages()],
         requests_and_responses=[_message_code(contract, message) for message in _requests_and_responses(contract)],
-        samples={name: samples.python(contract, request) for name, request in requests.items()},
+        samples={name: samples.PythonCode(contract).message(request) for name, request in requests.items()},
         describe_enum=field_docs.of_enum,
         describe_value=field_docs.of_value,
         describe_method=field_docs.of_method,

@@ -19,13 +19,15 @@ from protoserve.schema import reserved_names
 
 def render(template: str, **values: object) -> str:
     """`templates/TEMPLATE.py.jinja` filled in; not yet formatted."""
-    return _environment().get_template(f"{template}.py.jinja").render(**values)
+    environment = jinja_environment(Path(__file__).parent / "templates")
+    return environment.get_template(f"{template}.py.jinja").render(**values)
 
 
 @cache
-def _environment() -> Environment:
+def jinja_environment(folder: Path) -> Environment:
+    """Jinja for the templates of Python in a folder."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import random
 import struct
 from collections.abc import Iterable
@@ -25,12 +26,46 @@ DIMENSION = 2
 _MOMENT = "2026-01-01T00:00:00Z"
 
 
-def python(contract: Contract, message: Message) -> str:
-    """A Python expression that builds the sample of a message from its dataclasses."""
-    parts = []
-    for field in filled(contract, message, ()):
-        parts.append(f"{field.name}={_python(contract, field, (message.name,))}")
-    return f"{message.name}({', '.join(parts)})"
+class PythonCode:
+    """Writes messages as Python expressions that build their dataclasses, from sample values.
+
+    A subclass may have other values. `above` holds the names of the messages around what is written.
+    """
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+
+    def message(self, message: Message, above: tuple[str, ...] = ()) -> str:
+        """The expression for a whole message."""
+        inner = (*above, message.name)
+        fields = filled(self.contract, message, above)
+        return f"{message.name}({', '.join(f'{field.name}={self.field(field, inner)}' for field in fields)})"
+
+    def field(self, field: Field, above: tuple[str, ...]) -> str:
+        """The expression for a field, whatever its form."""
+        if field.shape is not None:
+            return self.array(field)
+        kind = self.contract.message(field.type) if field.scalar is None else None
+        one = self.scalar(field) if kind is None else self.message(kind, above)
+        if field.is_map:
+            return "{" + ", ".join(f"{key!r}: {one}" for key in keys(field)) + "}"
+        if field.repeated:
+            count = amount(field)
+            return f"[{one}]" if count == 1 else f"[{one}] * {count}"
+        return one
+
+    def array(self, field: Field) -> str:
+        """The expression for an array."""
+        kind = "bool_" if field.type == "bool" else field.type
+        return f"np.full({dimensions(field)!r}, {scalar(self.contract, field)!r}, np.{kind})"
+
+    def scalar(self, field: Field) -> str:
+        """The expression for one scalar or enum value."""
+        value = scalar(self.contract, field)
+        kind = SCALARS[field.type].kind if field.scalar else None
+        if kind is Kind.BYTES:
+            return repr(raw_bytes(field, value))
+        return repr(value) if kind is Kind.JSON else field_code.literal(self.contract, field, value)
 
 
 def as_json(contract: Contract, message: Message) -> str:
@@ -88,19 +123,9 @@ def _text(contract: Contract, field: Field, kind: ScalarType) -> str:
         text = text + "a" * (least - len(text))
         if (most is None or len(text) <= most) and pattern.search(text) and text.isprintable():
             return text
-    where = field.where
-    raise SchemaError(
-        contract.file,
-        [
-            Problem(
-                where.line,
-                where.column,
-                where.path,
-                "no sample value could be made for this pattern",
-                "give one: `example: ...`",
-            )
-        ],
-    )
+    where, message = field.where, "no sample value could be made for this pattern"
+    problem = Problem(where.line, where.column, where.path, message, "give one: `example: ...`")
+    raise SchemaError(contract.file, [problem])
 
 
 def filled(contract: Contract, message: Message, above: tuple[str, ...]) -> Iterable[Field]:
@@ -139,19 +164,12 @@ def dimensions(field: Field) -> tuple[int, ...]:
     sizes = [size if isinstance(size, int) else DIMENSION for size in field.shape or ()]
     named = [index for index, size in enumerate(field.shape or ()) if isinstance(size, str)]
     for index in named:
-        if field.max_items is not None and _product(sizes) > field.max_items:
+        if field.max_items is not None and math.prod(sizes) > field.max_items:
             sizes[index] = 1
-    if named and field.min_items and _product(sizes) < field.min_items:
-        rest = _product(sizes) // sizes[named[0]]
+    if named and field.min_items and math.prod(sizes) < field.min_items:
+        rest = math.prod(sizes) // sizes[named[0]]
         sizes[named[0]] = -(-field.min_items // rest)
     return tuple(sizes)
-
-
-def _product(sizes: Iterable[int]) -> int:
-    total = 1
-    for size in sizes:
-        total *= size
-    return total
 
 
 def keys(field: Field) -> list[Any]:
@@ -159,34 +177,6 @@ def keys(field: Field) -> list[Any]:
     if field.key == "string":
         return ["key" if index == 0 else f"key {index}" for index in range(count)]
     return [True, False][:count] if field.key == "bool" else list(range(1, count + 1))
-
-
-def _python(contract: Contract, field: Field, above: tuple[str, ...]) -> str:
-    if field.shape is not None:
-        kind = "bool_" if field.type == "bool" else field.type
-        return f"np.full({dimensions(field)!r}, {scalar(contract, field)!r}, np.{kind})"
-    one = python_value(contract, field, above)
-    if field.is_map:
-        return "{" + ", ".join(f"{key!r}: {one}" for key in keys(field)) + "}"
-    if field.repeated:
-        count = amount(field)
-        return f"[{one}]" if count == 1 else f"[{one}] * {count}"
-    return one
-
-
-def python_value(contract: Contract, field: Field, above: tuple[str, ...]) -> str:
-    """The sample of one element of the field as a Python expression; `above` are the messages that hold the field."""
-    inner = contract.message(field.type) if field.scalar is None else None
-    if inner is not None:
-        parts = (
-            f"{item.name}={_python(contract, item, (*above, inner.name))}" for item in filled(contract, inner, above)
-        )
-        return f"{inner.name}({', '.join(parts)})"
-    value = scalar(contract, field)
-    kind = SCALARS[field.type].kind if field.scalar else None
-    if kind is Kind.BYTES:
-        return repr(raw_bytes(field, value))
-    return repr(value) if kind is Kind.JSON else field_code.literal(contract, field, value)
 
 
 def raw_bytes(field: Field, value: Any) -> bytes:
@@ -243,9 +233,9 @@ def _json_array(contract: Contract, field: Field) -> Any:
     kind = SCALARS[field.type]
     value = scalar(contract, field)
     if kind.element_bytes:
-        values: Any = base64.b64encode(struct.pack(f"<{element_format(field)}", value) * _product(shape)).decode()
+        values: Any = base64.b64encode(struct.pack(f"<{element_format(field)}", value) * math.prod(shape)).decode()
     else:
-        values = [_json_scalar(contract, replace(field, shape=None))] * _product(shape)
+        values = [_json_scalar(contract, replace(field, shape=None))] * math.prod(shape)
     return {"shape": [str(size) for size in shape], "values": values} if field.dynamic else values
 
 

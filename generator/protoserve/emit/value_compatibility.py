@@ -20,18 +20,16 @@ def obstacle(source: Contract, source_field: Field, target: Contract, target_fie
     is reported where they are carried over themselves.
     """
     old, new = source.version, target.version
-    if _form(source_field) != _form(target_field):
-        return f"it is {_called(source, source_field)} in {old} and {_called(target, target_field)} in {new}"
     same = source_field.type == target_field.type and _kind(source, source_field) == _kind(target, target_field)
-    if not same and not _wider(source_field, target_field):
+    if _form(source_field) != _form(target_field) or not (same or _wider(source_field, target_field)):
         return f"it is {_called(source, source_field)} in {old} and {_called(target, target_field)} in {new}"
     for name in ("unit", "media_type"):
         was, is_now = getattr(source_field, name), getattr(target_field, name)
         if was != is_now:
             return f"its {name.replace('_', ' ')} is {was or 'not set'} in {old} and {is_now or 'not set'} in {new}"
-    narrower = _narrower(source_field, target_field)
+    narrower = list(_refused(source_field, target_field))
     if narrower:
-        return f"{new} allows only {narrower}, and {old} more"
+        return f"{new} allows only {', '.join(narrower)}, and {old} more"
     if (
         may_be_none(source_field)
         and not may_be_none(target_field)
@@ -135,12 +133,8 @@ def _range(field: Field) -> tuple[float, float]:
     return (least if low is None else low), (most if high is None else high)
 
 
-def _narrower(source_field: Field, target_field: Field) -> str:
-    """What the target refuses and the source may hold, in words; empty where there is nothing."""
-    return ", ".join(_refused(source_field, target_field))
-
-
 def _refused(source_field: Field, target_field: Field) -> Iterator[str]:
+    """What the target refuses and the source may hold, in words."""
     scalar = target_field.scalar
     if scalar is not None and scalar.numeric:
         (low, high), (least, most) = _range(source_field), _range(target_field)

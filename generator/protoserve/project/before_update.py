@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from protoserve.platform import answers
 from protoserve.platform.errors import ProtoserveError
 from protoserve.project import git_settings
 from protoserve.schema import project_schemas
+
+_NEW_PROJECT = "to have another, create a new project and move model.py and schema.yaml over"
+# The answers that only creation reads, and what to do instead of changing them.
+FIXED = {
+    "package": _NEW_PROJECT,
+    "framework": _NEW_PROJECT,
+    "schema": "edit schema.yaml, then `make generate`",
+}
+
+
+def check_fixed(name: str, answer: str, recorded: Mapping[str, Any]) -> None:
+    """Raises ProtoserveError if the answer is to a question that only creation asks, and not the recorded one."""
+    if name in FIXED and answer != str(recorded.get(name)):
+        raise ProtoserveError(f"{name} cannot change after creation: it stays {recorded.get(name)} ({FIXED[name]})")
 
 
 def check_update(project: Path, *, package: str, framework: str, schema: str) -> int:
@@ -16,14 +32,9 @@ def check_update(project: Path, *, package: str, framework: str, schema: str) ->
     The answers are those of the command line, "" for none. Raises ProtoserveError.
     """
     recorded = answers.read(project)
-    if schema and schema != recorded.get("schema"):
-        raise ProtoserveError("schema cannot change after creation: edit schema.yaml, then run `make generate`")
-    for name, answer in (("package", package), ("framework", framework)):
-        if answer and answer != recorded[name]:
-            raise ProtoserveError(
-                f"{name} cannot change after creation: it stays {recorded[name]} (to have {answer}, create a new "
-                "project and move model.py and schema.yaml over)"
-            )
+    for name, answer in (("package", package), ("framework", framework), ("schema", schema)):
+        if answer:
+            check_fixed(name, answer, recorded)
     harmful = list(git_settings.harmful_settings(project))
     if harmful:
         raise ProtoserveError("\nprotoserve: ".join(harmful))

@@ -17,7 +17,7 @@ from protoserve.schema.mapping_reader import Section
 from protoserve.schema.model import MAX_ENUM_NUMBER, MAX_FIELD_NUMBER, Contract, Reserved
 from protoserve.schema.number_rules import next_free
 from protoserve.schema.text_edits import Edit, applied, failed, reads_as
-from protoserve.schema.unchecked_contract import EnumDraft, FieldDraft, MessageDraft
+from protoserve.schema.unchecked_contract import EnumDraft, MessageDraft
 
 
 def numbered(text: str, file: str = "schema.yaml", *, known: Contract | None = None) -> str:
@@ -55,12 +55,8 @@ def _of_message(text: str, file: str, message: MessageDraft, known: Contract | N
             number = kept.get(item.name) or _next(
                 file, item.section.place, item.section.path, used, message.reserved, MAX_FIELD_NUMBER
             )
-            _number_field(item, number)
+            item.field = replace(item.field, number=number)
             yield _inserted(text, item.section, number)
-
-
-def _number_field(item: FieldDraft, number: int) -> None:
-    item.field = replace(item.field, number=number)
 
 
 def _kept(items: list[tuple[str, int, str | None]], earlier: dict[str, int]) -> dict[str, int]:

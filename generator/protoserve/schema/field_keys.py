@@ -55,24 +55,12 @@ def _exact_line(section: Section, key: str) -> str | None:
     return section.text(key, exact=True) or None
 
 
-def _exact_text(section: Section, key: str) -> str | None:
-    return section.text(key, exact=True)
-
-
 def _doc(section: Section, key: str) -> str:
     return section.text(key, lines=True) or ""
 
 
 def _flag(section: Section, key: str) -> bool:
     return section.flag(key) or False
-
-
-def _number(section: Section, key: str) -> int | float | None:
-    return section.number(key)
-
-
-def _count(section: Section, key: str, *, high: int) -> int | None:
-    return section.integer(key, 0, high)
 
 
 def _field_number(section: Section, key: str) -> int:
@@ -139,8 +127,9 @@ _SHAPE_JSON: Json = {
     "minItems": 1,
     "items": {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}]},
 }
-_LEAST = partial(_count, high=_MAX_MINIMUM_COUNT)
-_MOST = partial(_count, high=_MAX_COUNT)
+_EXACT_TEXT = partial(Section.text, exact=True)
+_LEAST = partial(Section.integer, low=0, high=_MAX_MINIMUM_COUNT)
+_MOST = partial(Section.integer, low=0, high=_MAX_COUNT)
 _NUMBERS = (Kind.INT, Kind.FLOAT)
 _TEXTS = (Kind.STRING, Kind.BYTES)
 _LIMIT_BREAKS = "requests where it is narrower, responses where it is wider"
@@ -175,9 +164,9 @@ FIELD_KEYS: tuple[FieldKey, ...] = (
     FieldKey("example", {}, _json_value, "all but messages",
              "a valid value (of one element, for lists, maps and shapes), used in sample requests and in the warm-up",
              NOBODY, "example"),
-    FieldKey("minimum", {"type": "number"}, _number, "numbers", "smallest value allowed, of each element",
+    FieldKey("minimum", {"type": "number"}, Section.number, "numbers", "smallest value allowed, of each element",
              _LIMIT_BREAKS, "minimum", _NUMBERS),
-    FieldKey("maximum", {"type": "number"}, _number, "numbers", "largest value allowed, of each element",
+    FieldKey("maximum", {"type": "number"}, Section.number, "numbers", "largest value allowed, of each element",
              _LIMIT_BREAKS, "maximum", _NUMBERS),
     FieldKey("min_length", _COUNT_JSON, _LEAST, "string and bytes", "fewest characters (code points) or bytes",
              _LIMIT_BREAKS, "min_length", _TEXTS),
@@ -187,7 +176,7 @@ FIELD_KEYS: tuple[FieldKey, ...] = (
              "fewest entries; for a shape with a named dimension, elements in all", _LIMIT_BREAKS, "min_items"),
     FieldKey("max_items", _COUNT_JSON, _MOST, "lists, maps, named shapes",
              "most entries; for a shape with a named dimension, elements in all", _LIMIT_BREAKS, "max_items"),
-    FieldKey("pattern", {"type": "string"}, _exact_text, "string",
+    FieldKey("pattern", {"type": "string"}, _EXACT_TEXT, "string",
              "RE2; it searches, so write `^...$` to match the whole text", _LIMIT_BREAKS, "pattern", (Kind.STRING,)),
     FieldKey("allow_nan", _FLAG_JSON, _flag, "floats", "`true`: NaN and infinities are values", _LIMIT_BREAKS,
              "allow_nan", (Kind.FLOAT,)),
@@ -204,7 +193,7 @@ FIELD_KEYS: tuple[FieldKey, ...] = (
              "renamed_from"),
     FieldKey("presence", {"enum": ["explicit", "implicit"]}, _implicit, "all",
              "`implicit` or `explicit`, where it is not that of the message", "everyone", "implicit"),
-    FieldKey("json_name", {"type": "string", "minLength": 1}, _exact_text, "all",
+    FieldKey("json_name", {"type": "string", "minLength": 1}, _EXACT_TEXT, "all",
              "name in JSON, where it is not the one that protoc makes", "JSON", "json_name"),
     FieldKey("options", {"$ref": "#/$defs/options"}, _options, "all", "other options of the field",
              "generated code, for some of them", "options"),

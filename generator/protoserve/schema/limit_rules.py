@@ -136,8 +136,7 @@ def _reachable(field: Field, product: int) -> bool:
     if high is None:
         return True
     powers = Counter(size for size in field.shape or () if isinstance(size, str)).values()
-    # Products of several powers are also powers of the smallest one with the other names at size 1; others may
-    # exist in between, so only the single-name case and a power of 1 are decided, the rest is let through.
+    # Several powers have products in between, so only a single name and a power of 1 are decided.
     power = min(powers)
     if power > 1 and len(powers) > 1:
         return product <= high

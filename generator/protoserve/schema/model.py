@@ -5,6 +5,7 @@ Everything here has been checked already: a `Contract` that exists is sound.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -97,10 +98,7 @@ class Field:
         """How many elements a static shape has; None without a shape or with a named dimension."""
         if self.shape is None or self.dynamic:
             return None
-        count = 1
-        for dimension in self.shape:
-            count *= int(dimension)
-        return count
+        return math.prod(int(dimension) for dimension in self.shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,10 +108,8 @@ def _method(section: Section, name: str, shared: list[MessageDraft]) -> MethodDr
     section.allow(METHOD_KEYS, meant)
     streaming = section.choice("streaming", ("none", "server"), "none") == "server"
     request, response = (_body(section, kind, f"{name}{kind.capitalize()}", shared) for kind in ("request", "response"))
-    doc, options = (
-        section.text("doc", lines=True) or "",
-        protobuf_options.read(section, "method") if "options" in section else None,
-    )
+    doc = section.text("doc", lines=True) or ""
+    options = protobuf_options.read(section, "method") if "options" in section else None
     return MethodDraft(name, section, request, response, doc, streaming, options)
 
 
@@ -153,12 +151,9 @@ def _message(section: Section, name: str, keys: tuple[str, ...]) -> MessageDraft
     for item in fields:
         if implicit and "presence" not in item.section:
             set_attributes(item, implicit=True)
-    doc, options, after = (
-        section.text("doc", lines=True) or "",
-        protobuf_options.read(section, "message"),
-        section.text("after"),
-    )
-    return MessageDraft(name, section, fields, doc, reserved, implicit, options, after)
+    doc = section.text("doc", lines=True) or ""
+    options = protobuf_options.read(section, "message")
+    return MessageDraft(name, section, fields, doc, reserved, implicit, options, section.text("after"))
 
 
 def _named(parent: Section, list_key: str, node: Node, index: int, what: str) -> tuple[Section, str] | None:

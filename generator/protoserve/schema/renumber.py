@@ -36,27 +36,22 @@ def renumber(text: str, file: str, released: Contract | None, default_package: s
     sound for another reason.
     """
     draft = unchecked_draft_of(text, file, default_package=default_package)
-    edits: list[Edit] = []
-    changes: list[Renumbered] = []
+    settled: list[tuple[Renumbered, Edit]] = []
     for message in draft.all_messages():
         there = released.message(reserved_names.python(message.name)) if released is not None else None
         known = {} if there is None else {item.name: item.number for item in there.fields}
         kept = [message.reserved, *([there.reserved] if there is not None else [])]
-        for change, edit in _settled(file, fields_of(message), known, kept, MAX_FIELD_NUMBER, own=True):
-            changes.append(change)
-            edits.append(edit)
+        settled += _settled(file, fields_of(message), known, kept, MAX_FIELD_NUMBER, own=True)
     for enum in draft.enums:
         if ("allow_alias", True) in enum.options:
             continue  # two names of one number are meant
         values = released.enum(reserved_names.python(enum.name)) if released is not None else None
         known = {} if values is None else {item.name: item.number for item in values.values}
         kept = [enum.reserved, *([values.reserved] if values is not None else [])]
-        for change, edit in _settled(file, values_of(enum), known, kept, MAX_ENUM_NUMBER, own=False):
-            changes.append(change)
-            edits.append(edit)
-    result = applied(text, edits)
+        settled += _settled(file, values_of(enum), known, kept, MAX_ENUM_NUMBER, own=False)
+    result = applied(text, [edit for _, edit in settled])
     loads(result, file, default_package=default_package)
-    return result, sorted(changes, key=lambda item: item.where.line)
+    return result, sorted((change for change, _ in settled), key=lambda item: item.where.line)
 
 
 def _settled(

@@ -6,9 +6,8 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from protoserve.emit.formatting import format_python
+from protoserve.emit.python_templates import jinja_environment
 from protoserve.schema.model import Contract
 from protoserve.schema.types import Kind
 from protoserve.seeds.example_methods import ExampleMethod, example_methods
@@ -49,8 +48,9 @@ def first_files(contract: Contract, package: str, framework: Framework, data: st
         "train.py": f"{framework.name}/train.py.jinja",
         "tests/test_model.py": "test_model.py.jinja",
     }
+    environment = jinja_environment(FOLDER)
     files = _formatted(
-        {path: _render(template, values) for path, template in templates.items()},
+        {path: environment.get_template(template).render(values) for path, template in templates.items()},
         {package, contract.folder.split("/")[0]},
     )
     model_requirements = [*framework.requirements, *(["pillow>=12"] if "image" in helpers else [])]
@@ -59,17 +59,6 @@ def first_files(contract: Contract, package: str, framework: Framework, data: st
     if data is not None:
         files[DATA] = data
     return files
-
-
-def _render(template: str, values: dict[str, object]) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(template).render(values)
 
 
 def _contract_names(contract: Contract) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from protoserve.emit import limit_code, samples
-from protoserve.schema.model import Contract, Field, Message, Method
+from protoserve.schema.model import Contract, Field, Method
 from protoserve.schema.types import Kind
 from protoserve.wire import may_be_none
 
@@ -13,44 +13,26 @@ from protoserve.wire import may_be_none
 ARRAY_OUTPUTS = 16
 
 
-class ReplyCode:
+class ReplyCode(samples.PythonCode):
     """The reply of one method, as an `expression` over `outputs`: an array of `count` numbers from 0 to 1.
 
     Numbers, enums and free text follow the outputs; everything else is the contract's sample value.
     """
 
     def __init__(self, contract: Contract, method: Method) -> None:
-        self._contract = contract
+        super().__init__(contract)
         self._method = method
         self._taken = 0
-        self.expression = self._message(method.response, ())
+        self.expression = self.message(method.response)
         self.count = max(self._taken, 1)
 
-    def _message(self, message: Message, above: tuple[str, ...]) -> str:
-        parts = []
-        for field in samples.filled(self._contract, message, above):
-            value = self._field(field, (*above, message.name))
-            only_last = not above and at_end_of_stream(self._method, field)
-            parts.append(f"{field.name}={value} if last else None" if only_last else f"{field.name}={value}")
-        return f"{message.name}({', '.join(parts)})"
+    def field(self, field: Field, above: tuple[str, ...]) -> str:
+        value = super().field(field, above)
+        is_outermost = len(above) == 1
+        return f"{value} if last else None" if is_outermost and at_end_of_stream(self._method, field) else value
 
-    def _field(self, field: Field, above: tuple[str, ...]) -> str:
-        if field.shape is not None:
-            return self._array(field)
-        if field.is_map:
-            one = self._one(field, above)
-            return "{" + ", ".join(f"{key!r}: {one}" for key in samples.keys(field)) + "}"
-        if field.repeated:
-            count = samples.amount(field)
-            one = self._one(field, above)
-            return f"[{one}]" if count == 1 else f"[{one}] * {count}"
-        return self._one(field, above)
-
-    def _one(self, field: Field, above: tuple[str, ...]) -> str:
-        inner = self._contract.message(field.type) if field.scalar is None else None
-        if inner is not None:
-            return self._message(inner, above)
-        enum = self._contract.enum(field.type)
+    def scalar(self, field: Field) -> str:
+        enum = self.contract.enum(field.type)
         if enum is not None:
             return f"list({enum.name})[round({len(enum.members) - 1} * {self._outputs()})]"
         match field.scalar and field.scalar.kind:
@@ -62,9 +44,9 @@ class ReplyCode:
                 return f"bool({self._outputs()} > 0.5)"
             case Kind.STRING if _free_text(field):
                 return f'f"{{{self._outputs()}:.6f}}"'
-        return samples.python_value(self._contract, field, above)
+        return super().scalar(field)
 
-    def _array(self, field: Field) -> str:
+    def array(self, field: Field) -> str:
         sizes = [
             str(size) if isinstance(size, int) else self._size(str(size), default)
             for size, default in zip(field.shape or (), samples.dimensions(field), strict=True)

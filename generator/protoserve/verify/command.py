@@ -80,7 +80,7 @@ def verify(options: argparse.Namespace) -> Report:
                     outcomes.append(outcome)  # before it is shown, so that an interrupted run reports it
                 show(name, outcome)
 
-            session = None if kind == "spec" else stack.enter_context(_session(options, kind, ends))
+            session = None if kind == "spec" else stack.enter_context(_session(options, kind, ends, left))
             try:
                 run([_step(check, spec, session) for check in checks], left, progress, options.skip)
             finally:
@@ -123,7 +123,7 @@ def _target(options: argparse.Namespace) -> tuple[str, str]:
 
 
 @contextmanager
-def _session(options: argparse.Namespace, kind: str, ends: float) -> Iterator[Session]:
+def _session(options: argparse.Namespace, kind: str, ends: float, left: Callable[[], float]) -> Iterator[Session]:
     """A session with the target. A server that it starts is always stopped at the end."""
     with ExitStack() as stack:
         process: Started | None = None
@@ -131,10 +131,6 @@ def _session(options: argparse.Namespace, kind: str, ends: float) -> Iterator[Se
         started = time.monotonic()
         project = Path(options.target) if kind == "project" else options.project
         contract = _contract(options, project)
-
-        def left() -> float:
-            return max(0.0, ends - time.monotonic())
-
         if kind == "project":
             process = ProjectServer(Path(options.target))
             stack.callback(process.close)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from protoserve.compat.change import Break, Changes, Directions
@@ -175,14 +176,6 @@ def _meaning(contract: Contract, field: Field) -> Any:
     return "NaN" if value != value else (type(value) is bool, value)  # True is not 1
 
 
-def _compare_unit(pair: FieldPair) -> None:
-    _compare_promise(pair, "unit")
-
-
-def _compare_media_type(pair: FieldPair) -> None:
-    _compare_promise(pair, "media_type")
-
-
 def _compare_promise(pair: FieldPair, key: str) -> None:
     """What is documented and not checked: to say it for the first time breaks nobody, to change it does."""
     was, now = getattr(pair.before, key), getattr(pair.after, key)
@@ -229,8 +222,8 @@ SAME_FORM = (
     FieldRule("shape", ("shape",), "which arrays fit", shapes.compare_shapes),
     FieldRule("required", ("required",), "what may be left out", _compare_required),
     FieldRule("default", ("default",), "what a field means that was not sent", _compare_default),
-    FieldRule("unit", ("unit",), "what a value means", _compare_unit),
-    FieldRule("media-type", ("media_type",), "what bytes and texts hold", _compare_media_type),
+    FieldRule("unit", ("unit",), "what a value means", partial(_compare_promise, key="unit")),
+    FieldRule("media-type", ("media_type",), "what bytes and texts hold", partial(_compare_promise, key="media_type")),
 )
 SAME_KIND_OF_VALUE = (
     FieldRule("limits", limits.KEYS, "narrower limits break requests, wider ones responses", limits.compare_limits),

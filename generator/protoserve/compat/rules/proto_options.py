@@ -13,15 +13,8 @@ from protoserve.schema.model import Contract, Enum, EnumValue, Message, Options,
 _IN_CODE = (
     *("java_package", "java_outer_classname", "java_multiple_files", "go_package", "objc_class_prefix"),
     *("csharp_namespace", "swift_prefix", "php_class_prefix", "php_namespace", "php_metadata_namespace"),
-    *(
-        "ruby_package",
-        "cc_generic_services",
-        "java_generic_services",
-        "py_generic_services",
-        "jstype",
-        "ctype",
-        "idempotency_level",
-    ),
+    *("ruby_package", "cc_generic_services", "java_generic_services", "py_generic_services"),
+    *("jstype", "ctype", "idempotency_level"),
 )
 
 

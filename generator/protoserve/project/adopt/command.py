@@ -20,7 +20,6 @@ from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import clear_hook_variables, git_paths
 from protoserve.project import template_source
 from protoserve.project.adopt import AdoptError, existing_project, requirements, servicer, template_files
-from protoserve.project.adopt.needed_modules import needed_modules
 from protoserve.project.adopt.report import Report
 from protoserve.schema import reserved_names
 from protoserve.schema.load import loads
@@ -54,7 +53,6 @@ def _adopt(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
     servicers = servicer.servicers(contract, _searched(project, trees, arguments.servicer))
     if arguments.servicer is not None and not servicers:
         raise AdoptError(f"{arguments.servicer} has no class that derives from {contract.service}Servicer")
-    needs = [(item, needed_modules(trees, item)) for item in servicers]
     old_requirements = requirements.declared(project, listed)
     with tempfile.TemporaryDirectory(prefix="protoserve-") as temporary:
         new_project = Path(temporary) / project.resolve().name
@@ -69,7 +67,7 @@ def _adopt(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
         package=package,
         proto=proto,
         files=files,
-        servicers=needs,
+        servicers=servicers,
         requirements=to_bring_over,
         stubs=[name for name in listed if re.search(r"_pb2(?:_grpc)?\.pyi?$", name)],
         ignored=_ignored(project, files),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from protoserve.project.adopt.needed_modules import NeededModules
 from protoserve.project.adopt.servicer import Note, Servicer
 from protoserve.project.adopt.template_files import ASIDE, TemplateFiles
 from protoserve.schema.model import Contract
@@ -27,7 +26,7 @@ class Report:
     package: str
     proto: str
     files: TemplateFiles
-    servicers: list[tuple[Servicer, NeededModules]]
+    servicers: list[Servicer]
     requirements: list[Note]
     stubs: list[str]
     ignored: list[str]
@@ -40,13 +39,13 @@ class Report:
         yield ""
         if not self.servicers:
             yield f"No class derives from {self.contract.service}Servicer: name its file with --servicer."
-        for servicer, needed in self.servicers:
-            yield from self._servicer(servicer, needed)
-        yield from self._section("Your requirements that the new ones lack:", self.requirements)
+        for servicer in self.servicers:
+            yield from self._servicer(servicer)
+        yield from _section("Your requirements that the new ones lack:", self.requirements)
         yield ""
         yield f"`python -m {package}.server` replaces the code that starts your server."
         yield "model.py serves an example model, and train.py makes its artifact: put your own there."
-        yield "The image has only src/ and artifacts/: other files that your code opens go there."
+        yield "The image has only src/ and artifacts/: what your code imports or opens elsewhere goes there."
         yield f"One process cannot load both the old stubs and {package}.contract: model.py imports the contract only."
         if self.stubs:
             more = ", ..." if len(self.stubs) > 4 else ""
@@ -70,23 +69,21 @@ class Report:
             yield "Git ignores these files, which must be committed: change your ignore rules."
             yield from (f"  {name}" for name in self.ignored)
 
-    def _servicer(self, servicer: Servicer, needed: NeededModules) -> Iterator[str]:
+    def _servicer(self, servicer: Servicer) -> Iterator[str]:
         title = f"{servicer.name} ({servicer.file}:{servicer.line}) goes into src/{self.package}/model.py, class Model:"
-        yield from self._section(title, servicer.methods)
+        yield from _section(title, servicer.methods)
         for name in servicer.missing:
             yield f"  not implemented: {name}; write the method of Model, or let it raise"
-        yield from self._section("These go with it:", servicer.helpers)
-        yield from self._section("It imports these modules; the image has only src/:", needed.modules)
-        yield from self._section("These modules import the old stubs:", needed.stubs)
-        yield from self._section("It uses the context, which a Model does not get:", servicer.context)
+        yield from _section("These go with it:", servicer.helpers)
+        yield from _section("It uses the context, which a Model does not get:", servicer.context)
 
-    def _section(self, title: str, notes: Iterable[Note]) -> Iterator[str]:
-        """The title and a table of the notes: place, code, and what replaces it."""
-        rows = [(note.where, note.what, note.instead.replace("PACKAGE", self.package)) for note in notes]
-        if not rows:
-            return
-        yield title
-        place_width, code_width = (max(len(row[index]) for row in rows) for index in (0, 1))
-        for place, code, instead in rows:
-            line = f"  {place.ljust(place_width)}  {code.ljust(code_width)}"
-            yield f"{line}  -> {instead}" if instead else line.rstrip()
+
+def _section(title: str, notes: Sequence[Note]) -> Iterator[str]:
+    """The title and a table of the notes: place, code, and what replaces it."""
+    if not notes:
+        return
+    yield title
+    place_width = max(len(note.where) for note in notes)
+    code_width = max(len(note.what) for note in notes)
+    for note in notes:
+        yield f"  {note.where.ljust(place_width)}  {note.what.ljust(code_width)}  -> {note.instead}"

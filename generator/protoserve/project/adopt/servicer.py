@@ -32,7 +32,7 @@ class Note:
     file: str
     line: int
     what: str
-    instead: str = ""
+    instead: str
 
     @property
     def where(self) -> str:
@@ -87,7 +87,7 @@ def servicers(contract: Contract, trees: Trees) -> list[Servicer]:
     return [servicer for servicer in classes.values() if servicer.methods] or list(classes.values())
 
 
-def short(statement: ast.AST) -> str:
+def _short(statement: ast.AST) -> str:
     """The first line of a statement, shortened to 60 characters."""
     line = ast.unparse(statement).splitlines()[0]
     return line if len(line) <= 60 else f"{line[:57]}..."
@@ -108,7 +108,7 @@ def _servicer(contract: Contract, file: str, node: ast.ClassDef) -> Servicer:
     rpcs = {method.name: method for method in contract.methods}
     for item in node.body:
         if isinstance(item, (ast.Assign, ast.AnnAssign)):
-            servicer.helpers.append(Note(file, item.lineno, short(item), "an attribute of Model"))
+            servicer.helpers.append(Note(file, item.lineno, _short(item), "an attribute of Model"))
         elif isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef)):
             kind = "async def" if isinstance(item, ast.AsyncFunctionDef) else "def"
             what = f"{kind} {item.name}"

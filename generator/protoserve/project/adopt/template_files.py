@@ -18,12 +18,11 @@ _MERGED = (".gitignore",)
 
 @dataclass(slots=True)
 class TemplateFiles:
-    """What is written, by path in the project. `aside` and `merged` hold the author's files; `kept` are untouched."""
+    """What is written, by path in the project. `aside` and `merged` hold the author's files."""
 
     new: dict[str, bytes] = field(default_factory=dict)
     aside: dict[str, bytes] = field(default_factory=dict)
     merged: dict[str, bytes] = field(default_factory=dict)
-    kept: list[str] = field(default_factory=list)
 
     @property
     def renamed(self) -> dict[str, str]:
@@ -47,7 +46,7 @@ def template_files(project: Path, new_project: Path) -> TemplateFiles:
         elif not target.is_file() or target.is_symlink():
             in_the_way.append(f"{name} (not a regular file)")
         elif target.read_bytes() == content or name in _KEPT:
-            files.kept.append(name)
+            continue
         elif name.endswith((".py", ".pyi")):
             in_the_way.append(name)
         elif name in _MERGED:

@@ -13,6 +13,7 @@ from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.files import Snapshot
 from protoserve.platform.git import Repository, clear_hook_variables, repository_with_commits
 from protoserve.platform.printing import UnwritableError, write
+from protoserve.project.before_update import FIXED, check_fixed
 from protoserve.project.update import signals, summary, template_versions
 from protoserve.project.update.apply import write_update
 from protoserve.project.update.outcome import Outcome, changed_answers, changed_files, manifest
@@ -21,12 +22,6 @@ from protoserve.project.update.scratch import changed_files as changed_paths
 
 CONFLICTS = 3
 LATEST = "latest"
-# The answers that only creation reads, and what to do instead of changing them.
-FIXED = {
-    "package": "to have another, create a new project and move model.py and schema.yaml over",
-    "framework": "to have another, create a new project and move model.py and schema.yaml over",
-    "schema": "edit schema.yaml, then `make generate`",
-}
 SMOKE = ["make", "check", "smoke"]
 _LISTED = 5  # paths in one message
 
@@ -104,8 +99,7 @@ def _answers_to_set(pairs: list[tuple[str, str]], before: dict[str, Any]) -> dic
     """The answers of --set; Copier converts the text to the question's type."""
     data: dict[str, Any] = {}
     for name, value in pairs:
-        if name in FIXED and value != str(before.get(name)):
-            raise UpdateError(f"{name} cannot change after creation: it stays {before.get(name)} ({FIXED[name]})")
+        check_fixed(name, value, before)
         data[name] = answers.names(value) if isinstance(before.get(name), list) else value
     return data
 

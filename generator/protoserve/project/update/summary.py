@@ -21,7 +21,7 @@ def render(outcome: Outcome, form: str, out: TextIO) -> str:
     """The summary as `json` or `markdown`; Markdown is rendered if `out` is a terminal."""
     if form == "json":
         return as_json(outcome)
-    text = markdown(outcome)
+    text = "\n".join(_lines(outcome))
     if not out.isatty():
         return text
     from rich.console import Console
@@ -41,11 +41,6 @@ def as_json(outcome: Outcome, diff: str | None = None) -> str:
     if diff is not None:
         data["diff"] = diff
     return json.dumps(data, indent=2, default=str)
-
-
-def markdown(outcome: Outcome) -> str:
-    """The text for a pull request."""
-    return "\n".join(_lines(outcome))
 
 
 def _lines(outcome: Outcome) -> Iterator[str]:

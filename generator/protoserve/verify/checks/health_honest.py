@@ -10,7 +10,7 @@ import grpc
 
 from protoserve.verify.checks import method_calls
 from protoserve.verify.checks.check import Check
-from protoserve.verify.checks.health_service import USE_STOCK, unrelated_to_health
+from protoserve.verify.checks.health_service import USE_STOCK, register_remedy, unrelated_to_health
 from protoserve.verify.grpc_client import Client, Reply
 from protoserve.verify.health_client import Health, Watch
 from protoserve.verify.interface import Method
@@ -69,7 +69,7 @@ def _starts_honestly(session: Session, _: Session) -> Finding:
             f"Health says SERVING before {method.name} can answer: the stock health servicer starts with SERVING under "
             'the name "", and the server does not change that while the model loads (or while something that it needs '
             "is missing). A platform sends requests from then on, and they fail.",
-            _SERVING_AFTER_LOADING.format(service=method.service),
+            register_remedy(session),
         )
     if not first.ok or first.seconds < PROBE_SECONDS:
         return passed("")
@@ -82,7 +82,7 @@ def _starts_honestly(session: Session, _: Session) -> Finding:
         f"the next one {second.seconds:.2f} s",
         f"The first call of {method.name} waits for something that later calls do not wait for: either the model was "
         "still loading while health said SERVING, or it is loaded (or compiled) at the first call.",
-        _SERVING_AFTER_LOADING.format(service=method.service),
+        register_remedy(session),
     )
 
 
@@ -159,11 +159,7 @@ def _unhealthy_under_load(method: Method, prober: Session, health: Health) -> Fi
             seen,
             "A limit on the calls in flight of the whole server (maximum_concurrent_rpcs, a limiting interceptor) "
             "counts the health service too, so a busy server looks dead.",
-            """
-            Limit calls in the method, not in the server:
-                if not self.room.acquire(blocking=False):      # threading.Semaphore(16)
-                    context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many requests in flight")
-            """,
+            _FREE_WORKER,
         )
     if reply.code is not grpc.StatusCode.DEADLINE_EXCEEDED:
         return failed(
@@ -315,17 +311,6 @@ def _watch_of_unknown_name(prober: Session) -> Finding:
     )
 
 
-_SERVING_AFTER_LOADING = """
-    Say NOT_SERVING before the server starts, and SERVING once the model has loaded and answered one request:
-        names = ("", "{service}")
-        for name in names:
-            checks.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)    # grpc.aio: await checks.set(...)
-        server.start()
-        model = load()
-        model.predict(sample)
-        for name in names:
-            checks.set(name, health_pb2.HealthCheckResponse.SERVING)
-    """
 _FREE_WORKER = """
     Let the method refuse requests that would have to wait for the model, so that a worker is always free:
         room = threading.BoundedSemaphore(8)

@@ -99,7 +99,7 @@ def _another_message(session: Session, reply: Reply) -> Finding:
         f'Check of "": OK with {len(data)} bytes {data[:32]!r}, which are not a grpc.health.v1.HealthCheckResponse',
         "The method has the path of the health service but returns another message (a text such as 'SERVING', or "
         "JSON): it was written by hand, or generated from another .proto than grpc.health.v1.",
-        _register(session),
+        register_remedy(session),
     )
 
 
@@ -122,12 +122,12 @@ def _missing(session: Session, seen: str) -> Finding:
             f"{seen}; {custom} exists",
             f"The server has a health method of its own, {custom}. Platforms and probes call {CHECK_PATH}, with "
             "exactly this package and name.",
-            _register(session),
+            register_remedy(session),
         )
     return failed(
         seen,
         "The server has no grpc.health.v1.Health, the service that platforms and probes ask whether it is ready.",
-        _register(session),
+        register_remedy(session),
     )
 
 
@@ -264,7 +264,8 @@ def _example_service(session: Session) -> str:
     return services[0] if services else "your.package.YourService"
 
 
-def _register(session: Session) -> str:
+def register_remedy(session: Session) -> str:
+    """How a server says NOT_SERVING while it loads, and SERVING after that."""
     return _REGISTER.format(service=_example_service(session))
 
 
@@ -280,6 +281,7 @@ _REGISTER = """
         health_pb2_grpc.add_HealthServicer_to_server(checks, server)
         server.start()
         model = load()
+        model.predict(sample)                 # the first answer may take longer than later ones
         for name in ("", "{service}"):
             checks.set(name, health_pb2.HealthCheckResponse.SERVING)
     Go: google.golang.org/grpc/health; Java: HealthStatusManager of io.grpc:grpc-services; Node: grpc-health-check.

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from protoserve.verify.checks.check import Check
-from protoserve.verify.checks.http_requests import ONLY, not_judged, request_bodies
+from protoserve.verify.checks.http_requests import LISTEN, ONLY, not_judged, request_bodies
 from protoserve.verify.http_client import HEALTH_SECONDS, Answer, HttpClient
 from protoserve.verify.report import Finding, failed, passed, warned
 from protoserve.verify.session import Session
@@ -176,10 +176,7 @@ def _unhealthy_under_load(web: HttpClient, answer: Answer) -> Finding:
 _NO_ANSWER = (
     "No HTTP answer comes: nothing listens on this port, the server is bound to another address or port, it speaks "
     "another protocol, or it hangs.",
-    """
-    Listen on the port that the platform sets, on all addresses:
-        uvicorn.run(app, host="0.0.0.0", port=int(os.environ["AIP_HTTP_PORT"]))
-    """,
+    LISTEN,
 )
 _NEEDS_CREDENTIALS = (
     "The health route requires credentials, and the platform has none.",

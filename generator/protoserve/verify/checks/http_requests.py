@@ -14,6 +14,10 @@ from protoserve.verify.targets.image import ImageServer
 
 HTTP = ("http-health", "http-predict")
 ONLY = ("vertex",)
+LISTEN = """
+    Listen on the port that the platform sets, on all addresses:
+        uvicorn.run(app, host="0.0.0.0", port=int(os.environ["AIP_HTTP_PORT"]))
+    """
 
 
 def not_judged(session: Session) -> Finding | None:
@@ -42,10 +46,7 @@ def not_judged(session: Session) -> Finding | None:
         return failed(
             f"inside the container, HTTP listens on 127.0.0.1:{server.http}",
             "The HTTP server is bound to the loopback address: it cannot be reached from outside its container.",
-            """
-            Bind to all addresses:
-                uvicorn.run(app, host="0.0.0.0", port=int(os.environ["AIP_HTTP_PORT"]))
-            """,
+            LISTEN,
         )
     return None
 

@@ -15,7 +15,7 @@ from protoserve.verify.spec.fault_report import Fault, finding
 def shape(spec: Spec, session: Session | None) -> Finding:
     good = "keys and types are right"
     if spec.platform == "kubernetes":
-        good = "Services and probes fit the containers (`kubectl apply --dry-run=server` checks keys and types)"
+        good = "Services fit the containers (`kubectl apply --dry-run=server` checks keys and types)"
     return finding(spec.file, spec.faults, f"{spec.about}: {good}")
 
 

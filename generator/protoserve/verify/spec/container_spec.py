@@ -117,18 +117,15 @@ def handler_kinds(probe: Node) -> list[str]:
     return [kind for kind in HANDLERS if probe.get(kind) is not None]
 
 
-def read_probe(purpose: str, node: Node | None) -> Probe | None:
-    """The probe at this node, None if it is missing or not a mapping."""
-    if node is None or not node.is_mapping:
-        return None
-    kinds = handler_kinds(node)
-    return Probe(purpose, node, kinds[0] if len(kinds) == 1 else None)
-
-
 def read_probes(container: Node, keys: Mapping[str, str]) -> tuple[Probe, ...]:
-    """The container's probes; `keys` gives the key of each purpose."""
-    probes = (read_probe(purpose, container.get(key)) for purpose, key in keys.items())
-    return tuple(probe for probe in probes if probe is not None)
+    """The container's probes that are mappings; `keys` gives the key of each purpose."""
+    probes = []
+    for purpose, key in keys.items():
+        node = container.get(key)
+        if node is not None and node.is_mapping:
+            kinds = handler_kinds(node)
+            probes.append(Probe(purpose, node, kinds[0] if len(kinds) == 1 else None))
+    return tuple(probes)
 
 
 def read_environment(container: Node) -> dict[str, Node]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from protoserve.verify.spec.container_spec import Container, Spec, ports_asked_in_grpc, read_environment, read_probes
 from protoserve.verify.spec.fault_report import Fault, fail
-from protoserve.verify.spec.probe_rules import handler_faults
 from protoserve.verify.spec.tree import Node
 
 PROBE_KEYS = {"startup": "startupProbe", "readiness": "readinessProbe", "liveness": "livenessProbe"}
@@ -35,9 +34,6 @@ def read(file: str, documents: list[Node]) -> Spec | None:
     containers = tuple(container for pod in pods for container in pod.containers)
 
     faults = [fault for service in services for fault in _service_faults(service, pods)]
-    for container in containers:
-        for probe in container.probes:
-            faults += handler_faults(probe.node, "kubernetes")
     about = f"Kubernetes: {', '.join(_title(resource) for resource in resources)}"
     return Spec(file, "kubernetes", about, containers, tuple(faults))
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from protoserve.verify.report import Verdict
 from protoserve.verify.spec.container_spec import DEFAULTS, HANDLERS, Container, Probe, Spec, handler_kinds
 from protoserve.verify.spec.fault_report import Fault, fail, similar_key, warn
 from protoserve.verify.spec.tree import Node
@@ -34,8 +33,8 @@ def faults(spec: Spec, has_grpc_target: bool = False) -> Iterator[Fault]:
             yield from _grace_period(container)
 
 
-def handler_faults(probe: Node, platform: str) -> Iterator[Fault]:
-    """A probe must have one handler; for Vertex AI a probe without one is as if it were missing."""
+def handler_faults(probe: Node) -> Iterator[Fault]:
+    """For Vertex AI: a probe must have one handler, and one without is as if it were missing."""
     kinds = handler_kinds(probe)
     if len(kinds) > 1:
         yield fail(
@@ -46,13 +45,12 @@ def handler_faults(probe: Node, platform: str) -> Iterator[Fault]:
             "Keep one of them; for a gRPC server grpc.",
         )
     elif not kinds and not any(similar_key(name, HANDLERS) for name in probe.keys):
-        without = Fault(
+        yield warn(
             probe,
             "the probe does not say how to ask",
             "A probe needs one of exec, httpGet, grpc and tcpSocket (must specify a handler type).",
             "For a gRPC server add:\n    grpc: {port: 9000}",
         )
-        yield replace(without, verdict=Verdict.WARN) if platform == "vertex" else without
 
 
 def _port(spec: Spec, container: Container, probe: Probe) -> Iterator[Fault]:
@@ -98,15 +96,8 @@ def _handler(container: Container, probe: Probe) -> Iterator[Fault]:
     if probe.handler is None:
         return
     number = container.port_of(probe)
-    if number not in container.grpc_ports:
-        if probe.kind == "tcpSocket" and probe.purpose == "readiness":
-            yield warn(
-                probe.handler,
-                "the readiness probe only opens a port",
-                "A server opens its port before its model is loaded, and keeps it open when the model is broken.",
-                "Ask the server itself, with grpc or httpGet.",
-            )
-    elif probe.kind == "httpGet":
+    speaks_grpc = number in container.grpc_ports
+    if probe.kind == "httpGet" and speaks_grpc:
         yield fail(
             probe.handler,
             f"the probe sends HTTP GET to port {number}, which speaks gRPC",
@@ -118,18 +109,19 @@ def _handler(container: Container, probe: Probe) -> Iterator[Fault]:
             """,
         )
     elif probe.kind == "tcpSocket" and probe.purpose == "readiness":
-        yield fail(
+        report = fail if speaks_grpc else warn
+        yield report(
             probe.handler,
-            f"the readiness probe only opens port {number}, which speaks gRPC",
+            f"the readiness probe only opens {f'port {number}, which speaks gRPC' if speaks_grpc else 'a port'}",
             "A server opens its port before its model is loaded, and keeps it open when the model is broken. With a "
             "TCP readiness probe it gets requests that it cannot answer yet.",
             f"""
-            Ask the server itself:
-                grpc: {{port: {number}}}
+            Ask the server itself (with httpGet if it speaks HTTP):
+                grpc: {{port: {number or _likely_port(container)}}}
                 timeoutSeconds: 5
             """,
         )
-    elif probe.kind == "tcpSocket" and probe.purpose == "startup":
+    elif probe.kind == "tcpSocket" and probe.purpose == "startup" and speaks_grpc:
         yield warn(
             probe.handler,
             f"the startup probe only opens port {number}, which speaks gRPC",

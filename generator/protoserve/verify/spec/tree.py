@@ -43,10 +43,6 @@ class Node:
         return isinstance(self.value, dict)
 
     @property
-    def is_list(self) -> bool:
-        return isinstance(self.value, list)
-
-    @property
     def is_text(self) -> bool:
         return isinstance(self.value, str)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from protoserve.verify.spec.container_spec import (
-    DEFAULTS,
     Container,
     Spec,
     ports_asked_in_grpc,
@@ -17,10 +16,9 @@ from protoserve.verify.spec.container_spec import (
 from protoserve.verify.spec.fault_report import Fault, fail, similar_key, warn
 from protoserve.verify.spec.probe_rules import handler_faults
 from protoserve.verify.spec.tree import Node
-from protoserve.verify.spec.vertex_schema import CONTAINER_SPEC, DEFAULT_PORT, DURATION, ENV, message_faults, wrong_type
+from protoserve.verify.spec.vertex_schema import CONTAINER_SPEC, DEFAULT_PORT, ENV, message_faults, wrong_type
 
 PROBE_KEYS = {"startup": "startupProbe", "readiness": "healthProbe", "liveness": "livenessProbe"}
-MAX_DEPLOYMENT_SECONDS = 7200.0
 _ARTIFACT = "google.UnmanagedContainerModel"
 _LOCATION = re.compile(r"projects/[^/]+/locations/([a-z0-9-]+)")
 
@@ -137,13 +135,11 @@ def _spec_faults(node: Node) -> Iterator[Fault]:
     yield from _image(node)
     yield from _routes(node)
     yield from _environment(node)
-    yield from _stripped_values(node)
     for key in PROBE_KEYS.values():
         probe = node.get(key)
-        if probe is not None and probe.keys:  # an empty one is reported as a stripped value
-            yield from handler_faults(probe, "vertex")
+        if probe is not None:
+            yield from handler_faults(probe)
     yield from _no_grpc_ports(node)
-    yield from _deployment_timeout(node)
 
 
 def _image(node: Node) -> Iterator[Fault]:
@@ -160,17 +156,7 @@ def _image(node: Node) -> Iterator[Fault]:
 
 
 def _routes(node: Node) -> Iterator[Fault]:
-    prefix, predict = node.get("invokeRoutePrefix"), node.get("predictRoute")
-    if prefix is not None and predict is not None and predict.value:
-        yield fail(
-            prefix,
-            "invokeRoutePrefix and predictRoute are both set",
-            "Only one of the two can be set.",
-            "Remove one of them: keep predictRoute, unless the container has more than one route.",
-        )
-    elif prefix is not None and prefix.value != "/*":
-        yield fail(prefix, f"invokeRoutePrefix is {prefix.shown()}", 'Only "/*" is supported.', 'Write "/*".')
-    needed = ("healthRoute",) if prefix is not None else ("predictRoute", "healthRoute")
+    needed = ("healthRoute",) if node.get("invokeRoutePrefix") is not None else ("predictRoute", "healthRoute")
     missing = [key for key in needed if not any(_is(name, key) and inner.value for name, inner in node.keys.items())]
     if missing:
         yield warn(
@@ -217,25 +203,6 @@ def _environment(node: Node) -> Iterator[Fault]:
             )
 
 
-def _stripped_values(node: Node) -> Iterator[Fault]:
-    """Empty and zero values, which have no effect because they are removed on the way to the API."""
-    for inner in node.all():
-        name = inner.path.rpartition(".")[2]
-        is_empty = inner.value == {} and inner is not node
-        is_zero = inner.number == 0 and DEFAULTS.get(name, 0) != 0
-        is_empty_variable = inner.value == "" and re.search(r"(^|\.)env\[\d+\]\.value$", inner.path) is not None
-        if not (is_empty or is_zero or is_empty_variable):
-            continue
-        effect = f"the default, {DEFAULTS[name]}, applies" if is_zero else "has no effect"
-        yield warn(
-            inner,
-            f"{inner.shown()}: {effect}",
-            "Empty and zero values are removed before the API sees them (by ModelUploadOp), or mean the same to it as "
-            "a missing value.",
-            "Write the value that you mean, or remove the key.",
-        )
-
-
 def _no_grpc_ports(node: Node) -> Iterator[Fault]:
     """A probe asks in gRPC, although gRPC predictions are off."""
     if any(_is(name, "grpcPorts") for name in node.keys):
@@ -246,43 +213,22 @@ def _no_grpc_ports(node: Node) -> Iterator[Fault]:
         key = PROBE_KEYS[probe.purpose]
         http_ports = _port_numbers(node, "ports") or [DEFAULT_PORT]
         port = probe.port.number if probe.port is not None else None
-        if port == http_ports[0]:
-            yield fail(
-                probe.handler,
-                f"{key} asks port {port} in gRPC, and grpcPorts is missing",
-                "The port that gets gRPC must be in grpcPorts. Without it Vertex AI sends HTTP/1 to this port, and "
-                "gRPC predictions are off.",
-                f"""
-                Add, beside an HTTP port in ports:
-                    grpcPorts:
-                    - containerPort: {port}
-                """,
-            )
-        else:
-            yield warn(
-                probe.handler,
-                f"{key} asks in gRPC, and grpcPorts is missing",
-                "Without grpcPorts gRPC predictions are off: only HTTP reaches the model.",
-                f"""
-                If clients should use gRPC, add:
-                    grpcPorts:
-                    - containerPort: {port or 9000}
-                """,
-            )
-        return
-
-
-def _deployment_timeout(node: Node) -> Iterator[Fault]:
-    timeout = node.get("deploymentTimeout")
-    if timeout is None or not timeout.is_text or DURATION.fullmatch(timeout.value) is None:
-        return
-    if float(timeout.value[:-1]) > MAX_DEPLOYMENT_SECONDS:
-        yield fail(
-            timeout,
-            f"deploymentTimeout is {timeout.value}",
-            "A deployment may take at most two hours.",
-            'Write "7200s" or less.',
+        is_http_port = port == http_ports[0]
+        cause = "Without grpcPorts gRPC predictions are off: only HTTP reaches the model."
+        if is_http_port:
+            cause = f"Without grpcPorts Vertex AI sends HTTP/1 to port {port}, and gRPC predictions are off."
+        report = fail if is_http_port else warn
+        yield report(
+            probe.handler,
+            f"{key} asks {f'port {port} ' if is_http_port else ''}in gRPC, and grpcPorts is missing",
+            cause,
+            f"""
+            If clients should use gRPC, add, beside an HTTP port in ports:
+                grpcPorts:
+                - containerPort: {port or 9000}
+            """,
         )
+        return
 
 
 def _port_numbers(node: Node, key: str) -> list[int]:

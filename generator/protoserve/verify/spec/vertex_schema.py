@@ -103,7 +103,7 @@ def _unknown_key(node: Node, name: str, fields: dict[str, Any], is_document: boo
 
 def _value_faults(node: Node, kind: Type, spec: Node) -> Iterator[Fault]:
     if isinstance(kind, list):
-        if not node.is_list:
+        if not isinstance(node.value, list):
             yield wrong_type(node, kind)
             return
         for item in node.items:
