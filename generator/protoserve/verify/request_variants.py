@@ -10,15 +10,10 @@ from google.protobuf.descriptor import FieldDescriptor
 from protoserve.schema.model import Contract
 from protoserve.verify.conformance import request_violations
 from protoserve.verify.interface import Method
+from protoserve.verify.sample_requests import INTEGERS
 from protoserve.verify.session import Session
 
 _FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
-_INTEGERS = (
-    FieldDescriptor.CPPTYPE_INT32,
-    FieldDescriptor.CPPTYPE_INT64,
-    FieldDescriptor.CPPTYPE_UINT32,
-    FieldDescriptor.CPPTYPE_UINT64,
-)
 # Kinds of values to change, tried in this order until the server accepts the request and answers it differently.
 _CHANGES = (("floats", "strings"), ("floats",), ("strings",), ("floats", "integers", "strings"), ("integers",))
 _SLOW = 0.1  # seconds: of a slower method only the first two changes are tried
@@ -100,7 +95,7 @@ def _changed(field: Any, items: list[Any], number: int, kinds: Sequence[str]) ->
     if field.cpp_type in _FLOATS and "floats" in kinds:
         for step in (0.05 * number, -0.05 * number, 0.001 * number):
             yield [item * (1 + step) if item else step for item in items]
-    elif field.cpp_type in _INTEGERS and "integers" in kinds and field.name not in ("shape", "dims"):
+    elif field.cpp_type in INTEGERS and "integers" in kinds and field.name not in ("shape", "dims"):
         for offset in (number, -number, 1, -1):
             changed = [item + offset for item in items]
             if all(0 <= item < 2**31 for item in changed):

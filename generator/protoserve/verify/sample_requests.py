@@ -24,18 +24,12 @@ _LONGEST = 10_000
 _DEPTH = 6
 _MAX_ITEMS = 4  # messages in a list of messages; 1 in a list inside another message
 _MAX_VALUES = 20_000  # in one message: some contracts have thousands of nested fields
-_INTEGERS = {
-    FieldDescriptor.TYPE_INT32,
-    FieldDescriptor.TYPE_INT64,
-    FieldDescriptor.TYPE_UINT32,
-    FieldDescriptor.TYPE_UINT64,
-    FieldDescriptor.TYPE_SINT32,
-    FieldDescriptor.TYPE_SINT64,
-    FieldDescriptor.TYPE_FIXED32,
-    FieldDescriptor.TYPE_FIXED64,
-    FieldDescriptor.TYPE_SFIXED32,
-    FieldDescriptor.TYPE_SFIXED64,
-}
+INTEGERS = (
+    FieldDescriptor.CPPTYPE_INT32,
+    FieldDescriptor.CPPTYPE_INT64,
+    FieldDescriptor.CPPTYPE_UINT32,
+    FieldDescriptor.CPPTYPE_UINT64,
+)
 _SHAPES = {"shape", "dims", "dim", "dimensions"}
 # A likely value of a string, by a word of its field's name. No URLs: a server would fetch them.
 _TEXTS = {
@@ -237,7 +231,7 @@ class _Filler:
                 getattr(message, field.name).SetInParent()
                 self.fill(getattr(message, field.name), outer)
             return True
-        if field.is_repeated and field.name in _SHAPES and field.type in _INTEGERS:
+        if field.is_repeated and field.name in _SHAPES and field.cpp_type in INTEGERS:
             getattr(message, field.name).extend([1, self._length])
         elif field.is_repeated:
             count = max(0, min(self._length, self._values_left))
@@ -280,4 +274,4 @@ def example_value(field: Any, number: float) -> object:
     if field.type == FieldDescriptor.TYPE_ENUM:
         numbers = [item.number for item in field.enum_type.values]
         return next((number for number in numbers if number), numbers[0])
-    return max(1, round(number)) if field.type in _INTEGERS else float(number)
+    return max(1, round(number)) if field.cpp_type in INTEGERS else float(number)

@@ -72,7 +72,7 @@ def _invalid_name(node: Node) -> Fault:
         cause += " It must not start with https:// as a URL does."
     elif name != name.lower():
         cause += " Its path must be in lower case."
-    example = f"us-central1-docker.pkg.dev/PROJECT/REPOSITORY/{_short_name(name)}:1.0"
+    example = f"us-central1-docker.pkg.dev/PROJECT/REPOSITORY/{short_name(name)}:1.0"
     return fail(
         node,
         f"{node.shown(120)} is not a valid image name",
@@ -81,14 +81,14 @@ def _invalid_name(node: Node) -> Fault:
     )
 
 
-def _short_name(name: str) -> str:
-    """`iris` for `host/team/iris:1.0`."""
+def short_name(name: str) -> str:
+    """`iris` for `host:5000/team/iris:1.0@sha256:...`."""
     return re.split(r"[@:]", name.rstrip("/").rpartition("/")[2].lower())[0].strip() or "NAME"
 
 
 def _wrong_registry(node: Node, image: _Image) -> Fault:
     registry = image.host or "Docker Hub, as its name has no registry"
-    name = _short_name(node.value)
+    name = short_name(node.value)
     return fail(
         node,
         f"the image is on {registry}",
@@ -111,7 +111,7 @@ def _wrong_region(spec: Spec, node: Node, image: _Image) -> Iterator[Fault]:
     seen = f"the image is in {image.region}, the model goes to {region}"
     remedy = f"""
         Push the image to a repository there:
-            {region}-docker.pkg.dev/PROJECT/REPOSITORY/{_short_name(node.value)}:{image.tag or "1.0"}
+            {region}-docker.pkg.dev/PROJECT/REPOSITORY/{short_name(node.value)}:{image.tag or "1.0"}
         """
     if spec.platform == "vertex" and not image.host.endswith("gcr.io"):
         cause = (

@@ -11,6 +11,7 @@ from protoserve.verify.http_client import HttpClient
 from protoserve.verify.session import Session
 from protoserve.verify.spec.container_spec import Container, Probe, Spec
 from protoserve.verify.spec.fault_report import Fault, fail, warn
+from protoserve.verify.spec.image_names import short_name
 from protoserve.verify.spec.tree import Node
 from protoserve.verify.targets.image import ImageServer
 
@@ -33,18 +34,13 @@ def containers(spec: Spec, session: Session) -> list[Container]:
     """Those that the target may be: by the image's name, else by what they serve."""
     process = session.process
     if isinstance(process, ImageServer):
-        target = _short_name(process.image.name)
-        same_name = [c for c in spec.containers if c.image is not None and _short_name(str(c.image.value)) == target]
+        target = short_name(process.image.name)
+        same_name = [c for c in spec.containers if c.image is not None and short_name(str(c.image.value)) == target]
         if same_name:
             return same_name
     if len(spec.containers) == 1:
         return list(spec.containers)
     return [container for container in spec.containers if container.grpc_ports]
-
-
-def _short_name(image: str) -> str:
-    """`iris` for `host:5000/team/iris:1.0@sha256:...`."""
-    return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
 
 
 def _health_names(container: Container, session: Session) -> Iterator[Fault]:
