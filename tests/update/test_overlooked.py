@@ -71,14 +71,18 @@ def test_a_file_that_both_have_added(work: Work, fork: Callable[[Work], Path]) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("update", "code"), WAYS)
-@pytest.mark.parametrize("setting", ["patterns", "line ends"])
+@pytest.mark.parametrize(
+    ("setting", "update", "code"),
+    # tests/update/test_git_settings.py has the patterns with `protoserve update`.
+    [("patterns", Work.copier, 0), ("line ends", Work.update, 3), ("line ends", Work.copier, 0)],
+    ids=["patterns, copier", "line ends, protoserve", "line ends, copier"],
+)
 def test_an_authors_patterns_and_line_ends_hide_no_edit(
     work: Work,
     tmp_path: Path,
+    setting: str,
     update: Callable[..., subprocess.CompletedProcess[str]],
     code: int,
-    setting: str,
 ) -> None:
     """Those of the user, which git keeps outside of the project, and Copier meets in repositories of its own."""
     (tmp_path / "ignored").write_text("*.md\n*.txt\n", encoding="utf-8")
