@@ -11,14 +11,17 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from google.protobuf import json_format
 
-from protoserve.emit import contract_module, proto
+from protoserve.emit import contract_module, generated_files, proto
 from protoserve.schema import parse
 from protoserve.schema.errors import SchemaError
 from protoserve.schema.field_keys import FIELD_KEYS
-from protoserve.schema.load import loads
+from protoserve.schema.load import load, loads
 from protoserve.schema.signature import signature_to_yaml
 from protoserve.schema.types import ALIASES, MAP_KEYS, SCALARS
+from protoserve.verify import interface
+from protoserve.verify.conformance import request_violations
 from support import ROOT, Project
 
 DOCS = ROOT / "docs"
@@ -146,6 +149,74 @@ def test_every_type_is_in_the_table() -> None:
         assert rows[name].startswith(f"| `{name}` | `{scalar.proto}` | `"), name
         assert (f"`np.{name}" in rows[name]) == (scalar.dtype is not None), name
     assert all(f"`{name}`" in table for name in (*ALIASES, *MAP_KEYS))
+
+
+# A request whose fields have the limits of the table of violations, by their paths there.
+LIMITED = """\
+package: limited.v1
+enums: {Channel: {values: [{name: online, number: 1}, {name: in_store, number: 2}]}}
+messages: {Point: {fields: [{name: x, type: float64}, {name: y, type: float64}]}}
+methods:
+  Predict:
+    request:
+      fields:
+        - {name: a, type: float64, minimum: 0, maximum: 30}
+        - {name: b, type: int32, minimum: 0}
+        - {name: c, type: int8}
+        - {name: d, type: float64}
+        - {name: e, type: string, min_length: 2, max_length: 5}
+        - {name: f, type: bytes, max_length: 2}
+        - {name: g, type: string, pattern: '^[a-z]+$'}
+        - {name: h, type: Channel}
+        - {name: i, type: string, repeated: true, max_items: 2}
+        - {name: j, key: string, value: float64, maximum: 1}
+        - {name: points, type: Point, repeated: true}
+        - {name: k, type: float32, shape: [3], minimum: 0, maximum: 1}
+        - {name: l, type: uint8, shape: [2, 2]}
+        - {name: m, type: float32, shape: [rows, 4]}
+        - {name: n, type: float32, shape: [rows]}
+        - {name: card, type: string, oneof: means}
+        - {name: account, type: int64, oneof: means}
+        - {name: o, type: timestamp}
+        - {name: p, type: duration}
+    response: {fields: [{name: ok, type: bool}]}
+"""
+WRONG = {
+    "a": 99,
+    "b": -1,
+    "c": 200,
+    "d": "NaN",
+    "e": "x",
+    "f": "AAAA",
+    "g": "A",
+    "h": 0,
+    "i": ["x", "y", "z"],
+    "j": {"x": 5},
+    "points": [{"x": 1}],
+    "k": [0, 2, 0],
+    "l": "AAAA",
+    "m": {"shape": [3, 5], "values": [0] * 15},
+    "n": {"shape": [3], "values": [0] * 3},
+}
+# `a` is missing, and `m` is right, so that `n` is wrong.
+OTHERWISE_WRONG = {**WRONG, "m": {"shape": [3, 4], "values": [0] * 12}, "n": {"shape": [2], "values": [0] * 2}}
+del OTHERWISE_WRONG["a"]
+
+
+def test_the_table_of_violations_is_the_servers(tmp_path: Path) -> None:
+    """By the checks of `verify`, which another test holds to the words of the server."""
+    (tmp_path / "schema.yaml").write_text(LIMITED, encoding="utf-8")
+    generated_files.apply(generated_files.plan(tmp_path, "limited"))
+    (method,) = interface.from_project(tmp_path).methods
+    reported = []
+    for values in (WRONG, OTHERWISE_WRONG):
+        request = json_format.ParseDict(values, method.request())
+        request.o.seconds = request.p.seconds = 10**14
+        reported += request_violations(load(tmp_path / "schema.yaml"), "Predict", request)
+    table = SCHEMA.partition("| the schema says | path | violation |\n")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\|.* \| `([^|`]+)` \| `([^|`]+)` \|$", table, re.MULTILINE)
+    assert len(rows) == len(table.splitlines()) - 1
+    assert {f"{path}: {text}" for path, text in rows} == set(reported)
 
 
 def test_the_table_of_settings_is_the_servers(iris: Project) -> None:
