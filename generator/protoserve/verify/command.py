@@ -24,7 +24,7 @@ from protoserve.verify.grpc_client import Client
 from protoserve.verify.http_client import HttpClient, routes
 from protoserve.verify.interface import Interface
 from protoserve.verify.output import FORMATS, terminal
-from protoserve.verify.protocol_detection import probe
+from protoserve.verify.protocol_detection import detect
 from protoserve.verify.report import Outcome, Report
 from protoserve.verify.run import Step, needed, run
 from protoserve.verify.sample_requests import Requests, read_requests
@@ -196,7 +196,7 @@ def _wait_for_ports(
         stack.callback(web.close)
         web.watch(until)
     container.find_grpc_port(
-        lambda port_address: probe(port_address, 1.0).kind, lambda: web is not None and web.settled(), until
+        lambda port_address: detect(port_address, 1.0).kind, lambda: web is not None and web.settled(), until
     )
     if web is not None:
         web.alone = not container.grpc and options.port is None and web.answers()

@@ -18,7 +18,7 @@ _SETTINGS = 4
 _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")  # alert, handshake
 
 
-class Kind(StrEnum):
+class Answerer(StrEnum):
     """What answers at an address."""
 
     GRPC = "grpc"
@@ -40,28 +40,28 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
+class Detection:
     """The result of one attempt; `seen` describes it, and is empty for a server that speaks HTTP/2 or gRPC."""
 
-    kind: Kind
+    kind: Answerer
     seen: str = ""
 
 
-def probe(address: Address, timeout: float) -> Probed:
+def detect(address: Address, timeout: float) -> Detection:
     """Connects to each address that the host resolves to, until one answers, and sends an HTTP/2 preface."""
     try:
         resolved = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
-        return Probed(Kind.UNRESOLVED, f"the name {address.host} does not resolve: {error}")
-    result = Probed(Kind.UNREACHABLE)
+        return Detection(Answerer.UNRESOLVED, f"the name {address.host} does not resolve: {error}")
+    result = Detection(Answerer.UNREACHABLE)
     for *_, socket_address in resolved:
         result = _connect(replace(address, host=str(socket_address[0])), address.host, timeout)
-        if result.kind not in (Kind.REFUSED, Kind.UNREACHABLE):
+        if result.kind not in (Answerer.REFUSED, Answerer.UNREACHABLE):
             return result
     return result
 
 
-def _connect(address: Address, name: str, timeout: float) -> Probed:
+def _connect(address: Address, name: str, timeout: float) -> Detection:
     try:
         with socket.create_connection((address.host, address.port), timeout) as connection:
             connection.settimeout(timeout)
@@ -69,32 +69,34 @@ def _connect(address: Address, name: str, timeout: float) -> Probed:
                 return _send_preface(connection, address, timeout)
             return _handshake(connection, address, address.tls.name or name, timeout)
     except TimeoutError:
-        return Probed(Kind.UNREACHABLE, f"no connection within {timeout:.0f} s")
+        return Detection(Answerer.UNREACHABLE, f"no connection within {timeout:.0f} s")
     except ConnectionRefusedError:
-        return Probed(Kind.REFUSED, "the connection is refused: nothing listens there")
+        return Detection(Answerer.REFUSED, "the connection is refused: nothing listens there")
     except OSError as error:
-        return Probed(Kind.UNREACHABLE, f"no connection: {error.strerror or error}")
+        return Detection(Answerer.UNREACHABLE, f"no connection: {error.strerror or error}")
 
 
-def _handshake(connection: socket.socket, address: Address, name: str, timeout: float) -> Probed:
+def _handshake(connection: socket.socket, address: Address, name: str, timeout: float) -> Detection:
     """A TLS handshake that asks for HTTP/2, then the preface."""
     assert address.tls is not None
     try:
         with address.tls.context().wrap_socket(connection, server_hostname=name) as secure:
             if (protocol := secure.selected_alpn_protocol()) != "h2":
-                return Probed(Kind.NO_ALPN, f"TLS works, but ALPN chose {protocol or 'nothing'} instead of h2")
+                return Detection(Answerer.NO_ALPN, f"TLS works, but ALPN chose {protocol or 'nothing'} instead of h2")
             return _send_preface(secure, address, timeout)
     except ssl.SSLCertVerificationError as error:
-        return Probed(Kind.CERTIFICATE, f"the certificate is not accepted: {error.verify_message}")
+        return Detection(Answerer.CERTIFICATE, f"the certificate is not accepted: {error.verify_message}")
     except ssl.SSLError as error:
-        return Probed(Kind.PLAIN, f"the TLS handshake fails: {error.reason or error}")
+        return Detection(Answerer.PLAIN, f"the TLS handshake fails: {error.reason or error}")
     except TimeoutError:
-        return Probed(Kind.SILENT, f"connected, but no answer to the TLS handshake within {timeout:.0f} s")
+        return Detection(Answerer.SILENT, f"connected, but no answer to the TLS handshake within {timeout:.0f} s")
     except OSError as error:
-        return Probed(Kind.CLOSED, f"the connection was closed during the TLS handshake: {error.strerror or error}")
+        return Detection(
+            Answerer.CLOSED, f"the connection was closed during the TLS handshake: {error.strerror or error}"
+        )
 
 
-def _send_preface(connection: socket.socket, address: Address, timeout: float) -> Probed:
+def _send_preface(connection: socket.socket, address: Address, timeout: float) -> Detection:
     data, closed = b"", False
     try:
         connection.sendall(_PREFACE)
@@ -105,30 +107,32 @@ def _send_preface(connection: socket.socket, address: Address, timeout: float) -
         pass
     except OSError as error:
         if isinstance(error, ssl.SSLError):  # with TLS 1.3 a server refuses a client after the handshake
-            return Probed(Kind.CLIENT_CERTIFICATE, f"TLS works, but the server then refuses: {error.reason or error}")
+            return Detection(
+                Answerer.CLIENT_CERTIFICATE, f"TLS works, but the server then refuses: {error.reason or error}"
+            )
         if not data and address.tls is None and _speaks_tls(address, timeout):
-            return Probed(Kind.TLS, "it closes a plain connection, but answers a TLS handshake")
-        return Probed(Kind.CLOSED, f"connected, but the connection broke: {error.strerror or error}")
+            return Detection(Answerer.TLS, "it closes a plain connection, but answers a TLS handshake")
+        return Detection(Answerer.CLOSED, f"connected, but the connection broke: {error.strerror or error}")
     return _classify(data, closed, address, timeout)
 
 
-def _classify(data: bytes, closed: bool, address: Address, timeout: float) -> Probed:
+def _classify(data: bytes, closed: bool, address: Address, timeout: float) -> Detection:
     """What kind of server sends these bytes in answer to the preface; `closed` is whether it closes the connection."""
     if len(data) >= _FRAME_BYTES and data[3] == _SETTINGS and data[5:9] == b"\0\0\0\0":
-        return Probed(Kind.HTTP2)
+        return Detection(Answerer.HTTP2)
     if data.startswith(b"HTTP/1"):
-        return Probed(Kind.HTTP1, f"it answers the HTTP/2 preface with {_first_line(data)!r}")
+        return Detection(Answerer.HTTP1, f"it answers the HTTP/2 preface with {_first_line(data)!r}")
     if data[:2] in _TLS_RECORDS or (address.tls is None and _speaks_tls(address, timeout)):
-        return Probed(Kind.TLS, "it answers a TLS handshake, but not plain HTTP/2")
+        return Detection(Answerer.TLS, "it answers a TLS handshake, but not plain HTTP/2")
     if closed and not data and address.tls is not None:
-        return Probed(Kind.CLIENT_CERTIFICATE, "TLS works, but the server then closes the connection")
+        return Detection(Answerer.CLIENT_CERTIFICATE, "TLS works, but the server then closes the connection")
     if address.tls is None and (first_line := _http1_answer(address, timeout)) is not None:
-        return Probed(Kind.HTTP1, f"it ignores HTTP/2, and answers HTTP/1 with {first_line!r}")
+        return Detection(Answerer.HTTP1, f"it ignores HTTP/2, and answers HTTP/1 with {first_line!r}")
     if closed and not data:
-        return Probed(Kind.CLOSED, "it accepts the connection, and closes it")
+        return Detection(Answerer.CLOSED, "it accepts the connection, and closes it")
     if data:
-        return Probed(Kind.OTHER, f"its first bytes are {data[:24]!r}, which are not HTTP/2")
-    return Probed(Kind.SILENT, f"it accepts the connection, but sends nothing within {timeout:.0f} s")
+        return Detection(Answerer.OTHER, f"its first bytes are {data[:24]!r}, which are not HTTP/2")
+    return Detection(Answerer.SILENT, f"it accepts the connection, but sends nothing within {timeout:.0f} s")
 
 
 def _speaks_tls(address: Address, timeout: float) -> bool:

@@ -12,7 +12,7 @@ from protoserve.verify import health_client
 from protoserve.verify.address import Address
 from protoserve.verify.checks.check import Check
 from protoserve.verify.grpc_client import clipped
-from protoserve.verify.protocol_detection import Kind, Probed, probe
+from protoserve.verify.protocol_detection import Answerer, Detection, detect
 from protoserve.verify.readiness import wait_while_starting
 from protoserve.verify.report import HTTP_ONLY, Finding, failed, passed, skipped
 from protoserve.verify.session import Session
@@ -21,7 +21,7 @@ from protoserve.verify.targets.crash_causes import crash_cause
 _PROBE_TIMEOUT = 3.0
 _PAUSE = 0.2
 # Such a server may still be starting, and is probed again; what speaks another protocol will keep doing so.
-_MAY_BE_STARTING = (Kind.REFUSED, Kind.CLOSED, Kind.SILENT, Kind.UNREACHABLE, Kind.GATEWAY)
+_MAY_BE_STARTING = (Answerer.REFUSED, Answerer.CLOSED, Answerer.SILENT, Answerer.UNREACHABLE, Answerer.GATEWAY)
 # How gRPC's client describes an answer that came over HTTP/2 but not from a gRPC server.
 _NOT_GRPC = re.compile(r"http2 header with status: (\d+)|Data frame with END_STREAM flag received")
 _REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
@@ -32,23 +32,23 @@ def run(session: Session) -> Finding:
         return skipped(f"{session.web.address} {HTTP_ONLY}")
     started = time.monotonic()
     result = _probe_until_started(session)
-    if result.kind is Kind.GRPC and session.process is not None:
+    if result.kind is Answerer.GRPC and session.process is not None:
         wait_while_starting(session)  # it may listen, fail to load its model, and end
     if session.process is not None and session.process.ended():
         last_words = session.process.exit_report()
         return failed(f"the server ended by itself: {last_words}", *crash_cause(last_words))
-    if result.kind is Kind.GRPC:
+    if result.kind is Answerer.GRPC:
         protocol = "TLS" if session.address.tls else "plain text"
         seconds = time.monotonic() - started
         return passed(f"{session.address} speaks gRPC over HTTP/2 in {protocol}, after {seconds:.2f} s")
     return _not_reachable(session, result)
 
 
-def _probe_until_started(session: Session) -> Probed:
+def _probe_until_started(session: Session) -> Detection:
     deadline = session.started + session.timeout
     while True:
-        result = probe(session.address, min(_PROBE_TIMEOUT, session.left()))
-        if result.kind is Kind.HTTP2:
+        result = detect(session.address, min(_PROBE_TIMEOUT, session.left()))
+        if result.kind is Answerer.HTTP2:
             result = _probe_grpc(session)
         final = result.kind not in _MAY_BE_STARTING or session.server_ended()
         if final or time.monotonic() >= deadline or not session.left():
@@ -56,24 +56,26 @@ def _probe_until_started(session: Session) -> Probed:
         time.sleep(_PAUSE)
 
 
-def _probe_grpc(session: Session) -> Probed:
+def _probe_grpc(session: Session) -> Detection:
     """Whether any of several paths is answered as gRPC does, even if only with UNIMPLEMENTED."""
     answers: list[str] = []
     gateway = False
     for path in dict.fromkeys((health_client.CHECK, _REFLECTION, *(method.path for method in session.methods[:1]))):
         reply = session.client.call(path, b"", health_client.CHECK_TIMEOUT, many=path != health_client.CHECK)
         if "failed to connect" in reply.details:
-            kind = Kind.CERTIFICATE if "handshake failed" in reply.details.lower() else Kind.CLOSED
-            return Probed(kind, f"gRPC's client cannot connect: {clipped(reply.details)}")
+            kind = Answerer.CERTIFICATE if "handshake failed" in reply.details.lower() else Answerer.CLOSED
+            return Detection(kind, f"gRPC's client cannot connect: {clipped(reply.details)}")
         match = _NOT_GRPC.search(reply.details)
         if reply.ok or match is None:
-            return Probed(Kind.GRPC)
+            return Detection(Answerer.GRPC)
         gateway = gateway or match[1] in ("502", "503", "504")
         answers.append(f"{path} with " + (f"HTTP status {match[1]}" if match[1] else "a page that is not gRPC"))
-    return Probed(Kind.GATEWAY if gateway else Kind.NOT_GRPC, "it speaks HTTP/2, and answers " + ", ".join(answers))
+    return Detection(
+        Answerer.GATEWAY if gateway else Answerer.NOT_GRPC, "it speaks HTTP/2, and answers " + ", ".join(answers)
+    )
 
 
-def _not_reachable(session: Session, result: Probed) -> Finding:
+def _not_reachable(session: Session, result: Detection) -> Finding:
     address, port = session.address, session.address.port
     seen = f"{address}: {result.seen}"
     if result.kind in _MAY_BE_STARTING and session.process is not None:
@@ -82,7 +84,7 @@ def _not_reachable(session: Session, result: Probed) -> Finding:
             number = listens_on.partition(",")[0].rpartition(":")[2]
             return failed(f"{seen}; inside, it listens on {listens_on}", cause, remedy.format(port=number))
         seen += f"; {session.process.exit_report()}"
-    if result.kind is Kind.REFUSED and (loopback := _open_on_loopback(address)):
+    if result.kind is Answerer.REFUSED and (loopback := _open_on_loopback(address)):
         return failed(f"{seen}, while {loopback} is open", _LOOPBACK, _BIND.format(port=port))
     cause, remedy = _CAUSES[result.kind]
     return failed(seen, cause, remedy.format(address=address, port=port))
@@ -122,8 +124,8 @@ _OTHER_PORT = (
     """,
 )
 _CAUSES = {
-    Kind.UNRESOLVED: ("The host name is wrong, or this machine's DNS does not know it.", "Check the name."),
-    Kind.REFUSED: (
+    Answerer.UNRESOLVED: ("The host name is wrong, or this machine's DNS does not know it.", "Check the name."),
+    Answerer.REFUSED: (
         "No server listens on this port: it has not started, it has ended, or it uses another port.",
         """
         Look at the server's log, and at the port that it binds:
@@ -131,17 +133,17 @@ _CAUSES = {
             server.start()
         """,
     ),
-    Kind.UNREACHABLE: (
+    Answerer.UNREACHABLE: (
         "The host or the network does not answer: the address is wrong, a firewall drops packets, or the port is not "
         "published.",
         "Check the address. A container's port must be published: docker run -p {port}:{port} ...",
     ),
-    Kind.CLOSED: (
+    Answerer.CLOSED: (
         "Something accepts the connection and drops it at once: a port that is published for a container in which "
         "nothing listens on it (or only on the loopback), or a proxy without a server behind it.",
         _BIND,
     ),
-    Kind.SILENT: (
+    Answerer.SILENT: (
         "The port is open, but nothing serves it: the process hangs (for example, because loading the model blocks the "
         "event loop), server.start() was never called, or this is not a gRPC server.",
         """
@@ -150,14 +152,14 @@ _CAUSES = {
             model = await asyncio.to_thread(load)
         """,
     ),
-    Kind.HTTP1: (
+    Answerer.HTTP1: (
         "This is an HTTP/1 server, such as a REST API or a health page. gRPC needs HTTP/2.",
         """
         Use the port of the gRPC server. Behind a proxy, let it speak HTTP/2 to the server ("h2c" in plain text); nginx
         needs grpc_pass instead of proxy_pass.
         """,
     ),
-    Kind.TLS: (
+    Answerer.TLS: (
         "The server speaks TLS on this port, but was called in plain text.",
         """
         Use TLS: protoserve verify {address} --tls (--ca FILE for a certificate of your own). Platforms speak plain text
@@ -165,7 +167,7 @@ _CAUSES = {
             server.add_insecure_port("0.0.0.0:{port}")
         """,
     ),
-    Kind.PLAIN: (
+    Answerer.PLAIN: (
         "The server speaks plain text on this port (or a version of TLS that this machine does not support), but was "
         "called with TLS.",
         """
@@ -173,11 +175,11 @@ _CAUSES = {
             server.add_secure_port("0.0.0.0:{port}", grpc.ssl_server_credentials([(key, chain)]))
         """,
     ),
-    Kind.CERTIFICATE: (
+    Answerer.CERTIFICATE: (
         "This machine does not trust the certificate for this name.",
         "Give its certificate authority with --ca FILE, and the name that it was issued for with --tls-name NAME.",
     ),
-    Kind.CLIENT_CERTIFICATE: (
+    Answerer.CLIENT_CERTIFICATE: (
         "The server most likely requires a client certificate (mutual TLS); this command has none.",
         """
         Platforms have none either. Configure the server not to require one:
@@ -185,23 +187,23 @@ _CAUSES = {
         and let the network or a proxy decide who may call. To verify the rest, start the server once without it.
         """,
     ),
-    Kind.NOT_GRPC: (
+    Answerer.NOT_GRPC: (
         "This is an HTTP/2 server that does not speak gRPC (a REST API or a web page), or a proxy that does not "
         "forward to the gRPC server.",
         "Use the port of the gRPC server; behind a proxy, route the paths /package.Service/Method to it.",
     ),
-    Kind.GATEWAY: (
+    Answerer.GATEWAY: (
         "A proxy answers instead of the server, and cannot reach a server behind it.",
         """
         Check that the server behind the proxy is running, and that the proxy speaks HTTP/2 in plain text (h2c) to it;
         gRPC does not work over HTTP/1. Or verify the server itself, by its own port.
         """,
     ),
-    Kind.NO_ALPN: (
+    Answerer.NO_ALPN: (
         "The TLS server does not offer h2 (HTTP/2) by ALPN, and gRPC needs it.",
         "Let the server or the proxy in front of it offer h2; in nginx: listen 443 ssl; http2 on;",
     ),
-    Kind.OTHER: ("Another kind of server listens on this port.", "Use the port of the gRPC server."),
+    Answerer.OTHER: ("Another kind of server listens on this port.", "Use the port of the gRPC server."),
 }
 
 CHECK = Check(
