@@ -98,7 +98,8 @@ def environment(folder: Path, *requirements: str) -> Path:
     if not (folder / BIN).exists():
         show([sys.executable, "-m", "venv", str(folder)], HERE)
     pip = [str(folder / BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    show([*pip, *requirements], HERE)
+    # Python compiles what it imports, which is a small part of what is installed.
+    show([*pip, "--no-compile", *requirements], HERE)
     return folder / BIN
 
 
