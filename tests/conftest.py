@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -92,8 +93,15 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def iris(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The default answers, with a trained artifact."""
-    project = create(template, tmp_path_factory.mktemp("projects") / "iris")
+    """The default answers, before anything is trained: scikit-learn takes seconds to import."""
+    return create(template, tmp_path_factory.mktemp("projects") / "iris")
+
+
+@pytest.fixture(scope="session")
+def trained_iris(iris: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The same with its artifact."""
+    project = Project(tmp_path_factory.mktemp("trained") / "iris", iris.package)
+    shutil.copytree(iris.path, project.path)
     project.python("train.py")
     return project
 

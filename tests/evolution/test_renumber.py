@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,11 @@ COLOUR = "        - {name: colour, number: 3, type: string, required: false}   #
 HEIGHT = "        - name: height\n          number: 3  # ours\n          type: float64\n          required: false\n"
 
 
-@pytest.fixture
-def work(tmp_path: Path) -> Work:
+@pytest.fixture(scope="module")
+def two_branches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stable contract on main, and a branch on which `height` was added and is number 3."""
-    made = begin(tmp_path / "repository", "iris")
+    repository = tmp_path_factory.mktemp("two") / "repository"
+    made = begin(repository, "iris")
     made.commit("the contract")
     made.git("switch", "--quiet", "--create", "feature")
     made.edit((LENGTH, LENGTH + HEIGHT))
@@ -28,7 +30,14 @@ def work(tmp_path: Path) -> Work:
     made.edit((WIDTH, WIDTH + COLOUR))
     assert made.generate() == 0
     made.commit("colour")
-    return made
+    return repository
+
+
+@pytest.fixture
+def work(two_branches: Path, tmp_path: Path) -> Work:
+    """A copy to work in."""
+    shutil.copytree(two_branches, tmp_path / "repository")
+    return Work(tmp_path / "repository" / "iris", tmp_path / "repository")
 
 
 def merged(work: Work, branch: str) -> None:

@@ -26,7 +26,7 @@ LINTERS = {
 }
 
 
-@pytest.fixture(params=["iris", "fraud"])
+@pytest.fixture(params=["trained_iris", "fraud"], ids=["iris", "fraud"])
 def project(request: pytest.FixtureRequest) -> Project:
     made: Project = request.getfixturevalue(request.param)
     return made

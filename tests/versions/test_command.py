@@ -26,12 +26,19 @@ def generate(shop: Shop, *arguments: str) -> int:
     return generator_cli.main(["generate", str(shop.path), *arguments])
 
 
-@pytest.fixture
-def second(shop: Shop) -> Shop:
-    """The shop with v2 beside v1, committed."""
+@pytest.fixture(scope="module")
+def second_shop(first_shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """The shop with v2 beside v1, committed; nobody writes into it."""
+    shop = first_shop.copy(tmp_path_factory.mktemp("second") / "shop")
     assert version(shop, "v2") == 0
     shop.commit()
     return shop
+
+
+@pytest.fixture
+def second(second_shop: Shop, tmp_path: Path) -> Shop:
+    """The same, to write into."""
+    return second_shop.copy(tmp_path / "shop")
 
 
 def test_a_new_version_begins_as_a_copy_beside_the_old_one(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
