@@ -68,7 +68,8 @@ def test(arguments: list[str]) -> int:
     show([str(tools / "ruff"), "check", "."], HERE)
     show([str(tools / "ruff"), "format", "--check", "."], HERE)
     # Three at a time, since they also wait; the tests of a group (see tests/conftest.py) one after the other.
-    pytest = [str(tools / "python"), "-m", "pytest", "-n", "3", "--dist", "loadgroup", *arguments]
+    side_by_side = ["-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder"]
+    pytest = [str(tools / "python"), "-m", "pytest", *side_by_side, *arguments]
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # model libraries a core each
     mypy = [str(tools / "python"), "-m", "mypy"]
     with subprocess.Popen(mypy, cwd=HERE, stdout=subprocess.PIPE, text=True) as types:  # meanwhile

@@ -146,6 +146,8 @@ def vertex_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # Tests that share nothing: each goes to whoever has time.
 SINGLE = {"test_zoo.py", "test_any_schema.py"}
+# Files that take long, or wait for long, begin first: at the end others would wait for them.
+LONG = {"test_zoo.py", "test_http.py", "test_merge.py", "test_any_schema.py", "test_own_model.py", "test_life.py"}
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
@@ -157,6 +159,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.name not in SINGLE and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(str(item.path)))
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.hookimpl(optionalhook=True)  # there is no such hook where one process runs all
