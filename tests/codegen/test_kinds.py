@@ -66,6 +66,39 @@ def test_defaults_of_every_kind_are_python_values(tmp_path: Path) -> None:
     assert (request.flag, request.count) == (False, -3)
 
 
+def test_a_oneof_may_have_members_named_field_and_required(tmp_path: Path) -> None:
+    made = module(
+        tmp_path,
+        """
+        {name: field, type: string, oneof: choice}
+        {name: required, type: string, oneof: choice}
+        """,
+    )
+    request = made.PredictRequest(field="a", required=None)
+    assert made.decode_predict_request(made.encode_predict_request(request)) == request
+    with pytest.raises(made.violations.InvalidReply, match="choice: wanted exactly one of field, required"):
+        made.encode_predict_request(made.PredictRequest(field="a", required="b"))
+
+
+def test_limits_on_numbers_of_things_read_as_english(tmp_path: Path) -> None:
+    made = module(
+        tmp_path,
+        """
+        {name: names, type: string, repeated: true, min_items: 1}
+        {name: title, type: string, max_length: 4}
+        """,
+    )
+    data = made.pb.PredictRequest(title="title").SerializeToString()
+    assert violations(made, data) == [
+        ("names", "must have at least 1 item; got 0"),
+        ("title", "must have at most 4 characters; got 5"),
+    ]
+    with pytest.raises(made.violations.InvalidReply, match="names: wanted list of at least 1 item, got list of 0"):
+        made.encode_predict_request(made.PredictRequest(names=[], title="t"))
+    with pytest.raises(made.violations.InvalidReply, match="title: wanted str of at most 4 characters"):
+        made.encode_predict_request(made.PredictRequest(names=["a"], title="title"))
+
+
 def test_implicit_presence(tmp_path: Path) -> None:
     """A message without `optional`, as foreign ones are: what is not sent is zero, and only arrays can be missing."""
     made = module(

@@ -390,7 +390,9 @@ def test_a_project_lives_in_a_folder_of_a_larger_repository(mirror: Path, python
     git(whole, "add --all", "commit --quiet --message=iris")
 
     schema = project / "schema.yaml"
-    schema.write_text(schema.read_text(encoding="utf-8").replace("Say of which", "Tell of which"), encoding="utf-8")
+    schema.write_text(
+        schema.read_text(encoding="utf-8").replace("Predict the species", "Guess the species"), encoding="utf-8"
+    )
     run(["make", "setup", "generate"], cwd=project, env=environment)
     run(["make", "check"], cwd=project, env=environment)
     changed = run(["git", "status", "--porcelain"], cwd=whole, env=environment).stdout.split()[1::2]

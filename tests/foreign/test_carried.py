@@ -107,9 +107,9 @@ methods:
 """
     lines = [line.strip() for line in proto.render(loads(text)).splitlines()]
     above = {line: lines[index - 1] for index, line in enumerate(lines)}
-    assert above["message Asked {"] == "// What Do and Say take and what Say answers with."
+    assert above["message Asked {"] == "// Request of Do and Say and response of Say."
     assert above["message Part {}"] == "// Part, a part of other messages."
-    assert above["message Told {"] == "// What Do answers with."
+    assert above["message Told {"] == "// Response of Do."
     assert above["message Left {}"] == "// Left."
     assert above["oneof o {"] == "// At most one of these may be set."
     assert "// Say answers one request with a stream of replies." in lines

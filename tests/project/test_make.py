@@ -122,7 +122,7 @@ def fresh(iris: Project, tmp_path: Path) -> Workplace:
 
 
 def test_setup_says_which_pythons_are_supported(fresh: Workplace) -> None:
-    done = fresh.make("setup", f"PYTHON={sys.executable}", "SUPPORTED=3.98 3.99", check=False)
+    done = fresh.make("setup", f"PYTHON={sys.executable}", "SUPPORTED_PYTHONS=3.98 3.99", check=False)
     assert done.returncode != 0
     assert "needs one of 3.98 3.99" in done.stderr
     assert not (fresh.path / ".venv").exists()

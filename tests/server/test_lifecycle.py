@@ -278,7 +278,7 @@ def test_a_model_that_hangs_does_not_keep_the_process(probe: Probe) -> None:
         server.terminate()
         assert lost.exception().code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
         assert server.ended() == 1
-        assert "1 requests have no answer after DRAIN_SECONDS" in server.messages("ERROR")
+        assert "requests without a reply after DRAIN_SECONDS: 1" in server.messages("ERROR")
 
 
 def test_a_model_that_hangs_for_nobody_loses_nothing(probe: Probe) -> None:

@@ -381,7 +381,7 @@ MISUSES = (
         stops_one_that_hangs,
         "all 4 end with UNAVAILABLE: Cancelling all calls; the server exits with 1",
         "INFO stopping, with 4 requests in flight\n"
-        "ERROR 4 requests have no answer after DRAIN_SECONDS\n"
+        "ERROR requests without a reply after DRAIN_SECONDS: 4\n"
         "WARNING the model is still computing; the process ends without it",
         AT_WORK,
         {"MAX_IN_FLIGHT": "4", "DRAIN_SECONDS": "0.3"},

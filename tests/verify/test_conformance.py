@@ -229,7 +229,7 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
     ({"kind": 7}, ["kind: must be one of KIND_ONE, KIND_TWO; got 7"]),
     (
         {"spans": [{"label": "a", "end": 1}, {"label": "", "end": 200}]},
-        ["spans[1].label: must have at least 1 characters; got 0", "spans[1].end: must be from -128 to 127; got 200"],
+        ["spans[1].label: must have at least 1 character; got 0", "spans[1].end: must be from -128 to 127; got 200"],
     ),
     ({"spans": [{}] * 4}, ["spans: must have at most 3 items; got 4"]),
     ({"scores": [1]}, ["scores: must have 2 elements for shape [2]; got 1"]),

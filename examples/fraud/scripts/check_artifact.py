@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fraud.server.artifact import LoadError, check
+from fraud.server.artifact import LoadError, verify
 
 
 def main() -> str | None:
@@ -12,7 +12,7 @@ def main() -> str | None:
     for digest in sorted(Path("artifacts").glob("*.sha256")):
         artifact = digest.with_suffix("")
         try:
-            check(artifact, None)
+            verify(artifact, None)
         except LoadError as error:
             remedy = "; `make model` trains another, README.md says how to seal this one" if artifact.exists() else ""
             return f"{error}{remedy}"

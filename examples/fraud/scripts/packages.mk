@@ -15,12 +15,12 @@ UV_LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-python-downloads
 comma := ,
 space := $(subst ,, )
 ifeq ($(PIP_NO_INDEX),)
-IMAGE_PYTHONS := --universal --python-version 3.12
-DEV_PYTHONS := --universal --python-version 3.11
+IMAGE_LOCK_OPTIONS := --universal --python-version 3.12
+DEV_LOCK_OPTIONS := --universal --python-version 3.11
 else
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(subst $(space),$(comma),$(strip $(PIP_FIND_LINKS))))
-IMAGE_PYTHONS := --no-index --python-version 3.12
-DEV_PYTHONS := --no-index --python $(BIN)/python
+IMAGE_LOCK_OPTIONS := --no-index --python-version 3.12
+DEV_LOCK_OPTIONS := --no-index --python $(BIN)/python
 endif
 
 # Build arguments are recorded in the image. The index may have a password in its URL, so it goes in as a secret.
@@ -34,5 +34,6 @@ own_index = $(PIP_CONF)$(PIP_INDEX_URL)$(PIP_EXTRA_INDEX_URL)
 BUILD_SECRETS = $(if $(own_index),--secret id=pip_conf$(comma)$(if $(PIP_CONF),src='$(PIP_CONF)',env=INDEX_CONF)) \
     $(if $(NETRC),--secret id=netrc$(comma)src='$(NETRC)')
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+# --exclude='*' ignores tags: the revision is a commit, marked if the work tree has changes.
 REVISION = $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
 BUILD_ARGS = $(foreach name,VERSION REVISION BASE_IMAGE,$(if $($(name)),--build-arg $(name)='$($(name))'))

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -28,7 +28,6 @@ from grpc_client import (
 )
 
 from iris.contract import Method, served
-from iris.server.settings import Settings
 
 PROJECT = Path(__file__).resolve().parent.parent
 SETTINGS = {"HOST": "127.0.0.1", "LAME_DUCK_SECONDS": "0"}
@@ -112,10 +111,3 @@ def test_sigterm_stops_the_server_with_exit_code_0(tmp_path: Path) -> None:
         running.process.send_signal(signal.SIGTERM)
         code = running.process.wait(timeout=60)
     assert code == 0, running.log.read_text(encoding="utf-8", errors="replace")
-
-
-def test_the_readme_has_every_setting() -> None:
-    section = (PROJECT / "README.md").read_text(encoding="utf-8").partition("## Settings")[2].partition("\n## ")[0]
-    rows = [line for line in section.splitlines() if line.startswith("| `")]
-    settings = [(item.name.upper(), item.metadata["default"], item.metadata["meaning"]) for item in fields(Settings)]
-    assert rows == [f"| `{name}` | {default} | {meaning} |" for name, default, meaning in settings]

@@ -49,6 +49,7 @@ def render_version(contract: Contract, package: str) -> str:
         patterns=limit_code.patterns(contract),
         messages=[_message_code(contract, message) for message in contract.all_messages()],
         requests_and_responses=[_message_code(contract, message) for message in _requests_and_responses(contract)],
+        request_names=set(requests),
         samples={name: samples.PythonCode(contract).message(request) for name, request in requests.items()},
         describe_enum=field_docs.of_enum,
         describe_value=field_docs.of_value,
@@ -59,7 +60,10 @@ def render_version(contract: Contract, package: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FieldCode:
-    """A field of a dataclass: `default` is None without one, `value` is what the reader passes for the field."""
+    """A field of a dataclass. `default` is None without one, `doc` is empty without one.
+
+    `value` is what the reader passes for the field.
+    """
 
     name: str
     annotation: str
@@ -104,7 +108,7 @@ def _field_code(contract: Contract, message: Message, field: Field) -> FieldCode
         annotation=field_code.annotation(contract, field),
         default=field_code.default(contract, field),
         value=field_code.value(contract, message, field),
-        doc=" ".join(field_docs.paragraph(field)),
+        doc=field_docs.docstring(field),
     )
 
 

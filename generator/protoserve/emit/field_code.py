@@ -172,7 +172,8 @@ def _read_many(contract: Contract, message: Message, field: Field, path: str) ->
     name = field.name
     count = ""
     if field.min_items or field.max_items is not None:
-        count = f"reading.count(len(message.{name}), {field.min_items or 0}, {field.max_items}, {_fstring(path)}, bad)"
+        limits = f"{field.min_items or 0}, {field.max_items}"
+        count = f"reading.check_count(len(message.{name}), {limits}, {_fstring(path)}, bad)"
     key, item = f"{name}_key" if field.is_map else "index", f"{name}_item"
     place = f"{path}[{{{key}{'!r' if field.is_map else ''}}}]"
     items = f"message.{name}.items()" if field.is_map else f"enumerate(message.{name})"

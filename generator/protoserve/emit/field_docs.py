@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from protoserve.runtime.bounds import span
+from protoserve.runtime.bounds import quantity, span
 from protoserve.schema.model import Contract, Enum, EnumValue, Field, Message, Method
 
 
@@ -19,12 +19,12 @@ def of_message(contract: Contract, message: Message) -> str:
     """A message in words: the author's, or what it is for, with every method that has it."""
     takers = [method.name for method in contract.methods if method.request.name == message.name]
     givers = [method.name for method in contract.methods if method.response.name == message.name]
-    said = [f"what {_listed(takers)} take{'s' * (len(takers) == 1)}"] if takers else []
-    said += [f"what {_listed(givers)} answer{'s' * (len(givers) == 1)} with"] if givers else []
+    roles = [f"request of {_listed(takers)}"] if takers else []
+    roles += [f"response of {_listed(givers)}"] if givers else []
     inner = any(field.type == message.name for other in contract.all_messages() for field in other.fields)
     name = message.in_proto.rpartition(".")[2]
     otherwise = f"{name}, a part of other messages" if inner else name
-    return summary(message.doc, " and ".join(said) or otherwise)
+    return summary(message.doc, " and ".join(roles) or otherwise)
 
 
 def of_enum(enum: Enum) -> str:
@@ -62,10 +62,9 @@ def facts(field: Field) -> list[str]:
     limits = span(field.minimum, field.maximum, field.type)
     if limits:
         said.append(f"{limits[0].upper()}{limits[1:]}.")
-    length = span(field.min_length, field.max_length)
+    length = quantity(field.min_length, field.max_length, "bytes" if field.type == "bytes" else "characters")
     if length:
-        measure = "bytes" if field.type == "bytes" else "characters"
-        said.append(f"Length: {length} {measure}.")
+        said.append(f"Length: {length}.")
     items = span(field.min_items, field.max_items)
     if items:
         said.append(f"{'Elements in all' if field.dynamic else 'Items'}: {items}.")
@@ -80,6 +79,12 @@ def facts(field: Field) -> list[str]:
     elif field.oneof is None and not field.required and not field.repeated and not field.is_map:
         said.append("Optional.")
     return said
+
+
+def docstring(field: Field) -> str:
+    """The author's words and the facts, for Python; empty where that would only repeat the field's name."""
+    head = summary(field.doc, field.name) if field.doc.strip() else ""
+    return " ".join(f"{head} {' '.join(facts(field))}".split())
 
 
 def paragraph(field: Field) -> list[str]:

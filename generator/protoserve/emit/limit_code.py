@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protoserve.runtime.bounds import span
+from protoserve.runtime.bounds import quantity, span
 from protoserve.schema.model import Contract, Field, Message
 from protoserve.schema.types import FLOAT16_MAX, SCALARS, Kind, ScalarType, cast
 
@@ -86,7 +86,7 @@ def _length(message: Message, field: Field, scalar: ScalarType, value: str) -> l
             broken = f"len({value}) > {high}"
         elif high is None:
             broken = f"len({value}) < {low}"
-        limits.append(Condition(broken, f"must have {span(low, high)} {unit}", f"len({value})"))
+        limits.append(Condition(broken, f"must have {quantity(low, high, unit)}", f"len({value})"))
     if field.pattern is not None:
         broken = f"not {pattern_name(message, field)}.search({value})"
         limits.append(Condition(broken, f"must match the pattern {field.pattern}", f"violations.shown({value})"))
@@ -94,7 +94,7 @@ def _length(message: Message, field: Field, scalar: ScalarType, value: str) -> l
 
 
 def pattern_name(message: Message, field: Field) -> str:
-    """The constant that holds a field's compiled pattern."""
+    """The constant that holds a field's compiled pattern. In capitals, two fields could have the same name."""
     return f"_{message.name}_{field.name}"
 
 

@@ -54,11 +54,11 @@ def _method(contract: Contract, method: Method, newer: Sequence[Contract]) -> st
         at, current = above, next_method
     last = f"{at.version}.METHODS[{at.methods.index(current)}]"
     if at is not newer[-1]:
-        last = f"steps.alone({last}, {_instance(at)}.{reserved_names.snake(current.name)})"
+        last = f"steps.retired_method({last}, {_instance(at)}.{reserved_names.snake(current.name)})"
     if not steps:
         return last
     index = contract.methods.index(method)
-    return f"steps.through({contract.version}.METHODS[{index}], {last}, {', '.join(steps)})"
+    return f"steps.upgraded_method({contract.version}.METHODS[{index}], {last}, {', '.join(steps)})"
 
 
 def _step(older: Contract, method: Method, newer: Contract, newer_method: Method) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from protoserve.emit import limit_code
-from protoserve.runtime.bounds import span
+from protoserve.runtime.bounds import quantity, span
 from protoserve.schema.model import Contract, Field, Message
 from protoserve.schema.types import SCALARS, Kind
 from protoserve.wire import may_be_none
@@ -144,12 +144,12 @@ def _refused(source_field: Field, target_field: Field) -> Iterator[str]:
             yield "no NaN"
     if _outside(source_field.min_length, source_field.max_length, target_field.min_length, target_field.max_length):
         unit = "bytes" if target_field.type == "bytes" else "characters"
-        yield f"{span(target_field.min_length, target_field.max_length)} {unit}"
+        yield quantity(target_field.min_length, target_field.max_length, unit)
     if target_field.pattern is not None and target_field.pattern != source_field.pattern:
         yield f"what matches `{target_field.pattern}`"
     if _outside(source_field.min_items, source_field.max_items, target_field.min_items, target_field.max_items):
         unit = "elements" if target_field.dynamic else "items"
-        yield f"{span(target_field.min_items, target_field.max_items)} {unit}"
+        yield quantity(target_field.min_items, target_field.max_items, unit)
 
 
 def _outside(low: int | None, high: int | None, least: int | None, most: int | None) -> bool:

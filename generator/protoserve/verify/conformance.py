@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Encoded
 
 from protoserve.emit import limit_code
-from protoserve.runtime.bounds import EPOCH, allowed, shape_violation, span
+from protoserve.runtime.bounds import EPOCH, allowed, quantity, shape_violation
 from protoserve.schema.model import Contract, Enum, Field, Message
 from protoserve.schema.types import SCALARS, Kind
 from protoserve.wire import Presence, absent_is_empty, element_format, is_required, presence
@@ -226,4 +226,4 @@ def _outside(values: Sequence[Any], low: float | None, high: float | None, allow
 
 def _count(length: int, low: int, high: int | None, path: str, unit: str) -> Iterator[str]:
     if length < low or (high is not None and length > high):
-        yield f"{path}: must have {span(low or None, high)} {unit}; got {length}"
+        yield f"{path}: must have {quantity(low, high, unit)}; got {length}"

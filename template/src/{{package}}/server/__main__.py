@@ -8,7 +8,7 @@ def _end(*_: object) -> None:
     os._exit(0)
 
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what matters is logged as JSON
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # the server has a log of its own
 # Until the server handles signals itself: as PID 1 of a container Python would ignore SIGTERM.
 signal.signal(signal.SIGTERM, _end)
 signal.signal(signal.SIGINT, _end)

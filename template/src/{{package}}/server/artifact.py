@@ -21,7 +21,7 @@ def seal(path: Path, distribution: str) -> None:
     unfinished.replace(_seal_path(path))
 
 
-def check(path: Path, expected: str | None) -> None:
+def verify(path: Path, expected: str | None) -> None:
     """Raises LoadError unless the digest is `expected`, or else that of the seal; warns of what cannot be checked."""
     if not path.exists():
         raise LoadError(f"the artifact {path} does not exist: `make model` writes one, MODEL_PATH names another")

@@ -1,4 +1,4 @@
-"""`python -m` this module asks the server on this machine for its health; exits with 0 if it is SERVING."""
+"""`python -m` this module checks the health of the local server; exits with 0 if it is SERVING."""
 
 import os
 import sys

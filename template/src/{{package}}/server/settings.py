@@ -8,6 +8,8 @@ from typing import Any, Self, TypeVar
 from ..contract.methods import MAX_INT32, MIB, Method
 from .default_port import DEFAULT_PORT
 
+MAX_COUNT = 2**20
+
 T = TypeVar("T")
 
 
@@ -20,7 +22,7 @@ def parse_port(text: str) -> int:
 
 
 def parse_count(text: str) -> int:
-    return _integer(text, 1, MIB)
+    return _integer(text, 1, MAX_COUNT)
 
 
 def parse_bytes(text: str) -> int:
@@ -115,11 +117,11 @@ class Settings:
         256, parse_count, "Maximum number of requests in flight; further ones get RESOURCE_EXHAUSTED."
     )
     max_request_bytes: int = setting(
-        0, parse_bytes, "Maximum size of a request, in bytes.", "the contract's, 4 MiB or more"
+        4 * MIB, parse_bytes, "Maximum size of a request, in bytes.", "the contract's, 4 MiB or more"
     )
     drain_seconds: float = setting(25.0, parse_seconds, "Seconds from SIGTERM to answer what is in flight, 0 to 86400.")
     lame_duck_seconds: float = setting(
-        1.0, parse_seconds, "Seconds from SIGTERM in which new requests are still taken."
+        1.0, parse_seconds, "Seconds from SIGTERM in which new requests are still taken; keep it below DRAIN_SECONDS."
     )
     log_level: str = setting("INFO", parse_log_level, "Lowest level that is logged: DEBUG, INFO, WARNING or ERROR.")
     log_format: str = setting("auto", parse_log_format, "`json`, `text`, or `auto`: text on a terminal, else JSON.")
@@ -144,7 +146,7 @@ class Settings:
             raise ValueError("; ".join(problems))
         return cls(**values)
 
-    def batch_sizes(self, methods: Sequence[Method]) -> dict[str, int]:
+    def max_batch_sizes(self, methods: Sequence[Method]) -> dict[str, int]:
         """The most requests that each method gets at once, by its path."""
         unbatched = set(self.unbatched_methods)
         return {method.path: 1 if method.names & unbatched else self.max_batch_size for method in methods}

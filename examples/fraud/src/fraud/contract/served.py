@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "SERVICES", "Method", "missing_code"]
 
-FROM_V1: v1_to_v2.Carried = steps.instance(upgrade_v1.Upgrade)
+FROM_V1: v1_to_v2.Carried = steps.instantiate(upgrade_v1.Upgrade)
 
 SERVICES: dict[str, tuple[Method, ...]] = {
     v2.SERVICE: v2.METHODS,
     v1.SERVICE: (
-        steps.through(
+        steps.upgraded_method(
             v1.METHODS[0],
             v2.METHODS[0],
             steps.Step(
@@ -39,7 +39,7 @@ SERVICES: dict[str, tuple[Method, ...]] = {
                 renamed=FROM_V1.renamed,
             ),
         ),
-        steps.through(
+        steps.upgraded_method(
             v1.METHODS[1],
             v2.METHODS[1],
             steps.Step(

@@ -1,4 +1,4 @@
-"""Loading: from the author's `model.py` and the artifact to what answers each method. Runs in the model's thread."""
+"""Loading: from the author's `model.py` and the artifact to the handler of each method. Runs in the model's thread."""
 
 import gc
 import importlib
@@ -7,20 +7,20 @@ from pathlib import Path
 from types import ModuleType
 
 from ..contract import served
-from ..contract.methods import Answer
+from ..contract.methods import Handler
 from . import artifact
 from .adapters import Adapter
 from .logs import logger
 from .settings import Settings
 
 
-def load(settings: Settings, adapters: Sequence[Adapter]) -> dict[str, Answer]:
-    """What answers each method, by the method's path. Raises LoadError, or what the author's code raises."""
+def load(settings: Settings, adapters: Sequence[Adapter]) -> dict[str, Handler]:
+    """The handler of each method, by the method's path. Raises LoadError, or what the author's code raises."""
     module = _import_model()
     if missing := served.missing_code(module):
         raise artifact.LoadError(missing)
     path = _artifact_path(module, settings, adapters)
-    artifact.check(path, settings.model_sha256)
+    artifact.verify(path, settings.model_sha256)
     logger.info("loading %s", path)
     model = module.Model(path)
     return {method.path: method.bind(model) for method in served.METHODS}

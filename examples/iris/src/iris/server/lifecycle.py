@@ -29,7 +29,7 @@ from .logs import configure, logger
 from .servicer import Servicer
 from .settings import Settings
 
-SETTLE_SECONDS = 0.2  # what gRPC was given to send may not have left yet
+SETTLE_SECONDS = 0.2  # time for gRPC to flush its last replies
 SWITCH_SECONDS = 0.001  # of the interpreter lock; a model that holds it then delays the event loop less
 
 
@@ -39,7 +39,7 @@ class StopRequested:
 
 
 def main() -> int:
-    """Runs the server; returns 0 when a signal ended it and no answer was lost, 1 when that or its start failed."""
+    """Runs the server; returns 0 when a signal ended it and no reply was lost, 1 when that or its start failed."""
     configure("INFO", "auto")
     try:
         settings = Settings.read(os.environ, served.METHODS)
@@ -69,7 +69,7 @@ class Server:
         self.model = ModelThread(
             load=partial(load, settings, adapters),
             report=lambda event: loop.call_soon_threadsafe(self.events.put_nowait, event),
-            batch_sizes=settings.batch_sizes(served.METHODS),
+            max_batch_sizes=settings.max_batch_sizes(served.METHODS),
         )
         self.calls = Calls(
             self.state, self.model, max_in_flight=settings.max_in_flight, log_requests=settings.log_requests
@@ -104,7 +104,7 @@ class Server:
         return True
 
     async def _get_ready(self) -> bool:
-        """Waits until the model is loaded and answers a sample of every method; if it does not, the log says why."""
+        """Waits until the model has answered a sample request for every method; if it cannot, the log says why."""
         event = await self.events.get()
         if isinstance(event, ModelFailed):
             _log_failed_start("loading the model", event.error)
@@ -134,19 +134,19 @@ class Server:
             _exit(1, f"the model's thread broke: {event.error!r}")
 
     async def _drain(self) -> int:
-        """Answers all that was taken, in the order that loses nothing; returns the exit code."""
+        """Waits for accepted calls to finish, without losing a reply; returns the exit code."""
         _on_signal(_ignore, signal.SIGTERM)  # timeout(1) and some supervisors send it twice
         _on_signal(partial(_exit, 1, "interrupted while stopping"), signal.SIGINT)
         admission, settings = self.calls.admission, self.settings
         end = time.monotonic() + settings.drain_seconds - SETTLE_SECONDS
-        logger.info("stopping, with %d requests in flight", admission.calls)
+        logger.info("stopping, with %d requests in flight", admission.open_calls)
         self.state.become(State.LAME_DUCK)
         await asyncio.sleep(min(settings.lame_duck_seconds, settings.drain_seconds))
         self.state.become(State.DRAINING)
-        while admission.calls and time.monotonic() < end:
+        while admission.open_calls and time.monotonic() < end:
             await asyncio.sleep(0.01)
-        if admission.calls:
-            logger.error("%d requests have no answer after DRAIN_SECONDS", admission.calls)
+        if admission.open_calls:
+            logger.error("requests without a reply after DRAIN_SECONDS: %d", admission.open_calls)
             return 1
         await asyncio.sleep(SETTLE_SECONDS)
         return 0

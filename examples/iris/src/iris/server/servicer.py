@@ -37,7 +37,7 @@ class Servicer:
 
     async def _unary(self, method: served.Method, data: bytes, context: Context) -> bytes:
         """One call of a unary method, from the request's bytes to the reply's."""
-        with self._calls.start(method.label, _given_id(context)) as call:
+        with self._calls.start(method.label, _caller_request_id(context)) as call:
             try:
                 with self._calls.admission.admitted():
                     deadline = deadline_in(context.time_remaining())
@@ -49,7 +49,7 @@ class Servicer:
 
     async def _stream(self, method: served.Method, data: bytes, context: Context) -> None:
         """One call of a streaming method. When the caller goes, gRPC cancels this, and that ends the stream."""
-        with self._calls.start(method.label, _given_id(context)) as call:
+        with self._calls.start(method.label, _caller_request_id(context)) as call:
             try:
                 with self._calls.admission.admitted():
                     deadline = deadline_in(context.time_remaining())
@@ -61,7 +61,7 @@ class Servicer:
                 await _abort(context, call.failed(error))
 
 
-def _given_id(context: Context) -> str:
+def _caller_request_id(context: Context) -> str:
     """The request id that the caller gave; empty if it gave none."""
     for key, value in context.invocation_metadata() or ():
         if key == "x-request-id":

@@ -48,7 +48,7 @@ class PredictionServiceServicer:
     """The methods of iris.v1."""
 
     def Predict(self, request, context):
-        """Say of which species one flower is."""
+        """Predict the species of a flower."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details("Method not implemented!")
         raise NotImplementedError("Method not implemented!")

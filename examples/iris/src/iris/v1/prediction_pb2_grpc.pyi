@@ -34,7 +34,7 @@ class PredictionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PredictionServiceAsyncStub: ...
     Predict: _grpc.UnaryUnaryMultiCallable[_prediction_pb2.PredictRequest, _prediction_pb2.PredictResponse]
-    """Say of which species one flower is."""
+    """Predict the species of a flower."""
 
 @_typing.type_check_only
 class PredictionServiceAsyncStub(PredictionServiceStub):
@@ -42,7 +42,7 @@ class PredictionServiceAsyncStub(PredictionServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Predict: _aio.UnaryUnaryMultiCallable[_prediction_pb2.PredictRequest, _prediction_pb2.PredictResponse]  # type: ignore[assignment]
-    """Say of which species one flower is."""
+    """Predict the species of a flower."""
 
 class PredictionServiceServicer(metaclass=_abc_1.ABCMeta):
     """The methods of iris.v1."""
@@ -53,7 +53,7 @@ class PredictionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _prediction_pb2.PredictRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_prediction_pb2.PredictResponse, _abc.Awaitable[_prediction_pb2.PredictResponse]]:
-        """Say of which species one flower is."""
+        """Predict the species of a flower."""
 
 def add_PredictionServiceServicer_to_server(
     servicer: PredictionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]

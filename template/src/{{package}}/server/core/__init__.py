@@ -1,4 +1,4 @@
-"""What happens to a call, whichever transport it came by: nothing here imports gRPC or HTTP.
+"""What happens to a call, whatever transport it arrived on: nothing here imports gRPC or HTTP.
 
 A call goes through admission (`admission`), decoding with checks (`calls`), the queue and the model's thread with
 encoding and its checks (`model_thread`), to its outcome (`outcomes`) and its line in the log (`calls`).

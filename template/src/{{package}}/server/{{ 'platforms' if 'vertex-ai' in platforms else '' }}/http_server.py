@@ -89,7 +89,7 @@ class HttpServer:
     async def _predict(self, request: web.Request) -> web.StreamResponse:
         """One call, from its body to the end of its answer."""
         name = self._method.label if self._method else "predict"
-        with self._calls.start(name, request.headers.get("X-Request-Id", ""), transport="HTTP ") as call:
+        with self._calls.start(name, request.headers.get("X-Request-Id", ""), transport="HTTP") as call:
             try:
                 body = await self._read(request)
                 with self._calls.admission.admitted():

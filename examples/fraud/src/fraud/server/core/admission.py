@@ -1,4 +1,4 @@
-"""Whether a call is taken, and how much the server has in work."""
+"""Whether a call is taken, and how much is in progress."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,14 +19,13 @@ REFUSALS = {
 class Admission:
     """Takes or refuses calls, and counts what is in flight.
 
-    `calls` are those that were taken and have not ended; a stop waits for them. `requests` are those that the model's
-    thread has, with the ones whose callers are gone: they keep their places, or any number could pile up behind a slow
-    one.
+    `open_calls` counts calls that were taken and have not ended; a stop waits for them. `held_requests` counts those
+    that the model's thread holds, including abandoned ones, so that they cannot pile up behind a slow one.
     """
 
     def __init__(self, state: ServerState, max_in_flight: int) -> None:
-        self.calls = 0
-        self.requests = 0
+        self.open_calls = 0
+        self.held_requests = 0
         self._state, self._max_in_flight = state, max_in_flight
 
     @contextmanager
@@ -35,11 +34,11 @@ class Admission:
         refusal = REFUSALS.get(self._state.current)
         if refusal is not None:
             raise Failure(Outcome.UNAVAILABLE, refusal)
-        in_flight = max(self.calls, self.requests)
+        in_flight = max(self.open_calls, self.held_requests)
         if in_flight >= self._max_in_flight:
             raise Failure(Outcome.RESOURCE_EXHAUSTED, f"{in_flight} requests are in flight already")
-        self.calls += 1
+        self.open_calls += 1
         try:
             yield
         finally:
-            self.calls -= 1
+            self.open_calls -= 1

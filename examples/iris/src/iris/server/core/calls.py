@@ -37,8 +37,8 @@ class Call:
     method: str
     request_id: str
     logged: bool
-    transport: str = ""  # before the method's name, where it is not gRPC
-    code: str = Outcome.CANCELLED.name  # unless it comes to an end
+    transport: str = ""  # where it is not gRPC
+    code: str = Outcome.CANCELLED.name  # until an outcome is known
     started: float = field(default_factory=time.perf_counter)
 
     def succeeded(self) -> None:
@@ -57,8 +57,8 @@ class Call:
         if self.logged:
             ms = (time.perf_counter() - self.started) * 1000
             extra = {"method": self.method, "code": self.code, "ms": round(ms, 2), "request_id": self.request_id}
-            words = (self.transport, self.method, self.request_id, self.code, ms)
-            logger.info("%s%s (request %s): %s, %.2f ms", *words, extra=extra)
+            name = f"{self.transport} {self.method}".lstrip()
+            logger.info("%s (request %s): %s, %.2f ms", name, self.request_id, self.code, ms, extra=extra)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Calls:
         events: asyncio.Queue[bytes | EndOfStream] = asyncio.Queue()
 
         def on_end(failure: Failure | None) -> None:
-            self.admission.requests -= 1
+            self.admission.held_requests -= 1
             events.put_nowait(EndOfStream(failure))
 
         job = StreamJob(
@@ -110,7 +110,7 @@ class Calls:
             on_reply=lambda reply: loop.call_soon_threadsafe(events.put_nowait, reply),
             on_end=lambda failure: loop.call_soon_threadsafe(on_end, failure),
         )
-        self.admission.requests += 1
+        self.admission.held_requests += 1
         self._model.submit([job])
         try:
             while True:
@@ -129,7 +129,7 @@ class Calls:
     async def compute(
         self, method: Method, requests: Sequence[object], request_ids: Sequence[str], deadline: float
     ) -> list[bytes | Failure]:
-        """The replies to requests of a unary method, or why there is none, in their order. They are queued together.
+        """The replies to requests of a unary method, in order; a Failure where there is none. They are queued together.
 
         When this is cancelled, those that still wait are not computed.
         """
@@ -137,7 +137,7 @@ class Calls:
         results: dict[int, bytes | Failure] = {}
 
         def on_complete() -> None:
-            self.admission.requests -= len(requests)
+            self.admission.held_requests -= len(requests)
             complete.set()
 
         def on_result(index: int, result: bytes | Failure) -> None:
@@ -158,7 +158,7 @@ class Calls:
         ]
         if not jobs:
             return []
-        self.admission.requests += len(jobs)
+        self.admission.held_requests += len(jobs)
         self._model.submit(jobs)
         try:
             await complete.wait()
@@ -176,7 +176,7 @@ class Calls:
         async with aclosing(self.stream(method, sample, "warm-up", math.inf)) as replies:
             for _ in range(WARM_UP_REPLIES):
                 await anext(replies, None)
-        while self.admission.requests:  # until the model's thread has closed a stream that goes on
+        while self.admission.held_requests:  # until the model's thread has closed a stream that goes on
             await asyncio.sleep(0.001)
 
     async def _decode(self, method: Method, data: bytes) -> object:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from queue import SimpleQueue
 
-from ...contract.methods import Answer
+from ...contract.methods import Handler
 from ...contract.violations import InvalidReply, shown
 from .jobs import StreamJob, UnaryJob
 from .outcomes import Failure, abandoned
@@ -41,22 +41,22 @@ NO_REPLY = object()  # in place of a reply, after a stream's last
 
 
 class ModelThread(threading.Thread):
-    """Loads the model with `load`, which gives what answers each method by its path, and computes jobs with it.
+    """Loads the model with `load`, which returns the handler of each method by its path, and computes jobs with it.
 
-    `report` is called from this thread. `batch_sizes` are the most requests that a method gets at once, by its path.
+    `report` is called from this thread. `max_batch_sizes` are the most requests that a method gets at once, by path.
     """
 
     def __init__(
         self,
-        load: Callable[[], Mapping[str, Answer]],
+        load: Callable[[], Mapping[str, Handler]],
         report: Callable[[ModelLoaded | ModelFailed], object],
-        batch_sizes: Mapping[str, int],
+        max_batch_sizes: Mapping[str, int],
     ) -> None:
         super().__init__(name="model", daemon=True)  # a model that hangs must not keep the process from ending
-        self._load, self._report, self._batch_sizes = load, report, batch_sizes
-        self._answers: Mapping[str, Answer] = {}
+        self._load, self._report, self._max_batch_sizes = load, report, max_batch_sizes
+        self._handlers: Mapping[str, Handler] = {}
         self._queue: SimpleQueue[Sequence[UnaryJob | StreamJob] | Wake] = SimpleQueue()
-        self._waiting: dict[str, deque[UnaryJob]] = {path: deque() for path in batch_sizes}
+        self._waiting: dict[str, deque[UnaryJob]] = {path: deque() for path in max_batch_sizes}
         self._streams: list[StreamJob] = []
         self._stopping = False
 
@@ -76,7 +76,7 @@ class ModelThread(threading.Thread):
 
     def run(self) -> None:
         try:
-            self._answers = self._load()
+            self._handlers = self._load()
             self._report(ModelLoaded())
             self._compute_until_stopped()
         except BaseException as error:  # SystemExit too: the server must hear of every end of this thread
@@ -119,7 +119,7 @@ class ModelThread(threading.Thread):
 
     def _next_batch(self, path: str) -> list[UnaryJob]:
         jobs = self._waiting[path]
-        return [jobs.popleft() for _ in range(min(self._batch_sizes[path], len(jobs)))]
+        return [jobs.popleft() for _ in range(min(self._max_batch_sizes[path], len(jobs)))]
 
     def _compute(self, jobs: list[UnaryJob]) -> None:
         """Computes jobs of one method. If the model raises, halves are tried until the request at fault is alone."""
@@ -142,8 +142,8 @@ class ModelThread(threading.Thread):
 
     def _ask(self, batch: Sequence[UnaryJob]) -> Sequence[object] | InvalidReply:
         """The model's replies, or what is wrong with all of them. Raises what the model raises."""
-        answer = self._answers[batch[0].method.path]
-        replies = answer([job.request for job in batch])
+        handler = self._handlers[batch[0].method.path]
+        replies = handler([job.request for job in batch])
         if isinstance(replies, Sequence) and len(replies) == len(batch):
             return replies
         return InvalidReply("reply", f"a sequence of {len(batch)}, one for each request", shown(replies))
@@ -155,8 +155,8 @@ class ModelThread(threading.Thread):
             if stream.is_abandoned():
                 raise abandoned()
             if stream.replies is None:
-                answer = self._answers[stream.method.path]
-                stream.replies = iter(answer(stream.request))  # type: ignore[call-overload]  # raises if not iterable
+                handler = self._handlers[stream.method.path]
+                stream.replies = iter(handler(stream.request))  # type: ignore[call-overload]  # raises if not iterable
             reply = next(stream.replies, NO_REPLY)
             if reply is not NO_REPLY:
                 stream.on_reply(stream.method.encode(reply))

@@ -34,7 +34,7 @@ class Failure(Exception):
 
 
 def failure_of(error: BaseException, method: str, request_id: str) -> Failure:
-    """What the caller gets for an error. An error that is the author's to mend is logged, and its text kept back."""
+    """What the caller gets for an error. An error for the author to fix is logged, and its text kept back."""
     if isinstance(error, Failure):
         return error
     if isinstance(error, InvalidRequest):
@@ -51,7 +51,7 @@ def failure_of(error: BaseException, method: str, request_id: str) -> Failure:
 
 def abandoned() -> Failure:
     """For a request that nobody waits for any more; seldom seen, since the caller has gone."""
-    return Failure(Outcome.DEADLINE_EXCEEDED, "nobody waits for the reply any more")
+    return Failure(Outcome.DEADLINE_EXCEEDED, "the deadline passed or the caller went away")
 
 
 def cut(text: str, size: int) -> str:
