@@ -261,3 +261,12 @@ def test_the_index_has_every_page() -> None:
     index = set(links(DOCS / "README.md"))
     pages = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")} - {"README.md"}
     assert pages <= index
+
+
+def test_every_page_has_the_same_list_of_the_authors_files() -> None:
+    start, update = ((DOCS / name).read_text(encoding="utf-8") for name in ("start.md", "update.md"))
+    readme = (ROOT / "template" / "README.md.jinja").read_text(encoding="utf-8").replace("{{ package }}", "PACKAGE")
+    lists = [re.search(r"\| yours \| (.*?) \|", page) for page in (start, update)]
+    lists.append(re.search(r"\*\*Yours:\*\* (.*?)everything that you add", readme, re.DOTALL))
+    one, *others = [set(re.findall(r"`([^`]+)`", each[1])) for each in lists if each]
+    assert others == [one, one]
