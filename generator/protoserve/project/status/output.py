@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
+from io import StringIO
 
 from protoserve.project.status.report import Report, State
 
@@ -19,7 +20,9 @@ def as_table(report: Report) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
+    terminal = sys.stdout.isatty()
+    lines = StringIO()  # since rich's own capture also writes, an empty text, to standard output
+    console = Console(file=lines, force_terminal=terminal or None, width=None if terminal else _WIDTH, highlight=False)
     table = Table(title=Text(f"{report.project}: template {report.version}"), title_justify="left")
     for heading in ("", "state", "details", "to do"):
         table.add_column(heading)
@@ -27,13 +30,12 @@ def as_table(report: Report) -> str:
         counts = row.name in report.fail_on or row.state is State.OK
         state = Text(row.state if counts else f"({row.state})", _STYLES[row.state] if counts else "dim")
         table.add_row(Text(row.name), state, Text(row.text), Text(row.remedy))
-    with console.capture() as captured:
-        console.print(table)
-        for row in report.rows:
-            for kind in _LISTED:
-                for name in row.details.get(kind, ()):
-                    console.print(Text(f"{kind:<9} {name}"), soft_wrap=True)
-    return captured.get()
+    console.print(table)
+    for row in report.rows:
+        for kind in _LISTED:
+            for name in row.details.get(kind, ()):
+                console.print(Text(f"{kind:<9} {name}"), soft_wrap=True)
+    return lines.getvalue()
 
 
 def as_json(report: Report) -> str:
