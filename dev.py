@@ -25,6 +25,8 @@ def main(arguments: list[str]) -> int:
     if sys.version_info < (3, 11):  # noqa: UP036 - a clear message before anything else fails
         print(f"dev.py: this is Python {sys.version.split()[0]}; 3.11 or newer is needed", file=sys.stderr)
         return 1
+    # Python compiles what is imported (see `environment`), and has to keep it, or every process would compile it anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
         match arguments:
             case ["demo"]:
