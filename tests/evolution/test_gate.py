@@ -287,21 +287,19 @@ def test_a_shallow_clone_knows_its_last_commit(work: Work, tmp_path: Path, capsy
     clone = Work(tmp_path / "clone" / "services" / "iris", tmp_path / "clone")
     clone.edit(("maximum: 30", "maximum: 25"))
     assert clone.generate() == 1
-    # What is told to get a revision that it lacks gets it.
+    # The command in the message gets the revision that is missing; the last one gets the whole history.
     work.git("branch", "other")
     work.git("tag", "--annotate", "v0.9", "--message", "a release", "HEAD~2")
-    for revision, known in {
-        "HEAD~1": "HEAD~1",
-        "origin/other": "FETCH_HEAD",
-        "v0.9": "FETCH_HEAD",
-        work.git("rev-parse", "HEAD~3"): "HEAD~3",
-    }.items():
+    commit = work.git("rev-parse", "HEAD~3")
+    for revision, known in {"origin/other": "FETCH_HEAD", "v0.9": "FETCH_HEAD", commit: "HEAD~3"}.items():
         capsys.readouterr()
+        assert clone.run("diff", "HEAD~3") == 2
+        assert "git does not have HEAD~3 in this shallow clone: get all" in capsys.readouterr().err
         assert clone.run("diff", revision) == 2
-        told = capsys.readouterr().err
-        assert f"git does not have {revision} in this shallow clone: " in told
-        clone.git(*told.split("`")[1].split()[1:])
-        assert clone.run("diff", known) == 1, told
+        message = capsys.readouterr().err
+        assert f"git does not have {revision} in this shallow clone: " in message
+        clone.git(*message.split("`")[1].split()[1:])
+        assert clone.run("diff", known) == 1, message
 
 
 def test_without_git_installed_it_is_told(work: Work, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
