@@ -33,7 +33,14 @@ def test_json_names_are_protocs(name: str, json: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "nearest"),
-    [("sepalLength", "sepal_length"), ("sepal length (cm)", "sepal_length_cm"), ("3d", "x_3d"), ("é", "x")],
+    [
+        ("sepalLength", "sepal_length"),
+        ("sepal length (cm)", "sepal_length_cm"),
+        ("3d", "x_3d"),
+        ("é", "e"),
+        ("長さ", "x"),
+        ("Größe", "grosse"),
+    ],
 )
 def test_a_name_that_is_offered_can_be_used(name: str, nearest: str) -> None:
     assert reserved_names.as_snake(name) == nearest

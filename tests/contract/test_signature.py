@@ -101,8 +101,21 @@ def test_it_has_all_its_numbers() -> None:
         ("tags?: string[] -> b: bool", 1, "never required"),
         ("class: bool -> b: bool", 1, "keyword"),
         ("a: bool, a: bool -> b: bool", 10, "twice"),
-        ("a: bool -> é: bool", 12, "no meaning"),
         ("a: bool; b: bool -> c: bool", 8, "no meaning"),
+        ("a: bool -> é: bool", 12, "write `e`"),
+        ("Tenure (months): int64 -> b: bool", 1, "write `tenure_months` (and, if the model calls it so, `source: Ten"),
+        ("a: bool, size (h, w)?: bool -> b: bool", 10, "write `size_h_w`"),
+        ("'class of': bool -> b: bool", 1, "letters a-z, digits and underscores only; write `class_of`"),
+        ("a: K(small|very large) -> b: bool", 12, "write `very_large`"),
+        ("a: K(1|2) -> b: bool", 6, "write `x_1`"),
+        (
+            "a: float32[-1, 224] -> b: bool",
+            12,
+            "write `float32[batch, 224]`; or, if a request is one row, `float32[2",
+        ),
+        ("a: float32[3, None] -> b: bool", 15, "write `float32[3, size_2]`"),
+        ("a: float32[?] -> b: bool", 12, "write `float32[batch]`, or `float32[]` for a list"),
+        ("a: float32[ * , *] -> b: bool", 13, "write `float32[batch, size_2]`"),
     ],
 )
 def test_errors_point_at_the_column(line: str, column: int, words: str) -> None:
@@ -113,3 +126,18 @@ def test_errors_point_at_the_column(line: str, column: int, words: str) -> None:
     assert words in f"{first.message}; {first.remedy}"
     assert first.remedy
     assert str(caught.value).splitlines()[1:3] == [f"    {line}", f"    {' ' * (column - 1)}^"]
+
+
+def test_names_that_cannot_be_are_reported_at_once() -> None:
+    with pytest.raises(SchemaError) as caught:
+        signature_to_yaml("Tenure (months): int64, x: float32[-1], k: K(very small|b c) -> a b: bool, c", "iris.v1")
+    assert [problem.column for problem in caught.value.problems] == [1, 36, 46, 57, 65, 77]
+
+
+def test_of_a_long_line_the_part_around_the_column_is_shown() -> None:
+    fields = [f"column_{index}: float64" for index in range(30)]
+    with pytest.raises(SchemaError) as caught:
+        signature_to_yaml(", ".join([*fields[:15], "a b: bool", *fields[15:]]) + " -> c: bool", "iris.v1")
+    _, excerpt, caret = str(caught.value).splitlines()
+    assert max(len(excerpt), len(caret)) < 80
+    assert excerpt[len(caret) - 1 :].startswith("a b: bool")

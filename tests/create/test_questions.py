@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import keyword
+import random
 import re
 import sys
 from pathlib import Path
@@ -16,7 +17,10 @@ import yaml
 from protoserve import cli
 from protoserve.cli import main
 from protoserve.platform import answers
+from protoserve.schema.errors import SchemaError
+from protoserve.schema.initial_text import seed
 from protoserve.schema.presets import presets
+from protoserve.schema.signature import signature_to_yaml
 from protoserve.seeds.frameworks import frameworks
 from support import ROOT, create
 
@@ -89,10 +93,55 @@ def test_a_wrong_answer_is_refused_and_leaves_nothing(
 )
 def test_the_question_for_a_schema_takes_every_form(schema: str) -> None:
     """The validator alone: what it lets through is judged by the generator."""
+    assert schema_complaint(schema) == ""
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        (
+            "Tenure (months): float64 -> b: bool",
+            "underscores only, not Tenure (months): write tenure_months",
+        ),
+        ("a: bool, 2nd: bool -> b: bool", "not 2nd: write x_2nd"),
+        ("a: Kind(very small|large) -> b: bool", "not very small: write very_small"),
+        ("a: float32[-1, 224] -> b: bool", "must have a name, not -1: write float32[batch, 224]"),
+        ("a: float32[3, ?] -> b: bool", "must have a name, not ?"),
+    ],
+)
+def test_the_question_for_a_schema_offers_the_name_that_can_be(schema: str, said: str) -> None:
+    assert said in schema_complaint(schema)
+
+
+def test_the_question_for_a_schema_refuses_no_signature_that_the_generator_takes() -> None:
+    rng = random.Random(5)
+    tokens = ["a", "b", "?", ":", "int32", ",", "->", "stream ", "[", "3", "n", "]", "(", "|", ")", "<", ">", " "]
+    lines = ["-> stream token: string", "a: map<string, E(x|y)> -> b: E"]
+    for _ in range(400):
+        line = list("a: E(x|y), b?: int32[3,n] -> c: map<string,F(x)>")
+        at = rng.randrange(len(line) + 1)
+        line[at : at + rng.randint(0, 2)] = rng.choice(tokens)
+        lines.append("".join(line))
+    taken = [line for line in lines if _generator_takes(line)]
+    assert len(taken) > 30
+    assert [line for line in taken if schema_complaint(line)] == []
+
+
+def _generator_takes(line: str) -> bool:
+    try:
+        signature_to_yaml(line, "a.v1")
+    except SchemaError:
+        return False
+    return True
+
+
+def schema_complaint(answer: str) -> str:
+    """What the validator alone says of an answer for the schema."""
     environment = copier._jinja_ext.SandboxedEnvironment(
         extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension"]
     )
-    assert environment.from_string(COPIER_YML["schema"]["validator"]).render(schema=schema).strip() == ""
+    said = environment.from_string(COPIER_YML["schema"]["validator"]).render(schema=answer)
+    return " ".join(said.split())
 
 
 def test_a_signature_that_only_the_generator_can_judge_leaves_nothing(
@@ -206,3 +255,25 @@ def test_reserved_packages_are_those_of_this_python() -> None:
     reserved = set(re.findall(r"python = '([^']*)'", text)[0].split())
     modules = {name.lower() for name in sys.stdlib_module_names if not name.startswith("_")}
     assert {name.lower() for name in (*keyword.kwlist, *keyword.softkwlist)} - {"_"} | modules <= reserved
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (", ".join(f"column_{index}: float64" for index in range(30)) + " -> y: Bool", "unknown type 'Bool'"),
+        ("a" * 5000, "is not a schema"),
+        (f"{'a' * 5000}.yaml", "cannot be read"),
+        ("~nobody-has-this-name/a.yaml", "does not exist"),
+    ],
+)
+def test_an_answer_that_no_path_can_be_is_refused_in_words(answer: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match=said):
+        seed(answer, "iris", tmp_path)
+
+
+def test_new_takes_a_signature_of_many_fields(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    schema = ", ".join(f"column_number_{index}: float64" for index in range(18)) + " -> churn: bool"
+    command = ["new", "wide", "--template", str(template), "--framework", "python", "--defaults", "--schema", schema]
+    assert main(command) == 0
+    assert "column_number_17" in Path("wide/schema.yaml").read_text(encoding="utf-8")

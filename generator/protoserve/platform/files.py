@@ -11,6 +11,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 
+def path_of(text: str) -> Path:
+    """The path that a user's text names, `~` replaced by the home folder where there is one."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file is at the path; False, too, for a text that is too long for a path or has a null."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def write_all(root: Path, contents: Mapping[str, bytes | Path], removed: Collection[str] = ()) -> None:
     """Writes files below `root`, and removes others with the folders that become empty: all of this, or nothing.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from protoserve.compat import baseline
 from protoserve.emit import generated_files
+from protoserve.platform.files import path_of
 from protoserve.schema.initial_text import seed
 from protoserve.schema.load import load, loads
 from protoserve.schema.presets import preset_data, presets
@@ -41,4 +42,4 @@ def _first_schema(schema: str, package: str, folder: Path) -> str:
         return seed(schema, package, folder)
     from protoserve.intake.proto.convert import from_proto  # imports protobuf, which only this needs
 
-    return from_proto(folder / Path(schema.strip()).expanduser(), package)
+    return from_proto(folder / path_of(schema.strip()), package)

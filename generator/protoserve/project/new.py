@@ -11,6 +11,7 @@ import copier
 from copier.errors import CopierError, TaskError, UserMessageError
 
 from protoserve.platform.errors import ProtoserveError
+from protoserve.platform.files import is_file
 from protoserve.project import template_source
 
 
@@ -27,7 +28,7 @@ def new(dest: Path, data: dict[str, Any], *, defaults: bool, template: str | Non
         raise NewError(f"{dest} exists and is not empty: choose another folder")
     source = template_source.chosen(template, ref)
     schema = data.get("schema")
-    if isinstance(schema, str) and Path(schema).is_file():
+    if isinstance(schema, str) and "->" not in schema and is_file(Path(schema)):
         data = {**data, "schema": os.path.abspath(schema)}
     try:
         copier.run_copy(

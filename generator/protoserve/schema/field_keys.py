@@ -92,8 +92,9 @@ def _shape(section: Section, key: str) -> tuple[Dimension, ...] | None:
         section.report(key, "the shape has no dimension", "take `shape` out, or write the sizes: [3]")
         return None
     sizes: list[Dimension] = []
+    written = [item.text if isinstance(item, Scalar) else "..." for item in items]
     for item in items:
-        complaint = _dimension_complaint(item)
+        complaint = _dimension_complaint(item, written)
         if complaint is not None:
             section.problems.add(item.place, f"{section.path}.{key}", *complaint)
             return None
@@ -103,7 +104,9 @@ def _shape(section: Section, key: str) -> tuple[Dimension, ...] | None:
     return tuple(sizes)
 
 
-def _dimension_complaint(node: Node) -> reserved_names.Complaint | None:
+def _dimension_complaint(node: Node, sizes: list[str]) -> reserved_names.Complaint | None:
+    if isinstance(node, Scalar) and node.text in reserved_names.ANY_SIZE:
+        return reserved_names.any_size(node.text, "", sizes)
     if not isinstance(node, Scalar) or isinstance(node.value, (bool, float)) or node.value is None:
         return f"a dimension must be an integer or a name, not {described(node)}", _DIMENSION
     if isinstance(node.value, int):

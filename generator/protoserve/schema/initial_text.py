@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from protoserve.platform.files import is_file, path_of
 from protoserve.platform.yaml_tree import Mapping, parse
 from protoserve.schema import reserved_names
 from protoserve.schema.assign_numbers import numbered
@@ -27,8 +28,8 @@ def seed(answer: str, package: str, cwd: Path) -> str:
         return _complete(signature_to_yaml(answer, proto_package), "signature", proto_package)
     if answer in presets():
         return _complete(preset_text(answer), f"the preset {answer}", proto_package)
-    path = cwd / Path(answer).expanduser()
-    if not answer or (path.suffix not in (".yaml", ".yml") and not path.is_file()):
+    path = cwd / path_of(answer)
+    if not answer or (path.suffix not in (".yaml", ".yml") and not is_file(path)):
         raise SchemaError("schema", [Problem(1, 1, "", f"{answer!r} is not a schema", _remedy(answer))])
     return _complete(read_text(path), str(path), proto_package)
 

@@ -11,6 +11,8 @@ import builtins
 import keyword
 import re
 import sys
+import unicodedata
+from collections.abc import Sequence
 
 from protoserve.schema.types import ALIASES, SCALARS
 
@@ -57,6 +59,8 @@ _INSTALLED = _words(
 )
 # The project's own scripts, whose folders Python searches first when they run.
 _SCRIPTS = _words("check_artifact generate grpc_client image_smoke predict train")
+# How frameworks write a dimension that can have any size: ONNX and Keras None, TensorFlow and MLflow -1.
+ANY_SIZE = frozenset(("-1", "None", "null", "?", "*", ":", "..."))
 _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{index}" for port in ("com", "lpt") for index in range(1, 10))]
 )
@@ -115,9 +119,10 @@ def tensor(dtype: str) -> str:
 
 
 def as_snake(name: str) -> str:
-    """The nearest lower_snake_case name."""
-    words = re.sub(r"[^A-Za-z0-9]+", "_", snake(name)).strip("_").lower()
-    snake_name = re.sub(r"_+", "_", words)
+    """The nearest lower_snake_case name; letters lose their accents."""
+    decomposed = unicodedata.normalize("NFKD", snake(name).casefold())
+    letters = "".join(character for character in decomposed if not unicodedata.combining(character))
+    snake_name = re.sub(r"[^a-z0-9]+", "_", letters).strip("_")
     return snake_name if snake_name and snake_name[0].isalpha() else f"x_{snake_name}".rstrip("_")
 
 
@@ -131,9 +136,9 @@ def as_pascal(name: str) -> str:
 def field(name: str, what: str = "field", *, exact: bool = False) -> Complaint | None:
     """The name of a field or a oneof; an `exact` one is a foreign .proto's, in any style."""
     if name in _MESSAGE_METHODS or (name.startswith("__") and name.endswith("__")):
-        return f"a {what} named {name!r} would hide the message's own attribute", f"rename it to {_usable_name(name)!r}"
+        return f"a {what} named {name!r} would hide the message's own attribute", f"rename it to {usable_field(name)!r}"
     if keyword.iskeyword(name):
-        return f"{name!r} is a keyword of Python", f"rename it, to {_usable_name(name)!r} for example"
+        return f"{name!r} is a keyword of Python", f"rename it, to {usable_field(name)!r} for example"
     if name in _IN_CLASS:
         return f"{name!r} is a name that the generated code needs", f"rename it, to {name + '_value'!r} for example"
     if exact:
@@ -141,14 +146,15 @@ def field(name: str, what: str = "field", *, exact: bool = False) -> Complaint |
             return None
         return f"{name!r} is a name that Python keeps for itself", f"rename it, to {as_snake(name) + '_value'!r}"
     if not _SNAKE.fullmatch(name):
-        remedy = f"rename it to {_usable_name(name)!r}"
+        remedy = f"rename it to {usable_field(name)!r}"
         if what == "field" and not name.isidentifier():
             remedy += f" (with `source: {name!r}` if the model calls it so)"
         return f"{name!r} is not lower_snake_case", remedy
     return None
 
 
-def _usable_name(name: str) -> str:
+def usable_field(name: str) -> str:
+    """The nearest name that a field can have."""
     snake_name = as_snake(name)
     return f"{snake_name}_value" if keyword.iskeyword(snake_name) or snake_name in _IN_CLASS else snake_name
 
@@ -210,6 +216,19 @@ def value(name: str, *, exact: bool = False) -> Complaint | None:
     if not _VALUE.fullmatch(name):
         return f"{name!r} is not a name", f"rename the value to {as_snake(name)!r}"
     return None
+
+
+def any_size(size: str, kind: str, sizes: Sequence[str]) -> Complaint:
+    """What to write for a dimension of any size; `kind` is the type of the elements, and empty where it is unknown."""
+    named = [f"size_{index + 1}" if name in ANY_SIZE else name for index, name in enumerate(sizes)]
+    named = ["batch" if sizes[0] in ANY_SIZE else named[0], *named[1:]]
+    remedy = f"write `{kind}[{', '.join(named)}]`"
+    if sizes[0] in ANY_SIZE and len(sizes) > 1:
+        rest = ", ".join(named[1:])
+        remedy += f"; or, if a request is one row, `{kind}[{rest}]`: the server itself makes batches of requests"
+    elif len(sizes) == 1:
+        remedy += f", or `{kind}[]` for a list" if kind else ", or `repeated: true` for a list"
+    return f"{size} does not say how large the dimension is; one of any size has a name", remedy
 
 
 def dimension(name: str) -> Complaint | None:

@@ -9,15 +9,19 @@ is a map, and `-> stream` makes the reply a stream of responses.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from protoserve.schema import reserved_names
 from protoserve.schema.errors import Problem, SchemaError
 from protoserve.schema.load import loads
 from protoserve.schema.rules import type_name
 from protoserve.schema.types import LISTS
 
 FILE = "signature"
-_TOKEN = re.compile(r"\s*(?:(->|[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[:?,|()\[\]<>])|(\S))")
+_TOKEN = re.compile(r"\s*(->|[A-Za-z_][A-Za-z0-9_]*|[0-9]+|\S)")
+_SYMBOLS = frozenset(("->", *":?,|()[]<>"))
+_OPENING, _CLOSING = frozenset("([<"), frozenset(")]>")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -31,6 +35,11 @@ class _Token:
     @property
     def word(self) -> bool:
         return bool(_WORD.fullmatch(self.text))
+
+    @property
+    def known(self) -> bool:
+        """Whether it can stand anywhere in a signature."""
+        return self.text in _SYMBOLS or self.word or self.text.isdecimal() or not self.text
 
 
 @dataclass(slots=True)
@@ -88,8 +97,19 @@ class _Parser:
         self._next = 0
         self._enums: dict[str, _Enum] = {}
         self._streaming = False
+        self._problems: list[Problem] = []
 
     def schema(self, package: str) -> str:
+        try:
+            text, request, response = self._schema(package)
+        except SchemaError as error:
+            raise SchemaError(FILE, [*self._problems, *error.problems], source=self._line) from None
+        if self._problems:
+            raise SchemaError(FILE, self._problems, source=self._line)
+        self._check(text, request, response)
+        return text
+
+    def _schema(self, package: str) -> tuple[str, list[_Field], list[_Field]]:
         request = self._fields("->")
         arrow = self._take()
         self._streaming = self._peek().text == "stream" and self._peek(1).word
@@ -98,9 +118,7 @@ class _Parser:
         response = self._fields("")
         if not response:
             raise self._error(arrow.at, "response", "the response has no field", "write one after the arrow")
-        text = self._yaml(package, request, response)
-        self._check(text, request, response)
-        return text
+        return self._yaml(package, request, response), request, response
 
     def _split(self) -> list[_Token]:
         tokens: list[_Token] = []
@@ -108,11 +126,13 @@ class _Parser:
         while at < end:
             match = _TOKEN.match(self._line, at)
             assert match is not None  # a pattern that takes any character
-            if match[2]:
-                raise self._error(match.start(2), "", f"{match[2]!r} has no meaning here", "take it out")
             tokens.append(_Token(match[1], match.start(1)))
             at = match.end()
         return [*tokens, _Token("", end)]
+
+    def _report(self, at: int, path: str, message: str, remedy: str) -> None:
+        """Keeps what is wrong with a name or a size, after which the rest of the line can still be read."""
+        self._problems.append(Problem(1, at + 1, path, message, remedy))
 
     def _error(self, at: int, path: str, message: str, remedy: str) -> SchemaError:
         return SchemaError(FILE, [Problem(1, at + 1, path, message, remedy)], source=self._line)
@@ -128,14 +148,60 @@ class _Parser:
     def _expect(self, wanted: str, path: str, remedy: str) -> _Token:
         token = self._peek()
         if token.text != wanted:
-            raise self._error(token.at, path, f"{wanted!r} is missing before {_token_text(token)}", remedy)
+            raise self._missing(repr(wanted), path, remedy)
         return self._take()
 
-    def _word(self, what: str, path: str) -> _Token:
+    def _missing(self, what: str, path: str, remedy: str) -> SchemaError:
+        """The error that something else stands where `what` must be."""
         token = self._peek()
-        if not token.word:
-            raise self._error(token.at, path, f"{what} is missing before {_token_text(token)}", f"write {what}")
+        if not token.known:
+            return self._error(token.at, "", f"{token.text!r} has no meaning here", "take it out")
+        return self._error(token.at, path, f"{what} is missing before {_token_text(token)}", remedy)
+
+    def _word(self, what: str, path: str) -> _Token:
+        if not self._peek().word:
+            raise self._missing(what, path, f"write {what}")
         return self._take()
+
+    def _up_to(self, *ends: str) -> tuple[int, str]:
+        """How many tokens stand before the first of these outside of brackets, and that token."""
+        ahead, depth = 0, 0
+        while (token := self._peek(ahead)).text and (depth or token.text not in ends):
+            depth += (token.text in _OPENING) - (token.text in _CLOSING)
+            ahead += 1
+        return ahead, token.text
+
+    def _take_name(self, count: int, what: str, path: str, usable: Callable[[str], str], remedy: str) -> _Token:
+        """The next `count` tokens as a name; one that is not a word is reported, and read as what it could be."""
+        first = self._peek()
+        written = self._line[first.at : self._peek(count).at].rstrip()
+        self._next += count
+        if _WORD.fullmatch(written):
+            return first
+        original = written.strip("\"'`") or written
+        message = f"{written!r} is not the name of a {what}, which has letters a-z, digits and underscores only"
+        name = usable(original)
+        self._report(first.at, path, message, remedy.format(name=name, original=original))
+        return _Token(name, first.at)
+
+    def _field_name(self, path: str) -> _Token:
+        """The name of a field, which a table's own name for a column often cannot be."""
+        count, end = self._up_to(":", ",", "->")
+        if end != ":":
+            return self._word("the name of a field", path)
+        if count and self._peek(count - 1).text == "?":
+            count -= 1
+        if not count:
+            return self._word("the name of a field", path)
+        remedy = "write `{name}` (and, if the model calls it so, `source: {original}` in schema.yaml later)"
+        return self._take_name(count, "field", path, reserved_names.usable_field, remedy)
+
+    def _value_name(self, path: str) -> _Token:
+        """The name of an enum's value, which a label often cannot be."""
+        count, end = self._up_to("|", ")", ",", "->")
+        if not count or end not in ("|", ")"):
+            return self._word("the name of a value", path)
+        return self._take_name(count, "value", path, reserved_names.as_snake, "write `{name}`")
 
     def _fields(self, end: str) -> list[_Field]:
         path = "request" if end else "response"
@@ -151,7 +217,7 @@ class _Parser:
         return fields
 
     def _field(self, path: str) -> _Field:
-        name = self._word("the name of a field", path)
+        name = self._field_name(path)
         path = f"{path}.{name.text}"
         optional = self._peek().text == "?"
         if optional:
@@ -159,7 +225,7 @@ class _Parser:
         self._expect(":", path, "write `name: type`")
         kind = self._type(path)
         shape_at = self._peek().at
-        shape = self._shape(path) if self._peek().text == "[" else None
+        shape = self._shape(kind, path) if self._peek().text == "[" else None
         if kind.name.lower() in LISTS and kind.name not in self._enums:
             item = type_name(shape[0]) if shape else "float64"
             raise self._error(kind.at, path, "a list is written as the type of its items and []", f"write `{item}[]`")
@@ -188,7 +254,7 @@ class _Parser:
         enum = _Enum(name.at)
         while not enum.values or self._peek().text == "|":
             self._take()
-            value = self._word("the name of a value", path)
+            value = self._value_name(path)
             enum.values.append((value.text, value.at))
         self._expect(")", path, "write `Name(first|second)`")
         known = self._enums.setdefault(name.text, enum)
@@ -196,19 +262,36 @@ class _Parser:
             message = f"{name.text} has other values in column {known.at + 1}"
             raise self._error(name.at, path, message, f"write the values once, and {name.text!r} alone after that")
 
-    def _shape(self, path: str) -> list[str]:
+    def _shape(self, kind: _Type, path: str) -> list[str]:
         self._take()
+        if self._has_unknown_sizes(kind, path):
+            return []
         sizes: list[str] = []
         while self._peek().text != "]":
             if sizes:
                 self._expect(",", path, "write `[height, width, 3]`")
             size = self._peek()
-            if not size.word and not size.text.isdigit():
-                remedy = "write integers and names, `[height, width, 3]`, or nothing for a list"
-                raise self._error(size.at, path, f"a dimension is missing before {_token_text(size)}", remedy)
+            if not size.word and not size.text.isdecimal():
+                raise self._missing(
+                    "a dimension", path, "write integers and names, `[height, width, 3]`, or nothing for a list"
+                )
             sizes.append(self._take().text)
         self._take()
         return sizes
+
+    def _has_unknown_sizes(self, kind: _Type, path: str) -> bool:
+        """Whether a size is what frameworks write for "any size"; the first is then reported, and the shape skipped."""
+        count, end = self._up_to("]")
+        start = at = self._peek().at
+        sizes = self._line[start : self._peek(count).at].split(",")
+        names = [size.strip() for size in sizes]
+        unknown = next((index for index, name in enumerate(names) if name in reserved_names.ANY_SIZE), None)
+        if unknown is None or end != "]":
+            return False
+        at += sum(len(size) + 1 for size in sizes[:unknown]) + len(sizes[unknown]) - len(sizes[unknown].lstrip())
+        self._report(at, path, *reserved_names.any_size(names[unknown], kind.name, names))
+        self._next += count + 1
+        return True
 
     def _yaml(self, package: str, request: list[_Field], response: list[_Field]) -> str:
         lines = [f"package: {package}", "status: draft", "service: PredictionService"]
