@@ -12,6 +12,8 @@ from evolution.work import SCHEMA, Work, begin
 from protoserve.emit import generated_files as codegen
 from protoserve.emit.generated_files import Plan
 from protoserve.schema.load import loads
+from protoserve.schema.presets import preset_text
+from support import create
 
 Capture = pytest.CaptureFixture[str]
 WIDTH = "        - {name: width, number: 2, type: float64}  # last\n"
@@ -234,14 +236,23 @@ def test_without_git_it_is_what_was_last_generated(tmp_path: Path, capsys: Captu
     assert work.generate() == 0
 
 
-def test_a_new_project_is_compared_with_its_seed(template: Path, tmp_path: Path) -> None:
-    from support import create
+@pytest.mark.parametrize("git", [False, True], ids=["without git", "no commit"])
+def test_a_draft_that_was_never_committed_has_no_callers(tmp_path: Path, capsys: Capture, git: bool) -> None:
+    work = begin(tmp_path, schema=SCHEMA.replace("stable", "draft"), git=git)
+    assert work.generate() == 0
+    capsys.readouterr()
+    work.write(preset_text("text"))
+    assert work.generate() == 0
+    assert capsys.readouterr().err == ""
 
-    project = create(template, tmp_path / "iris")
+
+def test_a_new_project_is_compared_with_its_seed(template: Path, tmp_path: Path) -> None:
+    (tmp_path / "stable.yaml").write_text(SCHEMA, encoding="utf-8")
+    project = create(template, tmp_path / "iris", framework="python", schema=str(tmp_path / "stable.yaml"))
     path = project.path / "schema.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("maximum: 30", "maximum: 25"), encoding="utf-8")
-    done = project.python("scripts/generate.py")
-    assert "warning: schema.yaml:" in done.stderr
+    done = project.python("scripts/generate.py", check=False)
+    assert done.returncode == 1
     assert "limit-narrowed" in done.stderr
 
 

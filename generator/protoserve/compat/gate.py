@@ -69,7 +69,8 @@ def gate(project: Path, package: str, *, accept: bool) -> Passed:
     count = sum(map(len, refused.values()))
     if count and not accept:
         raise RefusedError(_refusal(comparison, refused, known))
-    _warn_of_breaking_drafts(comparison)
+    if known.committed:  # a draft that was never committed has no callers
+        _warn_of_breaking_drafts(comparison)
     if count:
         schemas = _with_reservations(comparison, schemas)
         print(f"protoserve: accepted: {_count(count)} of a stable contract", file=sys.stderr)
