@@ -180,7 +180,7 @@ def asks_in_json(server: Server) -> str:
     data = '{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": "wide"}'
     command = [sys.executable, "scripts/predict.py", "--target", f"127.0.0.1:{server.port}", "--data", data]
     done = run(command, cwd=server.probe.path, env=server.probe.environment, check=False)
-    return f"{done.stderr.strip()}; predict.py exits with {done.returncode}"
+    return f"{' '.join(done.stderr.split())}; predict.py exits with {done.returncode}"
 
 
 IMPORTS = "from __future__ import annotations\n"
@@ -322,8 +322,7 @@ MISUSES = (
     Misuse(
         "a field has the wrong type, in JSON",
         asks_in_json,
-        "--data is not a valid request of Predict: Couldn't parse float: wide at PredictRequest.petal_width; "
-        "predict.py exits with 2",
+        '--data is not a request of Predict: petal_width: must be a number; got "wide"; predict.py exits with 2',
     ),
     Misuse(
         "a field has the wrong type, by a client with another .proto",

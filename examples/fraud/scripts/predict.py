@@ -2,6 +2,7 @@
 
     python scripts/predict.py
     python scripts/predict.py METHOD --target host:port --data '{"field": 1}'
+    python scripts/predict.py --data @request.json      # from a file; from standard input with --data @-
 
 The exit code is 1 if the server answers with an error, and 2 if the request is invalid.
 """
@@ -16,21 +17,35 @@ from pathlib import Path
 
 import grpc
 from google.protobuf import json_format
-from grpc_client import METHODS, NotServing, call, connect, explain, parse_request, sample_file, wait_until_serving
+from google.protobuf.message import Message
+from grpc_client import (
+    METHODS,
+    NotServing,
+    call,
+    connect,
+    explain,
+    parse_request,
+    request_violations,
+    sample_file,
+    wait_until_serving,
+)
 
 from fraud import contract
+from fraud.contract import Method
 from fraud.server.default_port import DEFAULT_PORT
+
+
+class InvalidData(Exception):
+    """The request cannot be read, or is not that of its method. The message says why."""
 
 
 def main() -> int:
     options = _arguments()
     method = METHODS[options.method]
-    source = "--data" if options.data is not None else options.request or str(sample_file(method))
     try:
-        text = options.data if options.data is not None else _read(source)
-        request = parse_request(method, text)
-    except (OSError, UnicodeDecodeError, json_format.ParseError) as error:
-        print(f"{source} is not a valid request of {method.name}: {error}", file=sys.stderr)
+        request = _request(method, options.data or f"@{options.request or sample_file(method)}")
+    except InvalidData as error:
+        print(error, file=sys.stderr)
         return 2
     try:
         with connect(options.target, options.service_config) as channel:
@@ -62,8 +77,8 @@ def _arguments() -> argparse.Namespace:
         help="where the server listens (default: %(default)s)",
     )
     body = parser.add_mutually_exclusive_group()
-    body.add_argument("--request", metavar="FILE", help="the request, in protobuf's JSON; - reads standard input")
-    body.add_argument("--data", metavar="JSON", help="the request itself, in protobuf's JSON")
+    body.add_argument("--data", metavar="JSON", help="the request, in protobuf's JSON; @FILE reads a file, @- standard input")
+    body.add_argument("--request", metavar="FILE", help="the same as --data @FILE")
     parser.add_argument("--timeout", type=float, default=30, metavar="SECONDS", help="default: %(default)s")
     parser.add_argument("--wait", type=float, metavar="SECONDS", help="first wait for the server to be SERVING")
     balance = "gRPC's service config, in JSON: balancing, retries"
@@ -80,8 +95,37 @@ def _service_config(path: str) -> str:
     return text
 
 
-def _read(source: str) -> str:
-    return sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+def _request(method: Method, data: str) -> Message:
+    """The request in `data`, which is JSON, or `@FILE`, or `@-` for standard input. Raises InvalidData."""
+    source = data[1:] if data.startswith("@") else "--data"
+    source = "standard input" if source == "-" else source
+    try:
+        text = _read(data).decode("utf-8-sig")
+        return parse_request(method, text)
+    except OSError as error:
+        raise InvalidData(f"{source} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidData(f"{source} must be text in UTF-8, but byte {error.start} is not") from error
+    except json_format.ParseError as error:
+        raise InvalidData("\n".join(_violations(method, source, text, str(error)))) from error
+
+
+def _read(data: str) -> bytes:
+    if data == "@-":
+        return sys.stdin.buffer.read()
+    return Path(data[1:]).expanduser().read_bytes() if data.startswith("@") else os.fsencode(data)
+
+
+def _violations(method: Method, source: str, text: str, reason: str) -> list[str]:
+    """Why a text is not a request of the method, as lines; `reason` is protobuf's."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return [f"{source} is not JSON: {error}"]
+    violations = request_violations(method, value)
+    if not violations:
+        return [f"{source} is not a request of {method.name}: {' '.join(reason.split())}"]
+    return [f"{source} is not a request of {method.name}:", *violations]
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from grpc_status import rpc_status
 
 from iris import contract
 from iris.contract import Method, served
+from iris.server.json_violations import json_violations
 
 REQUESTS = Path(__file__).resolve().parent.parent / "tests" / "requests"
 # By every name of a method: `Predict` means that of the newest version; VERSION.Predict, that of another.
@@ -54,6 +55,12 @@ def sample_file(method: Method) -> Path:
 def parse_request(method: Method, text: str) -> Message:
     """Parse a request from protobuf's JSON. Raises json_format.ParseError."""
     return json_format.Parse(text, _message(method, "input_type"))
+
+
+def request_violations(method: Method, value: object) -> list[str]:
+    """What is wrong with a JSON value as a request of the method, as a line for each place."""
+    violations = json_violations(value, type(_message(method, "input_type")), "")
+    return [_line(violation.field.lstrip("."), violation.description) for violation in violations]
 
 
 def call(channel: grpc.Channel, method: Method, request: Message, *, timeout: float = 30) -> Iterator[Message]:
@@ -113,8 +120,12 @@ def explain(error: grpc.RpcError) -> list[str]:
     for detail in status.details if status is not None else ():
         violations = error_details_pb2.BadRequest()
         if detail.Unpack(violations):
-            fields += [f"  {item.field or '(request)'}: {item.description}" for item in violations.field_violations]
+            fields += [_line(item.field, item.description) for item in violations.field_violations]
     return [error.code().name, *fields] if fields else [f"{error.code().name}: {error.details()}"]
+
+
+def _line(field: str, description: str) -> str:
+    return f"  {field or '(request)'}: {description}"
 
 
 def _message(method: Method, direction: str) -> Message:

@@ -16,7 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from ...contract.methods import Method
 from ...contract.violations import MAX_VIOLATIONS, InvalidRequest, Violation
-from .json_violations import fields, fits, json_kind, json_violations, slot
+from ..json_violations import fields, fits, json_kind, json_violations, slot
 
 BODY = '{"instances": [...], "parameters": {...}}, in which parameters may be missing'
 

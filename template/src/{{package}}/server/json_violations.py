@@ -6,6 +6,7 @@ protobuf's parser stops at the first place and names it by Python's classes, so 
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
@@ -14,7 +15,9 @@ from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from ...contract.violations import MAX_VIOLATIONS, Violation
+from ..contract.violations import MAX_VIOLATIONS, Violation
+
+MAX_NAMES = 20  # of fields or values that one violation lists
 
 _INTEGER = "an integer from {} to {}"
 _TYPES = {
@@ -84,8 +87,9 @@ def _message(value: Any, kind: type[Message], at: str) -> Iterator[Violation]:
     for name, item in value.items():
         if name not in known:
             all_fit = False
-            names = ", ".join(field.name for field in kind.DESCRIPTOR.fields) or "none"
-            yield Violation(f"{at}.{name}", f"is not a field of {kind.DESCRIPTOR.name}; its fields are: {names}")
+            names = [field.name for field in kind.DESCRIPTOR.fields]
+            about = f"is not a field of {kind.DESCRIPTOR.name}; its fields are: {_listed(names)}"
+            yield Violation(f"{at}.{shortened(name)}", about + _suggestion(name, names))
         elif not fits({name: item}, kind):
             all_fit = False
             yield from _field(item, known[name], kind, f"{at}.{name}")
@@ -145,7 +149,9 @@ def _single(value: Any, field: FieldDescriptor, path: str) -> Iterator[Violation
         yield from _message(value, GetMessageClass(field.message_type), path)
         return
     hint = ""
-    if isinstance(value, float) and not math.isfinite(value) and field.message_type is None:
+    if field.enum_type is not None and isinstance(value, str):
+        hint = _suggestion(value, _value_names(field))
+    elif isinstance(value, float) and not math.isfinite(value) and field.message_type is None:
         hint = '; JSON has it in quotes: "NaN", "Infinity", "-Infinity"'
     yield Violation(path, f"must be {_form(field)}; got {_shown(value)}{hint}")
 
@@ -167,8 +173,7 @@ def _is_well_known(kind: Descriptor) -> bool:
 def _form(field: FieldDescriptor) -> str:
     """What a value of the field must be in JSON; values of enums are named as in the .proto."""
     if field.enum_type is not None:
-        names = (value.name for value in field.enum_type.values if value.number or "UNSPECIFIED" not in value.name)
-        return f"one of {', '.join(names)}"
+        return f"one of {_listed(_value_names(field))}"
     if field.message_type is None:
         return _TYPES.get(field.type) or _INTEGERS[field.cpp_type]
     kind = field.message_type
@@ -176,6 +181,33 @@ def _form(field: FieldDescriptor) -> str:
     if kind.full_name in _MESSAGES:
         return _MESSAGES[kind.full_name]
     return _form(wrapped) if wrapped is not None and _is_well_known(kind) else f"an object, a {kind.name}"
+
+
+def _value_names(field: FieldDescriptor) -> list[str]:
+    """The values of the field's enum as JSON has them."""
+    return [value.name for value in field.enum_type.values if value.number or "UNSPECIFIED" not in value.name]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f", ... ({len(names)} in all)" if len(names) > MAX_NAMES else ""
+    return (", ".join(names[:MAX_NAMES]) or "none") + more
+
+
+def _suggestion(name: str, names: Sequence[str]) -> str:
+    """The name that was meant, if it is clear. Its first words may be missing: the .proto puts them before values."""
+    meant: dict[str, set[str]] = {}
+    for each in names:
+        words = each.casefold().split("_")
+        for first in range(len(words)):
+            meant.setdefault("_".join(words[first:]), set()).add(each)
+    unique = [ending for ending, owners in meant.items() if len(owners) == 1]
+    close = get_close_matches("_".join(name[:100].casefold().split()), unique, n=1, cutoff=0.7)
+    return f"; did you mean {min(meant[close[0]])}?" if close else ""
+
+
+def shortened(name: str) -> str:
+    """A name that a caller chose, at a length that can be printed."""
+    return name if len(name) <= 60 else f"{name[:57]}..."
 
 
 def _shown(value: Any) -> str:
