@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from protoserve import generator_cli
-from protoserve.platform import answers
+from protoserve.platform import answers, interrupts
 from protoserve.platform.errors import ProtoserveError, exit_code
 from protoserve.project import questions, template_source
 from protoserve.project.status import options as status_options
@@ -52,16 +52,29 @@ def _add_adopt(parser: argparse.ArgumentParser) -> None:
 
 def _add_template(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--defaults", action="store_true", help="ask nothing: take the default of every other question")
+    parser.add_argument(
+        "--data",
+        metavar="NAME=VALUE",
+        type=questions.named_answer,
+        action="append",
+        default=[],
+        help="the answer to a question of another template; may be repeated",
+    )
+    parser.add_argument(
+        "--answers", metavar="FILE", type=Path, help="a YAML file with answers; what is missing or wrong in it is asked"
+    )
     parser.add_argument("--template", metavar="URL", help="another template than the one this protoserve came with")
     parser.add_argument("--ref", metavar="REVISION", help="the template's git tag, branch or commit")
 
 
 def _new(options: argparse.Namespace) -> int:
-    # Importing Copier takes most of a second.
-    from protoserve.project.new import new
+    def command() -> int:
+        # Importing Copier takes most of a second.
+        from protoserve.project.new.command import new
 
-    data = questions.given_answers(options)
-    return new(Path(options.dest), data, defaults=options.defaults, template=options.template, ref=options.ref)
+        return new(options, questions.given_answers(options))
+
+    return interrupts.stoppable(command, "nothing was created")
 
 
 def _adopt(options: argparse.Namespace) -> int:

@@ -25,7 +25,7 @@ def create(project: Path, package: str, framework: str, schema: str) -> int:
         contract, data = load(path, default_package=f"{package}.v1"), None
         plan = generated_files.plan(project, package)
     else:
-        text = _first_schema(schema, package, Path(os.environ.get("PWD", ".")))
+        text = first_schema(schema, package, Path(os.environ.get("PWD", ".")))
         contract, data = loads(text), preset_data(schema) if schema in presets() else None
         plan = generated_files.plan(project, package, {generated_files.SCHEMA: text})
     texts = first_files.first_files(contract, package, frameworks.load(framework), data)
@@ -36,7 +36,7 @@ def create(project: Path, package: str, framework: str, schema: str) -> int:
     return 0
 
 
-def _first_schema(schema: str, package: str, folder: Path) -> str:
+def first_schema(schema: str, package: str, folder: Path) -> str:
     """The text of schema.yaml for the answer `schema`, in which a path counts from `folder`. Raises SchemaError."""
     if not schema.strip().endswith(".proto") or "->" in schema:
         return seed(schema, package, folder)

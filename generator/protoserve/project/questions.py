@@ -53,9 +53,17 @@ def add_options(
 
 
 def given_answers(options: argparse.Namespace) -> dict[str, Any]:
-    """The answers among parsed options, by the names of their questions."""
+    """The answers among parsed options, by the names of their questions; an option of its own outranks --data."""
     named = {question.name: getattr(options, question.name, None) for question in questions()}
-    return {name: answer for name, answer in named.items() if answer is not None}
+    return dict(options.data) | {name: answer for name, answer in named.items() if answer is not None}
+
+
+def named_answer(text: str) -> tuple[str, str]:
+    """The name and the value in NAME=VALUE. Raises ArgumentTypeError."""
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} must be NAME=VALUE, such as team=fraud")
+    return name, value
 
 
 def _question(name: str, entry: Any) -> Question:

@@ -1,0 +1,95 @@
+"""Prompts at a terminal, with questionary: what is asked is printed above, wrapped at the terminal's width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import questionary
+from prompt_toolkit.completion import Completer, PathCompleter
+from prompt_toolkit.filters import to_filter
+from prompt_toolkit.shortcuts import CompleteStyle
+from questionary import Choice
+from rich.console import Console
+from rich.text import Text
+
+from protoserve.project.new.copier_session import Question, lenient_default
+from protoserve.project.new.questionnaire import StartOver
+from protoserve.project.new.schema_question import SchemaQuestion
+
+_INSTRUCTIONS = {"select": "(arrow keys, Enter)", "checkbox": "(arrow keys, space selects, Enter goes on)"}
+# Of Copier's description of a question, what belongs to the prompt; the rest is done here.
+_PROMPT_FIELDS = ("default", "choices", "multiline", "lexer", "placeholder")
+_GO_ON, _EDIT, _START_OVER = "go on", "edit", "start over"
+
+
+class TerminalPrompter:
+    """Asks at the terminal of this process."""
+
+    def __init__(self, schema: SchemaQuestion) -> None:
+        self._schema = schema
+        self._console = Console(highlight=False, markup=False, emoji=False)
+
+    def show(self, question: Question) -> None:
+        """Prints what is asked."""
+        self._console.print(Text(" ".join(question.get_message().split()), style="bold"))
+
+    def ask(self, question: Question, text: str | None) -> Any:
+        """The raw answer; `text` is what stands in the prompt, None for the default. Raises KeyboardInterrupt."""
+        fields = lenient_default(question).get_questionary_structure()
+        kind = fields["type"]
+        prompt = {name: fields[name] for name in _PROMPT_FIELDS if name in fields}
+        if kind in ("input", "password", "path"):
+            prompt["default"] = text if text is not None else _without_document_end(prompt.get("default", ""))
+        elif kind in _INSTRUCTIONS:
+            prompt["instruction"] = _INSTRUCTIONS[kind]
+        completer = self._completer(question, kind)
+        if completer is not None:
+            kind = "input"
+            prompt |= {"completer": completer, "complete_while_typing": False, "complete_style": CompleteStyle.COLUMN}
+        return _run(_PROMPTS[kind](" >", qmark="", **prompt))
+
+    def refuse(self, reason: str) -> None:
+        """Prints why the last answer is not allowed."""
+        self._console.print(Text(reason, style="red"))
+
+    def confirm(self, question: Question, answer: Any, answers: Mapping[str, Any]) -> bool:
+        """Shows the contract that a schema stands for; other answers need no confirmation."""
+        if question.var_name != self._schema.name:
+            return True
+        self._console.print(Text(f"\n{self._schema.preview(answer, answers)}"))
+        self._console.print(Text("Is this what callers send and get?", style="bold"))
+        choices = [
+            Choice("Yes, go on", _GO_ON),
+            Choice("No, edit the answer", _EDIT),
+            Choice("Start over with the first question", _START_OVER),
+        ]
+        decision = _run(questionary.select(" >", choices, qmark="", instruction=_INSTRUCTIONS["select"]))
+        if decision == _START_OVER:
+            raise StartOver
+        return bool(decision == _GO_ON)
+
+    def _completer(self, question: Question, kind: str) -> Completer | None:
+        if question.var_name == self._schema.name and kind == "input":
+            return self._schema.completer()
+        return PathCompleter(expanduser=True) if kind == "path" else None
+
+
+def _run(prompt: questionary.Question) -> Any:
+    for window in prompt.application.layout.find_all_windows():
+        window.wrap_lines = to_filter(True)
+    return prompt.unsafe_ask()
+
+
+def _without_document_end(text: str) -> str:
+    """The default of a `yaml` question without YAML's mark of the end (...), which Copier leaves after a scalar."""
+    return text.removesuffix("\n...")
+
+
+_PROMPTS: dict[str, Callable[..., questionary.Question]] = {
+    "input": questionary.text,
+    "password": questionary.password,
+    "confirm": questionary.confirm,
+    "select": questionary.select,
+    "checkbox": questionary.checkbox,
+}
