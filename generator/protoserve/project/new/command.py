@@ -11,6 +11,7 @@ from typing import Any
 
 from protoserve.platform import interrupts
 from protoserve.platform.errors import ProtoserveError
+from protoserve.platform.files import is_file, path_of
 from protoserve.project import template_source
 from protoserve.project.new import destination, kept_answers
 from protoserve.project.new.copier_session import CopierSession, GeneratorError, open_session
@@ -65,8 +66,8 @@ def make_questionnaire(session: CopierSession, options: argparse.Namespace, give
 def with_absolute_path(data: Mapping[str, Any]) -> dict[str, Any]:
     """The answers; where that for the schema is the path of a file, it is absolute, as the generator runs elsewhere."""
     schema = data.get("schema")
-    if isinstance(schema, str) and "->" not in schema and os.path.isfile(os.path.expanduser(schema)):
-        return {**data, "schema": os.path.abspath(os.path.expanduser(schema))}
+    if isinstance(schema, str) and "->" not in schema and is_file(path_of(schema)):
+        return {**data, "schema": os.path.abspath(path_of(schema))}
     return dict(data)
 
 

@@ -10,8 +10,7 @@ from protoserve.platform.errors import ProtoserveError
 from protoserve.project.new import NewError
 from protoserve.project.new.copier_session import COPIER_ERRORS, MISSING, CopierSession, Question, parse, words
 
-# Raises ProtoserveError for an answer that the template's validator accepts, but the generator will refuse. The second
-# argument has the answers so far.
+# Raises ProtoserveError for an answer that the generator would refuse. The second argument has the answers so far.
 Judge = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -99,9 +98,9 @@ class Questionnaire:
     def _take(self, question: Question, answer: Any) -> None:
         """Records an answer. Raises ValueError and ProtoserveError if it is not allowed."""
         name = question.var_name
+        if name in self.judges and isinstance(answer, str):
+            self.judges[name](answer, self._parsed)  # first, since its errors name the place
         parsed = parse(question, answer)
-        if name in self.judges:
-            self.judges[name](parsed, self._parsed)
         # Copier parses texts once more.
         self.data[name] = answer if isinstance(parsed, str) or question.multiselect else parsed
         self._parsed[name] = parsed
