@@ -79,7 +79,7 @@ def label(contract: Contract, field: Field) -> str:
     known = presence(contract, field)
     if known is Presence.LIST:
         return "repeated"
-    return "optional" if known is Presence.EXPLICIT and not is_message(contract, field) else ""
+    return "optional" if known is Presence.EXPLICIT and (field.labelled or not is_message(contract, field)) else ""
 
 
 def value_type(field: Field) -> str:

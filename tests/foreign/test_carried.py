@@ -80,6 +80,18 @@ service S {
   // Does: it.
   rpc Do(M) returns (M);
 }
+// =====
+/// Deviates /// a bit: /etc.
+/// -----
+enum E {
+  E_ZERO = 0; ///< Behind.
+  /** One line. **/
+  E_ONE = 1;
+  /*! Star
+   *! marked.
+   * * a bullet */
+  E_TWO = 2;
+}
 // buf:lint:ignore MESSAGE_PASCAL_CASE
 // A \\ "part"\tof it
 //
@@ -123,3 +135,29 @@ def test_comments_become_docs(tmp_path: Path) -> None:
     assert contract.methods[0].doc == "Does: it."
     assert contract.messages[0].doc == 'A \\ "part" of it\n\n- one'
     assert contract.messages[0].fields[0].doc == "{Behind} it."
+    assert contract.enums[0].doc == "Deviates /// a bit: /etc."
+    assert [value.doc for value in contract.enums[0].values] == ["Behind.", "One line.", "Star\nmarked.\n* a bullet"]
+
+
+def test_no_reason_hides_another(tmp_path: Path) -> None:
+    path = tmp_path / "their.proto"
+    path.write_text(
+        """\
+syntax = "proto2";
+package grpc.health.v1;
+import public "google/protobuf/any.proto";
+message M { optional google.protobuf.Any a = 1; extensions 5; }
+extend M { optional int32 b = 5; }
+service S { rpc Do(stream M) returns (M); }
+service T { rpc Do(M) returns (M); }
+""",
+        encoding="utf-8",
+    )
+    with pytest.raises(SchemaError) as caught:
+        from_proto(path, "proj")
+    assert [problem.line for problem in caught.value.problems] == [1, 2, 3, 5, 6, 7]
+    text = path.read_text(encoding="utf-8").replace('"proto2"', '"proto3"').replace("optional ", "")
+    path.write_text(text.replace("extensions 5; }\nextend M { int32 b = 5; }", "bool True = 2; bool Clear = 3; }\n"))
+    with pytest.raises(SchemaError) as caught:
+        from_proto(path, "proj")
+    assert {problem.path for problem in caught.value.problems} >= {"package", "M.True", "M.Clear", "S.Do", "T"}

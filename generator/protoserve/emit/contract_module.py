@@ -43,7 +43,10 @@ def render_version(contract: Contract, package: str) -> str:
     return render(
         "contract",
         contract=contract,
-        header=header(contract),
+        about=(
+            f"The messages of {contract.package or contract.service} as Python types, checked when they are decoded "
+            f"and encoded.\n\n{header(contract)}"
+        ),
         well_known_files=sorted(map(str, well_known)),
         parents=_parent_packages(contract) if _is_foreign(contract, package) else [],
         patterns=limit_code.patterns(contract),

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import grpc_tools
 
+# protoc writes `Mapping` without type parameters; in a class with a field `float` it takes later floats for that field.
+_UNTYPED = "# mypy: ignore-errors\n"
 _LEADING_COMMENTS = re.compile(r"\A(?:#[^\n]*\n)+")
 
 
@@ -38,7 +40,8 @@ def compile_proto(root: Path, proto: str, out: Path, header: str) -> None:
     folder = out / Path(proto).parent
     for path in sorted(folder.glob("*_pb2*")):
         text = path.read_text(encoding="utf-8")
-        path.write_text(f"# {header}\n{_LEADING_COMMENTS.sub('', text)}", encoding="utf-8")
+        head = f"# {header}\n{_UNTYPED if path.name.endswith('_pb2.pyi') else ''}"
+        path.write_text(f"{head}{_LEADING_COMMENTS.sub('', text)}", encoding="utf-8")
     (folder / "__init__.py").write_text(f"# {header}\n", encoding="utf-8")
 
 

@@ -46,7 +46,8 @@ class Field:
     the type of the values and `key` the type of the keys. `number` is 0 until the generator has given one (see
     `protoserve.schema.assign_numbers`). `shape` holds sizes and names of dimensions. Limits that were not given
     are None. `default` and `example` are JSON-like values; for an enum they are a value's name. `renamed_from` is the
-    name that the field had in an earlier contract. `implicit` is true where 0 and nothing look the same on the wire;
+    name that the field had in an earlier contract. `implicit` is true where 0 and nothing look the same on the wire.
+    `labelled` is true where a field of message type says `optional`, which it need not: it has presence anyway.
     `json_name` is None where it is protoc's own.
     """
 
@@ -75,6 +76,7 @@ class Field:
     deprecated: bool = False
     renamed_from: str | None = None
     implicit: bool = False
+    labelled: bool = False
     json_name: str | None = None
     options: Options = ()
     where: Where = Where(0, 0, "")

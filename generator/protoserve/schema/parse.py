@@ -183,7 +183,9 @@ def _field(parent: Section, node: Node, index: int) -> FieldDraft | None:
     section.allow((row.name for row in FIELD_KEYS), _MEANT)
     key, kind = _types(section)
     values = {row.attribute: row.read(section, row.name) for row in FIELD_KEYS if row.read is not None}
-    return FieldDraft(Field(name, kind, key=key, where=section.where, **values), section, section.flag("required"))
+    labelled = "presence" in section and not values["implicit"]
+    field = Field(name, kind, key=key, labelled=labelled, where=section.where, **values)
+    return FieldDraft(field, section, section.flag("required"))
 
 
 def _types(section: Section) -> tuple[str | None, str]:

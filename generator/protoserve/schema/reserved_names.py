@@ -61,6 +61,9 @@ _INSTALLED = _words(
 _SCRIPTS = _words("check_artifact generate grpc_client image_smoke predict train")
 # How frameworks write a dimension that can have any size: ONNX and Keras None, TensorFlow and MLflow -1.
 ANY_SIZE = frozenset(("-1", "None", "null", "?", "*", ":", "..."))
+# A method names a file, and so does each part of a package; a file's name has at most 255 bytes, with its suffix.
+_LONGEST_FILE_NAME = 200
+_LONGEST_PACKAGE = 1000
 _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{index}" for port in ("com", "lpt") for index in range(1, 10))]
 )
@@ -202,6 +205,9 @@ def method(name: str, *, exact: bool = False) -> Complaint | None:
         return f"its Python name {snake(name)!r} is a keyword", f"rename the method, to {name + 'It'!r} for example"
     if name.lower() in _DEVICES:
         return f"{name!r} is a device on Windows and can name no file", f"rename the method, to {name + 'It'!r} say"
+    if len(name) > _LONGEST_FILE_NAME:
+        limit = f"the {_LONGEST_FILE_NAME} that the name of a file can have here"
+        return f"the name has {len(name)} characters, more than {limit}", "give the method a shorter name"
     return None
 
 
@@ -239,10 +245,14 @@ def dimension(name: str) -> Complaint | None:
 
 def package(name: str, *, exact: bool = False) -> Complaint | None:
     """A proto package: folders under `src/` and a Python module path; for an `exact` one see `folder`."""
+    parts = name.split(".")
+    if len(name) > _LONGEST_PACKAGE or any(len(part) > _LONGEST_FILE_NAME for part in folder(name, "").split("/")):
+        limits = f"{_LONGEST_FILE_NAME} characters in a part, {_LONGEST_PACKAGE} in all"
+        return f"the package is longer than a path of folders can be here: {limits}", "give it a shorter name"
     if exact:
-        good = not name or all(_IDENTIFIER.fullmatch(part) for part in name.split("."))
+        good = not name or all(_IDENTIFIER.fullmatch(part) for part in parts)
         return None if good else (f"{name!r} is not a package", "write the package of the .proto")
-    *parts, version = name.split(".")
+    *parts, version = parts
     for part in (*parts, version):
         if not _SNAKE.fullmatch(part):
             example = ".".join(as_snake(piece) for piece in name.split(".") if piece) or "iris.v1"

@@ -27,17 +27,21 @@ def from_proto(path: Path, package: str) -> str:
     """
     source = read(path)
     problems = unsupported.refusals(source)
-    if problems:
+    if source.descriptor.syntax != "proto3" or not source.descriptor.service:
         raise SchemaError(source.file, problems)
     writer = Writer(source)
     text = f"{MODELINE}\n{writer.text(path.name)}"
+    known = {problem.path for problem in problems}
     try:
         contract = loads(text)
     except SchemaError as error:
-        raise SchemaError(source.file, _translated(writer, error)) from None
+        problems += [problem for problem in _translated(writer, error) if problem.path not in known]
+        raise SchemaError(source.file, problems) from None
     clash = reserved_names.clash(contract.module, package)
     if clash is not None:
-        raise SchemaError(source.file, [source.problem((2,), "package", *clash)])
+        problems.append(source.problem((2,), "package", *clash))
+    if problems:
+        raise SchemaError(source.file, problems)
     difference = differs(source.descriptor, compiled(proto.render(contract), path.name))
     if difference is not None:
         message = f"the .proto generated from its schema would differ: {difference}"

@@ -139,7 +139,7 @@ class Writer:
             pairs.append(("repeated", "true"))
         if in_oneof:
             pairs.append(("oneof", _text(message.oneof_decl[field.oneof_index].name)))
-        if implicit and field.proto3_optional and _can_be_optional(field):
+        if field.proto3_optional and (implicit or not _can_be_optional(field)):
             pairs.append(("presence", "explicit"))
         if not many and (in_oneof or field.proto3_optional or not _can_be_optional(field)):
             pairs.append(("required", "false"))

@@ -21,6 +21,8 @@ Steps = tuple[int, ...]
 
 _FILE = "foreign.proto"
 _ERROR = re.compile(rf"{re.escape(_FILE)}:(?:(\d+):(\d+): )?(?!warning)(.*)")
+_DOC_MARKER = re.compile(r"/+<?|!<?|\*+(?=[ !]|$)!?<?")
+_RULER = re.compile(r"[-=*/#~_+]{3,}")
 _IMPORT = re.compile(r'Import "(.*)" (?:was not found|had errors)|(.*): File not found')
 
 
@@ -40,17 +42,31 @@ class Source:
         return (location.span[0] + 1, location.span[1] + 1) if location is not None else (1, 1)
 
     def comment(self, steps: Steps) -> str:
-        """The comment above a part, else the one behind it; without markers, control characters, notes for linters."""
+        """The comment above a part, else the one behind it, cleaned by `_clean`."""
         location = self._places.get(steps)
         if location is None:
             return ""
         comment = location.leading_comments if location.leading_comments.strip() else location.trailing_comments
-        lines = comment.replace("\t", " ").splitlines()
-        cleaned = ("".join(character for character in line if character.isprintable()).strip() for line in lines)
-        return "\n".join(line for line in cleaned if not line.startswith("buf:lint:")).strip()
+        return _clean(comment)
 
     def problem(self, steps: Steps, path: str, message: str, remedy: str) -> Problem:
         return Problem(*self.line(steps), path, message, remedy)
+
+
+def _clean(comment: str) -> str:
+    """The words of a comment, without control characters, notes for linters, ruler lines and markers of doc comments.
+
+    protoc removes `//`, `/*` and the asterisk that begins a line. Of `///`, `//!`, `/** */` and `///<` it leaves the
+    rest, which begins a line without a space.
+    """
+    lines = []
+    for line in comment.replace("\t", " ").splitlines():
+        marked = _DOC_MARKER.match(line)
+        words = "".join(character for character in line[marked.end() if marked else 0 :] if character.isprintable())
+        lines.append(words.strip())
+    if lines and comment.startswith("*"):
+        lines[-1] = lines[-1].removesuffix("*").rstrip()  # of `**/`
+    return "\n".join(line for line in lines if not line.startswith("buf:lint:") and not _RULER.fullmatch(line)).strip()
 
 
 def read(path: Path) -> Source:

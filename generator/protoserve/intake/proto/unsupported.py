@@ -18,15 +18,15 @@ from protoserve.schema.protobuf_options import OPTIONS
 
 _KNOWN_FILES = {f"google/protobuf/{name}.proto" for name in ("timestamp", "duration", *well_known_types.FILES.values())}
 _KNOWN_TYPES = {f".{name}" for name in (*well_known_types.FILES, *well_known_types.SCALARS)}
+# Packages of services that a generated server answers besides those of its contract.
+_SERVED_ANYWAY = {"grpc.health": "health service", "grpc.reflection": "reflection service"}
 # Options that a schema expresses with a key of its own, or that protoc sets itself.
 _ELSEWHERE = {"message": ("map_entry",), "field": ("deprecated",)}
 
 
 def refusals(source: Source) -> list[Problem]:
     """Everything in a .proto that a schema cannot express."""
-    old_syntax = list(_syntax(source))
-    # What only an old syntax can express needs no error of its own.
-    return old_syntax or [*_imports(source), *_file(source), *_services(source)]
+    return [*_syntax(source), *_package(source), *_imports(source), *_file(source), *_services(source)]
 
 
 def _syntax(source: Source) -> Iterator[Problem]:
@@ -36,6 +36,17 @@ def _syntax(source: Source) -> Iterator[Problem]:
     elif syntax != "proto3":
         remedy = 'write it as `syntax = "proto3";`, with `optional` where presence matters'
         yield source.problem((12,), "syntax", "proto2 is not supported: its presence and defaults differ", remedy)
+
+
+def _package(source: Source) -> Iterator[Problem]:
+    package = source.descriptor.package
+    for known, what in _SERVED_ANYWAY.items():
+        if package == known or package.startswith(f"{known}."):
+            remedy = "give the .proto of the service that the model answers"
+            yield source.problem((2,), "package", f"{package} is gRPC's own {what}: every server here has it", remedy)
+    if package == "google.protobuf":
+        remedy = "rename the package, or import protobuf's own file where it is used"
+        yield source.problem((2,), "package", f"{package} is protobuf's own package", remedy)
 
 
 def _imports(source: Source) -> Iterator[Problem]:
