@@ -14,12 +14,13 @@ from fraud.contract import (
     METHODS,
 )
 from fraud.model import ARTIFACT, explain_features, score_features
-from fraud.server.artifact import seal
+from fraud.server.artifact import refuse_to_replace, seal
 
 ROWS = 300
 
 
 def main() -> None:
+    refuse_to_replace(ARTIFACT)
     rng = np.random.default_rng(0)
     arrays: dict[str, NDArray[Any]] = {}
     rows = made_up_rows(score_features(sample_request("Score")), rng)

@@ -17,10 +17,11 @@ from sklearn.preprocessing import StandardScaler
 
 from iris.contract import PredictRequest, Species
 from iris.model import ARTIFACT, features
-from iris.server.artifact import seal
+from iris.server.artifact import refuse_to_replace, seal
 
 
 def main() -> None:
+    refuse_to_replace(ARTIFACT)
     rows, targets = read_examples()
     estimator = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(rows, targets)
     print(f"predict: score {estimator.score(rows, targets):.3f} on the {len(rows)} rows it was trained on")

@@ -43,6 +43,7 @@ def test_an_artifact_with_another_digest_is_not_loaded(probe: Probe, artifact: P
     code, server = end_of(probe, MODEL_PATH=str(artifact), **settings)
     assert code == 1
     assert "is damaged or another one: SHA-256 " in server.messages("CRITICAL")
+    assert "make model" not in server.messages("CRITICAL")  # which would replace it
     assert ("MODEL_SHA256 says" if where == "setting" else "model.txt.sha256 says") in server.messages("CRITICAL")
     assert server.told.ended() == []  # the author's class never saw it
 
@@ -55,10 +56,11 @@ def test_a_digest_may_be_given_instead_of_a_file(probe: Probe, artifact: Path) -
         assert server.messages("WARNING") == ""
 
 
-def test_no_digest_is_a_warning(probe: Probe, artifact: Path) -> None:
+def test_no_digest_is_a_warning(probe: Probe, artifact: Path, tmp_path: Path) -> None:
     with serving(probe, MODEL_PATH=str(artifact)) as server:
         assert server.messages("WARNING") == (
-            f"the artifact {artifact} is not verified: it has no .sha256 file and MODEL_SHA256 is not set"
+            f"the artifact {artifact} is not verified: it has no .sha256 file and MODEL_SHA256 is not set; "
+            f"to seal it: (cd {tmp_path} && sha256sum model.txt > model.txt.sha256)"
         )
 
 
@@ -81,7 +83,7 @@ def test_another_version_of_the_framework_is_told(
     )
     beside = artifact.with_name("model.txt.sha256")
     lines = beside.read_text(encoding="utf-8").splitlines()
-    beside.write_text(f"# written with {distribution} 0.9.1\n{lines[1]}\n", encoding="utf-8")
+    beside.write_text(f"# written with {distribution} 0.9.1\n{lines[-1]}\n", encoding="utf-8")
     with serving(probe, MODEL_PATH=str(artifact)) as server:
         assert f"{artifact} was written with {distribution} 0.9.1; installed is {installed}" in server.messages(
             "WARNING"
@@ -91,7 +93,7 @@ def test_another_version_of_the_framework_is_told(
 def test_a_model_that_fails_to_load_ends_the_server_with_the_reason(probe: Probe, tmp_path: Path) -> None:
     code, server = end_of(probe, MODEL_PATH=str(probe.artifact("failing", tmp_path)))
     assert code == 1
-    assert server.messages("CRITICAL") == "loading the model failed: the weights are torn"
+    assert server.messages("CRITICAL") == "loading the model failed: RuntimeError: the weights are torn"
     (line,) = [line for line in server.log.json() if line["level"] == "CRITICAL"]
     assert "model.py" in line["error"]
 

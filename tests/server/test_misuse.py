@@ -304,18 +304,23 @@ MISUSES = (
     ),
     wrong(
         "loading fails: the class raises",
-        "CRITICAL loading the model failed: [Errno 2] No such file or directory: 'labels.txt' (with its traceback)",
+        "CRITICAL loading the model failed: FileNotFoundError: [Errno 2] No such file or directory: 'labels.txt' "
+        "Put the model's files into artifacts/, which the image has too, and open them below artifact.parent. "
+        "(with its traceback)",
         Edit(LOAD, f'{LOAD}        self.labels = Path("labels.txt").read_text()\n'),
     ),
     wrong(
         "loading fails: a package is not installed",
-        "CRITICAL loading the model failed: No module named 'catboost' (with its traceback)",
+        "CRITICAL loading the model failed: ModuleNotFoundError: No module named 'catboost' "
+        "If catboost is a package from an index, add it to requirements/model.txt and run `make lock setup`. "
+        "If it is a module of your own, which the artifact may need too, put it into src/ (src/catboost.py). "
+        "(with its traceback)",
         Edit(LOAD, f"        import catboost\n\n{LOAD}"),
     ),
     wrong(
         "loading fails: there is no artifact",
-        "CRITICAL loading the model failed: the artifact artifacts/model-v2.npz does not exist: "
-        "`make model` writes one, MODEL_PATH names another",
+        "CRITICAL loading the model failed: the artifact artifacts/model-v2.npz does not exist, "
+        "but artifacts has model.npz: ARTIFACT in model.py or the setting MODEL_PATH names the one to load",
         Edit(ARTIFACT, '"artifacts/model-v2.npz"'),
     ),
     Misuse("a field is missing", asks(without="petal_width"), "INVALID_ARGUMENT: petal_width: is required"),
@@ -425,7 +430,7 @@ def told(server: Server, since: int) -> str:
     assert [line for line in server.log.all if not line.startswith("{")] == []
     lines = [line for line in server.log.json()[since:] if "ms" not in line]
     texts = [
-        f"{line['level']} {line['message']}{' (with its traceback)' if 'error' in line else ''}"
+        f"{line['level']} {' '.join(line['message'].split())}{' (with its traceback)' if 'error' in line else ''}"
         for line in lines
         if not line["message"].startswith(ORDINARY)
     ]

@@ -1,22 +1,38 @@
-"""Check each file in artifacts/ against its .sha256. The make targets that use an artifact run this first."""
+"""Check each file in artifacts/ against its .sha256. The make targets that use an artifact run this first.
+
+With --before-training, check instead that training would not replace an artifact that was put there by hand.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-from fraud.server.artifact import LoadError, verify
+from fraud.server.artifact import LoadError, is_given, refuse_to_replace, verify
+
+ARTIFACTS = Path("artifacts")
 
 
 def main() -> str | None:
     """The first mismatch, with a remedy; None if all files match."""
-    for digest in sorted(Path("artifacts").glob("*.sha256")):
-        artifact = digest.with_suffix("")
+    if sys.argv[1:] == ["--before-training"]:
+        _check_before_training()
+        return None
+    for digest in sorted(ARTIFACTS.glob("*.sha256")):
         try:
-            verify(artifact, None)
+            verify(digest.with_suffix(""), None)
         except LoadError as error:
-            remedy = "; `make model` trains another, README.md says how to seal this one" if artifact.exists() else ""
-            return f"{error}{remedy}"
+            return str(error)
     return None
+
+
+def _check_before_training() -> None:
+    """Ends this script if train.py would replace an artifact that was put there by hand."""
+    artifacts = [path for path in ARTIFACTS.glob("[!.]*") if path.suffix != ".sha256"]
+    if any(map(is_given, artifacts)):  # else there is no need to import model.py, and with it the framework
+        from fraud.model import ARTIFACT
+
+        refuse_to_replace(ARTIFACT)
 
 
 if __name__ == "__main__":

@@ -105,8 +105,9 @@ def wait_until_serving(channel: grpc.Channel, *, alive: Callable[[], bool], seco
             if any(state.status == SERVING for state in states):
                 return
         except grpc.RpcError as error:
-            # No server listens yet, or the status has not changed for a second: check `alive` and watch again.
-            if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+            # No server listens yet or any more, or the status has not changed for a second: watch again if it is alive.
+            codes = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+            if error.code() not in codes:
                 raise
         finally:
             states.cancel()

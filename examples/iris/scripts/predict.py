@@ -77,7 +77,8 @@ def _arguments() -> argparse.Namespace:
         help="where the server listens (default: %(default)s)",
     )
     body = parser.add_mutually_exclusive_group()
-    body.add_argument("--data", metavar="JSON", help="the request, in protobuf's JSON; @FILE reads a file, @- standard input")
+    data = "the request, in protobuf's JSON; @FILE reads a file, @- standard input"
+    body.add_argument("--data", metavar="JSON", help=data)
     body.add_argument("--request", metavar="FILE", help="the same as --data @FILE")
     parser.add_argument("--timeout", type=float, default=30, metavar="SECONDS", help="default: %(default)s")
     parser.add_argument("--wait", type=float, metavar="SECONDS", help="first wait for the server to be SERVING")

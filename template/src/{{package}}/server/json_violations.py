@@ -185,7 +185,8 @@ def _form(field: FieldDescriptor) -> str:
 
 def _value_names(field: FieldDescriptor) -> list[str]:
     """The values of the field's enum as JSON has them."""
-    return [value.name for value in field.enum_type.values if value.number or "UNSPECIFIED" not in value.name]
+    values = field.enum_type.values if field.enum_type is not None else ()
+    return [value.name for value in values if value.number or "UNSPECIFIED" not in value.name]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ from .core.state import ServerState, State
 from .health import Health
 from .loading import load
 from .logs import configure, logger
+from .remedies import remedy
 from .servicer import Servicer
 from .settings import Settings
 
@@ -176,7 +177,11 @@ def _grpc_server(calls: Calls, state: ServerState, max_request_bytes: int) -> gr
 
 def _log_failed_start(step: str, error: BaseException) -> None:
     """With a traceback where that helps: what a LoadError or a Failure means is in its text, or logged already."""
-    logger.critical("%s failed: %s", step, error, exc_info=None if isinstance(error, LoadError | Failure) else error)
+    if isinstance(error, LoadError | Failure):
+        logger.critical("%s failed: %s", step, error)
+        return
+    reason = "\n".join(filter(None, (f"{type(error).__name__}: {error}", remedy(error))))
+    logger.critical("%s failed: %s", step, reason, exc_info=error)
 
 
 def _on_signal(call: Callable[[], object], *numbers: int) -> None:

@@ -20,8 +20,9 @@ def load(settings: Settings, adapters: Sequence[Adapter]) -> dict[str, Handler]:
     if missing := served.missing_code(module):
         raise artifact.LoadError(missing)
     path = _artifact_path(module, settings, adapters)
-    artifact.verify(path, settings.model_sha256)
-    logger.info("loading %s", path)
+    digest = artifact.verify(path, settings.model_sha256)
+    about = f"{path}, SHA-256 {digest}" if digest else str(path)
+    logger.info("loading %s", about, extra={"artifact": str(path), "sha256": digest})
     model = module.Model(path)
     return {method.path: method.bind(model) for method in served.METHODS}
 

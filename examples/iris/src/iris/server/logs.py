@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 
 logger = logging.getLogger(__package__)
 
-CALL_FIELDS = ("method", "code", "ms", "request_id")
+FIELDS = ("method", "code", "ms", "request_id", "artifact", "sha256")  # that a record may have
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as one line of JSON, with the fields of a call if it has them, and its traceback as `error`."""
+    """Formats a record as one line of JSON, with those of FIELDS that it has, and its traceback as `error`."""
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line: dict[str, object] = {"time": time, "level": record.levelname, "message": record.getMessage()}
-        line |= {name: vars(record)[name] for name in CALL_FIELDS if name in vars(record)}
+        line |= {name: vars(record)[name] for name in FIELDS if name in vars(record)}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return json.dumps(line)

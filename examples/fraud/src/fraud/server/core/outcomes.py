@@ -5,6 +5,7 @@ from enum import Enum, auto
 
 from ...contract.violations import InvalidReply, InvalidRequest, Retired, Violation
 from ..logs import logger
+from ..remedies import remedy
 
 MESSAGE_BYTES = 512
 
@@ -45,7 +46,8 @@ def failure_of(error: BaseException, method: str, request_id: str) -> Failure:
     if isinstance(error, InvalidReply):
         logger.error("%s (request %s): %s is wrong: %s", method, request_id, error.subject, error, extra=extra)
     else:
-        logger.error("%s (request %s): %r", method, request_id, error, exc_info=error, extra=extra)
+        reason = "\n".join(filter(None, (repr(error), remedy(error))))
+        logger.error("%s (request %s): %s", method, request_id, reason, exc_info=error, extra=extra)
     return Failure(Outcome.INTERNAL, "the server failed to answer this request")
 
 
