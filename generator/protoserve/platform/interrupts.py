@@ -42,7 +42,7 @@ def stoppable(command: Callable[[], int], outcome: str) -> int:
     with _handlers():
         try:
             return command()
-        except (KeyboardInterrupt, EOFError) as error:  # Ctrl-C and Ctrl-D at a prompt
+        except KeyboardInterrupt as error:  # at a prompt, Ctrl-C is a key
             number = error.number if isinstance(error, Interrupted) else int(signal.SIGINT)
             _Received.number = number
         print(f"protoserve: {_WORDS.get(signal.Signals(number), 'interrupted')}; {outcome}", file=sys.stderr)

@@ -5,22 +5,22 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import copier
-from copier.errors import CopierError, TaskError, UserMessageError
 from plumbum import local
 
 from protoserve.emit.generated_files import apply
 from protoserve.intake.proto.convert import from_proto
-from protoserve.platform import answers
+from protoserve.platform import answers, interrupts
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import clear_hook_variables, git_paths
 from protoserve.project import template_source
 from protoserve.project.adopt import AdoptError, existing_project, requirements, servicer, template_files
 from protoserve.project.adopt.report import Report
+from protoserve.project.new.command import answers_kept_on_failure, make_questionnaire
+from protoserve.project.new.copier_session import ReportedError, open_session
+from protoserve.project.new.schema_question import SchemaQuestion
 from protoserve.schema import reserved_names
 from protoserve.schema.load import loads
 
@@ -30,11 +30,11 @@ def main(arguments: argparse.Namespace, data: dict[str, Any]) -> int:
     clear_hook_variables()
     try:
         _adopt(arguments, data)
+    except ReportedError:
+        pass
     except ProtoserveError as error:
         print(error.report(), file=sys.stderr)
-    except TaskError:
-        pass  # the generator has printed the reason
-    except (UserMessageError, CopierError, ValueError, OSError) as error:  # a ValueError is an invalid answer
+    except OSError as error:
         print(f"protoserve: {error}", file=sys.stderr)
     else:
         return 0
@@ -54,8 +54,8 @@ def _adopt(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
     if arguments.servicer is not None and not servicers:
         raise AdoptError(f"{arguments.servicer} has no class that derives from {contract.service}Servicer")
     old_requirements = requirements.declared(project, listed)
-    with tempfile.TemporaryDirectory(prefix="protoserve-") as temporary:
-        new_project = Path(temporary) / project.resolve().name
+    with interrupts.scratch_folder() as temporary:
+        new_project = temporary / project.resolve().name
         _create(arguments, data, proto, new_project, template_files.package_inits(listed))
         package = answers.read(new_project)["package"]
         template_files.check_names(project, package, contract)
@@ -86,17 +86,13 @@ def _create(
         (new_project / name).write_bytes((project / name).read_bytes())
     # The generator resolves the path of the .proto in the folder where the command was called, which it reads from PWD;
     # Copier's tasks run in plumbum's environment.
-    with local.env(PWD=str(project.resolve())):
-        copier.run_copy(
-            source.source,
-            new_project,
-            data={**data, "schema": proto},
-            user_defaults=_defaults(project, data),
-            defaults=arguments.defaults,
-            unsafe=True,
-            quiet=True,
-            vcs_ref=source.ref,
-        )
+    with local.env(PWD=str(project.resolve())), open_session(source, new_project, _defaults(project, data)) as session:
+        schema = SchemaQuestion(project)
+        questionnaire = make_questionnaire(session, arguments, {**data, schema.name: proto}, schema)
+        # Beside the project: a file in it that is not committed would stop the next try.
+        folder, command = project.resolve().parent, ["protoserve", "adopt", str(project)]
+        with answers_kept_on_failure(questionnaire, arguments, command, project, folder):
+            session.create(questionnaire.run())
 
 
 def _searched(project: Path, trees: servicer.Trees, option: Path | None) -> servicer.Trees:

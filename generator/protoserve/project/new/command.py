@@ -5,23 +5,24 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from protoserve.platform import interrupts
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.files import is_file, path_of
-from protoserve.project import template_source
-from protoserve.project.new import destination, kept_answers
-from protoserve.project.new.copier_session import CopierSession, GeneratorError, open_session
+from protoserve.project import kept_answers, template_source
+from protoserve.project.new import destination
+from protoserve.project.new.copier_session import CopierSession, ReportedError, open_session
 from protoserve.project.new.prompts import TerminalPrompter
 from protoserve.project.new.questionnaire import Questionnaire
 from protoserve.project.new.schema_question import SchemaQuestion
 
 
 def new(options: argparse.Namespace, given: Mapping[str, Any]) -> int:
-    """Exit code 0, or 1 if a task failed, which has printed why. Raises ProtoserveError and KeyboardInterrupt.
+    """Exit code 0, or 1 if the project cannot be created. Raises ProtoserveError and KeyboardInterrupt.
 
     `given` are the answers of the command line. Whatever happens, the folder is complete or as it was.
     """
@@ -29,16 +30,12 @@ def new(options: argparse.Namespace, given: Mapping[str, Any]) -> int:
     source = template_source.chosen(options.template, options.ref)
     with interrupts.scratch_folder(), open_session(source, dest, {"project_name": dest.resolve().name}) as session:
         session.print_first_message()
-        questionnaire = make_questionnaire(session, options, given)
-        data = questionnaire.run()
+        questionnaire = make_questionnaire(session, options, with_absolute_path(given), SchemaQuestion(Path.cwd()))
         try:
-            _create(session, dest, data)
-        except (ProtoserveError, OSError) as error:
-            if questionnaire.asked:
-                _keep(session, options, data)
-            if isinstance(error, GeneratorError):
-                return 1
-            raise
+            with answers_kept_on_failure(questionnaire, options, ["protoserve", "new", options.dest], dest, Path()):
+                _create(session, dest, questionnaire.run())
+        except ReportedError:
+            return 1
         session.print_last_message()
     if Path(source.source).is_dir():
         print(
@@ -49,18 +46,44 @@ def new(options: argparse.Namespace, given: Mapping[str, Any]) -> int:
     return 0
 
 
-def make_questionnaire(session: CopierSession, options: argparse.Namespace, given: Mapping[str, Any]) -> Questionnaire:
+def make_questionnaire(
+    session: CopierSession, options: argparse.Namespace, given: Mapping[str, Any], schema: SchemaQuestion
+) -> Questionnaire:
     """The questions, asked at the terminal if there is one. Raises ProtoserveError for a file of --answers."""
-    schema = SchemaQuestion()
     at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     return Questionnaire(
         session,
-        with_absolute_path(given),
+        given,
         with_absolute_path(kept_answers.read(options.answers)) if options.answers else {},
         TerminalPrompter(schema) if at_terminal else None,
         options.defaults,
         {schema.name: schema.judge},
     )
+
+
+@contextmanager
+def answers_kept_on_failure(
+    questionnaire: Questionnaire, options: argparse.Namespace, command: list[str], project: Path, folder: Path
+) -> Iterator[None]:
+    """Prints the reason of a failure and keeps what was answered at prompts, with the command that continues.
+
+    `command` is what the user called, `folder` where the file goes. Raises ReportedError for errors for the user.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, ProtoserveError) and not isinstance(error, ReportedError):
+            print(error.report(), file=sys.stderr)
+        elif isinstance(error, OSError):
+            print(f"protoserve: {error.filename}: {error.strerror}; nothing was changed", file=sys.stderr)
+        if questionnaire.asked:
+            given = [(f"--{name}", getattr(options, name)) for name in ("template", "ref") if getattr(options, name)]
+            command = [*command, *(part for option in given for part in option)]
+            kept = {name: answer for name, answer in questionnaire.data.items() if name not in questionnaire.secrets}
+            kept_answers.keep(kept, project.resolve().name, command, "--answers", folder)
+        if isinstance(error, (ProtoserveError, OSError)):
+            raise ReportedError("the project was not created") from None
+        raise
 
 
 def with_absolute_path(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,12 +97,3 @@ def with_absolute_path(data: Mapping[str, Any]) -> dict[str, Any]:
 def _create(session: CopierSession, dest: Path, data: Mapping[str, Any]) -> None:
     with destination.emptied_on_failure(dest), interrupts.silenced_when_interrupted():
         session.create(with_absolute_path(data))
-
-
-def _keep(session: CopierSession, options: argparse.Namespace, data: Mapping[str, Any]) -> None:
-    kept = {name: answer for name, answer in data.items() if name not in session.secrets}
-    command = ["protoserve", "new", options.dest]
-    for name in ("template", "ref"):
-        if getattr(options, name):
-            command += [f"--{name}", getattr(options, name)]
-    kept_answers.keep(kept, Path(options.dest).resolve().name, [*command, "--answers"])

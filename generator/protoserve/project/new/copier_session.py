@@ -29,8 +29,8 @@ COPIER_ERRORS = (UserMessageError, CopierError, TemplateError, yaml.YAMLError, V
 _TYPES = {"int": "an integer", "float": "a number", "json": "valid JSON", "yaml": "valid YAML"}
 
 
-class GeneratorError(NewError):
-    """A task of the template failed, which has printed the reason."""
+class ReportedError(NewError):
+    """The project was not created, and the reason has been printed, as by a task of the template that failed."""
 
 
 class CopierSession:
@@ -107,7 +107,7 @@ class CopierSession:
     def create(self, data: Mapping[str, Any]) -> None:
         """Creates the project from these answers and the defaults of all other questions.
 
-        Raises GeneratorError if a task failed, NewError for every other error of Copier.
+        Raises ReportedError if a task failed, NewError for every other error of Copier.
         """
         self._worker.data.clear()
         self._worker.data.update(data)
@@ -115,7 +115,7 @@ class CopierSession:
         try:
             self._worker.run_copy()
         except TaskError:
-            raise GeneratorError("the generator failed") from None
+            raise ReportedError("the generator failed") from None
         except COPIER_ERRORS as error:
             raise NewError(words(error)) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,7 +33,7 @@ class TerminalPrompter:
 
     def show(self, question: Question) -> None:
         """Prints what is asked."""
-        self._console.print(Text(" ".join(question.get_message().split()), style="bold"))
+        self._console.print(Text(_reflowed(question.get_message()), style="bold"))
 
     def ask(self, question: Question, text: str | None) -> Any:
         """The raw answer; `text` is what stands in the prompt, None for the default. Raises KeyboardInterrupt."""
@@ -78,7 +79,15 @@ class TerminalPrompter:
 def _run(prompt: questionary.Question) -> Any:
     for window in prompt.application.layout.find_all_windows():
         window.wrap_lines = to_filter(True)
-    return prompt.unsafe_ask()
+    try:
+        return prompt.unsafe_ask()
+    except EOFError:  # Ctrl-D
+        raise KeyboardInterrupt from None
+
+
+def _reflowed(text: str) -> str:
+    """The text with a paragraph on one line; a line that is indented or begins as an item of a list stays one."""
+    return re.sub(r"(?<=\S)[ \t]*\n(?=[^\s*•\-0-9])", " ", text.strip())
 
 
 def _without_document_end(text: str) -> str:

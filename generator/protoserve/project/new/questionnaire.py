@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -38,8 +39,9 @@ class Prompter(Protocol):
 class Questionnaire:
     """The questions of one creation.
 
-    `given` are answers of the command line, of which a wrong one ends the command; `kept` are answers of a file, of
-    which a wrong one is asked again. Without a prompter nothing is asked; with `use_defaults` only what is wrong.
+    `given` are answers of the command line, of which a wrong one is refused before anything is asked; `kept` are
+    answers of a file, of which a wrong one is asked again. Without a prompter nothing is asked; with
+    `use_defaults` only what is wrong.
     """
 
     session: CopierSession
@@ -54,9 +56,16 @@ class Questionnaire:
     _parsed: dict[str, Any] = field(default_factory=dict)
     _unanswered: list[str] = field(default_factory=list)
 
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The names of the questions whose answers must not be kept."""
+        return self.session.secrets
+
     def run(self) -> dict[str, Any]:
         """The answers to all questions that are asked, as data for Copier. Raises ProtoserveError."""
         self._refuse_unknown_names()
+        if self.prompter is not None:
+            self._check_given()
         changed: dict[str, Any] = {}
         while True:
             try:
@@ -77,6 +86,21 @@ class Questionnaire:
             raise NewError(_unanswered(self._unanswered))
         return self.data
 
+    def _check_given(self) -> None:
+        """Refuses a wrong answer of the command line before anything is asked; raises NewError."""
+        self.session.start(self.given, {})
+        for question in self.session.questions():
+            try:
+                if not question.get_when():
+                    self.session.skip(question)  # as far as is known before the others are answered
+                elif question.var_name in self.given:
+                    self._take(question, self.given[question.var_name])
+                else:
+                    with suppress(*COPIER_ERRORS):
+                        self._record_default(question)
+            except COPIER_ERRORS as error:
+                raise NewError(words(error)) from None
+
     def _answer(self, question: Question) -> None:
         name = question.var_name
         if not question.get_when():
@@ -84,9 +108,9 @@ class Questionnaire:
                 raise NewError(_not_asked(question))
             self.session.skip(question)
         elif name in self.given:
-            self._take(question, self.given[name])
+            self._take_or_ask(question, self.given[name])
         elif name in self.kept:
-            self._take_kept(question)
+            self._take_or_ask(question, self.kept[name])
         elif self.use_defaults or not question.get_ask():
             self._take_default(question)
         elif self.prompter is None:
@@ -106,8 +130,8 @@ class Questionnaire:
         self._parsed[name] = parsed
         self.session.record(question, parsed)
 
-    def _take_kept(self, question: Question) -> None:
-        answer = self.kept[question.var_name]
+    def _take_or_ask(self, question: Question, answer: Any) -> None:
+        """Records an answer that was given beforehand; at a terminal, a wrong one is asked."""
         try:
             self._take(question, answer)
         except (ProtoserveError, ValueError) as error:

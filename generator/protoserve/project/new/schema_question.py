@@ -25,6 +25,7 @@ _MAX_COLUMNS = 200
 class SchemaQuestion:
     """Of the questions of copier.yml the one whose answer only the generator can judge."""
 
+    folder: Path  # where its paths are relative to
     name: str = "schema"
 
     def judge(self, answer: str, answers: Mapping[str, Any]) -> None:
@@ -45,7 +46,7 @@ class SchemaQuestion:
         return _SchemaCompleter()
 
     def _text(self, answer: str, answers: Mapping[str, Any]) -> str:
-        return first_schema(answer, str(answers.get("package", "model")), Path.cwd())
+        return first_schema(answer, str(answers.get("package", "model")), self.folder)
 
 
 class _SchemaCompleter(Completer):
