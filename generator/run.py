@@ -23,6 +23,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from protoserve.shared_commands import Command
 
 HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE / "requirements" / "generate.in"
@@ -33,7 +37,7 @@ OLDEST_PYTHON = (3, 11)
 def main(arguments: list[str]) -> int:
     """The exit code of the command."""
     sys.path.insert(0, str(HERE))
-    from protoserve.shared_commands import AFTER_UPDATE, GENERATOR_COMMANDS, Command, build_parser
+    from protoserve.shared_commands import AFTER_UPDATE, CREATE, GENERATOR_COMMANDS, SCHEMA_REFUSED, build_parser
 
     options = build_parser("run.py", "The generator of this template.", GENERATOR_COMMANDS).parse_args(arguments)
     command: Command = options.command
@@ -41,6 +45,14 @@ def main(arguments: list[str]) -> int:
         if not restore_lost_edits(options.package):
             return 1
         arguments = ["generate"]
+    code = run_here_or_by_uv(command, arguments)
+    if command is CREATE and code and options.dest:
+        keep_answers(Path(options.dest), options.ref, schema_refused=code == SCHEMA_REFUSED)
+    return code
+
+
+def run_here_or_by_uv(command: Command, arguments: list[str]) -> int:
+    """The exit code of the command, in this interpreter or in one that uv prepares."""
     missing = missing_requirements()
     if not missing:
         from protoserve import generator_cli
@@ -69,6 +81,32 @@ def restore_lost_edits(package: str) -> bool:
     for note in notes:
         print(f"protoserve: {note}", file=sys.stderr)
     return True
+
+
+def keep_answers(dest: Path, ref: str, *, schema_refused: bool) -> None:
+    """Keeps the answers that Copier got, but not a refused schema, and prints the command that continues with them."""
+    from protoserve.platform.errors import ProtoserveError
+    from protoserve.project import kept_answers
+
+    project = Path.cwd()
+    try:
+        recorded = kept_answers.read(project / ".copier-answers.yml")
+        source = kept_answers.template_source(project / ".copier-answers.yml")
+    except ProtoserveError:
+        return  # Copier had not written them yet
+    if schema_refused:
+        recorded.pop("schema", None)
+    command = ["copier", "copy", "--trust", *(["--vcs-ref", ref] if ref else []), source, str(dest)]
+    kept_answers.keep(recorded, project.name, command, "--data-file", user_folder(project, dest))
+
+
+def user_folder(project: Path, dest: Path) -> Path:
+    """Where Copier was called with the path `dest` for the project; beside the project if that is unknown."""
+    shell = Path(os.environ.get("PWD", project.parent))
+    if (shell / dest).resolve() == project:
+        return shell
+    parts = () if dest.is_absolute() else dest.parts
+    return project.parents[len(parts) - 1] if parts and project.parts[-len(parts) :] == parts else project.parent
 
 
 def missing_requirements() -> list[str]:

@@ -8,7 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from protoserve.platform.errors import exit_code
-from protoserve.shared_commands import BEFORE_UPDATE, CREATE, DIFF, GENERATE, RENUMBER, VERSION, Command, build_parser
+from protoserve.shared_commands import (
+    BEFORE_UPDATE,
+    CREATE,
+    DIFF,
+    GENERATE,
+    RENUMBER,
+    SCHEMA_REFUSED,
+    VERSION,
+    Command,
+    build_parser,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,8 +30,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _create(options: argparse.Namespace) -> int:
     from protoserve.project.create import create
+    from protoserve.schema.errors import SchemaError
 
-    return create(Path(), options.package, options.framework, options.schema)
+    try:
+        return create(Path(), options.package, options.framework, options.schema)
+    except SchemaError as error:
+        print(error.report(), file=sys.stderr)
+        return SCHEMA_REFUSED
 
 
 def _generate(options: argparse.Namespace) -> int:

@@ -89,6 +89,10 @@ def _add_renumber(parser: argparse.ArgumentParser) -> None:
 def _add_create(parser: argparse.ArgumentParser) -> None:
     for name in ("package", "framework", "schema"):
         parser.add_argument(f"--{name}", required=True, help="the answer to the question of this name")
+    parser.add_argument(
+        "--dest", default="", help="the folder as Copier's user gave it, if answers are kept on failure"
+    )
+    parser.add_argument("--ref", default="", help="the revision of the template that Copier's user gave, if any")
 
 
 def _add_before_update(parser: argparse.ArgumentParser) -> None:
@@ -147,5 +151,7 @@ AFTER_UPDATE = Command(
     "Copier runs this once it has updated a project.",
     _add_after_update,
 )
+# The exit code of `create` if the schema was refused; for other errors it is 1.
+SCHEMA_REFUSED = 3
 # Those of generator/run.py.
 GENERATOR_COMMANDS = (CREATE, GENERATE, VERSION, DIFF, RENUMBER, BEFORE_UPDATE, AFTER_UPDATE)

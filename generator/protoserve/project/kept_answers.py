@@ -47,6 +47,15 @@ def keep(answers: Mapping[str, Any], project: str, command: Sequence[str], optio
 
 def read(path: Path) -> dict[str, Any]:
     """The answers in a file that `keep` wrote, or in that of a project. Raises AnswersFileError."""
+    return {name: answer for name, answer in _load(path).items() if name not in _NOT_ANSWERS}
+
+
+def template_source(path: Path) -> str:
+    """The template that a project's file names. Raises AnswersFileError."""
+    return str(_load(path).get("_src_path"))
+
+
+def _load(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
@@ -62,7 +71,7 @@ def read(path: Path) -> dict[str, Any]:
         raise AnswersFileError(f"{path} must be YAML, with lines such as port: 9000 ({reason})") from None
     if not isinstance(answers, dict):
         raise AnswersFileError(f"{path} must have a line for each answer, such as port: 9000")
-    return {str(name): answer for name, answer in answers.items() if name not in _NOT_ANSWERS}
+    return {str(name): answer for name, answer in answers.items()}
 
 
 def _new_paths(folder: Path, project: str) -> Iterator[Path]:
