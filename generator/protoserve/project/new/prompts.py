@@ -8,7 +8,9 @@ from typing import Any
 
 import questionary
 from prompt_toolkit.completion import Completer, PathCompleter
-from prompt_toolkit.filters import to_filter
+from prompt_toolkit.filters import Condition, to_filter
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.shortcuts import CompleteStyle
 from questionary import Choice
 from rich.console import Console
@@ -48,6 +50,8 @@ class TerminalPrompter:
         if completer is not None:
             kind = "input"
             prompt |= {"completer": completer, "complete_while_typing": False, "complete_style": CompleteStyle.COLUMN}
+        if kind == "input" and text is None:
+            return _run_with_default(prompt)
         return _run(_PROMPTS[kind](" >", qmark="", **prompt))
 
     def refuse(self, reason: str) -> None:
@@ -74,6 +78,32 @@ class TerminalPrompter:
         if question.var_name == self._schema.name and kind == "input":
             return self._schema.completer()
         return PathCompleter(expanduser=True) if kind == "path" else None
+
+
+def _run_with_default(fields: Mapping[str, Any]) -> Any:
+    """Asks for a text, whose default is replaced by the first character typed, unless another key comes before it."""
+    edited = False
+
+    def edit(_: object) -> None:
+        nonlocal edited
+        edited = True
+
+    def replace(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        buffer.delete_before_cursor(len(buffer.text))
+        buffer.insert_text(event.data.replace("\r\n", "\n"))
+
+    bindings = KeyBindings()
+    untouched = Condition(lambda: not edited)
+    for key in (Keys.Any, Keys.BracketedPaste):
+        bindings.add(key, filter=untouched)(replace)
+    for key in (Keys.Right, Keys.End, Keys.ControlE):  # which move nothing at the end of the text
+        bindings.add(key, filter=untouched)(edit)
+    prompt = questionary.text(" >", qmark="", key_bindings=bindings, **fields)
+    buffer = prompt.application.current_buffer
+    buffer.on_text_changed += edit
+    buffer.on_cursor_position_changed += edit
+    return _run(prompt)
 
 
 def _run(prompt: questionary.Question) -> Any:
