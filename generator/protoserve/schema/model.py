@@ -109,7 +109,8 @@ class Message:
 
     `name` is Python's. `proto_name` is that of the .proto where it is another: `Outer.Inner` for a message in a
     message, and for a foreign one that would break Python's code. `after` is the field of the outer message behind
-    which an inner one stands in the .proto; None before all fields.
+    which an inner one stands in the .proto; None before all fields. `file` is the path of the imported .proto that
+    declares it, empty for the contract's own.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Message:
     after: str | None = None
     options: Options = ()
     where: Where = Where(0, 0, "")
+    file: str = ""
 
     @property
     def in_proto(self) -> str:
@@ -152,7 +154,7 @@ class Enum:
     """An enum; 0 is UNSPECIFIED, is on the wire only, and is not among `values`.
 
     Where it is `exact`, as in a foreign .proto, its values are all that it has, 0 among them, under the very names that
-    the .proto has. `name` and `proto_name` are as in a message.
+    the .proto has. `name`, `proto_name` and `file` are as in a message.
     """
 
     name: str
@@ -163,6 +165,7 @@ class Enum:
     proto_name: str = ""
     options: Options = ()
     where: Where = Where(0, 0, "")
+    file: str = ""
 
     @property
     def in_proto(self) -> str:
@@ -196,11 +199,22 @@ class Method:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportedFile:
+    """A .proto of somebody else's, of which the contract uses types: `path` is how an import names it."""
+
+    path: str
+    package: str
+    options: Options = ()
+    where: Where = Where(0, 0, "")
+
+
+@dataclass(frozen=True, slots=True)
 class Contract:
     """A whole schema. `package` is the proto package; its last part is the API version.
 
-    `exact` contracts have the names of a foreign .proto, whose package may have no version, or be empty. `places` are
-    those of what stands at the keys of the schema's first level.
+    `exact` contracts have the names of a foreign .proto, whose package may have no version, or be empty. Types of
+    `imports` are among `enums` and `messages`, each with its `file`. `places` are those of what stands at the keys of
+    the schema's first level.
     """
 
     package: str
@@ -213,6 +227,7 @@ class Contract:
     exact: bool = False
     options: Options = ()
     service_options: Options = ()
+    imports: tuple[ImportedFile, ...] = ()
     file: str = field(default="schema.yaml", compare=False)
     places: Mapping[str, Where] = field(default_factory=dict, compare=False)
 
@@ -239,6 +254,16 @@ class Contract:
     def full_service(self) -> str:
         """The service with its package, as in the path of a call and as a name of health."""
         return f"{self.package}.{self.service}".lstrip(".")
+
+    def package_of(self, kind: Message | Enum) -> str:
+        """The proto package of a message or an enum, which is another one for an imported type."""
+        return next((item.package for item in self.imports if item.path == kind.file), self.package)
+
+    def full_name(self, kind: Message | Enum) -> str:
+        """The name of a message or an enum with its package, as in a descriptor."""
+        if kind.in_proto.startswith("google.protobuf.") and not kind.file:
+            return kind.in_proto
+        return f"{self.package_of(kind)}.{kind.in_proto}".lstrip(".")
 
     def all_messages(self) -> Iterator[Message]:
         """Every message once: methods' own first, then the shared ones, as they stand in the .proto."""
@@ -292,4 +317,5 @@ def without_places(contract: Contract) -> Contract:
             replace(e, values=tuple(replace(v, where=nowhere) for v in e.values), where=nowhere) for e in contract.enums
         ),
         messages=tuple(bare(m) for m in contract.messages),
+        imports=tuple(replace(item, where=nowhere) for item in contract.imports),
     )

@@ -12,7 +12,7 @@ import keyword
 import re
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from protoserve.schema.types import ALIASES, SCALARS
 
@@ -23,6 +23,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PASCAL = re.compile(r"[A-Z][A-Za-z0-9]*")
 _VALUE = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*")
 _VERSION = re.compile(r"v[1-9][0-9]*(?:(?:alpha|beta)[1-9][0-9]*)?")
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+ -]{0,99}")
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z0-9])(?=[A-Z][a-z])")
 
 
@@ -75,6 +76,28 @@ def python(name: str) -> str:
         return f"Protobuf{name.rpartition('.')[2]}"
     pascal_name = name if _PASCAL.fullmatch(name) else as_pascal(name)
     return f"{pascal_name}Message" if pascal_name in _GENERATED or pascal_name in _BUILTINS else pascal_name
+
+
+def class_form(name: str) -> str:
+    """What two classes of the generated module must not share: their readers are functions in snake_case."""
+    return snake(name).replace("_", "").lower()
+
+
+def distinct_python(full_name: str, in_proto: str, taken: Collection[str]) -> str:
+    """The name in Python of an imported message or enum: that of a type of one's own, after as much of its package as
+    makes its `class_form` differ from those `taken`.
+    """
+    parts = full_name.removesuffix(in_proto).rstrip(".").split(".")
+    for count in range(len(parts) + 1):
+        prefix = parts[len(parts) - count :]
+        if len(prefix) == 1 and len(parts) > 1 and _VERSION.fullmatch(prefix[0]):
+            continue  # the version alone says little
+        name = python(".".join((*prefix, in_proto)))
+        if class_form(name) not in taken:
+            return name
+    while class_form(name) in taken:
+        name = f"{name}Imported"
+    return name
 
 
 def version(package: str) -> str | None:
@@ -243,6 +266,20 @@ def dimension(name: str) -> Complaint | None:
     return None
 
 
+def import_path(path: str) -> Complaint | None:
+    """The path of an imported .proto: that of a file in `proto/`, and of modules in Python."""
+    remedy = "write the path as the import of the .proto has it, such as common/tensor.proto"
+    parts = path.split("/")
+    if not path.endswith(".proto") or not all(_FILE_NAME.fullmatch(part) and part[-1] != "." for part in parts):
+        return f"{path!r} is not the path of a .proto to import", remedy
+    device = next((part for part in parts if part.partition(".")[0].lower() in _DEVICES), None)
+    if device is not None:
+        return f"{device!r} is a device on Windows and can name no file or folder", "rename it where it comes from"
+    if path.startswith("google/protobuf/"):
+        return f"{path!r} is one of protobuf's own files, which are there already", "take it out"
+    return None
+
+
 def package(name: str, *, exact: bool = False) -> Complaint | None:
     """A proto package: folders under `src/` and a Python module path; for an `exact` one see `folder`."""
     parts = name.split(".")
@@ -289,6 +326,6 @@ def clash(module: str, python_package: str) -> Complaint | None:
     """A package of stubs that would lie where the project's own modules do."""
     first, _, rest = module.partition(".")
     part = rest.partition(".")[0]
-    if first == python_package and part in ("contract", "model", "server", "upgrade"):
+    if first == python_package and part in ("contract", "imported", "model", "server", "upgrade"):
         return f"{first}.{part} is a module of the project itself", f"rename the part {part!r}"
     return None
