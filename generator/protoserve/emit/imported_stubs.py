@@ -2,8 +2,8 @@
 
 protoc derives a module from the path of a file: `common/tensor.proto` is `common.tensor_pb2` at the root of all
 modules. There it could hide a library (`tensorflow/core/framework/tensor.proto`), a module of Python's own
-(`code/v1.proto`), or be none that Python can import (`class/x.proto`). So the modules of imported files lie in a package
-of the project, and stubs import them from there; the descriptors keep the paths of the files.
+(`code/v1.proto`), or be none that Python can import (`class/x.proto`). So the modules of imported files lie in a
+package of the project, and stubs import them from there; the descriptors keep the paths of the files.
 """
 
 from __future__ import annotations

@@ -23,7 +23,20 @@ def header(contract: Contract) -> str:
 
 def path_of(contract: Contract) -> str:
     """Where the contract's own .proto lies below its root, as buf's PACKAGE_DIRECTORY_MATCH asks."""
-    return f"{contract.folder}/prediction.proto"
+    return f"{contract.folder}/{_stem(contract)}.proto"
+
+
+def module_of(contract: Contract) -> str:
+    """The module of the contract's own messages, without the package that it lies in."""
+    return f"{_stem(contract)}_pb2"
+
+
+def _stem(contract: Contract) -> str:
+    """The name of the contract's own .proto, which must not be that of one beside it that is imported."""
+    name = "prediction"
+    while any(item.path == f"{contract.folder}/{name}.proto" for item in contract.imports):
+        name = f"{name}_service"
+    return name
 
 
 @dataclass(frozen=True)

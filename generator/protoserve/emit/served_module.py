@@ -63,7 +63,7 @@ def _method(contract: Contract, method: Method, newer: Sequence[Contract]) -> st
 
 def _step(older: Contract, method: Method, newer: Contract, newer_method: Method) -> str:
     name, instance = reserved_names.snake(method.name), _instance(older)
-    message = f"{older.package}.{method.request.in_proto}".lstrip(".")
+    message = older.full_name(method.request)
     arguments = [
         f"upgrade={instance}.{name}_request",
         f"downgrade={instance}.{name}_response",
