@@ -157,7 +157,15 @@ service T { rpc Do(M) returns (M); }
         from_proto(path, "proj")
     assert [problem.line for problem in caught.value.problems] == [1, 2, 5, 6, 7]
     text = path.read_text(encoding="utf-8").replace('"proto2"', '"proto3"').replace("optional ", "")
-    path.write_text(text.replace("extensions 5; }\nextend M { int32 b = 5; }", "bool True = 2; bool Clear = 3; }\n"))
+    path.write_text(
+        text.replace("extensions 5; }\nextend M { int32 b = 5; }", "bool ListFields = 2; bool DESCRIPTOR = 3; }\n")
+    )
     with pytest.raises(SchemaError) as caught:
         from_proto(path, "proj")
-    assert {problem.path for problem in caught.value.problems} >= {"package", "M.True", "M.Clear", "S.Do", "T"}
+    assert {problem.path for problem in caught.value.problems} >= {
+        "package",
+        "M.ListFields",
+        "M.DESCRIPTOR",
+        "S.Do",
+        "T",
+    }

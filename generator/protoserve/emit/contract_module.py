@@ -79,7 +79,11 @@ class FieldCode:
 
 @dataclass(frozen=True, slots=True)
 class MessageCode:
-    """A message as the template needs it; `stub` is protoc's class, `has_sizes` says that named dimensions vary."""
+    """A message as the template needs it.
+
+    `stub` is protoc's class, `has_sizes` says that named dimensions vary. `serialized` is the expression for the bytes
+    of `value`.
+    """
 
     name: str
     stub: str
@@ -88,6 +92,7 @@ class MessageCode:
     oneofs: dict[str, tuple[Field, ...]]
     has_arrays: bool
     has_sizes: bool
+    serialized: str
     read_lines: list[str]
     write_lines: list[str]
 
@@ -102,6 +107,9 @@ def _message_code(contract: Contract, message: Message) -> MessageCode:
         oneofs=message.oneofs,
         has_arrays=_has_arrays(contract, message, set()),
         has_sizes=any(field.dynamic for field in fields),
+        serialized=field_code.call(
+            message, f'write_{reserved_names.snake(message.name)}(value, "")', "SerializeToString"
+        ),
         read_lines=[line for field in fields for line in field_code.read(contract, message, field)],
         write_lines=[line for field in fields for line in field_code.write(contract, message, field)],
     )
@@ -109,7 +117,7 @@ def _message_code(contract: Contract, message: Message) -> MessageCode:
 
 def _field_code(contract: Contract, message: Message, field: Field) -> FieldCode:
     return FieldCode(
-        name=field.name,
+        name=field.attribute,
         annotation=field_code.annotation(contract, field),
         default=field_code.default(contract, field),
         value=field_code.value(contract, message, field),
@@ -169,6 +177,8 @@ def _aliases(contract: Contract) -> dict[str, str]:
 def _stub(contract: Contract, message: Message) -> str:
     """protoc's class of a message."""
     if message.file:
-        return f"{_aliases(contract)[message.file]}.{message.in_proto}"
+        return f"{_aliases(contract)[message.file]}.{reserved_names.stub(message.in_proto)}"
     file = well_known_types.FILES.get(message.in_proto)
-    return f"pb.{message.in_proto}" if file is None else f"{file}_pb2.{message.in_proto.rpartition('.')[2]}"
+    if file is not None:
+        return f"{file}_pb2.{message.in_proto.rpartition('.')[2]}"
+    return f"pb.{reserved_names.stub(message.in_proto)}"

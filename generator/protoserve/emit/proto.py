@@ -226,13 +226,24 @@ def _message(file: _File, message: Message, indent: str) -> Iterator[str]:
     yield from _comment(field_docs.of_message(file.contract, message).splitlines(), indent)
     yield from lint_exceptions.ignored(indent, lint_exceptions.of_message(message))
     name = message.in_proto.rpartition(".")[2]
-    body = list(_body(file, message, f"{indent}  "))
+    body = list(_without_extra_blanks(_body(file, message, f"{indent}  ")))
     if not body:
         yield f"{indent}message {name} {{}}"
         return
     yield f"{indent}message {name} {{"
     yield from body
     yield f"{indent}}}"
+
+
+def _without_extra_blanks(lines: Iterable[str]) -> Iterator[str]:
+    """The lines without empty ones at the beginning, at the end and after one another."""
+    started = blank = False
+    for line in lines:
+        if line:
+            yield from [""] * blank
+            yield line
+            started = True
+        blank = started and not line
 
 
 def _body(file: _File, message: Message, indent: str) -> Iterator[str]:

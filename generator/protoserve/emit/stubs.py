@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import grpc_tools
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from protoserve.emit import imported_stubs
+from protoserve.emit import imported_stubs, keyword_names
 
 # protoc writes `Mapping` without type parameters; in a class with a field `float` it takes later floats for that field.
 _UNTYPED = "# mypy: ignore-errors\n"
@@ -30,7 +31,7 @@ def compile_proto(root: Path, proto: str, imports: Sequence[str], package: str, 
         made = Path(temporary)
         plugin = f"--plugin=protoc-gen-mypy_grpc={_plugin(made)}"
         kinds = ("python_out=", "pyi_out=", "grpc_python_out=", "mypy_grpc_out=quiet:")
-        _run_protoc(root, [plugin, *(f"--{kind}{made}" for kind in kinds), proto])
+        _compile(root, made, [plugin, *(f"--{kind}{made}" for kind in kinds)], [proto])
         for suffix in _OWN:
             name = proto.removesuffix(".proto") + suffix
             text = imported_stubs.with_imports(_without_header(made / name), imports, package)
@@ -48,7 +49,7 @@ def compile_imports(root: Path, imports: Sequence[str], package: str, out: Path,
         return
     with tempfile.TemporaryDirectory(prefix="protoserve-") as temporary:
         made = Path(temporary)
-        _run_protoc(root, [f"--python_out={made}", f"--pyi_out={made}", *own])
+        _compile(root, made, [f"--python_out={made}", f"--pyi_out={made}"], own)
         for path in own:
             target = out / imported_stubs.module(path, package).replace(".", "/")
             stub = made / imported_stubs.protoc_module(path).replace(".", "/")
@@ -70,10 +71,39 @@ def _packages(module: str) -> Iterator[str]:
     yield from ("/".join(parts[:count]) for count in range(2, len(parts) + 1))
 
 
-def _run_protoc(root: Path, arguments: Sequence[str]) -> None:
-    includes = (f"--proto_path={folder}" for folder in (root, Path(grpc_tools.__file__).parent / "_proto"))
-    command = [sys.executable, "-m", "grpc_tools.protoc", *includes, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def _compile(root: Path, made: Path, outputs: Sequence[str], protos: Sequence[str]) -> None:
+    """Compiles files below `root` into the folder `made`; stubs that Python could not read are made once more."""
+    includes = [f"--proto_path={folder}" for folder in (root, Path(grpc_tools.__file__).parent / "_proto")]
+    described = made / "descriptors"
+    describe = ["--include_imports", "--include_source_info", f"--descriptor_set_out={described}"]
+    _run_protoc([*includes, *outputs, *describe, *protos])
+    renamed = keyword_names.renamed(FileDescriptorSet.FromString(described.read_bytes()))
+    if renamed is None:
+        return
+    described.write_bytes(renamed.files.SerializeToString())
+    stubs = [output for output in outputs if not output.startswith("--python_out")]
+    _run_protoc([f"--descriptor_set_in={described}", *stubs, *protos])
+    for proto in protos:
+        messages = made / imported_stubs.protoc_module(proto).replace(".", "/")
+        _name_twice(messages, renamed.aliases[proto], renamed.literals[proto])
+
+
+def _name_twice(module: Path, aliases: Sequence[str], literals: Sequence[tuple[str, str]]) -> None:
+    """Gives a module of messages its second names, and that of gRPC stubs, if there is one, those on the wire again."""
+    with module.with_suffix(".py").open("a", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in aliases)
+    stubs = module.with_name(f"{module.name}_grpc.py")
+    if stubs.exists():
+        text = stubs.read_text(encoding="utf-8")
+        for changed, on_the_wire in literals:
+            text = text.replace(changed, on_the_wire)
+        stubs.write_text(text, encoding="utf-8")
+
+
+def _run_protoc(arguments: Sequence[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "grpc_tools.protoc", *arguments], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"protoc refused {arguments[-1]}:\n{done.stderr.strip()}")
 

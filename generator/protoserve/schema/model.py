@@ -48,7 +48,8 @@ class Field:
     are None. `default` and `example` are JSON-like values; for an enum they are a value's name. `renamed_from` is the
     name that the field had in an earlier contract. `implicit` is true where 0 and nothing look the same on the wire.
     `labelled` is true where a field of message type says `optional`, which it need not: it has presence anyway.
-    `json_name` is None where it is protoc's own.
+    `json_name` is None where it is protoc's own. `python_name` is its attribute in Python where that cannot have the
+    name of the .proto.
     """
 
     name: str
@@ -80,6 +81,12 @@ class Field:
     json_name: str | None = None
     options: Options = ()
     where: Where = Where(0, 0, "")
+    python_name: str = ""
+
+    @property
+    def attribute(self) -> str:
+        """The attribute in Python."""
+        return self.python_name or self.name
 
     @property
     def is_map(self) -> bool:
@@ -148,6 +155,11 @@ class EnumValue:
     options: Options = ()
     where: Where = Where(0, 0, "")
 
+    @property
+    def attribute(self) -> str:
+        """The member of Python's enum."""
+        return names.value_attribute(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Enum:
@@ -177,6 +189,10 @@ class Enum:
         """The values without other names of the same number: what iterating over Python's enum gives."""
         return tuple({value.number: value for value in reversed(self.values)}.values())[::-1]
 
+    def attribute(self, value: str) -> str:
+        """The member of Python's enum for the value of this name."""
+        return next(item.attribute for item in self.values if item.name == value)
+
     def value_in_proto(self, value: str) -> str:
         """The name of a value in the .proto, where all values of one scope share it."""
         return value if self.exact else names.enum_value(self.in_proto.rpartition(".")[2], value)
@@ -196,6 +212,11 @@ class Method:
     streaming: bool = False
     options: Options | None = None
     where: Where = Where(0, 0, "")
+
+    @property
+    def attribute(self) -> str:
+        """The function in Python."""
+        return names.method_attribute(self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,7 @@ def _check_values(enum: EnumDraft) -> None:
         complaint = reserved_names.value(name, exact=enum.exact)
         if complaint is not None:
             enum.section.problems.add(place, where.path, *complaint)
-        taken = first.setdefault(name.upper(), (name, place))
+        taken = first.setdefault(reserved_names.value_attribute(name), (name, place))
         if taken[1] is place:
             continue
         same = "appears twice" if taken[0] == name else f"is {taken[0]!r} in other letters"

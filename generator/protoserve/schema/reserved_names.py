@@ -12,7 +12,7 @@ import keyword
 import re
 import sys
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from protoserve.schema.types import ALIASES, SCALARS
 
@@ -33,6 +33,13 @@ def _words(text: str) -> frozenset[str]:
 
 # What the stubs and the generated dataclasses say inside a class: a field of that name would hide it.
 _IN_CLASS = _words("bool int float str bytes list dict datetime timedelta np Json self")
+_IN_DATACLASS = _IN_CLASS | _words("NDArray _field")
+# Attributes of messages that protobuf's own JSON needs: a field of that name hides them there.
+_USED_BY_JSON = _words("DESCRIPTOR ListFields SetInParent")
+# Names that protoc's module of stubs has for itself, at its top.
+_STUB_GLOBALS = _words(
+    "DESCRIPTOR _builder _descriptor _descriptor_pool _globals _runtime_version _sym_db _symbol_database"
+)
 # google.protobuf.message.Message's own; none is lower_snake_case, but the reason is worth telling.
 _MESSAGE_METHODS = _words(
     "ByteSize Clear ClearExtension ClearField CopyFrom DESCRIPTOR DiscardUnknownFields Extensions"
@@ -100,6 +107,43 @@ def distinct_python(full_name: str, in_proto: str, taken: Collection[str]) -> st
     return name
 
 
+def stub(name: str) -> str:
+    """The name of the .proto's message or enum in the stubs, where an underscore follows a keyword."""
+    return ".".join(f"{part}_" if keyword.iskeyword(part) else part for part in name.split("."))
+
+
+def method_attribute(name: str) -> str:
+    """The function in Python of the .proto's method: `Predict` is `predict`, `Import` is `import_`."""
+    return f"{snake(name)}_" if keyword.iskeyword(snake(name)) else snake(name)
+
+
+def value_attribute(name: str) -> str:
+    """The member of Python's enum for a value of the .proto, in capitals: `warm` is `WARM`, `_x_` is `X_`."""
+    capitals = name.upper()
+    bare = capitals.strip("_")
+    return f"{bare}_" if capitals.startswith("_") and bare != capitals[1:] and bare[:1].isalpha() else capitals
+
+
+def field_attributes(names: Iterable[str], types: Collection[str]) -> dict[str, str]:
+    """The attribute in Python of each field of a message: its name, but `class_` for `class`.
+
+    `types` are the names of the messages and enums in Python, which a field of that name would hide.
+    """
+    names = tuple(names)
+    taken = {*names, *types, *_IN_DATACLASS}
+    attributes = {}
+    for name in names:
+        attributes[name] = name
+        if keyword.iskeyword(name) or name.startswith("__") or name in types or name in _IN_DATACLASS:
+            bare = name.lstrip("_")
+            attribute = f"{bare if bare[:1].isalpha() else f'x{bare}'}_"
+            while attribute in taken:
+                attribute += "_"
+            attributes[name] = attribute
+            taken.add(attribute)
+    return attributes
+
+
 def version(package: str) -> str | None:
     """The version that a package ends in."""
     last = package.rpartition(".")[2]
@@ -161,16 +205,18 @@ def as_pascal(name: str) -> str:
 
 def field(name: str, what: str = "field", *, exact: bool = False) -> Complaint | None:
     """The name of a field or a oneof; an `exact` one is a foreign .proto's, in any style."""
+    if exact:
+        dunder = name.startswith("__") and name.endswith("__")
+        if what == "field" and (dunder or name in _USED_BY_JSON):
+            reason = f"a field named {name!r} would hide what protobuf's own Python needs of the message"
+            return reason, f"rename it to {usable_field(name)!r}"
+        return None if _IDENTIFIER.fullmatch(name) else (f"{name!r} is not a name", "write the name of the .proto")
     if name in _MESSAGE_METHODS or (name.startswith("__") and name.endswith("__")):
         return f"a {what} named {name!r} would hide the message's own attribute", f"rename it to {usable_field(name)!r}"
     if keyword.iskeyword(name):
         return f"{name!r} is a keyword of Python", f"rename it, to {usable_field(name)!r} for example"
     if name in _IN_CLASS:
         return f"{name!r} is a name that the generated code needs", f"rename it, to {name + '_value'!r} for example"
-    if exact:
-        if _IDENTIFIER.fullmatch(name) and not name.startswith("__") and name != "_field":
-            return None
-        return f"{name!r} is a name that Python keeps for itself", f"rename it, to {as_snake(name) + '_value'!r}"
     if not _SNAKE.fullmatch(name):
         remedy = f"rename it to {usable_field(name)!r}"
         if what == "field" and not name.isidentifier():
@@ -189,12 +235,12 @@ def kind(name: str, what: str, *, exact: bool = False) -> Complaint | None:
     """The name of a message or an enum; of one inside another it is `Outer.Inner`."""
     if name in SCALARS or name in ALIASES:
         return f"{name!r} is the name of a type", f"rename the {what}"
-    for part in name.split("."):
+    for index, part in enumerate(name.split(".")):
         complaint = identifier(part, what) if exact else pascal(part, what)
         if complaint is not None:
             return complaint
-        if part in _MESSAGE_METHODS:
-            return f"{part!r} would hide a message's own attribute", f"rename the {what}"
+        if part in (_MESSAGE_METHODS if index else _STUB_GLOBALS):
+            return f"{part!r} would hide an attribute that protobuf's Python needs", f"rename the {what}"
     if not exact and (name in _GENERATED or name in _BUILTINS):
         owner = "Python's" if name in _BUILTINS else "the generated code's"
         return f"{name!r} is {owner} own name", f"rename the {what}, to {name + 'Data'!r} for example"
@@ -202,9 +248,7 @@ def kind(name: str, what: str, *, exact: bool = False) -> Complaint | None:
 
 
 def identifier(name: str, what: str) -> Complaint | None:
-    """A name that a foreign .proto gave to anything that Python reaches by its name."""
-    if keyword.iskeyword(name):
-        return f"{name!r} is a keyword of Python", f"rename the {what}, to {name + '_'!r} for example"
+    """A name that a foreign .proto gave to anything that Python reaches by its name; a keyword gets an underscore."""
     if not _IDENTIFIER.fullmatch(name) or name.startswith("__"):
         return f"{name!r} is not a name that Python can use", f"rename the {what}"
     return None
@@ -224,7 +268,7 @@ def method(name: str, *, exact: bool = False) -> Complaint | None:
     complaint = identifier(name, "method") if exact else pascal(name, "method")
     if complaint is not None:
         return complaint
-    if keyword.iskeyword(snake(name)):
+    if keyword.iskeyword(snake(name)) and not exact:
         return f"its Python name {snake(name)!r} is a keyword", f"rename the method, to {name + 'It'!r} for example"
     if name.lower() in _DEVICES:
         return f"{name!r} is a device on Windows and can name no file", f"rename the method, to {name + 'It'!r} say"
@@ -237,9 +281,10 @@ def method(name: str, *, exact: bool = False) -> Complaint | None:
 def value(name: str, *, exact: bool = False) -> Complaint | None:
     """The name of an enum's value, in any case; Python has it in capitals, and so has the .proto unless `exact`."""
     if exact:
-        if name.startswith("_") and name.endswith("_"):
-            return f"{name!r} is a name that Python's enums keep for themselves", "rename the value"
-        return identifier(name, "value")
+        usable = _IDENTIFIER.fullmatch(name) and name.strip("_") and not value_attribute(name).startswith("__")
+        if not usable or name in _STUB_GLOBALS:
+            return f"{name!r} is a name that Python cannot use for a value", "rename the value"
+        return None
     if name.upper() == "UNSPECIFIED":
         return f"{name!r} is the value 0, which every enum has", "leave it out"
     if not _VALUE.fullmatch(name):

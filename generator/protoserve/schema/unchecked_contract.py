@@ -78,8 +78,14 @@ class MessageDraft:
 
     def finished(self, python_names: dict[str, str]) -> Message:
         """The message, with the names that types have in Python."""
+        attributes = reserved_names.field_attributes((item.name for item in self.fields), set(python_names.values()))
         fields = tuple(
-            replace(item.field, type=python_names.get(item.field.type, item.field.type)) for item in self.fields
+            replace(
+                item.field,
+                type=python_names.get(item.field.type, item.field.type),
+                python_name="" if attributes[item.name] == item.name else attributes[item.name],
+            )
+            for item in self.fields
         )
         name = python_names[self.name]
         return Message(

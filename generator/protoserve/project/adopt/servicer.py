@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from protoserve.schema import reserved_names
 from protoserve.schema.model import Contract
 
 # The project's Python files, parsed, by their paths.
@@ -118,7 +117,7 @@ def _servicer(contract: Contract, file: str, node: ast.ClassDef) -> Servicer:
                 signature = f"request: {request}) -> Iterator[{response}]"
                 if not method.streaming:
                     signature = f"batch: Sequence[{request}]) -> Sequence[{response}]"
-                instead = f"Model.{reserved_names.snake(method.name)}(self, {signature}"
+                instead = f"Model.{method.attribute}(self, {signature}"
                 servicer.methods.append(Note(file, item.lineno, what, instead))
                 servicer.context += _context_calls(file, item)
             elif item.name == "__init__":
