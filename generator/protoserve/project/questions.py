@@ -14,6 +14,8 @@ import yaml
 from protoserve.platform import answers
 from protoserve.project.template_source import questions_file
 
+ADOPTED = "adopted"  # what `protoserve adopt` itself answers
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -35,7 +37,9 @@ class Question:
 def questions() -> tuple[Question, ...]:
     """The questions of the template that this protoserve comes with, in their order. Raises OriginError."""
     entries = yaml.safe_load(questions_file().read_text(encoding="utf-8"))
-    return tuple(_question(name, entry) for name, entry in entries.items() if not name.startswith("_"))
+    return tuple(
+        _question(name, entry) for name, entry in entries.items() if not name.startswith("_") and name != ADOPTED
+    )
 
 
 def add_options(

@@ -11,19 +11,21 @@ from typing import Any
 from plumbum import local
 
 from protoserve.emit.generated_files import apply
-from protoserve.intake.proto import include
 from protoserve.intake.proto.convert import from_proto
 from protoserve.platform import answers, interrupts
 from protoserve.platform.errors import ProtoserveError
-from protoserve.platform.git import clear_hook_variables, git_paths
+from protoserve.platform.git import clear_hook_variables
 from protoserve.project import template_source
-from protoserve.project.adopt import AdoptError, existing_project, requirements, servicer, template_files
+from protoserve.project.adopt import AdoptError, existing_project, ignore_rules, requirements, servicer, template_files
+from protoserve.project.adopt.definitions import Trees
 from protoserve.project.adopt.report import Report
 from protoserve.project.new.command import answers_kept_on_failure, make_questionnaire
 from protoserve.project.new.copier_session import ReportedError, open_session
 from protoserve.project.new.schema_question import SchemaQuestion
+from protoserve.project.questions import ADOPTED
 from protoserve.schema import reserved_names
 from protoserve.schema.load import loads
+from protoserve.schema.model import Contract
 
 
 def main(arguments: argparse.Namespace, data: dict[str, Any]) -> int:
@@ -46,21 +48,23 @@ def main(arguments: argparse.Namespace, data: dict[str, Any]) -> int:
 def _adopt(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
     project: Path = arguments.project
     listed = existing_project.committed_files(project)
-    proto = existing_project.service_proto(project, listed, arguments.proto)
-    contract = loads(from_proto(project / proto, "", include.from_environment(Path.cwd())))
-    trees, unreadable = servicer.parse(project, [name for name in listed if name.endswith(".py")])
+    readable = existing_project.readable_files(project, listed)
+    proto = existing_project.service_proto(project, readable, arguments.proto)
+    contract = loads(from_proto(project / proto, ""))
+    trees, unreadable = servicer.parse(project, [name for name in readable if name.endswith(".py")])
     for name in unreadable:
         print(f"note: {name} was skipped: Python cannot parse it", file=sys.stderr)
-    servicers = servicer.servicers(contract, _searched(project, trees, arguments.servicer))
-    if arguments.servicer is not None and not servicers:
-        raise AdoptError(f"{arguments.servicer} has no class that derives from {contract.service}Servicer")
-    old_requirements = requirements.declared(project, listed)
+    servicers = _servicers(arguments, contract, trees)
+    old_requirements = requirements.declared(project, readable)
     with interrupts.scratch_folder() as temporary:
         new_project = temporary / project.resolve().name
         _create(arguments, data, proto, new_project, template_files.package_inits(listed))
         package = answers.read(new_project)["package"]
-        template_files.check_names(project, package, contract)
-        files = template_files.template_files(project, new_project)
+        files, reasons = template_files.template_files(project, new_project, listed)
+        reasons += template_files.name_clashes(project, new_project, package, contract)
+        if reasons:
+            raise AdoptError("\n".join(reasons))
+        _add_ignore_rules(project, files)
         to_bring_over = requirements.to_bring_over(old_requirements, new_project, files.renamed)
         apply(files.plan(project))
     report = Report(
@@ -70,10 +74,36 @@ def _adopt(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
         files=files,
         servicers=servicers,
         requirements=to_bring_over,
-        stubs=[name for name in listed if re.search(r"_pb2(?:_grpc)?\.pyi?$", name)],
-        ignored=_ignored(project, files),
+        stubs=[name for name in listed if existing_project.STUB.search(name)],
+        ignored=ignore_rules.ignored(project, files.new),
+        builds=existing_project.builds(listed, files.renamed),
+        in_subfolder=bool(existing_project.prefix(project)),
     )
     print("\n".join(report.lines()))
+
+
+def _servicers(arguments: argparse.Namespace, contract: Contract, trees: Trees) -> list[servicer.Servicer]:
+    """The classes that implement the service, in the file of --servicer if it is given. Raises AdoptError."""
+    if arguments.servicer is None:
+        return servicer.servicers(contract, trees)
+    name = existing_project.python_file(arguments.project, arguments.servicer, trees)
+    servicers = servicer.servicers(contract, trees, only=name)
+    if not servicers:
+        methods = ", ".join(method.name for method in contract.methods)
+        raise AdoptError(
+            f"{name} has no class that derives from {contract.service}Servicer, is added to a server by "
+            f"add_{contract.service}Servicer_to_server, or has a method of it ({methods}): name another file"
+        )
+    return servicers
+
+
+def _add_ignore_rules(project: Path, files: template_files.TemplateFiles) -> None:
+    """Adds rules to .gitignore, so that the author's rules do not keep the template's files out of git."""
+    rules = ignore_rules.exceptions(project, [*files.new])
+    where = files.new if ".gitignore" in files.new else files.merged
+    if rules:
+        content = where.get(".gitignore") or (project / ".gitignore").read_bytes()
+        where[".gitignore"] = content + (b"" if content.endswith(b"\n") else b"\n") + rules
 
 
 def _create(
@@ -89,22 +119,12 @@ def _create(
     # Copier's tasks run in plumbum's environment.
     with local.env(PWD=str(project.resolve())), open_session(source, new_project, _defaults(project, data)) as session:
         schema = SchemaQuestion(project)
-        questionnaire = make_questionnaire(session, arguments, {**data, schema.name: proto}, schema)
+        given = {**data, schema.name: proto} | ({ADOPTED: True} if ADOPTED in session.names else {})
+        questionnaire = make_questionnaire(session, arguments, given, schema)
         # Beside the project: a file in it that is not committed would stop the next try.
         folder, command = project.resolve().parent, ["protoserve", "adopt", str(project)]
         with answers_kept_on_failure(questionnaire, arguments, command, project, folder):
             session.create(questionnaire.run())
-
-
-def _searched(project: Path, trees: servicer.Trees, option: Path | None) -> servicer.Trees:
-    """The files to search for the servicer; `option` is --servicer."""
-    if option is None:
-        return trees
-    path = option if option.is_absolute() or option.is_file() else project / option
-    searched = {name: tree for name, tree in trees.items() if (project / name).resolve() == path.resolve()}
-    if not searched:
-        raise AdoptError(f"{option} is not a committed Python file of {project}")
-    return searched
 
 
 def _defaults(project: Path, data: dict[str, Any]) -> dict[str, Any]:
@@ -115,10 +135,3 @@ def _defaults(project: Path, data: dict[str, Any]) -> dict[str, Any]:
     if taken or reserved_names.package(f"{package}.v1") is not None:
         package = f"{package}_server" if package[:1].isalpha() else f"model_{package}".rstrip("_")
     return {"project_name": name, "package": package, "framework": "python"}
-
-
-def _ignored(project: Path, files: template_files.TemplateFiles) -> list[str]:
-    """The new files that the author's rules ignore, except those that the template ignores on purpose."""
-    names = [name for name in files.new if not name.startswith((".protoserve/", "artifacts/"))]
-    command = ("check-ignore", "--no-index", "-z", "--stdin")
-    return sorted(git_paths(project, *command, stdin="\0".join(names).encode(), exit_codes=(0, 1)))

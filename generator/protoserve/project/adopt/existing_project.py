@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import os
 import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from protoserve.platform.answers import FILE
-from protoserve.platform.git import GitError, repository_with_commits
+from protoserve.platform.git import GitError, find_repository, repository_with_commits
 from protoserve.project.adopt import AdoptError
 
+STUB = re.compile(r"_pb2(?:_grpc)?\.pyi?$")
+_BUILD = re.compile(
+    r"\.github/workflows/[^/]+\.ya?ml|\.gitlab-ci\.yml|\.circleci/config\.yml|\.travis\.yml|azure-pipelines\.ya?ml"
+    r"|bitbucket-pipelines\.yml|Jenkinsfile|tox\.ini|noxfile\.py|(docker-)?compose\.ya?ml"
+)
 _SERVICE = re.compile(r"^\s*service\s+\w+\s*\{?", re.MULTILINE)
 
 
@@ -28,6 +36,25 @@ def committed_files(project: Path) -> list[str]:
         more = f" and {len(uncommitted) - 5} more" if len(uncommitted) > 5 else ""
         raise AdoptError(f"{project} has changes that are not committed: commit or stash {named}{more}")
     return listed
+
+
+def readable_files(project: Path, listed: list[str]) -> list[str]:
+    """The committed files, each under one name: without links to other committed files or out of the repository."""
+    repository = find_repository(project)
+    root = repository.root if repository is not None else project.resolve()
+    links = [name for name in listed if (project / name).is_symlink()]
+    names = {_target(project / name): name for name in listed if name not in links}
+    for name in links:
+        target = _target(project / name)
+        if target.is_file() and target.is_relative_to(root):
+            names.setdefault(target, name)
+    chosen = set(names.values())
+    return [name for name in listed if name in chosen]
+
+
+def _target(path: Path) -> Path:
+    """Where a path leads to; a loop of links leads to itself."""
+    return Path(os.path.realpath(path))
 
 
 def service_proto(project: Path, listed: list[str], option: Path | None) -> str:
@@ -51,3 +78,41 @@ def service_proto(project: Path, listed: list[str], option: Path | None) -> str:
             f"several files have a service ({', '.join(sorted(candidates))}): choose one with --proto FILE"
         )
     return candidates[0]
+
+
+def python_file(project: Path, option: Path, trees: Collection[str]) -> str:
+    """The path below the project of the file that --servicer names, one of the parsed `trees`. Raises AdoptError."""
+    path = option if option.is_absolute() or option.is_file() else project / option
+    if path.is_dir():
+        raise AdoptError(f"--servicer {option} is a folder: name the Python file with the class")
+    if not path.is_file():
+        raise AdoptError(f"--servicer {option} is not a file: it is relative to this folder or to {project}")
+    for name in trees:
+        if _target(project / name) == _target(path):
+            return name
+    if STUB.search(path.name):
+        raise AdoptError(
+            f"--servicer {option} has stubs, which protoc writes: name the file with the class that derives from them"
+        )
+    try:
+        ast.parse(path.read_bytes())
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise AdoptError(f"--servicer {option}: Python cannot parse it: {error}") from None
+    except SyntaxError as error:
+        raise AdoptError(
+            f"--servicer {option}:{error.lineno}:{error.offset}: Python cannot parse it: {error.msg}"
+        ) from None
+    raise AdoptError(
+        f"--servicer {option} is not a committed Python file of {project}: commit it, with a name that ends in .py"
+    )
+
+
+def prefix(project: Path) -> str:
+    """The project's folder in its repository, "" if it is the repository's root."""
+    repository = find_repository(project)
+    return repository.prefix if repository is not None else ""
+
+
+def builds(listed: Sequence[str], renamed: Collection[str]) -> list[str]:
+    """The files that still build or test the project as before, such as other workflows of a CI."""
+    return [name for name in listed if _BUILD.fullmatch(name) and name not in renamed]

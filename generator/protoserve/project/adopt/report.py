@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from protoserve.project.adopt.old_files import FILE
 from protoserve.project.adopt.servicer import Note, Servicer
 from protoserve.project.adopt.template_files import ASIDE, TemplateFiles
 from protoserve.schema.model import Contract
@@ -15,12 +16,14 @@ _BRING_OVER = {
     "README.md": "what describes the project goes into README.md",
     "Dockerfile": "system packages that the model needs go into the Dockerfile",
     ".dockerignore": "the image gets only the files that it names",
+    "setup.py": "the model's dependencies go into requirements/model.txt; pyproject.toml is the build",
+    "setup.cfg": "the model's dependencies go into requirements/model.txt; pyproject.toml is the build",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`stubs` are the old stubs, `ignored` new files that git would not add."""
+    """`stubs` are the old stubs, `ignored` new files that git would not add, `builds` files that build as before."""
 
     contract: Contract
     package: str
@@ -30,6 +33,8 @@ class Report:
     requirements: list[Note]
     stubs: list[str]
     ignored: list[str]
+    builds: list[str]
+    in_subfolder: bool
 
     def lines(self) -> Iterator[str]:
         package = self.package
@@ -38,7 +43,9 @@ class Report:
         yield from self._author_files()
         yield ""
         if not self.servicers:
-            yield f"No class derives from {self.contract.service}Servicer: name its file with --servicer."
+            service = self.contract.service
+            yield f"No class derives from {service}Servicer or is added by add_{service}Servicer_to_server:"
+            yield "look for it yourself, or undo this and name its file with --servicer."
         for servicer in self.servicers:
             yield from self._servicer(servicer)
         yield from _section("Your requirements that the new ones lack:", self.requirements)
@@ -50,10 +57,12 @@ class Report:
         if self.stubs:
             more = ", ..." if len(self.stubs) > 4 else ""
             yield f"Old clients keep their stubs ({', '.join(self.stubs[:4])}{more}); the server needs none of them."
-        if self.proto.startswith("proto/"):
-            yield f"buf reads all of proto/, where {self.proto} repeats names of the generated file: move or delete it."
+        if self.builds:
+            yield f"These still build or test the project as before, change or delete them: {', '.join(self.builds)}."
+        if self.in_subfolder:
+            yield "GitHub reads .github/ at the top of a repository only: bring the workflow's steps over to yours."
         yield ""
-        yield "Next: git add -A && git commit, make setup, make smoke; then move the code, and make smoke again."
+        yield "Next: make setup, make check, make smoke, git add -A && git commit; then move the code, and make check."
 
     def _author_files(self) -> Iterator[str]:
         if self.files.merged:
@@ -64,6 +73,11 @@ class Report:
             for name in self.files.aside:
                 hint = _BRING_OVER.get(name.removesuffix(ASIDE))
                 yield f"  {name}: {hint}" if hint else f"  {name}"
+        if self.files.listed:
+            yield ""
+            count = len(self.files.listed)
+            yield f"{FILE} lists {count} of your files, which the template's checks and pytest leave out."
+            yield "Delete a line, and the checks apply to its file."
         if self.ignored:
             yield ""
             yield "Git ignores these files, which must be committed: change your ignore rules."

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from protoserve.project.adopt.definitions import Class, Definitions, Function, Trees
+from protoserve.project.adopt.existing_project import STUB
+from protoserve.schema import reserved_names
 from protoserve.schema.model import Contract
 
-# The project's Python files, parsed, by their paths.
-Trees = Mapping[str, ast.Module]
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-
+MAX_BYTES = 4_000_000  # a larger file was not written by hand
 _INVALID = "raise InvalidRequest(text, field=...) if the request is wrong; any other exception is INTERNAL"
 _GONE = "not needed: the server stops work for callers who have left"
 # What replaces a call of the context that handlers get; any other call has no counterpart.
@@ -55,51 +54,73 @@ def parse(root: Path, files: Iterable[str]) -> tuple[dict[str, ast.Module], list
     """The trees of the Python files except stubs, and the names of the files that Python cannot parse."""
     trees, unreadable = {}, []
     for name in files:
-        if re.search(r"_pb2(?:_grpc)?\.pyi?$", name):
+        if STUB.search(name):
             continue
         try:
+            if (root / name).stat().st_size > MAX_BYTES:
+                raise ValueError("too large")
             trees[name] = ast.parse((root / name).read_bytes(), name)
-        except (SyntaxError, ValueError, OSError):
+        except (SyntaxError, ValueError, OSError, RecursionError, MemoryError):
             unreadable.append(name)
     return trees, unreadable
 
 
-def servicers(contract: Contract, trees: Trees) -> list[Servicer]:
-    """The classes that derive from the service's servicer, directly or through another class.
+def servicers(contract: Contract, trees: Trees, only: str | None = None) -> list[Servicer]:
+    """The classes that derive from the service's servicer, or are given to the function that adds one to a server.
 
-    If some of them implement a method, only those.
+    If some of them implement a method, only those. `only` is a file: the classes in it, and if none of these is such a
+    class, those that have a method of the service.
     """
-    bases = {f"{contract.service}Servicer"}
-    classes: dict[ast.ClassDef, Servicer] = {}
-    while True:
-        new = [
-            (file, node)
-            for file, tree in trees.items()
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ClassDef) and node not in classes and _derives(node, bases | _aliases(tree, bases))
+    definitions = Definitions(trees)
+    candidates = {each.node: each for each in (*_derived(contract, definitions, trees), *_added(contract, definitions))}
+    chosen = list(candidates.values())
+    if only is not None:
+        chosen = [each for each in chosen if each.file == only] or [
+            Class(only, node)
+            for node in ast.walk(trees[only])
+            if isinstance(node, ast.ClassDef) and _has(contract, node)
         ]
-        if not new:
-            break
-        for file, node in new:
-            classes[node] = _servicer(contract, file, node)
-            bases.add(node.name)
-    return [servicer for servicer in classes.values() if servicer.methods] or list(classes.values())
+    described = [_servicer(contract, each.file, each.node) for each in chosen]
+    described = [servicer for servicer in described if servicer.methods] or described
+    _keep_missing_of_all(described)
+    return sorted(described, key=lambda servicer: (list(trees).index(servicer.file), servicer.line))
+
+
+def _derived(contract: Contract, definitions: Definitions, trees: Trees) -> list[Class]:
+    """The classes that derive from the servicer in the stubs, directly or through another class."""
+    classes = (
+        Class(file, node) for file, tree in trees.items() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+    )
+    return [each for each in classes if each.node.bases and definitions.derives(each, f"{contract.service}Servicer")]
+
+
+def _added(contract: Contract, definitions: Definitions) -> list[Class]:
+    """The classes with a method of the service whose objects are added to a server, and their ancestors with one."""
+    classes = []
+    for file, call in definitions.calls(f"add_{contract.service}Servicer_to_server"):
+        given = [item.value for item in call.keywords if item.arg == "servicer"] + call.args[:1]
+        for each in (each for argument in given for each in definitions.classes(file, argument)):
+            classes += [ancestor for ancestor in definitions.ancestors(each) if _has(contract, ancestor.node)]
+    return classes
+
+
+def _has(contract: Contract, node: ast.ClassDef) -> bool:
+    """Whether a class has a method of the service."""
+    names = {method.name for method in contract.methods}
+    return any(isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and item.name in names for item in node.body)
+
+
+def _keep_missing_of_all(servicers: list[Servicer]) -> None:
+    """A method that another of these classes has is not missing: one may be the base of the other."""
+    for servicer in servicers:
+        others = {note.what.split()[-1] for other in servicers for note in other.methods}
+        servicer.missing = [name for name in servicer.missing if name not in others]
 
 
 def _short(statement: ast.AST) -> str:
     """The first line of a statement, shortened to 60 characters."""
     line = ast.unparse(statement).splitlines()[0]
     return line if len(line) <= 60 else f"{line[:57]}..."
-
-
-def _derives(node: ast.ClassDef, bases: set[str]) -> bool:
-    return any(_last(base) in bases for base in node.bases)
-
-
-def _aliases(tree: ast.Module, names: set[str]) -> set[str]:
-    """What a module calls the classes of these names that it imports under another name."""
-    imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
-    return {alias.asname for node in imports for alias in node.names if alias.name in names and alias.asname}
 
 
 def _servicer(contract: Contract, file: str, node: ast.ClassDef) -> Servicer:
@@ -117,7 +138,7 @@ def _servicer(contract: Contract, file: str, node: ast.ClassDef) -> Servicer:
                 signature = f"request: {request}) -> Iterator[{response}]"
                 if not method.streaming:
                     signature = f"batch: Sequence[{request}]) -> Sequence[{response}]"
-                instead = f"Model.{method.attribute}(self, {signature}"
+                instead = f"Model.{reserved_names.snake(method.name)}(self, {signature}"
                 servicer.methods.append(Note(file, item.lineno, what, instead))
                 servicer.context += _context_calls(file, item)
             elif item.name == "__init__":
@@ -143,8 +164,3 @@ def _context_calls(file: str, function: Function) -> Iterator[Note]:
 
 def _calls(node: ast.AST) -> Iterator[ast.Call]:
     return (part for part in ast.walk(node) if isinstance(part, ast.Call))
-
-
-def _last(node: ast.expr) -> str:
-    """The last part of a dotted name."""
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
