@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from foreign.refused import REFUSED, Refused
 from protoserve.emit import contract_module, proto
 from protoserve.intake.proto.convert import from_proto
-from protoserve.intake.proto.source import compiled
+from protoserve.intake.proto.source import ROOT, compiled
 from protoserve.schema.assign_numbers import numbered
 from protoserve.schema.errors import SchemaError
 from protoserve.schema.json_schema import json_schema
@@ -25,7 +25,7 @@ PROTOS = sorted(Path(__file__).with_name("protos").glob("*.proto"))
 
 def descriptor(text: str) -> FileDescriptorProto:
     """What protoc makes of a .proto, without its comments, its path, and the order of its imports."""
-    made = compiled(text, "x.proto")
+    made = compiled({ROOT: text}, {ROOT: "x.proto"})[ROOT]
     imports = sorted(made.dependency)
     for name in ("name", "source_code_info", "dependency"):
         made.ClearField(name)
@@ -155,9 +155,17 @@ service T { rpc Do(M) returns (M); }
     )
     with pytest.raises(SchemaError) as caught:
         from_proto(path, "proj")
-    assert [problem.line for problem in caught.value.problems] == [1, 2, 3, 5, 6, 7]
+    assert [problem.line for problem in caught.value.problems] == [1, 2, 5, 6, 7]
     text = path.read_text(encoding="utf-8").replace('"proto2"', '"proto3"').replace("optional ", "")
-    path.write_text(text.replace("extensions 5; }\nextend M { int32 b = 5; }", "bool True = 2; bool Clear = 3; }\n"))
+    path.write_text(
+        text.replace("extensions 5; }\nextend M { int32 b = 5; }", "bool ListFields = 2; bool DESCRIPTOR = 3; }\n")
+    )
     with pytest.raises(SchemaError) as caught:
         from_proto(path, "proj")
-    assert {problem.path for problem in caught.value.problems} >= {"package", "M.True", "M.Clear", "S.Do", "T"}
+    assert {problem.path for problem in caught.value.problems} >= {
+        "package",
+        "M.ListFields",
+        "M.DESCRIPTOR",
+        "S.Do",
+        "T",
+    }

@@ -22,6 +22,11 @@ from pathlib import Path
 import numpy
 sys.path.insert(0, sys.argv[1])
 from foreign import plain
+class Channel:
+    def __init__(self):
+        self.paths = set()
+    def __getattr__(self, kind):
+        return lambda path, *_, **__: self.paths.add(path)
 for name, data in zip(sys.argv[2::2], sys.argv[3::2]):
     sys.path.insert(0, data + "/src")
     contract = importlib.import_module(name + ".contract")
@@ -31,10 +36,15 @@ for name, data in zip(sys.argv[2::2], sys.argv[3::2]):
         taken = "encode" + next(key for key, value in vars(contract).items() if value is method.decode)[len("decode"):]
         for seed in range(-1, 30):
             sent = request() if seed < 0 else plain.filled(request(), random.Random(seed))
-            again = request.FromString(getattr(contract, taken)(method.decode(sent.SerializeToString())))
+            again = request.FromString(getattr(contract, taken)(method.decode(request.SerializeToString(sent))))
             # By bytes, since NaN is not itself; maps have no order, unless it is asked for.
-            first, second = (item.SerializeToString(deterministic=True) for item in (sent, again))
+            first, second = (request.SerializeToString(item, deterministic=True) for item in (sent, again))
             assert first == second, (sent, again)
+    module = sys.modules[f"{name}.contract.{contract.METHODS[0].version}"]
+    stubs = importlib.import_module(module.pb.__name__ + "_grpc")
+    channel = Channel()
+    next(value for key, value in vars(stubs).items() if key.endswith("Stub"))(channel)
+    assert channel.paths >= {method.path for method in contract.METHODS}
     print(name, len(contract.METHODS))
 """
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from protoserve.emit import field_code, field_docs, limit_code, samples
-from protoserve.emit.proto import HEADER, header
+from protoserve.emit import field_code, field_docs, imported_stubs, limit_code, samples
+from protoserve.emit.proto import HEADER, header, module_of
 from protoserve.emit.python_templates import render
 from protoserve.schema import reserved_names, well_known_types
 from protoserve.schema.model import Contract, Field, Message
@@ -48,6 +48,8 @@ def render_version(contract: Contract, package: str) -> str:
             f"and encoded.\n\n{header(contract)}"
         ),
         well_known_files=sorted(map(str, well_known)),
+        own_module=module_of(contract),
+        imported_modules=_imported_modules(contract, package),
         parents=_parent_packages(contract) if _is_foreign(contract, package) else [],
         patterns=limit_code.patterns(contract),
         messages=[_message_code(contract, message) for message in contract.all_messages()],
@@ -77,7 +79,11 @@ class FieldCode:
 
 @dataclass(frozen=True, slots=True)
 class MessageCode:
-    """A message as the template needs it; `stub` is protoc's class, `has_sizes` says that named dimensions vary."""
+    """A message as the template needs it.
+
+    `stub` is protoc's class, `has_sizes` says that named dimensions vary. `serialized` is the expression for the bytes
+    of `value`.
+    """
 
     name: str
     stub: str
@@ -86,6 +92,7 @@ class MessageCode:
     oneofs: dict[str, tuple[Field, ...]]
     has_arrays: bool
     has_sizes: bool
+    serialized: str
     read_lines: list[str]
     write_lines: list[str]
 
@@ -94,12 +101,15 @@ def _message_code(contract: Contract, message: Message) -> MessageCode:
     fields = message.fields
     return MessageCode(
         name=message.name,
-        stub=_stub(message),
+        stub=_stub(contract, message),
         doc=field_docs.of_message(contract, message),
         fields=[_field_code(contract, message, field) for field in fields],
         oneofs=message.oneofs,
         has_arrays=_has_arrays(contract, message, set()),
         has_sizes=any(field.dynamic for field in fields),
+        serialized=field_code.call(
+            message, f'write_{reserved_names.snake(message.name)}(value, "")', "SerializeToString"
+        ),
         read_lines=[line for field in fields for line in field_code.read(contract, message, field)],
         write_lines=[line for field in fields for line in field_code.write(contract, message, field)],
     )
@@ -107,7 +117,7 @@ def _message_code(contract: Contract, message: Message) -> MessageCode:
 
 def _field_code(contract: Contract, message: Message, field: Field) -> FieldCode:
     return FieldCode(
-        name=field.name,
+        name=field.attribute,
         annotation=field_code.annotation(contract, field),
         default=field_code.default(contract, field),
         value=field_code.value(contract, message, field),
@@ -144,7 +154,31 @@ def _has_arrays(contract: Contract, message: Message, seen: set[str]) -> bool:
     return False
 
 
-def _stub(message: Message) -> str:
+def _imported_modules(contract: Contract, package: str) -> list[tuple[str, str, str]]:
+    """The modules of imported files: package, name, and what the contract calls it."""
+    modules = []
+    for path, alias in _aliases(contract).items():
+        parent, _, name = imported_stubs.module(path, package).rpartition(".")
+        modules.append((parent, name, alias))
+    return modules
+
+
+def _aliases(contract: Contract) -> dict[str, str]:
+    """What the contract calls the module of each imported file, by the file's path."""
+    aliases: dict[str, str] = {}
+    for file in contract.imports:
+        alias = imported_stubs.protoc_module(file.path).replace(".", "_").lower()
+        while alias in aliases.values():
+            alias = f"other_{alias}"
+        aliases[file.path] = f"_{alias}" if alias[0].isdigit() else alias
+    return aliases
+
+
+def _stub(contract: Contract, message: Message) -> str:
     """protoc's class of a message."""
+    if message.file:
+        return f"{_aliases(contract)[message.file]}.{reserved_names.stub(message.in_proto)}"
     file = well_known_types.FILES.get(message.in_proto)
-    return f"pb.{message.in_proto}" if file is None else f"{file}_pb2.{message.in_proto.rpartition('.')[2]}"
+    if file is not None:
+        return f"{file}_pb2.{message.in_proto.rpartition('.')[2]}"
+    return f"pb.{reserved_names.stub(message.in_proto)}"

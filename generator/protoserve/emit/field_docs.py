@@ -83,8 +83,9 @@ def facts(field: Field) -> list[str]:
 
 def docstring(field: Field) -> str:
     """The author's words and the facts, for Python; empty where that would only repeat the field's name."""
-    head = summary(field.doc, field.name) if field.doc.strip() else ""
-    return " ".join(f"{head} {' '.join(facts(field))}".split())
+    said = [summary(field.doc, field.name)] if field.doc.strip() else []
+    said += [f"`{field.name}` in the .proto."] * (field.attribute != field.name)
+    return " ".join(" ".join([*said, *facts(field)]).split())
 
 
 def paragraph(field: Field) -> list[str]:

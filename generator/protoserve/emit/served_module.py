@@ -54,7 +54,7 @@ def _method(contract: Contract, method: Method, newer: Sequence[Contract]) -> st
         at, current = above, next_method
     last = f"{at.version}.METHODS[{at.methods.index(current)}]"
     if at is not newer[-1]:
-        last = f"steps.retired_method({last}, {_instance(at)}.{reserved_names.snake(current.name)})"
+        last = f"steps.retired_method({last}, {_instance(at)}.{current.attribute})"
     if not steps:
         return last
     index = contract.methods.index(method)
@@ -62,8 +62,8 @@ def _method(contract: Contract, method: Method, newer: Sequence[Contract]) -> st
 
 
 def _step(older: Contract, method: Method, newer: Contract, newer_method: Method) -> str:
-    name, instance = reserved_names.snake(method.name), _instance(older)
-    message = f"{older.package}.{method.request.in_proto}".lstrip(".")
+    name, instance = method.attribute, _instance(older)
+    message = older.full_name(method.request)
     arguments = [
         f"upgrade={instance}.{name}_request",
         f"downgrade={instance}.{name}_response",

@@ -148,13 +148,13 @@ class _Builder:
             self._names |= self._names_for(method)
 
     def _names_for(self, method: Method) -> set[str]:
-        name = reserved_names.snake(method.name)
+        name = method.attribute
         return {name} if counterpart(self.newer, method) is None else {f"{name}_request", f"{name}_response"}
 
     def add_method(self, method: Method) -> None:
         """Both directions of a method, or what answers it where the newer version does not have it."""
         newer = counterpart(self.newer, method)
-        name = reserved_names.snake(method.name)
+        name = method.attribute
         if newer is None:
             self._add_unanswered(method, name)
             return
@@ -207,7 +207,7 @@ class _Builder:
                 value = self._ask_for_field(conversion, field, why)
             else:
                 continue
-            arguments.append(f"{field.name}={value}")
+            arguments.append(f"{field.attribute}={value}")
         result = f"{conversion.result}({', '.join(arguments)})"
         for oneof, members in conversion.target_message.oneofs.items():
             origins = [pairs[member.name] for member in members if member.name in pairs]
@@ -251,7 +251,7 @@ class _Builder:
 
     def _convert_field(self, conversion: _Conversion, origin: Field, field: Field) -> str:
         """The expression for a field that can be carried over."""
-        target, value = conversion.target, f"{conversion.parameter}.{origin.name}"
+        target, value = conversion.target, f"{conversion.parameter}.{origin.attribute}"
         helper = self._helper(conversion.source, origin, target)
         if origin.repeated:
             return value if helper is None else f"[self.{helper}(item) for item in {value}]"
@@ -291,8 +291,9 @@ class _Builder:
         signature = f"value: {old}.{enum.name}, /) -> {new}.{enum.name}"
         doc = f"{enum.name} of {old} as {new}'s, by the names of its values."
         pairs = value_compatibility.match_by_name(enum.values, other.values, to_newer=target is self.newer)
-        renamed = {was.name.upper(): name.upper() for name, was in pairs.items() if was.name.upper() != name.upper()}
-        lost = [value.name.upper() for value in enum.values if value not in pairs.values()]
+        renamed = {was.attribute: other.attribute(name) for name, was in pairs.items()}
+        renamed = {was: name for was, name in renamed.items() if was != name}
+        lost = [value.attribute for value in enum.values if value not in pairs.values()]
         name, body = "value.name", []
         if renamed:
             name, body = "name", [f"name = {renamed!r}.get(value.name, value.name)"]

@@ -12,13 +12,17 @@ _EXCERPT = 68  # with dots on both sides and the indent, below 80 columns
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing wrong. `line` and `column` count from 1; `path` is the way of keys, empty for the file as a whole."""
+    """One thing wrong. `line` and `column` count from 1; `path` is the way of keys, empty for the file as a whole.
+
+    `file` is the file's name where it is another one than that of the error.
+    """
 
     line: int
     column: int
     path: str
     message: str
     remedy: str
+    file: str = ""
 
 
 class SchemaError(ProtoserveError):
@@ -29,7 +33,7 @@ class SchemaError(ProtoserveError):
 
     def __init__(self, file: str, problems: Iterable[Problem], *, source: str | None = None) -> None:
         self.file = file
-        self.problems = tuple(sorted(set(problems)))
+        self.problems = tuple(sorted(set(problems), key=lambda item: (item.file not in ("", file), item.file, item)))
         self.source = source
         super().__init__("\n".join(self._lines()))
 
@@ -40,7 +44,8 @@ class SchemaError(ProtoserveError):
     def _lines(self) -> Iterable[str]:
         for problem in self.problems:
             path = f"{problem.path}: " if problem.path else ""
-            yield f"{self.file}:{problem.line}:{problem.column}: {path}{problem.message}; {problem.remedy}"
+            place = f"{problem.file or self.file}:{problem.line}:{problem.column}"
+            yield f"{place}: {path}{problem.message}; {problem.remedy}"
             if self.source is not None:
                 excerpt, column = _excerpt(self.source, problem.column - 1)
                 yield f"    {excerpt}"

@@ -48,7 +48,8 @@ class Field:
     are None. `default` and `example` are JSON-like values; for an enum they are a value's name. `renamed_from` is the
     name that the field had in an earlier contract. `implicit` is true where 0 and nothing look the same on the wire.
     `labelled` is true where a field of message type says `optional`, which it need not: it has presence anyway.
-    `json_name` is None where it is protoc's own.
+    `json_name` is None where it is protoc's own. `python_name` is its attribute in Python where that cannot have the
+    name of the .proto.
     """
 
     name: str
@@ -80,6 +81,12 @@ class Field:
     json_name: str | None = None
     options: Options = ()
     where: Where = Where(0, 0, "")
+    python_name: str = ""
+
+    @property
+    def attribute(self) -> str:
+        """The attribute in Python."""
+        return self.python_name or self.name
 
     @property
     def is_map(self) -> bool:
@@ -109,7 +116,8 @@ class Message:
 
     `name` is Python's. `proto_name` is that of the .proto where it is another: `Outer.Inner` for a message in a
     message, and for a foreign one that would break Python's code. `after` is the field of the outer message behind
-    which an inner one stands in the .proto; None before all fields.
+    which an inner one stands in the .proto; None before all fields. `file` is the path of the imported .proto that
+    declares it, empty for the contract's own.
     """
 
     name: str
@@ -121,6 +129,7 @@ class Message:
     after: str | None = None
     options: Options = ()
     where: Where = Where(0, 0, "")
+    file: str = ""
 
     @property
     def in_proto(self) -> str:
@@ -146,13 +155,18 @@ class EnumValue:
     options: Options = ()
     where: Where = Where(0, 0, "")
 
+    @property
+    def attribute(self) -> str:
+        """The member of Python's enum."""
+        return names.value_attribute(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Enum:
     """An enum; 0 is UNSPECIFIED, is on the wire only, and is not among `values`.
 
     Where it is `exact`, as in a foreign .proto, its values are all that it has, 0 among them, under the very names that
-    the .proto has. `name` and `proto_name` are as in a message.
+    the .proto has. `name`, `proto_name` and `file` are as in a message.
     """
 
     name: str
@@ -163,6 +177,7 @@ class Enum:
     proto_name: str = ""
     options: Options = ()
     where: Where = Where(0, 0, "")
+    file: str = ""
 
     @property
     def in_proto(self) -> str:
@@ -173,6 +188,10 @@ class Enum:
     def members(self) -> tuple[EnumValue, ...]:
         """The values without other names of the same number: what iterating over Python's enum gives."""
         return tuple({value.number: value for value in reversed(self.values)}.values())[::-1]
+
+    def attribute(self, value: str) -> str:
+        """The member of Python's enum for the value of this name."""
+        return next(item.attribute for item in self.values if item.name == value)
 
     def value_in_proto(self, value: str) -> str:
         """The name of a value in the .proto, where all values of one scope share it."""
@@ -194,13 +213,29 @@ class Method:
     options: Options | None = None
     where: Where = Where(0, 0, "")
 
+    @property
+    def attribute(self) -> str:
+        """The function in Python."""
+        return names.method_attribute(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedFile:
+    """A .proto of somebody else's, of which the contract uses types: `path` is how an import names it."""
+
+    path: str
+    package: str
+    options: Options = ()
+    where: Where = Where(0, 0, "")
+
 
 @dataclass(frozen=True, slots=True)
 class Contract:
     """A whole schema. `package` is the proto package; its last part is the API version.
 
-    `exact` contracts have the names of a foreign .proto, whose package may have no version, or be empty. `places` are
-    those of what stands at the keys of the schema's first level.
+    `exact` contracts have the names of a foreign .proto, whose package may have no version, or be empty. Types of
+    `imports` are among `enums` and `messages`, each with its `file`. `places` are those of what stands at the keys of
+    the schema's first level.
     """
 
     package: str
@@ -213,6 +248,7 @@ class Contract:
     exact: bool = False
     options: Options = ()
     service_options: Options = ()
+    imports: tuple[ImportedFile, ...] = ()
     file: str = field(default="schema.yaml", compare=False)
     places: Mapping[str, Where] = field(default_factory=dict, compare=False)
 
@@ -239,6 +275,16 @@ class Contract:
     def full_service(self) -> str:
         """The service with its package, as in the path of a call and as a name of health."""
         return f"{self.package}.{self.service}".lstrip(".")
+
+    def package_of(self, kind: Message | Enum) -> str:
+        """The proto package of a message or an enum, which is another one for an imported type."""
+        return next((item.package for item in self.imports if item.path == kind.file), self.package)
+
+    def full_name(self, kind: Message | Enum) -> str:
+        """The name of a message or an enum with its package, as in a descriptor."""
+        if kind.in_proto.startswith("google.protobuf.") and not kind.file:
+            return kind.in_proto
+        return f"{self.package_of(kind)}.{kind.in_proto}".lstrip(".")
 
     def all_messages(self) -> Iterator[Message]:
         """Every message once: methods' own first, then the shared ones, as they stand in the .proto."""
@@ -292,4 +338,5 @@ def without_places(contract: Contract) -> Contract:
             replace(e, values=tuple(replace(v, where=nowhere) for v in e.values), where=nowhere) for e in contract.enums
         ),
         messages=tuple(bare(m) for m in contract.messages),
+        imports=tuple(replace(item, where=nowhere) for item in contract.imports),
     )

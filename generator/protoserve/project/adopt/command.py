@@ -11,6 +11,7 @@ from typing import Any
 from plumbum import local
 
 from protoserve.emit.generated_files import apply
+from protoserve.intake.proto import include
 from protoserve.intake.proto.convert import from_proto
 from protoserve.platform import answers, interrupts
 from protoserve.platform.errors import ProtoserveError
@@ -50,7 +51,7 @@ def _adopt(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
     listed = existing_project.committed_files(project)
     readable = existing_project.readable_files(project, listed)
     proto = existing_project.service_proto(project, readable, arguments.proto)
-    contract = loads(from_proto(project / proto, ""))
+    contract = loads(from_proto(project / proto, "", include.from_environment(Path.cwd())))
     trees, unreadable = servicer.parse(project, [name for name in readable if name.endswith(".py")])
     for name in unreadable:
         print(f"note: {name} was skipped: Python cannot parse it", file=sys.stderr)

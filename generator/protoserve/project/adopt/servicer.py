@@ -9,7 +9,6 @@ from pathlib import Path
 
 from protoserve.project.adopt.definitions import Class, Definitions, Function, Trees
 from protoserve.project.adopt.existing_project import STUB
-from protoserve.schema import reserved_names
 from protoserve.schema.model import Contract
 
 MAX_BYTES = 4_000_000  # a larger file was not written by hand
@@ -138,7 +137,7 @@ def _servicer(contract: Contract, file: str, node: ast.ClassDef) -> Servicer:
                 signature = f"request: {request}) -> Iterator[{response}]"
                 if not method.streaming:
                     signature = f"batch: Sequence[{request}]) -> Sequence[{response}]"
-                instead = f"Model.{reserved_names.snake(method.name)}(self, {signature}"
+                instead = f"Model.{method.attribute}(self, {signature}"
                 servicer.methods.append(Note(file, item.lineno, what, instead))
                 servicer.context += _context_calls(file, item)
             elif item.name == "__init__":

@@ -78,6 +78,7 @@ def answers_kept_on_failure(
             print(f"protoserve: {error.filename}: {error.strerror}; nothing was changed", file=sys.stderr)
         if questionnaire.asked:
             given = [(f"--{name}", getattr(options, name)) for name in ("template", "ref") if getattr(options, name)]
+            given += [("--include", str(folder)) for folder in options.include]
             command = [*command, *(part for option in given for part in option)]
             kept = {name: answer for name, answer in questionnaire.data.items() if name not in questionnaire.secrets}
             kept_answers.keep(kept, project.resolve().name, command, "--answers", folder)
