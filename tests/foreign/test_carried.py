@@ -7,37 +7,73 @@ from pathlib import Path
 
 import pytest
 import yaml
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.message import Message
 from jsonschema import Draft202012Validator
 
+from foreign import plain
 from foreign.refused import REFUSED, Refused
 from protoserve.emit import contract_module, proto
 from protoserve.intake.proto.convert import from_proto
-from protoserve.intake.proto.source import ROOT, compiled
 from protoserve.schema.assign_numbers import numbered
 from protoserve.schema.errors import SchemaError
 from protoserve.schema.json_schema import json_schema
 from protoserve.schema.load import loads
+from protoserve.schema.model import Contract
 from support import run, tool
 
-PROTOS = sorted(Path(__file__).with_name("protos").glob("*.proto"))
+PROTOS = sorted(
+    path
+    for path in Path(__file__).with_name("protos").glob("*.proto")
+    if "\nservice " in path.read_text(encoding="utf-8")  # the others are imported
+)
 
 
-def descriptor(text: str) -> FileDescriptorProto:
-    """What protoc makes of a .proto, without its comments, its path, and the order of its imports."""
-    made = compiled({ROOT: text}, {ROOT: "x.proto"})[ROOT]
-    imports = sorted(made.dependency)
-    for name in ("name", "source_code_info", "dependency"):
-        made.ClearField(name)
-    made.dependency.extend(imports)
-    return made
+def texts(contract: Contract) -> dict[str, str]:
+    """Every .proto of a contract, by its path."""
+    own = {proto.path_of(contract): proto.render(contract)}
+    return own | {item.path: proto.render_import(contract, item) for item in contract.imports}
+
+
+def descriptors(path: Path, scratch: Path, root: Path) -> dict[str, FileDescriptorProto]:
+    """What protoc makes of a .proto and of what it imports, by path, without protobuf's own files.
+
+    They lack what is not carried: paths, imports, custom options, and services of imported files.
+    """
+    made = FileDescriptorSet.FromString(plain.compiled(path, scratch, root=root)).file
+    result = {file.name: file for file in made if not file.name.startswith("google/protobuf/")}
+    for name, file in result.items():
+        file.DiscardUnknownFields()
+        for key in ("name", "dependency", "public_dependency", "extension"):
+            file.ClearField(key)
+        if name != path.relative_to(root).as_posix():
+            file.ClearField("service")
+        clear_empty_options(file)
+    return result
+
+
+def clear_empty_options(part: Message) -> None:
+    """Takes out what is left where all options were custom ones."""
+    for field, value in part.ListFields():
+        if field.name == "options" and not value.ListFields():
+            part.ClearField("options")
+        elif field.message_type is not None:
+            for item in value if field.is_repeated else [value]:
+                clear_empty_options(item)
 
 
 @pytest.mark.parametrize("path", PROTOS, ids=lambda path: path.stem)
-def test_the_descriptor_stays_the_same(path: Path) -> None:
+def test_the_descriptors_stay_the_same(path: Path, tmp_path: Path) -> None:
+    """Of the file itself and of each file that it uses types of."""
     schema = from_proto(path, "proj")
-    ours = proto.render(loads(schema))
-    assert descriptor(ours) == descriptor(path.read_text(encoding="utf-8"))
+    contract = loads(schema)
+    for name, text in texts(contract).items():
+        (tmp_path / "proto" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "proto" / name).write_text(text, encoding="utf-8")
+    ours = descriptors(tmp_path / "proto" / proto.path_of(contract), tmp_path, tmp_path / "proto")
+    theirs = descriptors(path, tmp_path, path.parent)
+    ours[path.name] = ours.pop(proto.path_of(contract))
+    assert ours == {name: theirs[name] for name in ours}
     assert numbered(schema) == schema  # nothing is left to be filled in
     Draft202012Validator(json.loads(json_schema())).validate(yaml.safe_load(schema))
     compile(contract_module.render_version(loads(schema), "proj"), "v1.py", "exec")
@@ -50,10 +86,10 @@ def test_there_are_many_shapes() -> None:
 def test_buf_lints_and_formats_them(tmp_path: Path) -> None:
     template = Path(__file__).resolve().parents[2] / "template" / "buf.yaml"
     for path in PROTOS:
-        contract = loads(from_proto(path, "proj"))
-        target = tmp_path / path.stem / "proto" / proto.path_of(contract)
-        target.parent.mkdir(parents=True)
-        target.write_text(proto.render(contract), encoding="utf-8")
+        for name, text in texts(loads(from_proto(path, "proj"))).items():
+            target = tmp_path / path.stem / "proto" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
         (tmp_path / path.stem / "buf.yaml").write_bytes(template.read_bytes())
         run([tool("buf"), "lint"], cwd=tmp_path / path.stem)
         run([tool("buf"), "format", "--diff", "--exit-code"], cwd=tmp_path / path.stem)

@@ -14,11 +14,6 @@ from protoserve.schema.model import Contract, Enum, EnumValue, Field, ImportedFi
 
 _LOWER = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 _UPPER = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*")
-# The options that buf's PACKAGE_SAME_... are about.
-_SAME = {
-    *("csharp_namespace", "go_package", "java_multiple_files", "java_package", "php_namespace", "ruby_package"),
-    "swift_prefix",
-}
 _PASCAL = re.compile(r"[A-Z][A-Za-z0-9]*")
 
 
@@ -45,20 +40,12 @@ def _of_package_name(package: str) -> Iterator[str]:
         yield "PACKAGE_VERSION_SUFFIX"
 
 
-def of_imported_package(contract: Contract, file: ImportedFile) -> Iterator[str]:
+def of_imported_package(file: ImportedFile) -> Iterator[str]:
     """Somebody else chose the path, which only by chance is the one that the package asks for."""
     folder = file.path.rpartition("/")[0]
     if folder != file.package.replace(".", "/"):
         yield from ("PACKAGE_DIRECTORY_MATCH", "PACKAGE_SAME_DIRECTORY", "DIRECTORY_SAME_PACKAGE")
     yield from _of_package_name(file.package)
-
-
-def of_file_option(contract: Contract, package: str, option: tuple[str, bool | str]) -> Iterator[str]:
-    """buf wants some options to be equal in all files of a package, and reports them at every file."""
-    name, value = option
-    files = [(contract.package, contract.options), *((item.package, item.options) for item in contract.imports)]
-    if any(package == other and dict(options).get(name) != value for other, options in files) and name in _SAME:
-        yield f"PACKAGE_SAME_{name.upper()}"
 
 
 def of_service(contract: Contract) -> Iterator[str]:

@@ -115,7 +115,7 @@ def render(contract: Contract) -> str:
 def render_import(contract: Contract, imported: ImportedFile) -> str:
     """The text of a .proto that the contract imports."""
     file = _File(contract, imported.path, imported.package, imported.options)
-    return _render(file, lint_exceptions.of_imported_package(contract, imported), [])
+    return _render(file, lint_exceptions.of_imported_package(imported), [])
 
 
 def _render(file: _File, exceptions: Iterator[str], first: list[str]) -> str:
@@ -126,7 +126,7 @@ def _render(file: _File, exceptions: Iterator[str], first: list[str]) -> str:
     if file.imports:
         blocks.append("".join(f'import "{path}";\n' for path in file.imports))
     if file.options:
-        blocks.append(_lines(_file_options(file)))
+        blocks.append(_lines(f"option {protobuf_options.written(option)};" for option in file.options))
     blocks += first
     for message in file.messages:
         if "." not in message.in_proto:
@@ -135,12 +135,6 @@ def _render(file: _File, exceptions: Iterator[str], first: list[str]) -> str:
         blocks.extend(_lines(_tensor(dtype)) for dtype in file.contract.tensors())
     blocks.extend(_lines(_enum(item, "")) for item in file.enums if "." not in item.in_proto)
     return "\n".join(blocks)
-
-
-def _file_options(file: _File) -> Iterator[str]:
-    for option in file.options:
-        yield from lint_exceptions.ignored("", lint_exceptions.of_file_option(file.contract, file.package, option))
-        yield f"option {protobuf_options.written(option)};"
 
 
 def _lines(lines: Iterable[str]) -> str:

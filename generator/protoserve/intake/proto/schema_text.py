@@ -62,7 +62,7 @@ class Writer:
         if self._imported:
             yield "imports:"
         for declarations in self._imported:
-            yield from (f"  {line}" for line in declarations.section())
+            yield from (f"  {line}".rstrip() for line in declarations.section())
         yield from self._own.lines()
         yield "methods:"
         for index, method in enumerate(service.method):
@@ -104,7 +104,7 @@ class _Declarations:
         yield f"{_text(self.source.path)}:"
         yield f"  package: {_text(self.source.descriptor.package)}"
         for line in (*_option_lines("options", self.source.descriptor.options, "file"), *self.lines()):
-            yield f"  {line}" if line else line
+            yield f"  {line}"
 
     def lines(self) -> Iterator[str]:
         """The keys `enums` and `messages`, where there are some."""
