@@ -82,7 +82,7 @@ class MessageCode:
     """A message as the template needs it.
 
     `stub` is protoc's class, `has_sizes` says that named dimensions vary. `serialized` is the expression for the bytes
-    of `value`.
+    of `value`. `is_typed` is false where the stub is of a library without type information.
     """
 
     name: str
@@ -93,6 +93,7 @@ class MessageCode:
     has_arrays: bool
     has_sizes: bool
     serialized: str
+    is_typed: bool
     read_lines: list[str]
     write_lines: list[str]
 
@@ -110,6 +111,7 @@ def _message_code(contract: Contract, message: Message) -> MessageCode:
         serialized=field_code.call(
             message, f'write_{reserved_names.snake(message.name)}(value, "")', "SerializeToString"
         ),
+        is_typed=message.file not in imported_stubs.LIBRARY_FILES,
         read_lines=[line for field in fields for line in field_code.read(contract, message, field)],
         write_lines=[line for field in fields for line in field_code.write(contract, message, field)],
     )
