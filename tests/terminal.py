@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pexpect
@@ -78,15 +78,24 @@ class Terminal:
         """Waits until the text can be read; all that can be read then."""
         return self.wait_until(lambda: text in self.text(), f"no {text!r}", seconds)
 
-    def wait_until(self, condition: object, what: str, seconds: float = 60) -> str:
+    def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> str:
         deadline = time.monotonic() + seconds
-        while not condition():  # type: ignore[operator]
+        while not condition():
             more = self.read(0.1)
-            if condition():  # type: ignore[operator]
+            if condition():
                 break
             assert more, f"{what} at the end of the output:\n{self.text()}"
             assert time.monotonic() < deadline, f"{what} on the screen:\n{self.text()}"
         return self.text()
+
+    def prompt(self, text: str, mark: str = ">") -> str:
+        """Waits until the text can be read and the prompt below it is drawn; the line of the prompt."""
+
+        def is_drawn() -> bool:
+            return text in self.text().rpartition("\n" + self.current_line())[0] and mark in self.current_line()
+
+        self.wait_until(is_drawn, f"no prompt below {text!r}")
+        return self.current_line()
 
     def current_line(self) -> str:
         """The line of the cursor."""

@@ -19,6 +19,7 @@ from rich.text import Text
 from protoserve.project.new.copier_session import Question, lenient_default
 from protoserve.project.new.questionnaire import StartOver
 from protoserve.project.new.schema_question import SchemaQuestion
+from protoserve.schema.errors import SchemaError
 
 _INSTRUCTIONS = {"select": "(arrow keys, Enter)", "checkbox": "(arrow keys, space selects, Enter goes on)"}
 # Of Copier's description of a question, what belongs to the prompt; the rest is done here.
@@ -54,9 +55,11 @@ class TerminalPrompter:
             return _run_with_default(prompt)
         return _run(_PROMPTS[kind](" >", qmark="", **prompt))
 
-    def refuse(self, reason: str) -> None:
+    def refuse(self, reason: Exception) -> None:
         """Prints why the last answer is not allowed."""
-        self._console.print(Text(reason, style="red"))
+        lines = reason.lines(self._console.width) if isinstance(reason, SchemaError) else [str(reason)]
+        for line in lines:
+            self._console.print(Text(line, style="red"))
 
     def confirm(self, question: Question, answer: Any, answers: Mapping[str, Any]) -> bool:
         """Shows the contract that a schema stands for; other answers need no confirmation."""

@@ -28,7 +28,7 @@ class Prompter(Protocol):
     def ask(self, question: Question, text: str | None) -> Any:
         """The raw answer; `text` is what stands in the prompt, None for the question's default."""
 
-    def refuse(self, reason: str) -> None:
+    def refuse(self, reason: Exception) -> None:
         """Shows why the last answer is not allowed."""
 
     def confirm(self, question: Question, answer: Any, answers: Mapping[str, Any]) -> bool:
@@ -91,15 +91,14 @@ class Questionnaire:
         self.session.start(self.given, {})
         for question in self.session.questions():
             try:
-                if not question.get_when():
-                    self.session.skip(question)  # as far as is known before the others are answered
-                elif question.var_name in self.given:
+                if question.var_name in self.given and question.get_when():
                     self._take(question, self.given[question.var_name])
                 else:
                     with suppress(*COPIER_ERRORS):
                         self._record_default(question)
             except COPIER_ERRORS as error:
-                raise NewError(words(error)) from None
+                if "is undefined" not in str(error):  # it depends on an answer that is not known yet
+                    raise NewError(words(error)) from None
 
     def _answer(self, question: Question) -> None:
         name = question.var_name
@@ -138,7 +137,7 @@ class Questionnaire:
             if self.prompter is None:
                 raise
             self.session.discard_data(question)
-            self._ask(question, self.prompter, str(error), answer if isinstance(answer, str) else None)
+            self._ask(question, self.prompter, error, answer if isinstance(answer, str) else None)
 
     def _take_default(self, question: Question) -> None:
         """Copier computes the default by itself: it is only judged here."""
@@ -159,7 +158,7 @@ class Questionnaire:
         self.session.record(question, default)
         return True
 
-    def _ask(self, question: Question, prompter: Prompter, reason: str | None, text: str | None = None) -> None:
+    def _ask(self, question: Question, prompter: Prompter, reason: Exception | None, text: str | None = None) -> None:
         """Asks until the answer is allowed and confirmed; a refused text stays in the prompt."""
         self.asked = True
         prompter.show(question)
@@ -171,7 +170,7 @@ class Questionnaire:
             try:
                 self._take(question, answer)
             except (ProtoserveError, ValueError) as error:
-                reason = str(error)
+                reason = error
                 continue
             reason = None
             if prompter.confirm(question, self._parsed[question.var_name], self._parsed):
