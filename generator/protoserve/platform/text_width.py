@@ -11,9 +11,9 @@ def display_width(text: str) -> int:
 
 
 def excerpt(text: str, at: int, columns: int) -> tuple[str, int]:
-    """The part of a line around the character `at` (from 0) that fits into so many columns; and the column of `at` there.
+    """The part of a line around the character `at` that fits into so many columns, and the column of `at` in it.
 
-    What is left out is marked by `...`; a tab is shown as a space.
+    `at` counts from 0. What is left out is marked by `...`; a tab is shown as a space.
     """
     text = text.replace("\t", " ")
     if display_width(text) <= columns:

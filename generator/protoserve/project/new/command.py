@@ -50,15 +50,18 @@ def make_questionnaire(
     session: CopierSession, options: argparse.Namespace, given: Mapping[str, Any], schema: SchemaQuestion
 ) -> Questionnaire:
     """The questions, asked at the terminal if there is one. Raises ProtoserveError for a file of --answers."""
-    at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     return Questionnaire(
         session,
         given,
         with_absolute_path(kept_answers.read(options.answers)) if options.answers else {},
-        TerminalPrompter(schema) if at_terminal else None,
+        TerminalPrompter(schema) if _at_terminal() else None,
         options.defaults,
         {schema.name: schema.judge},
     )
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 @contextmanager

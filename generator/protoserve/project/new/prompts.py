@@ -21,7 +21,7 @@ from protoserve.project.new.questionnaire import StartOver
 from protoserve.project.new.schema_question import SchemaQuestion
 from protoserve.schema.errors import SchemaError
 
-_INSTRUCTIONS = {"select": "(arrow keys, Enter)", "checkbox": "(arrow keys, space selects, Enter goes on)"}
+_INSTRUCTIONS = {"select": "(arrow keys, Enter)", "checkbox": "(arrow keys, space selects, Enter)"}
 # Of Copier's description of a question, what belongs to the prompt; the rest is done here.
 _PROMPT_FIELDS = ("default", "choices", "multiline", "lexer", "placeholder")
 _GO_ON, _EDIT, _START_OVER = "go on", "edit", "start over"

@@ -1,0 +1,307 @@
+"""The questions at a terminal: what the screen shows, what is refused, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from protoserve.cli import main
+from protoserve.project.new import command as new_command
+from support import ROOT, tool
+from terminal import BACKSPACE, CTRL_C, DOWN, ENTER, SPACE, TAB, Terminal
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs pseudo-terminals")
+
+QUESTIONS = {
+    name: question
+    for name, question in yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8")).items()
+    if not name.startswith("_")
+}
+SIGNATURE = "age: int32, income: float64 -> limit: float64"
+# A template with every form of a question, and nothing that takes long.
+FORMS = """\
+_subdirectory: template
+---
+!include team.yml
+---
+team: fraud
+owner:
+  type: str
+  placeholder: somebody@example.com
+  help: |-
+    Who owns it?
+      - a person or a team; 模型的所有者是谁请输入一个电子邮件地址例如谢谢
+  validator: "{% if '@' not in owner %}must be an address with an @, such as somebody@example.com{% endif %}"
+gpu: {type: bool, default: false, help: "With a GPU?"}
+replicas: {type: int, default: 2}
+ratio: {type: float, default: 0.5}
+limits: {type: yaml, default: 7}
+labels: {type: json, default: [1, 2], multiline: true}
+folder: {type: path, default: data}
+token: {type: str, secret: true, default: none}
+tier:
+  type: str
+  choices: "{{ (['gold', 'silver'] if gpu else ['bronze']) | to_json }}"
+size:
+  type: int
+  default: 4
+  choices:
+    Medium: {value: 4}
+    Large: {value: 64, validator: "{% if gpu %}needs less than a GPU{% endif %}"}
+    A size that no machine has but that has a name which is longer than this terminal is wide: 1
+zones:
+  type: str
+  multiselect: true
+  choices: [a, b, c]
+  default: [b]
+  validator: "{% if not zones %}must have at least one{% endif %}"
+computed: {type: str, default: "{{ owner }} {{ size }}", when: false}
+only_cpu: {type: str, default: x86, when: "{{ not gpu }}"}
+silent: {type: str, default: quiet, ask: false}
+"""
+
+
+@pytest.fixture(scope="module")
+def forms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("forms") / "template"
+    (folder / "template").mkdir(parents=True)
+    (folder / "copier.yml").write_text(FORMS, encoding="utf-8")
+    (folder / "team.yml").write_text("included: from another file\n", encoding="utf-8")
+    answers = folder / "template" / "{{_copier_conf.answers_file}}.jinja"
+    answers.write_text("{{ _copier_answers | to_nice_yaml }}", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Types ahead at the prompts of a command that runs in this process."""
+    monkeypatch.setattr(new_command, "_at_terminal", lambda: True)
+    with create_pipe_input() as pipe, create_app_session(input=pipe, output=DummyOutput()):
+        yield pipe.send_text
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def recorded(project: Path) -> dict[str, Any]:
+    answers: dict[str, Any] = yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
+    return answers
+
+
+def test_every_question_of_protoserve_new(template: Path, tmp_path: Path) -> None:
+    (tmp_path / "credit.yaml").write_text("methods: {}\n", encoding="utf-8")
+    new = [tool("protoserve"), "new", "credit", "--template", template]
+    with Terminal(new, cwd=tmp_path, columns=60, rows=200) as terminal:
+
+        def answer(name: str, keys: str, refused: str = "", then: str = "") -> None:
+            help_text = words(QUESTIONS[name]["help"])
+            terminal.wait_until(lambda: help_text in words(terminal.text()), f"no {help_text!r}")
+            terminal.prompt("", mark="  >")
+            terminal.send(keys)
+            if refused:
+                # The prompt is drawn again, with what was refused.
+                terminal.wait_until(lambda: ">" in words(terminal.text()).partition(refused)[2], f"no {refused!r}")
+                terminal.send(then)
+
+        answer("project_name", SPACE + ENTER, "give a name, such as Fraud scores", f"{BACKSPACE}Credit{ENTER}")
+        answer("package", f"json{ENTER}", "a keyword or a module of Python's own", BACKSPACE * 4 + f"credit{ENTER}")
+        answer("description", "x" * 201 + ENTER, "at most 200 characters", BACKSPACE * 201 + f"Limits.{ENTER}")
+        answer("framework", DOWN * 5 + ENTER)
+        # What is typed takes the place of the default; what was refused can be edited.
+        answer("port", f"80{ENTER}", "integer from 1024 to 65535", f"85{ENTER}")
+        answer("schema", f"age: int23 -> limit: float64{ENTER}", "unknown type 'int23'", BACKSPACE * 40)
+        lines = terminal.lines()
+        caret = next(number for number, line in enumerate(lines) if line.strip() == "^")
+        assert lines[caret - 1][lines[caret].index("^") :].startswith("int23")
+        terminal.send(f"cred{TAB}")
+        terminal.wait_for("> credit.yaml")
+        terminal.send(ENTER)
+        terminal.wait_for("credit.yaml:1:")
+        terminal.send(BACKSPACE * 40 + f"te{TAB}")
+        terminal.wait_until(lambda: {"text", "tensors"} <= set(terminal.text().split()), "no presets")
+        terminal.send(BACKSPACE * 40 + SIGNATURE + ENTER)
+        terminal.wait_for("Yes, go on")
+        assert "optional int32 age = 1;" in terminal.text()
+        assert '"income": 1.0' in terminal.text()
+        terminal.send(DOWN + ENTER)  # edit
+        terminal.prompt("No, edit the answer", mark=SIGNATURE[-20:])
+        terminal.send(f", ok: bool{ENTER}")
+        terminal.wait_for("optional bool ok = 2;")
+        terminal.prompt("Is this what", mark="(arrow keys")
+        terminal.send(ENTER)
+        answer("python_version", ENTER)
+        answer("platforms", SPACE + ENTER)
+        answer("vertex_project", f"Mine{ENTER}", "must be a project id", BACKSPACE * 4 + f"my-models{ENTER}")
+        answer("vertex_region", f"global{ENTER}", "must be a region", BACKSPACE * 6 + f"europe-west4{ENTER}")
+        answer("vertex_repository", f"A{ENTER}", "must be a repository name", BACKSPACE + f"images{ENTER}")
+        answer("vertex_machine", f"large{ENTER}", "must be a machine type", BACKSPACE * 5 + f"n1-standard-4{ENTER}")
+        assert terminal.wait() == 0, terminal.text()
+        assert "credit is ready" in words(terminal.text()).lower()
+        assert "..." not in [line.strip() for line in terminal.lines()]
+    answers = {name: answer for name, answer in recorded(tmp_path / "credit").items() if name in QUESTIONS}
+    assert answers == {
+        "project_name": "Credit",
+        "package": "credit",
+        "description": "Limits.",
+        "framework": "python",
+        "port": 8085,
+        "schema": f"{SIGNATURE}, ok: bool",
+        "python_version": "3.12",
+        "platforms": ["vertex-ai"],
+        "vertex_project": "my-models",
+        "vertex_region": "europe-west4",
+        "vertex_repository": "images",
+        "vertex_machine": "n1-standard-4",
+    }
+
+
+def test_every_question_of_bare_copier(template: Path, tmp_path: Path) -> None:
+    copy = [tool("copier"), "copy", "--trust", "--data", "vertex_project=my-models", template, "iris"]
+    with Terminal(copy, cwd=tmp_path, columns=80, rows=60) as terminal:
+
+        def answer(name: str, keys: str, line: str | None = None) -> None:
+            """Waits until every line of the question can be read to its end, and for the default below it."""
+            for help_line in QUESTIONS[name]["help"].splitlines():
+                terminal.wait_for(help_line)
+            default = QUESTIONS[name]["default"] if line is None else line
+            terminal.wait_until(lambda: default in terminal.current_line(), f"no {default!r} below {name}")
+            terminal.send(keys)
+
+        answer("project_name", ENTER)
+        answer("package", ENTER, "iris")
+        answer("description", ENTER)
+        answer("framework", ENTER, "Use arrow keys")
+        answer("port", BACKSPACE * 4 + f"http{ENTER}")
+        terminal.wait_for("'port': must be an integer from 1024 to 65535")
+        terminal.send(BACKSPACE * 4 + f"8500{ENTER}")
+        answer("schema", ENTER)
+        assert re.search(r"server listen\?\n +8500\n", terminal.text()), terminal.text()
+        answer("python_version", ENTER, "Use arrow keys")
+        answer("platforms", SPACE + ENTER, "Use arrow keys")
+        answer("vertex_region", ENTER)
+        answer("vertex_repository", ENTER)
+        answer("vertex_machine", CTRL_C)
+        assert terminal.wait() == 1
+    assert not (tmp_path / "iris").exists()
+
+
+def test_every_form_of_a_question(forms: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with Terminal(
+        [tool("protoserve"), "new", "x", "--template", forms], cwd=tmp_path, columns=40, rows=120, env={"NO_COLOR": "1"}
+    ) as terminal:
+
+        def answer(question: str, keys: str, mark: str = "  >") -> None:
+            terminal.wait_until(lambda: question in words(terminal.text()), f"no {question!r}")
+            terminal.prompt("", mark)
+            terminal.send(keys)
+
+        answer("included", ENTER, "from another file")
+        answer("team", f"risk{ENTER}")
+        answer("谢谢", f"nobody{ENTER}", "somebody@example.com")
+        answer("owner must be an address with an @, such as somebody@example.com", f"@example.com{ENTER}")
+        answer("With a GPU?", "y", "(y/N)")
+        answer("replicas (int)", f"two{ENTER}")
+        answer("replicas must be an integer, not two", BACKSPACE * 3 + f"3{ENTER}")
+        answer("ratio (float)", f"half{ENTER}")
+        answer("ratio must be a number, not half", BACKSPACE * 4 + f"0.25{ENTER}")
+        answer("limits (yaml)", f"[{ENTER}", "> 7")
+        answer("limits must be valid YAML", BACKSPACE + f"'5'{ENTER}")
+        terminal.wait_for("  1,\n    2")
+        terminal.send(f"\x1b{ENTER}")
+        answer("folder (path)", BACKSPACE * 4 + f"da{TAB}")
+        terminal.wait_for("> data")
+        terminal.send(ENTER)
+        answer("token", f"secret{ENTER}")
+        answer("tier", DOWN + ENTER, "(arrow keys")
+        answer("size (int)", DOWN + ENTER, "(arrow keys")
+        answer("zones", DOWN + SPACE + ENTER, "(arrow keys")
+        answer("zones must have at least one", SPACE + ENTER, "(arrow keys")
+        assert terminal.wait() == 0, terminal.text()
+        text = terminal.text()
+        assert "secret" not in text
+        assert "x86" not in text
+        assert not re.search(r"\x1b\[[0-9;]*3[0-7]", terminal.output), "no colours with NO_COLOR"
+    answers = recorded(tmp_path / "x")
+    answers.pop("_src_path")
+    assert answers == {
+        "included": "from another file",
+        "team": "risk",
+        "owner": "nobody@example.com",
+        "gpu": True,
+        "replicas": 3,
+        "ratio": 0.25,
+        "limits": "5",
+        "labels": [1, 2],
+        "folder": "data",
+        "tier": "silver",
+        "size": 1,
+        "zones": ["a", "b"],
+        "silent": "quiet",
+    }
+
+
+def test_ctrl_c_at_every_question_leaves_nothing(
+    template: Path, tmp_path: Path, typed: Callable[[str], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    tmp_path.joinpath("tmp").mkdir()
+    new = ["new", str(tmp_path / "some" / "folder"), "--template", str(template)]
+    # The schema is confirmed; the questions for Vertex AI come after the choice of the platform.
+    for asked, name in enumerate((*QUESTIONS, "confirmation")):
+        keys = [ENTER] * 7 + [ENTER, SPACE + ENTER] + [ENTER] * 4
+        typed("".join(keys[:asked]) + CTRL_C)
+        assert main(new) == 130, name
+        assert capfd.readouterr().err == "protoserve: interrupted; nothing was created\n", name
+        assert [path.name for path in tmp_path.iterdir()] == ["tmp"], name
+
+
+def test_answers_are_kept_when_the_creation_fails(
+    forms: Path,
+    tmp_path: Path,
+    typed: Callable[[str], None],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    template = tmp_path / "template"
+    shutil.copytree(forms, template)
+    template.joinpath("copier.yml").write_text(f"_tasks: [exit 3]\n{FORMS}", encoding="utf-8")
+    (tmp_path / "my x.answers.yml").write_text("not ours", encoding="utf-8")
+    typed(
+        f"{ENTER}{ENTER}a@b{ENTER}n{ENTER}{ENTER}{ENTER}\x1b{ENTER}{ENTER}hidden{ENTER}{ENTER}{ENTER}{ENTER}mine{ENTER}"
+    )
+    assert main(["new", "my x", "--template", str(template), "--data", "team=risk"]) == 1
+    told = capfd.readouterr().err.splitlines()[-1]
+    assert told == (
+        f"protoserve: your answers are kept; continue with: protoserve new 'my x' --template {template} "
+        "--answers 'my x.answers-2.yml'"
+    )
+    kept = tmp_path / "my x.answers-2.yml"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert "hidden" not in kept.read_text(encoding="utf-8")
+    assert (tmp_path / "my x.answers.yml").read_text(encoding="utf-8") == "not ours"
+    assert not (tmp_path / "my x").exists()
+
+    # It goes on with the one that must not be kept; then with one that is wrong.
+    wrong = kept.read_text(encoding="utf-8").replace('owner: "a@b"', "owner: nobody")
+    kept.write_text(wrong, encoding="utf-8")
+    template.joinpath("copier.yml").write_text(FORMS, encoding="utf-8")
+    typed(f"{BACKSPACE * 6}c@d{ENTER}{ENTER}")
+    assert main(["new", "my x", "--template", str(template), "--answers", kept.name]) == 0
+    assert {name: recorded(tmp_path / "my x")[name] for name in ("team", "owner", "only_cpu")} == {
+        "team": "risk",
+        "owner": "c@d",
+        "only_cpu": "mine",
+    }
