@@ -421,7 +421,7 @@ NUMBERS = count()
 
 
 def told(server: Server, since: int, ordinary: tuple[str, ...]) -> str:
-    """What the log has from line `since` on, without lines that begin with `ordinary`; tracebacks are only mentioned."""
+    """What the log has from line `since` on, without what begins with `ordinary`; a traceback is only mentioned."""
     if server.process.poll() is None:  # then the log is complete up to the line of one more request, which is good
         number = f"after-{next(NUMBERS)}"
         good = message(server, FLOWER)
