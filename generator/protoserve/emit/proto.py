@@ -93,7 +93,7 @@ class _File:
         """The message or the enum that is the field's type; None for a scalar."""
         if field.scalar is not None:
             return None
-        return self.contract.enum(field.type) or self.contract.message(field.type)
+        return self.contract.kind(field.type)
 
 
 def _path_of_kind(kind: Message | Enum) -> str:

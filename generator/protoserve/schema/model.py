@@ -299,6 +299,16 @@ class Contract:
     def message(self, name: str) -> Message | None:
         return next((item for item in self.all_messages() if item.name == name), None)
 
+    def kind(self, name: str) -> Message | Enum | None:
+        """The enum or the message that Python knows by the name; None for a scalar."""
+        return self.enum(name) or self.message(name)
+
+    @property
+    def full_names(self) -> frozenset[str]:
+        """The full names of all messages and enums."""
+        kinds: list[Message | Enum] = [*self.all_messages(), *self.enums]
+        return frozenset(self.full_name(kind) for kind in kinds)
+
     def uses(self, kind: Kind) -> bool:
         """Whether any field is of a scalar type of this kind."""
         return any(
@@ -311,6 +321,21 @@ class Contract:
         """The element types that appear in shapes with a named dimension, in the order of `SCALARS`."""
         used = {item.type for message in self.all_messages() for item in message.fields if item.dynamic}
         return tuple(name for name in SCALARS if name in used)
+
+
+def same_type(one: Contract, first: str, other: Contract, second: str) -> bool:
+    """Whether the types `first` of one contract and `second` of the other are one, of fields or by their own names.
+
+    Messages and enums are one by their full names, else by their names in Python: packages differ from version to
+    version, and the name in Python of an imported type depends on what else there is.
+    """
+    before, after = one.kind(first), other.kind(second)
+    if before is None or after is None:
+        return before is after and first == second
+    names = one.full_name(before), other.full_name(after)
+    if names[0] == names[1]:
+        return True
+    return first == second and names[0] not in other.full_names and names[1] not in one.full_names
 
 
 def _equal(value: Any) -> Any:
