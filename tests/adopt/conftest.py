@@ -13,14 +13,7 @@ from pathlib import Path
 import pytest
 
 from adopt.handmade import HAND_MADE, HandMade
-from releases import make_template
 from support import Project, run, tool
-
-
-@pytest.fixture(scope="session")
-def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template's repository, with releases."""
-    return make_template(tmp_path_factory.mktemp("releases") / "models")
 
 
 def adopt(folder: Path, template: Path, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
