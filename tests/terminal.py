@@ -29,6 +29,7 @@ class Terminal:
         rows: int = 40,
     ) -> None:
         self.output = ""
+        self._lines: list[str] | None = None
         self._screen = pyte.HistoryScreen(columns, rows, history=5000, ratio=0.5)
         self._stream = pyte.Stream(self._screen)
         program, *arguments = map(str, command)
@@ -57,6 +58,7 @@ class Terminal:
         except pexpect.EOF:
             return False
         self.output += text
+        self._lines = None
         self._stream.feed(text)
         if "\x1b[6n" in text:  # where is the cursor? A terminal answers
             self._child.send(f"\x1b[{self._screen.cursor.y + 1};{self._screen.cursor.x + 1}R")
@@ -64,6 +66,11 @@ class Terminal:
 
     def lines(self) -> list[str]:
         """What can be read on the screen and above it, without the empty lines at the end."""
+        if self._lines is None:
+            self._lines = self._read_screen()
+        return self._lines
+
+    def _read_screen(self) -> list[str]:
         width = range(self._screen.columns)
         above = ["".join(line[column].data for column in width).rstrip() for line in self._screen.history.top]
         lines = [*above, *(line.rstrip() for line in self._screen.display)]

@@ -103,16 +103,19 @@ def recorded(project: Path) -> dict[str, Any]:
 def test_every_question_of_protoserve_new(template: Path, tmp_path: Path) -> None:
     (tmp_path / "credit.yaml").write_text("methods: {}\n", encoding="utf-8")
     new = [tool("protoserve"), "new", "credit", "--template", template]
-    with Terminal(new, cwd=tmp_path, columns=60, rows=200) as terminal:
+    with Terminal(new, cwd=tmp_path, columns=60, rows=50) as terminal:
+
+        def prompts() -> int:
+            return sum(line.startswith("  >") for line in terminal.lines())
 
         def answer(name: str, keys: str, refused: str = "", then: str = "") -> None:
             help_text = words(QUESTIONS[name]["help"])
             terminal.wait_until(lambda: help_text in words(terminal.text()), f"no {help_text!r}")
             terminal.prompt("", mark="  >")
+            drawn = prompts()
             terminal.send(keys)
             if refused:
-                # The prompt is drawn again, with what was refused.
-                terminal.wait_until(lambda: ">" in words(terminal.text()).partition(refused)[2], f"no {refused!r}")
+                terminal.wait_until(lambda: refused in words(terminal.text()) and prompts() > drawn, f"no {refused!r}")
                 terminal.send(then)
 
         answer("project_name", SPACE + ENTER, "give a name, such as Fraud scores", f"{BACKSPACE}Credit{ENTER}")
@@ -127,8 +130,9 @@ def test_every_question_of_protoserve_new(template: Path, tmp_path: Path) -> Non
         assert lines[caret - 1][lines[caret].index("^") :].startswith("int23")
         terminal.send(f"cred{TAB}")
         terminal.wait_for("> credit.yaml")
+        drawn = prompts()
         terminal.send(ENTER)
-        terminal.wait_for("credit.yaml:1:")
+        terminal.wait_until(lambda: "credit.yaml:1:" in terminal.text() and prompts() > drawn, "no refusal")
         terminal.send(BACKSPACE * 40 + f"te{TAB}")
         terminal.wait_until(lambda: {"text", "tensors"} <= set(terminal.text().split()), "no presets")
         terminal.send(BACKSPACE * 40 + SIGNATURE + ENTER)
@@ -200,7 +204,7 @@ def test_every_question_of_bare_copier(template: Path, tmp_path: Path) -> None:
 def test_every_form_of_a_question(forms: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     with Terminal(
-        [tool("protoserve"), "new", "x", "--template", forms], cwd=tmp_path, columns=40, rows=120, env={"NO_COLOR": "1"}
+        [tool("protoserve"), "new", "x", "--template", forms], cwd=tmp_path, columns=40, rows=50, env={"NO_COLOR": "1"}
     ) as terminal:
 
         def answer(question: str, keys: str, mark: str = "  >") -> None:
@@ -233,7 +237,7 @@ def test_every_form_of_a_question(forms: Path, tmp_path: Path) -> None:
         text = terminal.text()
         assert "secret" not in text
         assert "x86" not in text
-        assert not re.search(r"\x1b\[[0-9;]*3[0-7]", terminal.output), "no colours with NO_COLOR"
+        assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", terminal.output), "no colours with NO_COLOR"
     answers = recorded(tmp_path / "x")
     answers.pop("_src_path")
     assert answers == {
@@ -258,13 +262,16 @@ def test_ctrl_c_at_every_question_leaves_nothing(
 ) -> None:
     tmp_path.joinpath("tmp").mkdir()
     new = ["new", str(tmp_path / "some" / "folder"), "--template", str(template)]
-    # The schema is confirmed; the questions for Vertex AI come after the choice of the platform.
-    for asked, name in enumerate((*QUESTIONS, "confirmation")):
-        keys = [ENTER] * 7 + [ENTER, SPACE + ENTER] + [ENTER] * 4
-        typed("".join(keys[:asked]) + CTRL_C)
-        assert main(new) == 130, name
-        assert capfd.readouterr().err == "protoserve: interrupted; nothing was created\n", name
-        assert [path.name for path in tmp_path.iterdir()] == ["tmp"], name
+    given: list[str] = []
+    for name, question in QUESTIONS.items():
+        # The schema is confirmed.
+        for keys in (CTRL_C, ENTER + CTRL_C) if name == "schema" else (CTRL_C,):
+            typed(keys)
+            assert main([*new, *given]) == 130, name
+            assert capfd.readouterr().err == "protoserve: interrupted; nothing was created\n", name
+            assert [path.name for path in tmp_path.iterdir()] == ["tmp"], name
+        answer = {"package": "iris", "platforms": "[vertex-ai]"}.get(name, question["default"])
+        given += ["--data", f"{name}={answer}"]
 
 
 def test_answers_are_kept_when_the_creation_fails(
