@@ -31,8 +31,21 @@ def parser() -> argparse.ArgumentParser:
     """The parser of all subcommands; its result has the chosen one as `command`."""
     program = "gRPC model servers that a serving platform accepts the first time."
     result = build_parser("protoserve", program, HANDLERS)
-    result.add_argument("--version", action="version", version=importlib.metadata.version("protoserve"))
+    result.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version, its commit and its template")
     return result
+
+
+class _ShowVersion(argparse.Action):
+    """Prints the version, the commit and the source of the template; git is asked only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        try:
+            source = template_source.template().source
+        except template_source.OriginError:
+            source = "unknown"
+        commit = template_source.commit() or "unknown"
+        print(f"{importlib.metadata.version('protoserve')} (commit {commit}, template {source})")
+        parser.exit()
 
 
 def _add_new(parser: argparse.ArgumentParser) -> None:

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import re
-import shutil
-import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from prompt_toolkit.application import create_app_session
-from prompt_toolkit.input import create_pipe_input
-from prompt_toolkit.output import DummyOutput
 
 from protoserve.cli import main
-from protoserve.project.new import command as new_command
 from support import ROOT, tool
 from terminal import BACKSPACE, CTRL_C, DOWN, ENTER, SPACE, TAB, Terminal
 
@@ -29,66 +23,6 @@ QUESTIONS = {
     if not name.startswith("_")
 }
 SIGNATURE = "age: int32, income: float64 -> limit: float64"
-# A template with every form of a question, and nothing that takes long.
-FORMS = """\
-_subdirectory: template
----
-!include team.yml
----
-team: fraud
-owner:
-  type: str
-  placeholder: somebody@example.com
-  help: |-
-    Who owns it?
-      - a person or a team; 模型的所有者是谁请输入一个电子邮件地址例如谢谢
-  validator: "{% if '@' not in owner %}must be an address with an @, such as somebody@example.com{% endif %}"
-gpu: {type: bool, default: false, help: "With a GPU?"}
-replicas: {type: int, default: 2}
-ratio: {type: float, default: 0.5}
-limits: {type: yaml, default: 7}
-labels: {type: json, default: [1, 2], multiline: true}
-folder: {type: path, default: data}
-token: {type: str, secret: true, default: none}
-tier:
-  type: str
-  choices: "{{ (['gold', 'silver'] if gpu else ['bronze']) | to_json }}"
-size:
-  type: int
-  default: 4
-  choices:
-    Medium: {value: 4}
-    Large: {value: 64, validator: "{% if gpu %}needs less than a GPU{% endif %}"}
-    A size that no machine has but that has a name which is longer than this terminal is wide: 1
-zones:
-  type: str
-  multiselect: true
-  choices: [a, b, c]
-  default: [b]
-  validator: "{% if not zones %}must have at least one{% endif %}"
-computed: {type: str, default: "{{ owner }} {{ size }}", when: false}
-only_cpu: {type: str, default: x86, when: "{{ not gpu }}"}
-silent: {type: str, default: quiet, ask: false}
-"""
-
-
-@pytest.fixture(scope="module")
-def forms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("forms") / "template"
-    (folder / "template").mkdir(parents=True)
-    (folder / "copier.yml").write_text(FORMS, encoding="utf-8")
-    (folder / "team.yml").write_text("included: from another file\n", encoding="utf-8")
-    answers = folder / "template" / "{{_copier_conf.answers_file}}.jinja"
-    answers.write_text("{{ _copier_answers | to_nice_yaml }}", encoding="utf-8")
-    return folder
-
-
-@pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Types ahead at the prompts of a command that runs in this process."""
-    monkeypatch.setattr(new_command, "_at_terminal", lambda: True)
-    with create_pipe_input() as pipe, create_app_session(input=pipe, output=DummyOutput()):
-        yield pipe.send_text
 
 
 def words(text: str) -> str:
@@ -272,43 +206,3 @@ def test_ctrl_c_at_every_question_leaves_nothing(
             assert [path.name for path in tmp_path.iterdir()] == ["tmp"], name
         answer = {"package": "iris", "platforms": "[vertex-ai]"}.get(name, question["default"])
         given += ["--data", f"{name}={answer}"]
-
-
-def test_answers_are_kept_when_the_creation_fails(
-    forms: Path,
-    tmp_path: Path,
-    typed: Callable[[str], None],
-    capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    template = tmp_path / "template"
-    shutil.copytree(forms, template)
-    template.joinpath("copier.yml").write_text(f"_tasks: [exit 3]\n{FORMS}", encoding="utf-8")
-    (tmp_path / "my x.answers.yml").write_text("not ours", encoding="utf-8")
-    typed(
-        f"{ENTER}{ENTER}a@b{ENTER}n{ENTER}{ENTER}{ENTER}\x1b{ENTER}{ENTER}hidden{ENTER}{ENTER}{ENTER}{ENTER}mine{ENTER}"
-    )
-    assert main(["new", "my x", "--template", str(template), "--data", "team=risk"]) == 1
-    told = capfd.readouterr().err.splitlines()[-1]
-    assert told == (
-        f"protoserve: your answers are kept; continue with: protoserve new 'my x' --template {template} "
-        "--answers 'my x.answers-2.yml'"
-    )
-    kept = tmp_path / "my x.answers-2.yml"
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert "hidden" not in kept.read_text(encoding="utf-8")
-    assert (tmp_path / "my x.answers.yml").read_text(encoding="utf-8") == "not ours"
-    assert not (tmp_path / "my x").exists()
-
-    # It goes on with the one that must not be kept; then with one that is wrong.
-    wrong = kept.read_text(encoding="utf-8").replace('owner: "a@b"', "owner: nobody")
-    kept.write_text(wrong, encoding="utf-8")
-    template.joinpath("copier.yml").write_text(FORMS, encoding="utf-8")
-    typed(f"{BACKSPACE * 6}c@d{ENTER}{ENTER}")
-    assert main(["new", "my x", "--template", str(template), "--answers", kept.name]) == 0
-    assert {name: recorded(tmp_path / "my x")[name] for name in ("team", "owner", "only_cpu")} == {
-        "team": "risk",
-        "owner": "c@d",
-        "only_cpu": "mine",
-    }

@@ -13,7 +13,7 @@ from typing import Any
 from protoserve.platform import interrupts
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.files import is_file, path_of
-from protoserve.project import kept_answers, template_source
+from protoserve.project import kept_answers, questions, template_source
 from protoserve.project.new import destination
 from protoserve.project.new.copier_session import CopierSession, ReportedError, open_session
 from protoserve.project.new.prompts import TerminalPrompter
@@ -57,6 +57,7 @@ def make_questionnaire(
         TerminalPrompter(schema) if _at_terminal() else None,
         options.defaults,
         {schema.name: schema.judge},
+        {question.name: question.option for question in questions.questions()},
     )
 
 

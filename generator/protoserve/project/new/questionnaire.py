@@ -41,7 +41,7 @@ class Questionnaire:
 
     `given` are answers of the command line, of which a wrong one is refused before anything is asked; `kept` are
     answers of a file, of which a wrong one is asked again. Without a prompter nothing is asked; with
-    `use_defaults` only what is wrong.
+    `use_defaults` only what is wrong. `options` are those of the command line, by the names of their questions.
     """
 
     session: CopierSession
@@ -50,6 +50,7 @@ class Questionnaire:
     prompter: Prompter | None
     use_defaults: bool
     judges: Mapping[str, Judge]
+    options: Mapping[str, str]
     asked: bool = False
     # The answers so far: as Copier takes them, as the template sees them.
     data: dict[str, Any] = field(default_factory=dict)
@@ -83,7 +84,7 @@ class Questionnaire:
             except COPIER_ERRORS as error:
                 raise NewError(words(error)) from None
         if self._unanswered:
-            raise NewError(_unanswered(self._unanswered))
+            raise NewError(_unanswered([self._option(name) for name in self._unanswered]))
         return self.data
 
     def _check_given(self) -> None:
@@ -143,7 +144,7 @@ class Questionnaire:
         """Copier computes the default by itself: it is only judged here."""
         if not self._record_default(question):
             if question.get_ask():
-                raise NewError(f"{question.var_name} has no default: answer it with {option(question.var_name)}")
+                raise NewError(f"{question.var_name} has no default: answer it with {self._option(question.var_name)}")
             return
         judge = self.judges.get(question.var_name)
         if judge is not None:
@@ -185,6 +186,10 @@ class Questionnaire:
                     f"{', '.join(self.session.names)}"
                 )
 
+    def _option(self, name: str) -> str:
+        """How the command line answers a question."""
+        return self.options.get(name, f"--data {name}=...")
+
     def _changed(self) -> dict[str, Any]:
         """The answers that differ from their defaults, which stay when all questions are asked again."""
         self.session.start({}, {})
@@ -202,11 +207,6 @@ class Questionnaire:
         return changed
 
 
-def option(name: str) -> str:
-    """The option of the command line that answers a question, such as --project-name."""
-    return f"--{name.replace('_', '-')}"
-
-
 def _not_asked(question: Question) -> str:
     condition = " ".join(str(question.when).split())
     return (
@@ -215,9 +215,8 @@ def _not_asked(question: Question) -> str:
     )
 
 
-def _unanswered(names: list[str]) -> str:
-    options = ", ".join(map(option, names))
+def _unanswered(options: list[str]) -> str:
     return (
-        f"there is no terminal to ask at, and these questions are not answered: {options}. Give these options, or "
-        "--defaults for the defaults of all"
+        f"there is no terminal to ask at, and these questions are not answered: {', '.join(options)}. "
+        "Add these options, or --defaults to take the defaults"
     )
