@@ -93,7 +93,8 @@ def create(template: Path, dest: Path, *, alone: bool = False, by_copier: bool =
     project = Project(dest, str(answers.get("package", "iris")))
     if skip_tasks and not alone:
         recorded = yaml.safe_load((dest / ".copier-answers.yml").read_text(encoding="utf-8"))
-        generate_first(dest, recorded["package"], recorded["framework"], recorded["schema"])
+        fixed = (recorded[name] for name in ("package", "framework", "schema"))
+        generate_first(dest, *fixed, recorded.get("serve", "all"))
     return project
 
 

@@ -205,3 +205,38 @@ service T { rpc Do(M) returns (M); }
         "S.Do",
         "T",
     }
+
+
+STREAMS = next(path for path in PROTOS if path.stem == "streams")
+
+
+@pytest.mark.parametrize(
+    ("serve", "served", "note"),
+    [
+        (None, ["Predict", "Watch", "Info"], "not served, callers get UNIMPLEMENTED: PredictStream, Upload"),
+        ("Info, Predict", ["Predict", "Info"], "UNIMPLEMENTED: PredictStream, Upload, Watch"),
+    ],
+)
+def test_methods_that_are_not_served_stay_in_the_proto(serve: str | None, served: list[str], note: str) -> None:
+    notes: list[str] = []
+    contract = loads(from_proto(STREAMS, "proj", note=notes.append, serve=serve))
+    assert [method.name for method in contract.served_methods] == served
+    assert len(notes) == 1
+    assert notes[0].endswith(note)
+
+
+@pytest.mark.parametrize(
+    ("serve", "said"),
+    [
+        ("all", ["9:3: Predictor.PredictStream: streams in both", "12:3: Predictor.Upload: a stream of req"]),
+        ("Upload", ["12:3: Predictor.Upload: a stream of requests is not supported; answer the question serve with the"
+                    " other methods, --serve Predict,Watch,Info"]),
+        ("Predict,Train", ["6:1: Predictor: the service does not have the method 'Train'"]),
+    ],
+)  # fmt: skip
+def test_methods_that_cannot_be_served_are_refused(serve: str, said: list[str]) -> None:
+    with pytest.raises(SchemaError) as caught:
+        from_proto(STREAMS, "proj", serve=serve)
+    assert len(caught.value.problems) == len(said)
+    for words in said:
+        assert words in str(caught.value)

@@ -82,11 +82,8 @@ def _compare_methods(old: Contract, new: Contract, changes: Changes) -> None:
             continue
         compare_documentation(was, now, path, now.where, changes)
         compare_options(was.options, now.options, path, now.where, changes)
-        if was.streaming != now.streaming:
-            form = "a stream of replies" if now.streaming else "one reply"
-            why = f"it answers with {form} now: callers who expect the other form fail"
-            remedy = "keep it, and add a method of the other form"
-            changes.add(f"{path}.streaming", now.where, "streaming-changed", {Break.WIRE}, why, remedy)
+        _compare_streams(was, now, path, changes)
+        _compare_served(was, now, path, changes)
         for part, before, later in (
             ("request", was.request.name, now.request.name),
             ("response", was.response.name, now.response.name),
@@ -95,6 +92,26 @@ def _compare_methods(old: Contract, new: Contract, changes: Changes) -> None:
                 _report_message_name(now, f"{path}.{part}", before, later, changes)
     for method in after.values():
         changes.add(method.where.path or f"methods.{method.name}", method.where, "method-added", (), "new")
+
+
+def _compare_streams(was: Method, now: Method, path: str, changes: Changes) -> None:
+    if (was.client_streaming, was.streaming) == (now.client_streaming, now.streaming):
+        return
+    form = "a stream of replies" if now.streaming else "one reply"
+    if was.client_streaming != now.client_streaming:
+        form = f"{'a stream of requests' if now.client_streaming else 'one request'} and gives {form}"
+    why = f"it {'answers with' if ' and ' not in form else 'takes'} {form} now: callers who expect the other form fail"
+    remedy = "keep it, and add a method of the other form"
+    changes.add(f"{path}.streaming", now.where, "streaming-changed", {Break.WIRE}, why, remedy)
+
+
+def _compare_served(was: Method, now: Method, path: str, changes: Changes) -> None:
+    if was.served and not now.served:
+        why = "the method is not served any more: its callers get UNIMPLEMENTED"
+        remedy = "serve it, and let its doc say what to use instead"
+        changes.add(f"{path}.served", now.where, "method-unserved", {Break.WIRE}, why, remedy)
+    elif now.served and not was.served:
+        changes.add(f"{path}.served", now.where, "method-served", (), "its callers get replies now")
 
 
 def _holder(old: Contract, new: Contract, path: str) -> Where:

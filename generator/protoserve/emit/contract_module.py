@@ -39,7 +39,7 @@ def render_package(contract: Contract) -> str:
 def render_version(contract: Contract, package: str) -> str:
     """`PACKAGE/contract/VERSION.py`; not yet formatted."""
     well_known = {well_known_types.FILES.get(message.in_proto) for message in contract.all_messages()} - {None}
-    requests = {method.request.name: method.request for method in contract.methods}
+    requests = {method.request.name: method.request for method in contract.served_methods}
     return render(
         "contract",
         contract=contract,
@@ -139,8 +139,8 @@ def _parent_packages(contract: Contract) -> list[str]:
 
 
 def _requests_and_responses(contract: Contract) -> list[Message]:
-    """The messages that methods take or return, once each."""
-    messages = [message for method in contract.methods for message in (method.request, method.response)]
+    """The messages that served methods take or return, once each."""
+    messages = [message for method in contract.served_methods for message in (method.request, method.response)]
     return list({message.name: message for message in messages}.values())
 
 

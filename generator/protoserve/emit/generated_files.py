@@ -102,7 +102,7 @@ def _texts(contracts: Sequence[Contract], steps: Sequence[upgrades.Upgrade], pac
         yield f"proto/{proto.path_of(contract)}", proto.render(contract)
         yield f"{folder}/{contract.version}.py", contract_module.render_version(contract, package)
         requests = "tests/requests" if contract is newest else f"tests/requests/{contract.version}"
-        for method in contract.methods:
+        for method in contract.served_methods:
             yield f"{requests}/{method.name}.json", samples.as_json(contract, method.request)
     yield json_schema.PATH, json_schema.json_schema()
 

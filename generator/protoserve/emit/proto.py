@@ -171,8 +171,8 @@ def _rpc(file: _File, method: Method) -> Iterator[str]:
     yield from _comment(field_docs.of_method(method).splitlines(), "  ")
     yield from lint_exceptions.ignored("  ", lint_exceptions.of_method(file.contract, method))
     request, response = (_reference(file, file.contract.service, body) for body in (method.request, method.response))
-    stream = "stream " if method.streaming else ""
-    head = f"  rpc {method.name}({request}) returns ({stream}{response})"
+    takes, gives = ("stream " if stream else "" for stream in (method.client_streaming, method.streaming))
+    head = f"  rpc {method.name}({takes}{request}) returns ({gives}{response})"
     if not method.options:
         yield f"{head};" if method.options is None else f"{head} {{}}"
         return

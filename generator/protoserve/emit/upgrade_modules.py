@@ -62,7 +62,7 @@ class Upgrade:
 def derive_upgrade(older: Contract, newer: Contract) -> Upgrade:
     """The upgrade from `older` to `newer`, the version that follows it."""
     builder = _Builder(older, newer)
-    for method in older.methods:
+    for method in older.served_methods:
         builder.add_method(method)
     return Upgrade(older, newer, tuple(builder.methods), tuple(builder.lost_fields))
 
@@ -70,7 +70,7 @@ def derive_upgrade(older: Contract, newer: Contract) -> Upgrade:
 def counterpart(newer: Contract, method: Method) -> Method | None:
     """The method of the newer version that answers `method` of an older one; None where the author has to."""
     return next(
-        (item for item in newer.methods if (item.name, item.streaming) == (method.name, method.streaming)), None
+        (item for item in newer.served_methods if (item.name, item.streaming) == (method.name, method.streaming)), None
     )
 
 
@@ -144,7 +144,7 @@ class _Builder:
         self.lost_fields: list[str] = []
         self._helpers: dict[str, str] = {}
         self._names = {"renamed"}
-        for method in older.methods:
+        for method in older.served_methods:
             self._names |= self._names_for(method)
 
     def _names_for(self, method: Method) -> set[str]:
@@ -169,8 +169,10 @@ class _Builder:
             signature = f"model: Model, request: {request}, /) -> Iterator[{response}]"
         else:
             signature = f"model: Model, batch: Sequence[{request}], /) -> Sequence[{response}]"
-        other = any(item.name == method.name for item in self.newer.methods)
-        form = "answers differently: one of the two is a stream" if other else "does not exist any more"
+        same = next((item for item in self.newer.methods if item.name == method.name), None)
+        form = "does not exist any more"
+        if same is not None:
+            form = "answers differently: one of the two is a stream" if same.served else "is not served any more"
         why = (
             f"In {new} {method.name} {form}. Answer its callers by a method that the model keeps for them, or refuse "
             f'them: `raise Retired("call ... of {new} instead")`.'
@@ -320,7 +322,7 @@ def _qualified(contract: Contract, field: Field) -> str:
 def _renamed(older: Contract, newer: Contract) -> dict[str, str]:
     """The older path of each field of a request that `renamed_from` says was renamed, by its newer path."""
     older_paths: dict[str, str] = {}
-    for method in older.methods:
+    for method in older.served_methods:
         newer_method = counterpart(newer, method)
         if newer_method is not None:
             older_paths.update(_paths(older, method.request, newer, newer_method.request, "", "", ()))

@@ -200,8 +200,9 @@ class Enum:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One method; `streaming` is true when the reply is a stream of responses.
+    """One method; `streaming` is true when the reply is a stream of responses, `client_streaming` for requests.
 
+    One that is not `served` is in the .proto only: the server answers it UNIMPLEMENTED, and the model does not have it.
     `options` is None where the method has none, and empty where its .proto says `{}`, which a descriptor shows.
     """
 
@@ -212,6 +213,8 @@ class Method:
     streaming: bool = False
     options: Options | None = None
     where: Where = Where(0, 0, "")
+    client_streaming: bool = False
+    served: bool = True
 
     @property
     def attribute(self) -> str:
@@ -270,6 +273,11 @@ class Contract:
     def module(self) -> str:
         """The Python package of the stubs."""
         return self.folder.replace("/", ".")
+
+    @property
+    def served_methods(self) -> tuple[Method, ...]:
+        """The methods that the model answers, of which there is at least one."""
+        return tuple(method for method in self.methods if method.served)
 
     @property
     def full_service(self) -> str:

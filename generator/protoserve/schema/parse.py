@@ -39,7 +39,7 @@ ENUM_KEYS = ("doc", "values", "reserved", "options")
 VALUE_KEYS = ("name", "number", "doc", "renamed_from", "options")
 BODY_KEYS = ("message", "doc", "presence", "fields", "reserved", "options")
 MESSAGE_KEYS = (*BODY_KEYS[1:], "after")
-METHOD_KEYS = ("doc", "streaming", "request", "response", "options")
+METHOD_KEYS = ("doc", "streaming", "served", "request", "response", "options")
 RESERVED_KEYS = ("numbers", "names")
 # What people write from other schema languages, and what it is here.
 _MEANT = {
@@ -157,11 +157,22 @@ def _well_known(name: str, shared: list[MessageDraft], problems: Problems) -> Me
 def _method(section: Section, name: str, shared: list[MessageDraft]) -> MethodDraft:
     meant = {"input": "write `request`", "output": "write `response`", "stream": "write `streaming: server`"}
     section.allow(METHOD_KEYS, meant)
-    streaming = section.choice("streaming", ("none", "server"), "none") == "server"
+    streaming = section.choice("streaming", ("none", "server", "client", "both"), "none")
+    served = section.flag("served")
     request, response = (_body(section, kind, f"{name}{kind.capitalize()}", shared) for kind in ("request", "response"))
     doc = section.text("doc", lines=True) or ""
     options = protobuf_options.read(section, "method") if "options" in section else None
-    return MethodDraft(name, section, request, response, doc, streaming, options)
+    return MethodDraft(
+        name,
+        section,
+        request,
+        response,
+        doc,
+        streaming in ("server", "both"),
+        streaming in ("client", "both"),
+        served is not False,
+        options,
+    )
 
 
 def _body(method: Section, kind: str, standard: str, shared: list[MessageDraft]) -> MessageDraft:

@@ -154,6 +154,8 @@ class MethodDraft:
     response: MessageDraft
     doc: str
     streaming: bool
+    client_streaming: bool
+    served: bool
     options: Options | None
 
 
@@ -210,8 +212,18 @@ class Draft:
         """The contract; sound only when the rules reported nothing."""
         made = {id(message): message.finished(self.python_names) for message in self.all_messages()}
         methods = tuple(
-            Method(m.name, made[id(m.request)], made[id(m.response)], m.doc, m.streaming, m.options, m.section.where)
-            for m in self.methods
+            Method(
+                item.name,
+                made[id(item.request)],
+                made[id(item.response)],
+                item.doc,
+                item.streaming,
+                item.options,
+                item.section.where,
+                item.client_streaming,
+                item.served,
+            )
+            for item in self.methods
         )
         enums = tuple(enum.finished(self.python_names) for enum in self.enums)
         imports = tuple(

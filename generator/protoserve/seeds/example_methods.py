@@ -48,12 +48,12 @@ class ExampleMethod:
 
 def example_methods(contract: Contract, framework: Framework) -> list[ExampleMethod]:
     """The methods of a contract; their functions have plain names where there is a single method."""
-    return [_example(contract, framework, method) for method in contract.methods]
+    return [_example(contract, framework, method) for method in contract.served_methods]
 
 
 def _example(contract: Contract, framework: Framework, method: Method) -> ExampleMethod:
     attribute = method.attribute
-    prefix = "" if len(contract.methods) == 1 else f"{attribute}_"
+    prefix = "" if len(contract.served_methods) == 1 else f"{attribute}_"
     label: Field | None = None
     enum: Enum | None = None
     classification = _classification(contract, method)

@@ -110,7 +110,7 @@ def from_proto(file: Path, includes: Sequence[Path] = (), contracts: tuple[Contr
 def from_project(folder: Path) -> Interface:
     """The contract of a protoserve project in all its versions: the schemas, and the .proto generated from each.
 
-    Raises UsageError.
+    Methods that a schema does not serve are left out. Raises UsageError.
     """
     methods: list[Method] = []
     contracts: list[Contract] = []
@@ -122,7 +122,8 @@ def from_project(folder: Path) -> Interface:
         file = folder / "proto" / proto.path_of(contracts[-1])
         if not file.is_file():
             raise UsageError(f"{file}: the file does not exist: run `protoserve generate` in the project")
-        methods += from_proto(file, [folder / "proto"]).methods
+        names = {method.name for method in contracts[-1].served_methods}
+        methods += (method for method in from_proto(file, [folder / "proto"]).methods if method.name in names)
     source = folder / "proto" / proto.path_of(contracts[0])
     return Interface(str(source), tuple(methods), tuple(contracts))
 

@@ -9,7 +9,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.text_format import MessageToString
 
 from protoserve.emit import proto
-from protoserve.intake.proto import unsupported
+from protoserve.intake.proto import served_methods, unsupported
 from protoserve.intake.proto.schema_text import Writer
 from protoserve.intake.proto.source import ROOT, Source, compiled, read
 from protoserve.schema import reserved_names
@@ -20,9 +20,15 @@ from protoserve.schema.model import Contract
 
 
 def from_proto(
-    path: Path, package: str, includes: Sequence[Path] = (), note: Callable[[str], None] = lambda text: None
+    path: Path,
+    package: str,
+    includes: Sequence[Path] = (),
+    note: Callable[[str], None] = lambda text: None,
+    serve: str | None = None,
 ) -> str:
     """The schema of the .proto at `path`, for a project whose Python package is `package`.
+
+    `serve` is the answer to the question which methods are served; None is for all that can be.
 
     The .proto generated from the schema has the original's descriptor: names, numbers, types, presence, enums and
     options, in their order; so has each file that is generated for one that the original uses. Imports are looked for
@@ -31,11 +37,11 @@ def from_proto(
     in the files, for what a schema cannot express.
     """
     source = read(path, includes)
-    problems = unsupported.refusals(source)
+    problems = [*unsupported.refusals(source), *served_methods.problems(source, serve)]
     syntaxes = {item.descriptor.syntax for item in (source, *source.imports)}
     if syntaxes != {"proto3"} or not source.descriptor.service:
         raise SchemaError(source.file, problems)
-    writer = Writer(source)
+    writer = Writer(source, served_methods.names(source, serve))
     text = f"{MODELINE}\n{writer.text(path.name)}"
     known = {(problem.file, problem.path) for problem in problems}
     try:
@@ -49,8 +55,9 @@ def from_proto(
     if problems:
         raise SchemaError(source.file, problems)
     _check_equal(source, contract)
-    for line in _left_out(source):
-        note(line)
+    for line in (*_left_out(source), served_methods.note(source, serve)):
+        if line:
+            note(line)
     return text
 
 

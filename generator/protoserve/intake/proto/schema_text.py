@@ -29,10 +29,11 @@ Parts = dict[str, tuple[Source, Steps, str]]
 
 
 class Writer:
-    """Writes one schema. `text` fills `parts`."""
+    """Writes one schema, in which the methods `served` are served. `text` fills `parts`."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, served: Collection[str]) -> None:
         self.source = source
+        self._served = served
         self.parts: Parts = {}
         schema_type = partial(_schema_type, source.descriptor.package, frozenset(source.declared()))
         self._own = _Declarations(source, schema_type, "", self.parts)
@@ -70,7 +71,11 @@ class Writer:
             self.parts[f"methods.{method.name}"] = self.source, steps, f"{service.name}.{method.name}"
             yield f"  {_text(method.name)}:"
             yield from _doc(self.source.comment(steps), "    ")
-            if method.server_streaming:
+            if method.name not in self._served:
+                yield "    served: false"
+            if method.client_streaming:
+                yield f"    streaming: {'both' if method.server_streaming else 'client'}"
+            elif method.server_streaming:
                 yield "    streaming: server"
             yield f"    request: {{message: {_text(self._type(method.input_type))}}}"
             yield f"    response: {{message: {_text(self._type(method.output_type))}}}"

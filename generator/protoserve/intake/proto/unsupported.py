@@ -114,10 +114,6 @@ def _services(source: Source) -> Iterator[Problem]:
         steps: Steps = (6, 0, 2, index)
         path = f"{service.name}.{method.name}"
         yield from _options(source, method.options, "method", (*steps, 4), path)
-        if method.client_streaming:
-            what = "a stream of requests is" if not method.server_streaming else "streams in both directions are"
-            remedy = "take one request, with a repeated field for what is many"
-            yield source.problem(steps, path, f"{what} not supported", remedy)
         for number, name in ((2, method.input_type), (3, method.output_type)):
             if name.startswith(".google.protobuf.") and name.lstrip(".") not in well_known_types.FILES:
                 remedy = "put it into a message of your own"

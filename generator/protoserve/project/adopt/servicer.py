@@ -132,7 +132,9 @@ def _servicer(contract: Contract, file: str, node: ast.ClassDef) -> Servicer:
             kind = "async def" if isinstance(item, ast.AsyncFunctionDef) else "def"
             what = f"{kind} {item.name}"
             method = rpcs.pop(item.name, None)
-            if method is not None:
+            if method is not None and not method.served:
+                servicer.methods.append(Note(file, item.lineno, what, "nothing: it is not served (see serve)"))
+            elif method is not None:
                 request, response = method.request.name, method.response.name
                 signature = f"request: {request}) -> Iterator[{response}]"
                 if not method.streaming:
@@ -144,7 +146,7 @@ def _servicer(contract: Contract, file: str, node: ast.ClassDef) -> Servicer:
                 servicer.helpers.append(Note(file, item.lineno, what, "Model.__init__(self, artifact: Path)"))
             else:
                 servicer.helpers.append(Note(file, item.lineno, what, "a method of Model, or a function of model.py"))
-    servicer.missing = list(rpcs)
+    servicer.missing = [method.name for method in rpcs.values() if method.served]
     return servicer
 
 

@@ -56,7 +56,7 @@ def make_questionnaire(
         with_absolute_path(kept_answers.read(options.answers)) if options.answers else {},
         TerminalPrompter(schema) if _at_terminal() else None,
         options.defaults,
-        {schema.name: schema.judge},
+        {schema.name: schema.judge, schema.served_name: schema.judge_served},
         {question.name: question.option for question in questions.questions()},
     )
 
