@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from protoserve.emit.imported_stubs import LIBRARY_FILES
-from protoserve.intake.proto.text_scan import Import, Scan, scan
+from protoserve.intake.proto.text_scan import Import, blanked, scan
+from protoserve.platform.files import is_file
 from protoserve.schema.errors import Problem, SchemaError
 from protoserve.schema.load import read_text
 
@@ -18,6 +19,7 @@ from protoserve.schema.load import read_text
 VARIABLE = "PROTOSERVE_INCLUDE"
 LIBRARY = "googleapis-common-protos"
 MAX_FILES = 500
+MAX_DEPTH = 100
 MAX_CHARACTERS = 2**24
 PROTOBUF = "google/protobuf/"
 
@@ -25,24 +27,28 @@ _PACKAGE = re.compile(r"^\s*package\s+([\w.]+)\s*;", re.MULTILINE)
 _GIVE_FOLDER = "give the folder that the path counts from: -I FOLDER, or PROTOSERVE_INCLUDE=FOLDER without the command"
 
 
-@dataclass(frozen=True, slots=True)
-class ImportedText:
-    """A file that was found: where it lies, and what it holds."""
+@dataclass(slots=True)
+class ProtoText:
+    """A .proto that was read: where it lies, and its text without custom options, whose names are `options`.
+
+    `imports` are what its import statements name, as far as that was found.
+    """
 
     path: Path
-    scan: Scan
+    text: str
+    options: tuple[str, ...]
+    imports: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Collected:
-    """A .proto with all that it leads to.
+    """A .proto with all that it leads to, which `imported` has by the path of the import.
 
-    `imported` has the files by the path of their import. `missing` are the paths that were not found or cannot be used,
-    each with its problem.
+    `missing` are the paths that were not found or cannot be used, each with its problem; no text imports them.
     """
 
-    scan: Scan
-    imported: dict[str, ImportedText] = field(default_factory=dict)
+    own: ProtoText
+    imported: dict[str, ProtoText] = field(default_factory=dict)
     missing: dict[str, Problem] = field(default_factory=dict)
 
 
@@ -54,36 +60,93 @@ def from_environment(folder: Path) -> list[Path]:
 def collect(path: Path, includes: Sequence[Path]) -> Collected:
     """Reads the .proto at `path` and what it imports, from `includes` or else the folders above it.
 
-    Raises SchemaError if the file itself cannot be read, a folder does not exist, or there is too much to read.
+    Raises SchemaError if the file itself cannot be read, a folder does not exist, files import each other, or there is
+    too much to read.
     """
-    text = read_text(path)
     for folder in includes:
         if not folder.is_dir():
             raise SchemaError(str(folder), [Problem(1, 1, "", "the folder does not exist", "correct -I")])
-    collected = Collected(scan(text))
-    folders = [*includes, *folders_above(path, text)]
-    paths = {path.resolve(): path.name}
-    waiting: list[tuple[Path, Import]] = [(path, item) for item in collected.scan.imports]
-    characters = len(text)
-    while waiting:
-        importer, item = waiting.pop(0)
-        known = item.path in collected.imported or item.path in collected.missing
-        if known or item.path.startswith(PROTOBUF):
-            continue
-        place = Problem(item.line, item.column, f"import {item.path}", "", "", str(importer))
-        found = _find(item.path, folders, place, paths)
+    return _Collector(path, includes).collected
+
+
+class _Collector:
+    """Follows the imports of one file. `_paths` has the path under which each file was imported first."""
+
+    def __init__(self, path: Path, includes: Sequence[Path]) -> None:
+        text = read_text(path)
+        self._root = path
+        self._folders = [*includes, *folders_above(path, text)]
+        self._paths: dict[Path, str] = {}
+        self._characters = 0
+        self._above: list[Path] = []
+        self.collected = Collected(ProtoText(path, "", ()))
+        self._read(self.collected.own, text)
+
+    def _read(self, file: ProtoText, text: str) -> None:
+        """Reads what a text imports, and what that imports. Raises SchemaError."""
+        self._characters += len(text)
+        self._above.append(file.path.resolve())
+        scanned = scan(text)
+        file.options = scanned.options
+        spans, added = [], []
+        for item in scanned.imports:
+            name = self._follow(file, item)
+            if name is not None:
+                file.imports.append(name)
+            if name != item.path:
+                spans.append(item.span)
+                added += [f' import {"public " if item.public else ""}"{name}";'] if name is not None else []
+        file.text = blanked(scanned.text, spans) + "".join(added)
+        self._above.pop()
+
+    def _follow(self, importer: ProtoText, item: Import) -> str | None:
+        """The path under which the imported file is known; None if there is no such file."""
+        if item.path.startswith(PROTOBUF):
+            return item.path
+        if item.path in self.collected.missing:
+            return None
+        place = Problem(item.line, item.column, f"import {item.path}", "", "", str(importer.path))
+        there = self.collected.imported.get(item.path)
+        found = self._find(item.path, place) if there is None else there.path
         if isinstance(found, Problem):
-            collected.missing[item.path] = found
-            continue
-        text = read_text(found)
-        characters += len(text)
-        if len(collected.imported) >= MAX_FILES or characters > MAX_CHARACTERS:
+            self.collected.missing[item.path] = found
+            return None
+        real = found.resolve()
+        if real in self._above:
+            chain = " -> ".join(path.name for path in (*self._above[self._above.index(real) :], real))
+            problem = _problem(place, f"the file imports itself: {chain}", "take one of these imports out")
+            raise SchemaError(str(self._root), [problem])
+        known = self._paths.setdefault(real, item.path)
+        if known == item.path and there is None:
+            self._add(item.path, found)
+        return known
+
+    def _add(self, name: str, path: Path) -> None:
+        text = read_text(path)
+        many = len(self.collected.imported) >= MAX_FILES
+        if many or len(self._above) > MAX_DEPTH or self._characters + len(text) > MAX_CHARACTERS:
             message = f"it leads to more than {MAX_FILES} files, or to more than {MAX_CHARACTERS >> 20} MiB of text"
             remedy = "import the files that have the messages, not one that imports everything"
-            raise SchemaError(str(path), [Problem(1, 1, "", message, remedy)])
-        collected.imported[item.path] = ImportedText(found, scan(text))
-        waiting += [(found, inner) for inner in collected.imported[item.path].scan.imports]
-    return collected
+            raise SchemaError(str(self._root), [Problem(1, 1, "", message, remedy)])
+        self.collected.imported[name] = ProtoText(path, "", ())
+        self._read(self.collected.imported[name], text)
+
+    def _find(self, name: str, place: Problem) -> Path | Problem:
+        """The file that an import names; a problem at `place` if there is none, or it must not be read."""
+        parts = name.split("/")
+        if not name or "\\" in name or any(part in ("", ".", "..") for part in parts) or ":" in parts[0]:
+            return _problem(place, "the path of an import is relative, with / and without . and ..", "write it so")
+        outside = False
+        for folder in self._folders:
+            path = folder / name
+            if is_file(path):
+                real = path.resolve()
+                if any(real.is_relative_to(other.resolve()) for other in self._folders):
+                    return path
+                outside = True
+        if outside:
+            return _problem(place, "a link leads out of the folders that are searched", _GIVE_FOLDER)
+        return _of_library(name) or _problem(place, *_not_found(name, self._folders))
 
 
 def folders_above(path: Path, text: str) -> list[Path]:
@@ -95,33 +158,6 @@ def folders_above(path: Path, text: str) -> list[Path]:
             return folders[:count]
     package = _PACKAGE.search(text)
     return folders[: 1 + (len(package[1].split(".")) if package else 0)]
-
-
-def _find(name: str, folders: Sequence[Path], place: Problem, paths: dict[Path, str]) -> Path | Problem:
-    """The file that an import names; a problem at `place` if there is none, or it must not be read.
-
-    `paths` has the path under which each file was imported first, and is added to.
-    """
-    parts = name.split("/")
-    if not name or "\\" in name or any(part in ("", ".", "..") for part in parts) or ":" in parts[0]:
-        return _problem(place, "the path of an import is relative, with / and without . and ..", "write it so")
-    outside = False
-    for folder in folders:
-        path = folder / name
-        if not path.is_file():
-            continue
-        real = path.resolve()
-        if not any(real.is_relative_to(other.resolve()) for other in folders):
-            outside = True
-            continue
-        first = paths.setdefault(real, name)
-        if first != name:
-            message = f"this is {first}, which is read already: one file with two paths declares everything twice"
-            return _problem(place, message, f"import it as {first} everywhere, or give the one folder with -I")
-        return path
-    if outside:
-        return _problem(place, "a link leads out of the folders that are searched", _GIVE_FOLDER)
-    return _of_library(name) or _problem(place, *_not_found(name, folders))
 
 
 def _of_library(name: str) -> Path | None:
@@ -139,7 +175,7 @@ def _not_found(name: str, folders: Sequence[Path]) -> tuple[str, str]:
     searched = ", ".join(_shown(folders))
     message = f"the file was not found in {searched}"
     if name in LIBRARY_FILES:
-        return message, f"install {LIBRARY}, which has it, beside protoserve; or {_GIVE_FOLDER}"
+        return message, f"install {LIBRARY}, which has it, where the generator runs; or {_GIVE_FOLDER}"
     return message, _GIVE_FOLDER
 
 

@@ -31,6 +31,9 @@ _DOC_MARKER = re.compile(r"/+<?|!<?|\*+(?=[ !]|$)!?<?")
 _RULER = re.compile(r"[-=*/#~_+]{3,}")
 
 
+_CONSEQUENCE = re.compile("was not found or had errors|is not defined|seems to be defined in")
+
+
 @dataclass(frozen=True)
 class Source:
     """One file. `file` is its name in errors, and `path` the path of its import, empty for the file itself.
@@ -97,13 +100,13 @@ def read(path: Path, includes: Sequence[Path] = ()) -> Source:
     Raises SchemaError with protoc's errors and their places.
     """
     collected = include.collect(path, includes)
-    texts = {name: file.scan.text for name, file in collected.imported.items()} | {ROOT: collected.scan.text}
+    texts = {name: file.text for name, file in collected.imported.items()} | {ROOT: collected.own.text}
     names = {name: str(file.path) for name, file in collected.imported.items()} | {ROOT: str(path)}
-    files, undefined = _with_stand_ins(texts, names, collected.missing)
-    own = _source(files[ROOT], str(path), "", collected.scan.options)
+    files, undefined = _with_stand_ins(texts, names, missing=bool(collected.missing))
+    own = _source(files[ROOT], str(path), "", collected.own.options)
     imports = []
     for name in _used(files):
-        options = collected.imported[name].scan.options if name in collected.imported else ()
+        options = collected.imported[name].options if name in collected.imported else ()
         imports.append(_source(files[name], names.get(name, str(path)), name, options))
     missing = collected.missing
     return replace(
@@ -115,22 +118,20 @@ def read(path: Path, includes: Sequence[Path] = ()) -> Source:
 
 
 def _with_stand_ins(
-    texts: Mapping[str, str], names: Mapping[str, str], missing: Iterable[str]
+    texts: Mapping[str, str], names: Mapping[str, str], *, missing: bool
 ) -> tuple[dict[str, FileDescriptorProto], bool]:
-    """The descriptors of files by path, and whether something is undefined that `missing` files should declare.
+    """The descriptors of files by path, and whether something is undefined that files which are `missing` may declare.
 
     What is undefined is declared in files made for it, so that everything else can be read.
     """
     undefined: set[str] = set()
     while True:
-        declared = stand_ins.files(missing, undefined)
         try:
-            return compiled({**declared, **texts}, names), bool(undefined)
+            return compiled(stand_ins.added(texts, undefined), names), bool(undefined)
         except ProtocError as error:
             more = set(stand_ins.undefined(error.stderr)) - undefined
             if not (missing and more):
-                problems = [item for item in error.problems if not stand_ins.names_a_file(item.message, missing)]
-                raise SchemaError(names[ROOT], problems) from None
+                raise
             undefined |= more
 
 
@@ -154,10 +155,10 @@ def compiled(texts: Mapping[str, str], names: Mapping[str, str]) -> dict[str, Fi
             target = sources / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
-        includes = (f"--proto_path={folder}" for folder in (sources, Path(grpc_tools.__file__).parent / "_proto"))
+        includes = (f"--proto_path={folder}" for folder in (".", Path(grpc_tools.__file__).parent / "_proto"))
         flags = ("--include_imports", "--include_source_info", f"--descriptor_set_out={root / 'set'}")
         command = [sys.executable, "-m", "grpc_tools.protoc", *includes, *flags, ROOT]
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=sources, capture_output=True, text=True, check=False)
         if done.returncode:
             raise ProtocError(names[ROOT], _protoc_errors(done.stderr, names), done.stderr)
         files = FileDescriptorSet.FromString((root / "set").read_bytes()).file
@@ -165,8 +166,9 @@ def compiled(texts: Mapping[str, str], names: Mapping[str, str]) -> dict[str, Fi
 
 
 def _protoc_errors(stderr: str, names: Mapping[str, str]) -> Iterator[Problem]:
-    """The errors that protoc printed."""
+    """The errors that protoc printed, without those that follow from others."""
     errors = [match for line in stderr.splitlines() if (match := _ERROR.match(line))]
+    errors = [match for match in errors if not _CONSEQUENCE.search(match["message"])] or errors
     for match in errors:
         message = match["message"].strip().rstrip(".").replace(ROOT, "the file")
         place = int(match["line"] or 1), int(match["column"] or 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 _UNDEFINED = re.compile(r': "([A-Za-z_.][\w.]*)" is not defined\.')
 _FOLDER = "protoserve_stand_ins"
@@ -14,31 +14,21 @@ def undefined(stderr: str) -> Iterator[str]:
     yield from (match[1].lstrip(".") for match in _UNDEFINED.finditer(stderr))
 
 
-def names_a_file(message: str, missing: Iterable[str]) -> bool:
-    """Whether an error of protoc is about one of these files."""
-    return any(f'"{path}"' in message for path in missing)
-
-
-def files(missing: Iterable[str], names: Iterable[str]) -> dict[str, str]:
-    """A text for each path in `missing`; together they declare messages with these names."""
-    outermost = sorted(name for name in set(names) if not _outer(name, names))
+def added(texts: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+    """The texts of files by path, with files that declare messages of these names; all others import them."""
+    outermost = sorted(name for name in set(names) if not any(name.startswith(f"{other}.") for other in names))
     declaring = {f"{_FOLDER}/{index}.proto": _file(name, names) for index, name in enumerate(outermost)}
-    imports = "".join(f'import public "{path}";\n' for path in declaring)
-    empty = dict.fromkeys(missing, f'syntax = "proto3";\n{imports}')
-    return {**declaring, **empty} if empty else {}
+    imports = "".join(f' import "{path}";' for path in declaring)
+    return declaring | {path: f"{text}{imports}" for path, text in texts.items()}
 
 
-def _outer(name: str, names: Iterable[str]) -> bool:
-    return any(name.startswith(f"{other}.") for other in names)
-
-
-def _file(name: str, names: Iterable[str]) -> str:
+def _file(name: str, names: Collection[str]) -> str:
     package, _, _ = name.rpartition(".")
     head = f"package {package};\n" if package else ""
-    return f'syntax = "proto3";\n{head}{_message(name, set(names))}'
+    return f'syntax = "proto3";\n{head}{_message(name, names)}'
 
 
-def _message(name: str, names: set[str]) -> str:
+def _message(name: str, names: Collection[str]) -> str:
     """A message with those inside it whose names are below its own."""
     below = {other.removeprefix(f"{name}.").partition(".")[0] for other in names if other.startswith(f"{name}.")}
     inner = "".join(_message(f"{name}.{part}", names) for part in sorted(below))

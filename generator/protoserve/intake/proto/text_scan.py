@@ -24,11 +24,13 @@ _CLOSING = frozenset(_OPENING.values())
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One import statement: the path that it names, and its line and column from 1."""
+    """One import statement: the path that it names, its line and column from 1, and where it is in the text."""
 
     path: str
     line: int
     column: int
+    public: bool
+    span: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def scan(text: str) -> Scan:
     """The imports of a .proto and its text without custom options; of a text that is not valid, as much as is clear."""
     scanner = _Scanner(text)
     spans = sorted(scanner.custom_options())
-    return Scan(_blanked(text, spans), tuple(scanner.imports()), tuple(dict.fromkeys(scanner.names)))
+    return Scan(blanked(text, spans), tuple(scanner.imports()), tuple(dict.fromkeys(scanner.names)))
 
 
 class _Scanner:
@@ -68,13 +70,13 @@ class _Scanner:
         for index, token in enumerate(self.tokens):
             if token.text != "import" or not self._begins_statement(index):
                 continue
-            following = self.tokens[index + 1 : index + 3]
-            if following and following[0].text in ("public", "weak"):
-                following = following[1:]
-            if following and following[0].text[0] in "\"'":
+            words = [item.text for item in self.tokens[index + 1 : index + 4]]
+            at = 1 if words[:1] in (["public"], ["weak"]) else 0
+            if len(words) > at + 1 and words[at][0] in "\"'" and words[at + 1] == ";":
                 line = bisect.bisect(self._newlines, token.start)
                 line_start = self._newlines[line - 1] + 1 if line else 0
-                yield Import(following[0].text[1:-1], line + 1, token.start - line_start + 1)
+                span = token.start, self.tokens[index + at + 2].end
+                yield Import(words[at][1:-1], line + 1, token.start - line_start + 1, words[0] == "public", span)
 
     def custom_options(self) -> Iterator[tuple[int, int]]:
         """The beginning and the end of each custom option."""
@@ -151,7 +153,8 @@ def _closing_brackets(tokens: Sequence[_Token]) -> dict[int, int]:
     return closing
 
 
-def _blanked(text: str, spans: Sequence[tuple[int, int]]) -> str:
+def blanked(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """The text with spaces in these places, which are sorted."""
     parts, done = [], 0
     for start, end in spans:
         parts += [text[done:start], re.sub(r"[^\n]", " ", text[start:end])]
