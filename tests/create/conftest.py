@@ -31,7 +31,7 @@ replicas: {type: int, default: 2}
 ratio: {type: float, default: 0.5}
 limits: {type: yaml, default: 7}
 labels: {type: json, default: [1, 2], multiline: true}
-folder: {type: path, default: data}
+folder: {type: path, default: .}
 token: {type: str, secret: true, default: none}
 tier:
   type: str
