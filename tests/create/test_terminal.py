@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import signal
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -206,3 +211,76 @@ def test_ctrl_c_at_every_question_leaves_nothing(
             assert [path.name for path in tmp_path.iterdir()] == ["tmp"], name
         answer = {"package": "iris", "platforms": "[vertex-ai]"}.get(name, question["default"])
         given += ["--data", f"{name}={answer}"]
+
+
+@pytest.mark.slow
+def test_a_signal_at_any_of_twenty_moments_of_the_creation_leaves_nothing(template: Path, tmp_path: Path) -> None:
+    def create(number: int, seconds: float) -> tuple[int, float, list[str], list[str]]:
+        """Exit code, seconds it took, what was printed and what is left, if the signal comes after so many seconds."""
+        work = tmp_path / str(number)
+        (work / "tmp").mkdir(parents=True)
+        if number % 2:
+            (work / "new").mkdir()
+        new = [tool("protoserve"), "new", "new", "--defaults", "--template", template]
+        begin = time.monotonic()
+        with Terminal(new, cwd=work, env={"TMPDIR": str(work / "tmp")}) as terminal:
+            while (left := begin + seconds - time.monotonic()) > 0 and terminal.read(min(left, 0.05)):
+                pass
+            if left <= 0 and number % 4 < 2:
+                terminal.interrupt()
+            elif left <= 0:
+                os.kill(terminal.pid, signal.SIGTERM)
+            code = terminal.wait()
+            took = time.monotonic() - begin
+            files = sorted(path.relative_to(work).as_posix() for path in work.rglob("*"))
+            return code, took, terminal.lines(), files
+
+    code, seconds, _, _ = create(100, 600)
+    assert code == 0
+    with ThreadPoolExecutor(2) as pool:
+        # The first fifth is Python's own start.
+        results = list(pool.map(create, range(20), [seconds * (0.2 + number / 25) for number in range(20)]))
+    stopped = 0
+    for number, (code, _, printed, files) in enumerate(results):
+        if code == 0:  # it was faster than the signal
+            assert "new/schema.yaml" in files
+            continue
+        stopped += 1
+        word, expected = ("interrupted", 130) if number % 4 < 2 else ("terminated", 143)
+        assert (code, printed) == (expected, [f"protoserve: {word}; nothing was created"]), number
+        assert files == (["new", "tmp"] if number % 2 else ["tmp"]), number
+    assert stopped >= 15
+
+
+@pytest.mark.slow
+def test_bare_copier_continues_with_the_answers_that_the_generator_kept(template: Path, tmp_path: Path) -> None:
+    (tmp_path / "my work").mkdir()
+    answers = [
+        "package=credit",
+        "framework=python",
+        "port=9100",
+        "python_version=3.13",
+        "platforms=[]",
+        "project_name=C",
+    ]
+    data = [part for answer in answers for part in ("--data", answer)]
+    copy = [tool("copier"), "copy", "--trust", *data, template, "my credit"]
+    with Terminal(copy, cwd=tmp_path / "my work", columns=400) as terminal:
+        terminal.wait_for("What does it serve")
+        terminal.wait_until(lambda: "model server" in terminal.current_line(), "no default")
+        terminal.send(f" For credit.{ENTER}")
+        terminal.wait_for("from then on")
+        terminal.wait_until(lambda: "tabular" in terminal.current_line(), "no default")
+        terminal.send(BACKSPACE * 7 + f"age: in32 -> limit: float64{ENTER}")
+        assert terminal.wait() == 1
+        (kept,) = [line for line in terminal.lines() if "your answers are kept" in line]
+    command = shlex.split(kept.partition("continue with: ")[2])
+    assert command[0] == "copier"
+    with Terminal([tool("copier"), *command[1:]], cwd=tmp_path / "my work", columns=400) as terminal:
+        terminal.wait_for("from then on")
+        terminal.wait_until(lambda: "tabular" in terminal.current_line(), "no default")
+        terminal.send(BACKSPACE * 7 + SIGNATURE + ENTER)
+        assert terminal.wait() == 0, terminal.text()
+    answered = recorded(tmp_path / "my work" / "my credit")
+    assert answered["description"] == "A gRPC model server. For credit."
+    assert (answered["schema"], answered["port"]) == (SIGNATURE, 9100)

@@ -5,7 +5,9 @@ What is asked, or why an answer was refused, is drawn by the prompt itself: once
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,6 +42,8 @@ class TerminalPrompter:
 
     def __init__(self, schema: SchemaQuestion) -> None:
         self._schema = schema
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # a schema may have characters that this terminal cannot show
         self._console = Console(highlight=False, markup=False, emoji=False)
         # What the next prompt draws above its line, and how.
         self._above: list[str] = []
