@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-_UNDEFINED = re.compile(r': "([A-Za-z_.][\w.]*)" is not defined\.')
+_UNDEFINED = re.compile(r'^([^:\n]+)(?::\d+:\d+)?: "([A-Za-z_.][\w.]*)" is not defined\.', re.MULTILINE)
+_BROKEN_IMPORT = re.compile(r'^([^:\n]+)(?::\d+:\d+)?: Import "[^"]*" was not found or had errors\.', re.MULTILINE)
 _FOLDER = "protoserve_stand_ins"
 
 
 def undefined(stderr: str) -> Iterator[str]:
-    """The names that protoc did not know, as they are written."""
-    yield from (match[1].lstrip(".") for match in _UNDEFINED.finditer(stderr))
+    """The names that protoc did not know, as they are written.
+
+    In a file with a broken import most of them are not known for that reason: what it lacks itself shows once the
+    other file is mended.
+    """
+    broken = {match[1] for match in _BROKEN_IMPORT.finditer(stderr)}
+    yield from (match[2].lstrip(".") for match in _UNDEFINED.finditer(stderr) if match[1] not in broken)
 
 
 def added(texts: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
