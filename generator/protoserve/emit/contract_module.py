@@ -49,6 +49,9 @@ def render_version(contract: Contract, package: str) -> str:
         ),
         well_known_files=sorted(map(str, well_known)),
         own_module=module_of(contract),
+        uses_own_module=any(
+            not message.file and message.in_proto not in well_known_types.FILES for message in contract.all_messages()
+        ),
         imported_modules=_imported_modules(contract, package),
         parents=_parent_packages(contract) if _is_foreign(contract, package) else [],
         patterns=limit_code.patterns(contract),

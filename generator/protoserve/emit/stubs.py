@@ -16,6 +16,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from protoserve.emit import imported_stubs, keyword_names
 
 # protoc writes `Mapping` without type parameters; in a class with a field `float` it takes later floats for that field.
+# mypy-protobuf lets properties of deprecated methods override others of another type.
 _UNTYPED = "# mypy: ignore-errors\n"
 _LEADING_COMMENTS = re.compile(r"\A(?:#[^\n]*\n)+")
 _OWN = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")
@@ -62,7 +63,7 @@ def compile_imports(root: Path, imports: Sequence[str], package: str, out: Path,
 
 
 def _headed(header: str, name: str, text: str) -> str:
-    return f"# {header}\n{_UNTYPED if name.endswith('_pb2.pyi') else ''}{text}"
+    return f"# {header}\n{_UNTYPED if name.endswith('.pyi') else ''}{text}"
 
 
 def _packages(module: str) -> Iterator[str]:
