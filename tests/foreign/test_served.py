@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy
 sys.path.insert(0, sys.argv[1])
 from foreign import plain
+from google.protobuf import descriptor_pool
 class Channel:
     def __init__(self):
         self.paths = set()
@@ -32,6 +33,7 @@ class Channel:
 for name, data in zip(sys.argv[2::2], sys.argv[3::2]):
     sys.path.insert(0, data + "/src")
     contract = importlib.import_module(name + ".contract")
+    descriptor_pool.Default().FindServiceByName(contract.SERVICE)  # for reflection
     kinds = plain.messages(Path(data, "set").read_bytes())
     for method in contract.METHODS:
         request, reply = kinds[method.name]
