@@ -5,21 +5,50 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from plumbum import local
 
 from adopt.handmade import HAND_MADE, HandMade
+from protoserve.platform import answers
+from protoserve.project.create import create as generate_first
+from protoserve.project.new.copier_session import CopierSession
+from releases import make_template
 from support import Project, run, tool
+
+
+@pytest.fixture(scope="session")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template's repository, with releases."""
+    return make_template(tmp_path_factory.mktemp("releases") / "models")
 
 
 def adopt(folder: Path, template: Path, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """`protoserve adopt` with the defaults, as a process."""
     command = [tool("protoserve"), "adopt", str(folder), "--template", str(template), "--ref", "v1.0.0", "--defaults"]
     return run([*command, *options], cwd=folder.parent, check=check)
+
+
+@pytest.fixture
+def generator_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The task of copier.yml runs in this process, which takes a fraction of the time."""
+    create = CopierSession.create
+
+    def create_here(session: CopierSession, data: Mapping[str, Any]) -> None:
+        session._worker.skip_tasks = True
+        create(session, data)
+        folder = Path(session._worker.dst_path)
+        recorded = answers.read(folder)
+        with monkeypatch.context() as patch:
+            patch.setenv("PWD", str(local.env["PWD"]))
+            generate_first(folder, recorded["package"], recorded["framework"], recorded["schema"])
+
+    monkeypatch.setattr(CopierSession, "create", create_here)
 
 
 @contextmanager

@@ -220,3 +220,21 @@ SHAPES = {
         }
     ),
 }
+
+_OF_ONE_PROJECT = (
+    "an old conftest.py",
+    "setup.py and setup.cfg",
+    "notebooks, Python 2 and strange names",
+    "makefiles, locks and workflows",
+    "links",
+    "projects inside, and folders with names of libraries",
+)
+
+
+def combined() -> dict[str, Shape]:
+    """The shapes with those in one project that fit together, since a project takes seconds to check."""
+    parts = [SHAPES[name] for name in _OF_ONE_PROJECT]
+    files = {name: content for part in parts for name, content in part.files.items()}
+    links = {name: target for part in parts for name, target in part.links.items() if name not in files}
+    others = {name: shape for name, shape in SHAPES.items() if name not in _OF_ONE_PROJECT}
+    return {"six of them": Shape(files, links=links), **others}

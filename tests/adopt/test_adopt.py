@@ -4,7 +4,6 @@
 # ruff: noqa: E501
 from __future__ import annotations
 
-import ast
 import re
 import shutil
 import socket
@@ -16,13 +15,13 @@ from pathlib import Path
 import grpc
 import pytest
 
-from adopt.conftest import Adopted, adopt
+from adopt.conftest import Adopted
 from adopt.handmade import HAND_MADE
 from protoserve.cli import main
-from protoserve.intake.proto.convert import differs, from_proto
+from protoserve.intake.proto.convert import differs
 from protoserve.intake.proto.source import read
-from protoserve.project.adopt import requirements, servicer, template_files
-from protoserve.schema.load import load, loads
+from protoserve.project.adopt import requirements, template_files
+from protoserve.schema.load import load
 from releases import commit, edit, git
 from support import ROOT, Project, run, tool
 
@@ -219,12 +218,27 @@ REFUSALS = {
         {"protos/greeter.proto": GREETER.files["protos/greeter.proto"].replace("(HelloRequest)", "(stream HelloRequest)")},
         {}, (), "protos/greeter.proto:15:3: Greeter.SayHello: a stream of requests is not supported",
     ),
-    "no such servicer": ({}, {}, ("--servicer", "words.py"), "words.py has no class that derives from GreeterServicer"),
-    "code in the way": ({"train.py": "x = 1\n", "tests/test_smoke.py": ""}, {}, (), "yours would be lost: tests/test_smoke.py, train.py"),
-    "a package that is there": ({"greeter/__init__.py": ""}, {}, ("--package", "greeter"), "try --package greeter_server"),
-    "a module that hides the stubs": ({"helloworld.py": ""}, {}, (), "helloworld.py hides the package helloworld"),
-    "a package that imports": ({"helloworld/__init__.py": "import greeter_pb2\n"}, {}, (), "importing them would load the old stubs too"),
-    "a file where a folder goes": ({"scripts": "x"}, {}, (), "scripts (a folder of the template)"),
+    "no such servicer": ({}, {}, ("--servicer", "words.py"), "words.py has no class that derives from GreeterServicer, is added to a server by add_GreeterServicer_to_server, or"),
+    "all that is in the way": (
+        {
+            "train.py": "x = 1\n", "tests/test_smoke.py": "", "requirements": "x",
+            "greeter/__init__.py": "", "helloworld.py": "", "helloworld/__init__.py": "import greeter_pb2\n",
+            "artifacts/model.pkl": "", "schemas/user.yaml": "", "tests/requests/a/b.json": "",
+            "scripts/inspect.py": "", "tests/smoke_report.py": "", "tests/__init__.py": "import words\n",
+        },
+        {}, ("--package", "greeter"),
+        "yours would be lost: requirements (a folder of the template), tests/test_smoke.py, train.py; rename and commit\n"
+        "greeter exists, so the package cannot be greeter: try --package greeter_server\n"
+        "helloworld.py hides the package helloworld of the new stubs: rename it and commit\n"
+        "helloworld/__init__.py has imports, and the new stubs are in that package: importing them would load the old stubs "
+        "too, and one process cannot load both. Remove the imports and commit\n"
+        "scripts/inspect.py hides Python's inspect from the template's scripts: rename it and commit\n"
+        "tests/smoke_report.py hides scripts/smoke_report.py from the template's tests: rename it and commit\n"
+        "tests/__init__.py has imports, which the template's tests would run: move them to conftest.py and commit\n"
+        "schemas/user.yaml: files of these names are read as versions of the contract: rename and commit\n"
+        "tests/requests/a/b.json: files of these names are read as sample requests: rename and commit\n"
+        "artifacts/ has model.pkl, and the template keeps the served model there",
+    ),
     "an answer that is none": ({}, {}, ("--port", "80"), "port"),
     "a template that is none": ({}, {}, ("--template", "nowhere"), "nowhere"),
 }  # fmt: skip
@@ -235,9 +249,10 @@ def greeter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return GREETER.write(tmp_path_factory.mktemp("greeter") / "greeter")
 
 
+@pytest.mark.usefixtures("generator_in_process")
 @pytest.mark.parametrize("name", REFUSALS)
 def test_a_refusal_changes_nothing(
-    name: str, greeter: Path, releases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, greeter: Path, template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     committed, loose, options, words = REFUSALS[name]
     folder = tmp_path / "greeter"
@@ -246,13 +261,13 @@ def test_a_refusal_changes_nothing(
         if text is None:
             shutil.rmtree(folder / path)
             continue
-        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
         if path in committed:
             git(folder, "add", path)
             git(folder, "commit", "--quiet", "--message=More")
     before = everything(folder)
-    given = ["adopt", str(folder), "--template", str(releases), "--ref", "v1.0.0", "--defaults", *options]
+    given = ["adopt", str(folder), "--template", str(template), "--defaults", *options]
     assert main(given) == 1
     out, err = capsys.readouterr()
     assert words in err
@@ -268,21 +283,6 @@ def everything(folder: Path) -> dict[str, bytes | None]:
         for path in sorted(folder.rglob("*"))
         if ".git" not in path.relative_to(folder).parts
     }
-
-
-def test_a_servicer_is_found_through_classes_and_names_between() -> None:
-    contract = loads(from_proto(ROOT / "tests/foreign/protos/helloworld.proto", ""))
-    sources = {
-        "a.py": "import stubs as s\nclass Base(s.GreeterServicer):\n    def log(self): pass\n",
-        "b.py": "from a import Base as Mine\nclass Other: pass\nclass Greeter(Other, Mine):\n"
-        "    def SayHello(self, request, ctx):\n        ctx.set_code(grpc.StatusCode.NOT_FOUND)\n",
-        "c.py": "class Different(AnotherServicer):\n    def SayHello(self, request, context): pass\n",
-    }
-    trees = {name: ast.parse(text) for name, text in sources.items()}
-    (greeter,) = servicer.servicers(contract, trees)
-    assert (greeter.name, greeter.file, greeter.line) == ("Greeter", "b.py", 3)
-    assert greeter.missing == ["SayHelloStreamReply"]
-    assert [note.what for note in greeter.context] == ["ctx.set_code(grpc.StatusCode.NOT_FOUND)"]
 
 
 def test_requirements_that_the_new_ones_lack_are_reported(tmp_path: Path) -> None:
@@ -308,8 +308,9 @@ def test_requirements_that_the_new_ones_lack_are_reported(tmp_path: Path) -> Non
     ]
 
 
+@pytest.mark.usefixtures("generator_in_process")
 def test_a_failure_while_writing_changes_nothing(
-    greeter: Path, releases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    greeter: Path, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even an interrupt, when half of the files are there."""
     from protoserve.platform import files as project
@@ -325,17 +326,6 @@ def test_a_failure_while_writing_changes_nothing(
         replace(source, target)
 
     monkeypatch.setattr(project.os, "replace", fail)
-    assert main(["adopt", str(folder), "--template", str(releases), "--ref", "v1.0.0", "--defaults"]) == 1
+    assert main(["adopt", str(folder), "--template", str(template), "--defaults"]) == 1
     assert len(calls) >= 20
     assert everything(folder) == before
-
-
-@pytest.mark.slow
-def test_rules_that_ignore_the_stubs_are_reported(greeter: Path, releases: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "greeter"
-    shutil.copytree(greeter, folder, symlinks=True)
-    (folder / ".gitignore").write_text("*_pb2.py\n", encoding="utf-8")
-    git(folder, "commit", "--quiet", "--all", "--message=More")
-    report = adopt(folder, releases).stdout
-    assert "Git ignores these files, which must be committed" in report
-    assert "  src/helloworld/prediction_pb2.py\n" in report

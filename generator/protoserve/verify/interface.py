@@ -15,7 +15,6 @@ from google.protobuf import descriptor_database, descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
-from protoserve.emit import proto
 from protoserve.schema.errors import SchemaError
 from protoserve.schema.load import load
 from protoserve.schema.model import Contract
@@ -110,7 +109,7 @@ def from_proto(file: Path, includes: Sequence[Path] = (), contracts: tuple[Contr
 def from_project(folder: Path) -> Interface:
     """The contract of a protoserve project in all its versions: the schemas, and the .proto generated from each.
 
-    Methods that a schema does not serve are left out. Raises UsageError.
+    Raises UsageError.
     """
     methods: list[Method] = []
     contracts: list[Contract] = []
@@ -119,12 +118,11 @@ def from_project(folder: Path) -> Interface:
             contracts.append(load(schema))
         except SchemaError as error:
             raise UsageError(str(error)) from None
-        file = folder / "proto" / proto.path_of(contracts[-1])
+        file = folder / "proto" / contracts[-1].folder / "prediction.proto"
         if not file.is_file():
             raise UsageError(f"{file}: the file does not exist: run `protoserve generate` in the project")
-        names = {method.name for method in contracts[-1].served_methods}
-        methods += (method for method in from_proto(file, [folder / "proto"]).methods if method.name in names)
-    source = folder / "proto" / proto.path_of(contracts[0])
+        methods += from_proto(file, [folder / "proto"]).methods
+    source = folder / "proto" / contracts[0].folder / "prediction.proto"
     return Interface(str(source), tuple(methods), tuple(contracts))
 
 

@@ -7,12 +7,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from protoserve.project.adopt.definitions import Class, Definitions, Function, Trees
+from protoserve.project.adopt.definitions import Class, Definitions, Function, Trees, last_name
 from protoserve.project.adopt.existing_project import STUB
-from protoserve.schema.model import Contract
+from protoserve.schema import reserved_names
+from protoserve.schema.model import Contract, Method
 
 MAX_BYTES = 4_000_000  # a larger file was not written by hand
 _INVALID = "raise InvalidRequest(text, field=...) if the request is wrong; any other exception is INTERNAL"
+_HANDLERS = tuple(
+    f"{request}_{response}_rpc_method_handler" for request in ("unary", "stream") for response in ("unary", "stream")
+)
 _GONE = "not needed: the server stops work for callers who have left"
 # What replaces a call of the context that handlers get; any other call has no counterpart.
 _CONTEXT = {
@@ -38,7 +42,7 @@ class Note:
 
 @dataclass(slots=True)
 class Servicer:
-    """A class that implements the service. `missing` are the service's methods that it lacks."""
+    """A class that implements the service. `missing` are methods that it lacks, `defined` all names in its body."""
 
     name: str
     file: str
@@ -47,6 +51,7 @@ class Servicer:
     helpers: list[Note] = field(default_factory=list)
     context: list[Note] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    defined: set[str] = field(default_factory=set)
 
 
 def parse(root: Path, files: Iterable[str]) -> tuple[dict[str, ast.Module], list[str]]:
@@ -71,7 +76,7 @@ def servicers(contract: Contract, trees: Trees, only: str | None = None) -> list
     class, those that have a method of the service.
     """
     definitions = Definitions(trees)
-    candidates = {each.node: each for each in (*_derived(contract, definitions, trees), *_added(contract, definitions))}
+    candidates = {each.node: each for each in (*_derived(contract, definitions), *_added(contract, definitions))}
     chosen = list(candidates.values())
     if only is not None:
         chosen = [each for each in chosen if each.file == only] or [
@@ -85,19 +90,22 @@ def servicers(contract: Contract, trees: Trees, only: str | None = None) -> list
     return sorted(described, key=lambda servicer: (list(trees).index(servicer.file), servicer.line))
 
 
-def _derived(contract: Contract, definitions: Definitions, trees: Trees) -> list[Class]:
-    """The classes that derive from the servicer in the stubs, directly or through another class."""
-    classes = (
-        Class(file, node) for file, tree in trees.items() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
-    )
-    return [each for each in classes if each.node.bases and definitions.derives(each, f"{contract.service}Servicer")]
+def _derived(contract: Contract, definitions: Definitions) -> list[Class]:
+    """The classes that derive from the servicer in the stubs, and their bases with a method of the service."""
+    derived = definitions.descendants(f"{contract.service}Servicer")
+    bases = (base for each in derived for base in definitions.ancestors(each) if _has(contract, base.node))
+    return [*derived, *bases]
 
 
 def _added(contract: Contract, definitions: Definitions) -> list[Class]:
-    """The classes with a method of the service whose objects are added to a server, and their ancestors with one."""
+    """The classes with a method of the service whose objects are added to a server, and their ancestors with one.
+
+    A method may also be added by itself, by `grpc.unary_unary_rpc_method_handler(servicer.Predict)`.
+    """
     classes = []
-    for file, call in definitions.calls(f"add_{contract.service}Servicer_to_server"):
-        given = [item.value for item in call.keywords if item.arg == "servicer"] + call.args[:1]
+    adders = (f"add_{contract.service}Servicer_to_server", *_HANDLERS)
+    for file, call in (each for adder in adders for each in definitions.calls(adder)):
+        given = [item.value for item in call.keywords if item.arg in ("servicer", "behavior")] + call.args[:1]
         for each in (each for argument in given for each in definitions.classes(file, argument)):
             classes += [ancestor for ancestor in definitions.ancestors(each) if _has(contract, ancestor.node)]
     return classes
@@ -105,49 +113,57 @@ def _added(contract: Contract, definitions: Definitions) -> list[Class]:
 
 def _has(contract: Contract, node: ast.ClassDef) -> bool:
     """Whether a class has a method of the service."""
-    names = {method.name for method in contract.methods}
-    return any(isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and item.name in names for item in node.body)
+    return any(name in _defined(node) for name in (method.name for method in contract.methods))
+
+
+def _defined(node: ast.ClassDef) -> set[str]:
+    """The names of a class's functions, and those that its body assigns."""
+    functions = {item.name for item in node.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)}
+    targets = (target for item in node.body if isinstance(item, ast.Assign) for target in item.targets)
+    return functions | {last_name(target) for target in targets}
 
 
 def _keep_missing_of_all(servicers: list[Servicer]) -> None:
     """A method that another of these classes has is not missing: one may be the base of the other."""
     for servicer in servicers:
-        others = {note.what.split()[-1] for other in servicers for note in other.methods}
-        servicer.missing = [name for name in servicer.missing if name not in others]
+        servicer.missing = [name for name in servicer.missing if not any(name in other.defined for other in servicers)]
 
 
 def _short(statement: ast.AST) -> str:
     """The first line of a statement, shortened to 60 characters."""
-    line = ast.unparse(statement).splitlines()[0]
+    line = _unparsed(statement).splitlines()[0]
     return line if len(line) <= 60 else f"{line[:57]}..."
 
 
 def _servicer(contract: Contract, file: str, node: ast.ClassDef) -> Servicer:
-    servicer = Servicer(node.name, file, node.lineno)
+    servicer = Servicer(node.name, file, node.lineno, defined=_defined(node))
     rpcs = {method.name: method for method in contract.methods}
     for item in node.body:
-        if isinstance(item, (ast.Assign, ast.AnnAssign)):
+        if isinstance(item, ast.Assign) and last_name(item.targets[0]) in rpcs:
+            servicer.methods.append(_method(file, item, _short(item), rpcs.pop(last_name(item.targets[0]))))
+        elif isinstance(item, (ast.Assign, ast.AnnAssign)):
             servicer.helpers.append(Note(file, item.lineno, _short(item), "an attribute of Model"))
         elif isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef)):
             kind = "async def" if isinstance(item, ast.AsyncFunctionDef) else "def"
             what = f"{kind} {item.name}"
             method = rpcs.pop(item.name, None)
-            if method is not None and not method.served:
-                servicer.methods.append(Note(file, item.lineno, what, "nothing: it is not served (see serve)"))
-            elif method is not None:
-                request, response = method.request.name, method.response.name
-                signature = f"request: {request}) -> Iterator[{response}]"
-                if not method.streaming:
-                    signature = f"batch: Sequence[{request}]) -> Sequence[{response}]"
-                instead = f"Model.{method.attribute}(self, {signature}"
-                servicer.methods.append(Note(file, item.lineno, what, instead))
+            if method is not None:
+                servicer.methods.append(_method(file, item, what, method))
                 servicer.context += _context_calls(file, item)
             elif item.name == "__init__":
                 servicer.helpers.append(Note(file, item.lineno, what, "Model.__init__(self, artifact: Path)"))
             else:
                 servicer.helpers.append(Note(file, item.lineno, what, "a method of Model, or a function of model.py"))
-    servicer.missing = [method.name for method in rpcs.values() if method.served]
+    servicer.missing = list(rpcs)
     return servicer
+
+
+def _method(file: str, item: ast.stmt, what: str, method: Method) -> Note:
+    request, response = method.request.name, method.response.name
+    signature = f"request: {request}) -> Iterator[{response}]"
+    if not method.streaming:
+        signature = f"batch: Sequence[{request}]) -> Sequence[{response}]"
+    return Note(file, item.lineno, what, f"Model.{reserved_names.snake(method.name)}(self, {signature}")
 
 
 def _context_calls(file: str, function: Function) -> Iterator[Note]:
@@ -157,11 +173,19 @@ def _context_calls(file: str, function: Function) -> Iterator[Note]:
         return
     context = parameters[2].arg
     for call in _calls(function):
-        if isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) == context:
-            code = next((ast.unparse(arg) for arg in call.args if "StatusCode." in ast.unparse(arg)), "...")
+        if isinstance(call.func, ast.Attribute) and _unparsed(call.func.value) == context:
+            code = next((text for text in map(_unparsed, call.args) if "StatusCode." in text), "...")
             instead = _CONTEXT.get(call.func.attr, "no counterpart: a model gets the request alone")
             yield Note(file, call.lineno, f"{context}.{call.func.attr}({code})", instead)
 
 
 def _calls(node: ast.AST) -> Iterator[ast.Call]:
     return (part for part in ast.walk(node) if isinstance(part, ast.Call))
+
+
+def _unparsed(node: ast.AST) -> str:
+    """The source of a node, "..." if it is nested too deeply."""
+    try:
+        return ast.unparse(node)
+    except RecursionError:
+        return "..."

@@ -50,7 +50,7 @@ def emptied_on_failure(path: Path) -> Iterator[None]:
     try:
         path.mkdir(parents=True, exist_ok=True)
         yield
-        interrupts.complete()
+        interrupts.raise_if_received()
     except BaseException:
         _remove_content(path, before)
         for folder in missing:

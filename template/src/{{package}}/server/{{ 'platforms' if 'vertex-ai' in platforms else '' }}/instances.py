@@ -76,7 +76,7 @@ class Codec:
                 if not isinstance(instance, dict):
                     raise ParseError
                 message = ParseDict(instance, self._request())
-                yield self._decode(self._request.SerializeToString(message))
+                yield self._decode(message.SerializeToString())
             except InvalidRequest as error:
                 violations += below(at, error.violations)
             except (ParseError, ValueError, RecursionError):
@@ -94,7 +94,7 @@ class Codec:
         if not fits(rest, self._request):
             return violations
         try:
-            self._decode(self._request.SerializeToString(ParseDict(rest, self._request())))
+            self._decode(ParseDict(rest, self._request()).SerializeToString())
         except InvalidRequest as error:
             violations += below(at, [each for each in error.violations if _root(each.field) not in bad])
         return violations
