@@ -95,7 +95,8 @@ def keep_answers(dest: Path, ref: str, *, schema_refused: bool) -> None:
     except ProtoserveError:
         return  # Copier had not written them yet
     if schema_refused:
-        recorded.pop("schema", None)
+        for name in ("schema", "serve"):
+            recorded.pop(name, None)
     command = ["copier", "copy", "--trust", *(["--vcs-ref", ref] if ref else []), source, str(dest)]
     kept_answers.keep(recorded, project.name, command, "--data-file", user_folder(project, dest))
 

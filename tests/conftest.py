@@ -6,13 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support import ROOT, Project, copy_template, create, run, tool
+from releases import make_template
+from support import ROOT, Project, copy_template, create, made_once, run, tool
 
 # pip need not compile what is installed for one test: Python compiles what it imports.
 os.environ["PIP_COMPILE"] = "0"
@@ -88,39 +89,43 @@ def _engine() -> bool:
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template of this checkout, as a folder without git."""
-    return copy_template(tmp_path_factory.mktemp("source") / "protoserve")
+    return made_once(tmp_path_factory, "protoserve", copy_template)
 
 
 @pytest.fixture(scope="session")
 def iris(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The default answers, before anything is trained: scikit-learn takes seconds to import."""
-    return create(template, tmp_path_factory.mktemp("projects") / "iris")
+    return Project(made_once(tmp_path_factory, "iris", partial(create, template)), "iris")
 
 
 @pytest.fixture(scope="session")
 def trained_iris(iris: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The same with its artifact."""
-    project = Project(tmp_path_factory.mktemp("trained") / "iris", iris.package)
-    shutil.copytree(iris.path, project.path)
-    project.python("train.py")
-    return project
+
+    def make(folder: Path) -> None:
+        shutil.copytree(iris.path, folder)
+        Project(folder, iris.package).python("train.py")
+
+    return Project(made_once(tmp_path_factory, "trained/iris", make), iris.package)
 
 
 @pytest.fixture(scope="session")
 def fraud(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A schema that no preset resembles: every kind of field, two methods, a foreign proto package; trained."""
-    folder = tmp_path_factory.mktemp("projects")
-    (folder / "fraud.yaml").write_text(FRAUD, encoding="utf-8")
-    project = create(
-        template,
-        folder / "fraud",
-        project_name="Fraud",
-        package="fraud",
-        framework="python",
-        schema=str(folder / "fraud.yaml"),
-    )
-    project.python("train.py")
-    return project
+
+    def make(folder: Path) -> None:
+        schema = folder.with_suffix(".yaml")
+        schema.write_text(FRAUD, encoding="utf-8")
+        answers = {"project_name": "Fraud", "package": "fraud", "framework": "python", "schema": str(schema)}
+        create(template, folder, **answers).python("train.py")
+
+    return Project(made_once(tmp_path_factory, "fraud", make), "fraud")
+
+
+@pytest.fixture(scope="session")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository of a template with three releases; no test writes into it."""
+    return made_once(tmp_path_factory, "models", make_template)
 
 
 @pytest.fixture(scope="session", autouse=True)

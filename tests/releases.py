@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from commands import protoserve
 from support import copy_template, run
 
 # What v2.0.0 renames, in a project.
@@ -102,10 +103,13 @@ class Work:
         return run(list(command), cwd=self.path, env={**environment(self.home), **variables}, check=check)
 
     def update(self, *options: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
-        return self.run(sys.executable, "-m", "protoserve", "update", *options, check=check, **variables)
+        return self._protoserve("update", *options, check=check, **variables)
 
     def status(self, *options: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
-        return self.run(sys.executable, "-m", "protoserve", "status", *options, check=check, **variables)
+        return self._protoserve("status", *options, check=check, **variables)
+
+    def _protoserve(self, *arguments: str, check: bool, **variables: str) -> subprocess.CompletedProcess[str]:
+        return protoserve(*arguments, cwd=self.path, env={**environment(self.home), **variables}, check=check)
 
     def copier(self, *options: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
         """Bare Copier, as somebody who has no protoserve installed calls it."""

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import copier
 import pytest
 import yaml
+from filelock import FileLock
 from packaging.requirements import Requirement
 
 from protoserve.project.create import create as generate_first
@@ -34,6 +35,20 @@ def copy_template(dest: Path) -> Path:
         elif source.exists():
             shutil.copy2(source, dest / name)
     return dest
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder that `make` fills, shared by all processes of this run; the first that asks for it makes it."""
+    root = factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder, ready = root / "shared" / name, root / "shared" / f"{name}.ready"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not ready.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that failed to make it
+            make(folder)
+            ready.touch()
+    return folder
 
 
 @dataclass(frozen=True)
@@ -78,7 +93,8 @@ def create(template: Path, dest: Path, *, alone: bool = False, by_copier: bool =
     project = Project(dest, str(answers.get("package", "iris")))
     if skip_tasks and not alone:
         recorded = yaml.safe_load((dest / ".copier-answers.yml").read_text(encoding="utf-8"))
-        generate_first(dest, recorded["package"], recorded["framework"], recorded["schema"])
+        fixed = (recorded[name] for name in ("package", "framework", "schema"))
+        generate_first(dest, *fixed, recorded.get("serve", "all"))
     return project
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pexpect
@@ -29,6 +29,7 @@ class Terminal:
         rows: int = 40,
     ) -> None:
         self.output = ""
+        self._lines: list[str] | None = None
         self._screen = pyte.HistoryScreen(columns, rows, history=5000, ratio=0.5)
         self._stream = pyte.Stream(self._screen)
         program, *arguments = map(str, command)
@@ -57,6 +58,7 @@ class Terminal:
         except pexpect.EOF:
             return False
         self.output += text
+        self._lines = None
         self._stream.feed(text)
         if "\x1b[6n" in text:  # where is the cursor? A terminal answers
             self._child.send(f"\x1b[{self._screen.cursor.y + 1};{self._screen.cursor.x + 1}R")
@@ -64,6 +66,11 @@ class Terminal:
 
     def lines(self) -> list[str]:
         """What can be read on the screen and above it, without the empty lines at the end."""
+        if self._lines is None:
+            self._lines = self._read_screen()
+        return self._lines
+
+    def _read_screen(self) -> list[str]:
         width = range(self._screen.columns)
         above = ["".join(line[column].data for column in width).rstrip() for line in self._screen.history.top]
         lines = [*above, *(line.rstrip() for line in self._screen.display)]
@@ -78,15 +85,24 @@ class Terminal:
         """Waits until the text can be read; all that can be read then."""
         return self.wait_until(lambda: text in self.text(), f"no {text!r}", seconds)
 
-    def wait_until(self, condition: object, what: str, seconds: float = 60) -> str:
+    def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> str:
         deadline = time.monotonic() + seconds
-        while not condition():  # type: ignore[operator]
+        while not condition():
             more = self.read(0.1)
-            if condition():  # type: ignore[operator]
+            if condition():
                 break
             assert more, f"{what} at the end of the output:\n{self.text()}"
             assert time.monotonic() < deadline, f"{what} on the screen:\n{self.text()}"
         return self.text()
+
+    def prompt(self, text: str, mark: str = ">") -> str:
+        """Waits until the text can be read and the prompt below it is drawn; the line of the prompt."""
+
+        def is_drawn() -> bool:
+            return text in self.text().rpartition("\n" + self.current_line())[0] and mark in self.current_line()
+
+        self.wait_until(is_drawn, f"no prompt below {text!r}")
+        return self.current_line()
 
     def current_line(self) -> str:
         """The line of the cursor."""

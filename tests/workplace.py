@@ -36,8 +36,8 @@ class Workplace:
         """An environment with what `make setup` installs, by uv, which has it from its cache in seconds."""
         folder = self.path / ".venv"
         run([tool("uv"), "venv", "--quiet", "--seed", "--python", sys.executable, folder], cwd=self.path)
-        said = self.make("-n", "setup").stdout.replace("\\\n", " ")
-        wanted = shlex.split(said.partition(" pip install --disable-pip-version-check ")[2])
+        commands = self.make("-n", "setup").stdout.replace("\\\n", " ")
+        wanted = shlex.split(commands.partition(" pip install --disable-pip-version-check ")[2].partition("\n")[0])
         run([tool("uv"), "pip", "install", "--quiet", "--python", folder / "bin" / "python", *wanted], cwd=self.path)
 
     def make(self, *arguments: str, check: bool = True) -> CompletedProcess[str]:

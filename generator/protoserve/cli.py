@@ -13,7 +13,7 @@ from pathlib import Path
 from protoserve import generator_cli
 from protoserve.platform import answers, interrupts
 from protoserve.platform.errors import ProtoserveError, exit_code
-from protoserve.project import questions, template_source
+from protoserve.project import include_folders, questions, template_source
 from protoserve.project.status import options as status_options
 from protoserve.project.update import options as update_options
 from protoserve.shared_commands import DIFF, GENERATE, RENUMBER, VERSION, Command, build_parser
@@ -31,19 +31,34 @@ def parser() -> argparse.ArgumentParser:
     """The parser of all subcommands; its result has the chosen one as `command`."""
     program = "gRPC model servers that a serving platform accepts the first time."
     result = build_parser("protoserve", program, HANDLERS)
-    result.add_argument("--version", action="version", version=importlib.metadata.version("protoserve"))
+    result.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version, its commit and its template")
     return result
+
+
+class _ShowVersion(argparse.Action):
+    """Prints the version, the commit and the source of the template; git is asked only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        try:
+            source = template_source.template().source
+        except template_source.OriginError:
+            source = "unknown"
+        commit = template_source.commit() or "unknown"
+        print(f"{importlib.metadata.version('protoserve')} (commit {commit}, template {source})")
+        parser.exit()
 
 
 def _add_new(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dest", metavar="DEST", help="the folder of the project; created if it does not exist")
     questions.add_options(parser, questions.questions(), {"project_name": "the name of DEST"})
+    include_folders.add_option(parser)
     _add_template(parser)
 
 
 def _add_adopt(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("project", metavar="DIR", type=Path, help="the folder of the project")
     parser.add_argument("--proto", metavar="FILE", type=Path, help="the .proto; default: the only one with a service")
+    include_folders.add_option(parser)
     parser.add_argument("--servicer", metavar="FILE", type=Path, help="the Python file of the servicer; default: all")
     asked = [question for question in questions.questions() if question.name != "schema"]  # the .proto is the schema
     questions.add_options(parser, asked, {"project_name": "the name of DIR", "framework": "python"})
@@ -72,7 +87,8 @@ def _new(options: argparse.Namespace) -> int:
         # Importing Copier takes most of a second.
         from protoserve.project.new.command import new
 
-        return new(options, questions.given_answers(options))
+        with include_folders.given(options.include):
+            return new(options, questions.given_answers(options))
 
     return interrupts.stoppable(command, "nothing was created")
 
@@ -80,7 +96,8 @@ def _new(options: argparse.Namespace) -> int:
 def _adopt(options: argparse.Namespace) -> int:
     from protoserve.project.adopt.command import main
 
-    return main(options, questions.given_answers(options))
+    with include_folders.given(options.include):
+        return main(options, questions.given_answers(options))
 
 
 def _generate(options: argparse.Namespace) -> int:

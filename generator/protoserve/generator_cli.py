@@ -33,7 +33,7 @@ def _create(options: argparse.Namespace) -> int:
     from protoserve.schema.errors import SchemaError
 
     try:
-        return create(Path(), options.package, options.framework, options.schema)
+        return create(Path(), options.package, options.framework, options.schema, options.serve)
     except SchemaError as error:
         print(error.report(), file=sys.stderr)
         return SCHEMA_REFUSED
@@ -68,9 +68,10 @@ def renumber(options: argparse.Namespace) -> int:
 
 
 def _before_update(options: argparse.Namespace) -> int:
-    from protoserve.project.before_update import check_update
+    from protoserve.project.before_update import FIXED, check_update
 
-    return check_update(Path(), package=options.package, framework=options.framework, schema=options.schema)
+    given = {name: getattr(options, name) for name in FIXED if getattr(options, name)}
+    return check_update(Path(), given)
 
 
 HANDLERS: dict[Command, Callable[[argparse.Namespace], int]] = {

@@ -89,6 +89,7 @@ def _add_renumber(parser: argparse.ArgumentParser) -> None:
 def _add_create(parser: argparse.ArgumentParser) -> None:
     for name in ("package", "framework", "schema"):
         parser.add_argument(f"--{name}", required=True, help="the answer to the question of this name")
+    parser.add_argument("--serve", default="all", help="the answer to the question of this name")
     parser.add_argument(
         "--dest", default="", help="the folder as Copier's user gave it, if answers are kept on failure"
     )
@@ -96,7 +97,7 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_before_update(parser: argparse.ArgumentParser) -> None:
-    for name in ("package", "framework", "schema"):
+    for name in ("package", "framework", "schema", "serve"):
         parser.add_argument(f"--{name}", default="", help="the answer given on the command line, if any")
 
 

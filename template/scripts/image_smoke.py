@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shlex
 import subprocess
 import sys
 from typing import Any
 
 import grpc
+import smoke_report
 from grpc_client import METHODS, NotServing, call, connect, explain, parse_request, sample_file, wait_until_serving
 
 RESTRICTIONS = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
@@ -23,20 +26,27 @@ class Refused(Exception):
 
 
 class Docker:
-    """Runs commands of docker or podman."""
+    """Runs commands of docker or podman; `command` may have several words, such as `sudo docker`."""
 
     def __init__(self, command: str) -> None:
-        self.command = command
+        self.command = shlex.split(command)
 
     def __call__(self, *arguments: str) -> str:
         """The standard output of `docker ARGUMENTS`. Raises Refused with its error output if it fails."""
         try:
-            done = subprocess.run([self.command, *arguments], capture_output=True, text=True, check=False)
+            done = subprocess.run([*self.command, *arguments], capture_output=True, text=True, check=False)
         except OSError as error:
-            raise Refused(f"{self.command} cannot be run: {error.strerror}") from error
+            raise Refused(f"{self.command[0]} cannot be run: {error.strerror}") from error
         if done.returncode != 0:
-            raise Refused(f"`{self.command} {' '.join(arguments)}` failed: {(done.stderr or done.stdout).strip()}")
+            raise Refused(f"`{shlex.join([*self.command, *arguments])}` failed: {(done.stderr or done.stdout).strip()}")
         return done.stdout.strip()
+
+    def log(self, container: str) -> str:
+        """What the container has printed, with the paths of this project's own files in place of the image's."""
+        done = subprocess.run(
+            [*self.command, "logs", container], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
+        return done.stdout.decode(errors="replace").replace('"/app/src/', f'"{smoke_report.PROJECT}/src/')
 
     def inspect(self, kind: str, name: str) -> dict[str, Any]:
         objects: list[dict[str, Any]] = json.loads(self("inspect", "--type", kind, name))
@@ -66,11 +76,13 @@ def main() -> int:
     except (Refused, NotServing) as error:
         print(f"{options.image}: {error}", file=sys.stderr)
         if container:
-            subprocess.run([options.docker, "logs", "--tail=50", container], stdout=sys.stderr, check=False)
+            log = smoke_report.entries(docker.log(container))
+            text = smoke_report.readable(log) if os.environ.get("LOGS") else "\n".join(smoke_report.causes(log))
+            print(text, file=sys.stderr)
         return 1
     finally:
         if container:
-            subprocess.run([options.docker, "rm", "--force", "--volumes", container], capture_output=True, check=False)
+            subprocess.run([*docker.command, "rm", "--force", "--volumes", container], capture_output=True, check=False)
     print(f"{options.image}: not root, read-only, SERVING, healthy, answers, stops with 0")
     return 0
 

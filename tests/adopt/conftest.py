@@ -18,14 +18,7 @@ from adopt.handmade import HAND_MADE, HandMade
 from protoserve.platform import answers
 from protoserve.project.create import create as generate_first
 from protoserve.project.new.copier_session import CopierSession
-from releases import make_template
 from support import Project, run, tool
-
-
-@pytest.fixture(scope="session")
-def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template's repository, with releases."""
-    return make_template(tmp_path_factory.mktemp("releases") / "models")
 
 
 def adopt(folder: Path, template: Path, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -46,7 +39,8 @@ def generator_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
         recorded = answers.read(folder)
         with monkeypatch.context() as patch:
             patch.setenv("PWD", str(local.env["PWD"]))
-            generate_first(folder, recorded["package"], recorded["framework"], recorded["schema"])
+            fixed = (recorded[name] for name in ("package", "framework", "schema"))
+            generate_first(folder, *fixed, recorded.get("serve", "all"))
 
     monkeypatch.setattr(CopierSession, "create", create_here)
 

@@ -74,7 +74,7 @@ def test_keys_are_the_loaders_and_are_described(name: str | None, keys: tuple[st
 def test_a_key_of_a_field_has_one_attribute_of_the_model_with_the_same_default() -> None:
     rows = [row for row in FIELD_KEYS if row.read is not None]
     defaults = {item.name: item.default for item in fields(Field)}
-    read_together = {"name", "type", "key", "required", "labelled", "where"}
+    read_together = {"name", "python_name", "type", "key", "required", "labelled", "where"}
     assert sorted(row.attribute for row in rows) == sorted(defaults.keys() - read_together)
     empty = Section(Mapping(Place(0, 0, 1, 1), (), flow=True), "", Problems())
     for row in rows:

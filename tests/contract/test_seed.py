@@ -7,7 +7,6 @@ import io
 from pathlib import Path
 
 import pytest
-from sklearn.datasets import load_iris
 
 from contract.bad_inputs import schema
 from protoserve.schema.assign_numbers import numbered
@@ -27,6 +26,8 @@ def test_presets_are_sound_and_say_nothing_about_the_package(name: str) -> None:
 
 
 def test_the_rows_of_tabular_are_the_real_ones() -> None:
+    from sklearn.datasets import load_iris  # takes seconds, in each process that collects the tests
+
     iris = load_iris()
     contract = loads(preset_text("tabular"), default_package="iris.v1")
     fields = contract.methods[0].request.fields

@@ -6,6 +6,7 @@ import argparse
 import keyword
 import random
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -165,9 +166,26 @@ def test_a_schema_file_with_an_error_is_reported_by_line_and_leaves_nothing(
     assert not (tmp_path / "new").exists()
 
 
-def test_the_package_comes_from_the_name(template: Path, tmp_path: Path) -> None:
-    project = create(template, tmp_path / "new", project_name="Fraud scores, v2!", framework="python")
-    assert (project.path / "src" / "fraud_scores_v2" / "model.py").is_file()
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [("Fraud scores, v2!", "fraud_scores_v2"), ("2fast", "model_2fast"), ("json", "json_model"), ("\u6570", "model")],
+)
+def test_the_package_comes_from_the_name(questions_alone: Path, tmp_path: Path, name: str, package: str) -> None:
+    """The default is always allowed: Copier cannot ask a question whose default is not."""
+    project = create(questions_alone, tmp_path / "new", alone=True, project_name=name)
+    assert answers.read(project.path)["package"] == package
+
+
+@pytest.fixture(scope="module")
+def questions_alone(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The questions and the file that records the answers, without the rest of the template and its generator."""
+    folder = tmp_path_factory.mktemp("questions") / "template"
+    for name in ("copier.yml", "generator/reserved.jinja", "template/{{_copier_conf.answers_file}}.jinja"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(template / name, folder / name)
+    text = (folder / "copier.yml").read_text(encoding="utf-8")
+    (folder / "copier.yml").write_text(text.partition("\n_tasks:")[0], encoding="utf-8")
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -181,29 +199,30 @@ def test_the_package_comes_from_the_name(template: Path, tmp_path: Path) -> None
     ],
 )
 def test_several_platforms_are_one_option_or_several(
-    template: Path, tmp_path: Path, options: list[str], recorded: list[str]
+    questions_alone: Path, tmp_path: Path, options: list[str], recorded: list[str]
 ) -> None:
     project = tmp_path / "new"
-    given = ["new", str(project), "--defaults", "--template", str(template), "--framework", "python", *options]
-    assert main(given) == 0
+    assert main(["new", str(project), "--defaults", "--template", str(questions_alone), *options]) == 0
     assert yaml.safe_load((project / answers.FILE).read_text(encoding="utf-8"))["platforms"] == recorded
     assert answers.names(answers.read(project)["platforms"]) == recorded
 
 
 def test_an_unknown_platform_is_refused_in_one_line(
-    template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    questions_alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = tmp_path / "new"
-    assert main(["new", str(project), "--defaults", "--template", str(template), "--platforms", "kubernets"]) == 1
+    assert (
+        main(["new", str(project), "--defaults", "--template", str(questions_alone), "--platforms", "kubernets"]) == 1
+    )
     said = "protoserve: Invalid choice for 'platforms': 'kubernets' is not in ['vertex-ai', 'kubernetes']"
     assert said in capsys.readouterr().err.splitlines()
     assert not project.exists()
 
 
 @pytest.mark.parametrize("written", ["[vertex-ai, kubernetes]", "[ 'kubernetes' ]", "[]"])
-def test_copier_takes_a_list_as_text(template: Path, tmp_path: Path, written: str) -> None:
+def test_copier_takes_a_list_as_text(questions_alone: Path, tmp_path: Path, written: str) -> None:
     """As `copier copy --data` gives it, and as `answers.read` does."""
-    project = create(template, tmp_path / "new", alone=True, platforms=written)
+    project = create(questions_alone, tmp_path / "new", alone=True, platforms=written)
     recorded = yaml.safe_load((project.path / answers.FILE).read_text(encoding="utf-8"))["platforms"]
     assert recorded == yaml.safe_load(written)
 

@@ -174,7 +174,15 @@ def test_protoserve_new_asks_the_questions(installed: Path, tmp_path: Path) -> N
     child.expect("keyword")
     child.sendcontrol("u")
     child.sendline("flowers")
-    for question in ("What does it serve", "made with", "which port", "goes in", "container image", "which platforms"):
+    for question in (
+        "What does it serve",
+        "made with",
+        "which port",
+        "goes in",
+        "go on",
+        "container image",
+        "platforms",
+    ):
         child.expect(question)
         child.sendline("")
     child.expect(pexpect.EOF)

@@ -101,7 +101,9 @@ def test_every_schema_becomes_what_stands_below_it(example: Example) -> None:
     if example.before[0] == "text" and "->" in example.before[1]:
         assert signature_to_yaml(example.before[1].strip(), contract.package) == example.text
     made = {
-        "proto": proto.render(contract),
+        "proto": "\n".join(
+            [proto.render(contract), *(proto.render_import(contract, item) for item in contract.imports)]
+        ),
         "python": contract_module.render_version(contract, contract.package.partition(".")[0]),
     }
     for language, text in example.results:
@@ -128,6 +130,7 @@ def test_the_error_of_the_one_line_form_is_told_as_shown() -> None:
 def test_every_key_is_in_the_reference() -> None:
     keys = {
         *parse.ROOT_KEYS,
+        *parse.IMPORT_KEYS,
         *parse.ENUM_KEYS,
         *parse.VALUE_KEYS,
         *parse.METHOD_KEYS,

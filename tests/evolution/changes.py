@@ -256,6 +256,7 @@ MESSAGES = [
     Row("presence becomes implicit", a("type: int32"), a("type: int32"), True, True, "presence-changed", rest_after=", presence: implicit"),
     Row("presence becomes explicit", a("type: int32"), a("type: int32"), True, True, "presence-changed", ", presence: implicit", ""),
     Row("presence where it makes no difference", a("type: Point"), a("type: Point"), False, False, "", ", presence: implicit", ""),
+    Row("a message said to be optional", a("type: Point"), a("type: Point, presence: explicit"), False, False, "presence-changed"),
     Row("implicit field added", a("type: int32"), f"{a('type: int32')}, {b('type: int32')}", False, False, ADDED, ", presence: implicit"),
     Row("implicit field added that takes no 0", a("type: int32"), f"{a('type: int32')}, {b('type: int32, minimum: 1')}", True, False, REQUIRED, ", presence: implicit"),
     Row("implicit enum added", a("type: int32"), f"{a('type: int32')}, {b('type: Color')}", True, False, REQUIRED, ", presence: implicit"),
@@ -341,6 +342,8 @@ WHOLE = [
     Whole("method renamed", "  Ping", "  Pong", True, "method-removed"),
     Whole("doc of a method", "  Ping:\n", "  Ping:\n    doc: It answers.\n", False, "documentation-changed"),
     Whole("streamed", "  Ping:\n", "  Ping:\n    streaming: server\n", True, "streaming-changed"),
+    Whole("no longer served", "  Ping:\n", "  Ping:\n    served: false\n", True, "method-unserved"),
+    Whole("requests streamed", "  Ping:\n", "  Ping:\n    served: false\n    streaming: client\n", True, "streaming-changed"),
     Whole("no longer streamed", "    streaming: server\n", "", True, "streaming-changed"),
     Whole("request renamed", "  Ping:\n    request: {", "  Ping:\n    request: {message: Asked, ", True, "message-renamed"),
     Whole("response renamed", "    response: {fields: []}\n  Watch", "    response: {message: Said, fields: []}\n  Watch", True, "message-renamed"),
@@ -383,7 +386,27 @@ def foreign(kinds: str, messages: str = "", names: str = "exact", used: str = "K
 EXACT = "  Kind: {values: [{name: KIND_UNSPECIFIED, number: 0}, {name: KIND_ONE, number: 1}]}\n"
 STANDARD = f"  Kind: {{values: [{ONE}]}}\n"
 INNER = "  Outer.Inner: {fields: [], after: x}\n  Outer: {fields: [{name: x, number: 1, key: string, value: bool}]}\n"
+SHARED = "  common/t.proto: {package: acme.common, messages: {Tensor: {fields: [{name: a, number: 1, type: int32}]}}}\n"
+
+
+def importing(shared: str = SHARED, messages: str = "", used: str = "acme.common.Tensor") -> str:
+    """A stable contract with a message of an imported file, in a request."""
+    return (
+        f"package: acme.v1\nstatus: stable\nimports:\n{shared}messages:\n  Own: {{fields: []}}\n{messages}"
+        "methods:\n  Predict:\n    request:\n      fields:\n"
+        f"        - {{name: it, number: 1, type: {used}, required: false}}\n    response: {{fields: []}}\n"
+    )
+
+
 TEXTS = [
+    Texts("an option of an imported file", importing(), importing(SHARED.replace("common, ", "common, options: {go_package: x}, ")), True, "option-changed"),
+    Texts("a field of an imported message removed", importing(), importing(SHARED.replace("{name: a, number: 1, type: int32}", "")), True, GONE),
+    Texts("an imported message with another package", importing(), importing(SHARED.replace("acme.common", "acme.other"), used="acme.other.Tensor"), True, "type-moved"),
+    Texts("an imported message in another file", importing(), importing(SHARED.replace("common/t.proto", "common/u.proto")), True, "type-moved"),
+    Texts("an imported message written into the schema", importing(), importing(SHARED.replace("Tensor", "Rest"), "  Tensor: {fields: [{name: a, number: 1, type: int32}]}\n", used="Tensor"), True, "type-moved"),
+    Texts("a message with the name of an imported one added", importing(), importing(messages="  Tensor: {fields: []}\n"), False, "message-added"),
+    Texts("an imported file added", importing(), importing(f"{SHARED}{SHARED.replace('common/t', 'common/u').replace('Tensor', 'More')}"), False, "import-added"),
+    Texts("an imported file removed", importing(f"{SHARED}{SHARED.replace('common/t', 'common/u').replace('Tensor', 'More')}"), importing(), True, "import-removed"),
     Texts("names exact, with the same .proto", foreign(STANDARD, names="standard"), foreign(EXACT), True, "zero-is-a-value"),
     Texts("names no longer exact", foreign(EXACT), foreign(STANDARD, names="standard"), False, "zero-is-no-value"),
     Texts("exact value in other letters", foreign(EXACT), foreign(EXACT.replace("KIND_ONE", "Kind_one")), True, "number-reused"),

@@ -25,15 +25,25 @@ _INTEGERS = {
 }
 
 
-def compiled(path: Path, folder: Path, *outs: str) -> bytes:
-    """The descriptor set of a .proto with what it imports, and protoc's output for `outs`."""
+def compiled(path: Path, folder: Path, *outs: str, root: Path | None = None) -> bytes:
+    """The descriptor set of a .proto with what it imports, and protoc's output for `outs`.
+
+    Paths count from `root`, by default the folder of the file.
+    """
     import grpc_tools
 
-    includes = [f"-I{path.parent}", f"-I{Path(grpc_tools.__file__).parent / '_proto'}"]
-    flags = [f"--{kind}_out={folder}" for kind in outs]
-    command = [sys.executable, "-m", "grpc_tools.protoc", *includes, "--include_imports", *flags]
-    subprocess.run([*command, f"--descriptor_set_out={folder / 'set'}", path.name], check=True)
-    return (folder / "set").read_bytes()
+    packages = Path(grpc_tools.__file__).parents[1]
+    root = root or path.parent
+    folders = (root, root.parent / "elsewhere", packages, packages / "grpc_tools" / "_proto")
+    command = [sys.executable, "-m", "grpc_tools.protoc", *(f"-I{include}" for include in folders)]
+    set_flags = ["--include_imports", f"--descriptor_set_out={folder / 'set'}"]
+    subprocess.run([*command, *set_flags, path.relative_to(root).as_posix()], check=True)
+    data = (folder / "set").read_bytes()
+    names = [file.name for file in descriptor_pb2.FileDescriptorSet.FromString(data).file]
+    if outs:
+        own = [name for name in names if not name.startswith("google/")]
+        subprocess.run([*command, *(f"--{kind}_out={folder}" for kind in outs), *own], check=True)
+    return data
 
 
 def messages(data: bytes) -> dict[str, Any]:

@@ -7,37 +7,73 @@ from pathlib import Path
 
 import pytest
 import yaml
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.message import Message
 from jsonschema import Draft202012Validator
 
+from foreign import plain
 from foreign.refused import REFUSED, Refused
 from protoserve.emit import contract_module, proto
 from protoserve.intake.proto.convert import from_proto
-from protoserve.intake.proto.source import compiled
 from protoserve.schema.assign_numbers import numbered
 from protoserve.schema.errors import SchemaError
 from protoserve.schema.json_schema import json_schema
 from protoserve.schema.load import loads
+from protoserve.schema.model import Contract
 from support import run, tool
 
-PROTOS = sorted(Path(__file__).with_name("protos").glob("*.proto"))
+PROTOS = sorted(
+    path
+    for path in Path(__file__).with_name("protos").glob("*.proto")
+    if "\nservice " in path.read_text(encoding="utf-8")  # the others are imported
+)
 
 
-def descriptor(text: str) -> FileDescriptorProto:
-    """What protoc makes of a .proto, without its comments, its path, and the order of its imports."""
-    made = compiled(text, "x.proto")
-    imports = sorted(made.dependency)
-    for name in ("name", "source_code_info", "dependency"):
-        made.ClearField(name)
-    made.dependency.extend(imports)
-    return made
+def texts(contract: Contract) -> dict[str, str]:
+    """Every .proto of a contract, by its path."""
+    own = {proto.path_of(contract): proto.render(contract)}
+    return own | {item.path: proto.render_import(contract, item) for item in contract.imports}
+
+
+def descriptors(path: Path, scratch: Path, root: Path) -> dict[str, FileDescriptorProto]:
+    """What protoc makes of a .proto and of what it imports, by path, without protobuf's own files.
+
+    They lack what is not carried: paths, imports, custom options, and services of imported files.
+    """
+    made = FileDescriptorSet.FromString(plain.compiled(path, scratch, root=root)).file
+    result = {file.name: file for file in made if not file.name.startswith("google/protobuf/")}
+    for name, file in result.items():
+        file.DiscardUnknownFields()
+        for key in ("name", "dependency", "public_dependency", "extension"):
+            file.ClearField(key)
+        if name != path.relative_to(root).as_posix():
+            file.ClearField("service")
+        clear_empty_options(file)
+    return result
+
+
+def clear_empty_options(part: Message) -> None:
+    """Takes out what is left where all options were custom ones."""
+    for field, value in part.ListFields():
+        if field.name == "options" and not value.ListFields():
+            part.ClearField("options")
+        elif field.message_type is not None:
+            for item in value if field.is_repeated else [value]:
+                clear_empty_options(item)
 
 
 @pytest.mark.parametrize("path", PROTOS, ids=lambda path: path.stem)
-def test_the_descriptor_stays_the_same(path: Path) -> None:
+def test_the_descriptors_stay_the_same(path: Path, tmp_path: Path) -> None:
+    """Of the file itself and of each file that it uses types of."""
     schema = from_proto(path, "proj")
-    ours = proto.render(loads(schema))
-    assert descriptor(ours) == descriptor(path.read_text(encoding="utf-8"))
+    contract = loads(schema)
+    for name, text in texts(contract).items():
+        (tmp_path / "proto" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "proto" / name).write_text(text, encoding="utf-8")
+    ours = descriptors(tmp_path / "proto" / proto.path_of(contract), tmp_path, tmp_path / "proto")
+    theirs = descriptors(path, tmp_path, path.parent)
+    ours[path.name] = ours.pop(proto.path_of(contract))
+    assert ours == {name: theirs[name] for name in ours}
     assert numbered(schema) == schema  # nothing is left to be filled in
     Draft202012Validator(json.loads(json_schema())).validate(yaml.safe_load(schema))
     compile(contract_module.render_version(loads(schema), "proj"), "v1.py", "exec")
@@ -50,10 +86,10 @@ def test_there_are_many_shapes() -> None:
 def test_buf_lints_and_formats_them(tmp_path: Path) -> None:
     template = Path(__file__).resolve().parents[2] / "template" / "buf.yaml"
     for path in PROTOS:
-        contract = loads(from_proto(path, "proj"))
-        target = tmp_path / path.stem / "proto" / proto.path_of(contract)
-        target.parent.mkdir(parents=True)
-        target.write_text(proto.render(contract), encoding="utf-8")
+        for name, text in texts(loads(from_proto(path, "proj"))).items():
+            target = tmp_path / path.stem / "proto" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
         (tmp_path / path.stem / "buf.yaml").write_bytes(template.read_bytes())
         run([tool("buf"), "lint"], cwd=tmp_path / path.stem)
         run([tool("buf"), "format", "--diff", "--exit-code"], cwd=tmp_path / path.stem)
@@ -155,9 +191,52 @@ service T { rpc Do(M) returns (M); }
     )
     with pytest.raises(SchemaError) as caught:
         from_proto(path, "proj")
-    assert [problem.line for problem in caught.value.problems] == [1, 2, 3, 5, 6, 7]
+    assert [problem.line for problem in caught.value.problems] == [1, 2, 5, 6, 7]
     text = path.read_text(encoding="utf-8").replace('"proto2"', '"proto3"').replace("optional ", "")
-    path.write_text(text.replace("extensions 5; }\nextend M { int32 b = 5; }", "bool True = 2; bool Clear = 3; }\n"))
+    path.write_text(
+        text.replace("extensions 5; }\nextend M { int32 b = 5; }", "bool ListFields = 2; bool DESCRIPTOR = 3; }\n")
+    )
     with pytest.raises(SchemaError) as caught:
         from_proto(path, "proj")
-    assert {problem.path for problem in caught.value.problems} >= {"package", "M.True", "M.Clear", "S.Do", "T"}
+    assert {problem.path for problem in caught.value.problems} >= {
+        "package",
+        "M.ListFields",
+        "M.DESCRIPTOR",
+        "S.Do",
+        "T",
+    }
+
+
+STREAMS = next(path for path in PROTOS if path.stem == "streams")
+
+
+@pytest.mark.parametrize(
+    ("serve", "served", "note"),
+    [
+        (None, ["Predict", "Watch", "Info"], "not served, callers get UNIMPLEMENTED: PredictStream, Upload"),
+        ("Info, Predict", ["Predict", "Info"], "UNIMPLEMENTED: PredictStream, Upload, Watch"),
+    ],
+)
+def test_methods_that_are_not_served_stay_in_the_proto(serve: str | None, served: list[str], note: str) -> None:
+    notes: list[str] = []
+    contract = loads(from_proto(STREAMS, "proj", note=notes.append, serve=serve))
+    assert [method.name for method in contract.served_methods] == served
+    assert len(notes) == 1
+    assert notes[0].endswith(note)
+
+
+@pytest.mark.parametrize(
+    ("serve", "said"),
+    [
+        ("all", ["9:3: Predictor.PredictStream: streams in both", "12:3: Predictor.Upload: a stream of req"]),
+        ("Upload", ["12:3: Predictor.Upload: a stream of requests is not supported; answer the question serve with the"
+                    " other methods, --serve Predict,Watch,Info"]),
+        ("Predict,Train", ["6:1: Predictor: the service does not have the method 'Train'"]),
+    ],
+)  # fmt: skip
+def test_methods_that_cannot_be_served_are_refused(serve: str, said: list[str]) -> None:
+    with pytest.raises(SchemaError) as caught:
+        from_proto(STREAMS, "proj", serve=serve)
+    assert len(caught.value.problems) == len(said)
+    for words in said:
+        assert words in str(caught.value)

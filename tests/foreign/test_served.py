@@ -7,10 +7,12 @@ import random
 import sys
 from pathlib import Path
 
+import grpc
 import pytest
 
 from foreign import plain
 from foreign.test_carried import PROTOS
+from protoserve.cli import main
 from protoserve.emit import generated_files as codegen
 from protoserve.intake.proto.convert import from_proto
 from serving import Probe, serving
@@ -22,19 +24,31 @@ from pathlib import Path
 import numpy
 sys.path.insert(0, sys.argv[1])
 from foreign import plain
+from google.protobuf import descriptor_pool
+class Channel:
+    def __init__(self):
+        self.paths = set()
+    def __getattr__(self, kind):
+        return lambda path, *_, **__: self.paths.add(path)
 for name, data in zip(sys.argv[2::2], sys.argv[3::2]):
     sys.path.insert(0, data + "/src")
     contract = importlib.import_module(name + ".contract")
+    descriptor_pool.Default().FindServiceByName(contract.SERVICE)  # for reflection
     kinds = plain.messages(Path(data, "set").read_bytes())
     for method in contract.METHODS:
         request, reply = kinds[method.name]
         taken = "encode" + next(key for key, value in vars(contract).items() if value is method.decode)[len("decode"):]
         for seed in range(-1, 30):
             sent = request() if seed < 0 else plain.filled(request(), random.Random(seed))
-            again = request.FromString(getattr(contract, taken)(method.decode(sent.SerializeToString())))
+            again = request.FromString(getattr(contract, taken)(method.decode(request.SerializeToString(sent))))
             # By bytes, since NaN is not itself; maps have no order, unless it is asked for.
-            first, second = (item.SerializeToString(deterministic=True) for item in (sent, again))
+            first, second = (request.SerializeToString(item, deterministic=True) for item in (sent, again))
             assert first == second, (sent, again)
+    module = sys.modules[f"{name}.contract.{contract.METHODS[0].version}"]
+    stubs = importlib.import_module(module.pb.__name__ + "_grpc")
+    channel = Channel()
+    next(value for key, value in vars(stubs).items() if key.endswith("Stub"))(channel)
+    assert channel.paths >= {method.path for method in contract.METHODS}
     print(name, len(contract.METHODS))
 """
 
@@ -86,6 +100,42 @@ def test_a_real_client_of_the_original_is_answered(served: Project) -> None:
         command = [sys.executable, str(Path(plain.__file__)), str(path), str(server.port)]
         told = run(command, cwd=served.path.parent).stdout
     assert len(told.splitlines()) == len(list((served.path / "tests" / "requests").glob("*.json")))
+
+
+def test_what_is_not_served_is_answered_in_words(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A stream of requests, a unary call and a stream of replies; the others are served, and verify passes."""
+    monkeypatch.chdir(PROTOS[0].parent)
+    answers = ["--schema", "streams.proto", "--framework", "python", "--defaults"]
+    command = ["new", str(tmp_path / "streams"), "--template", str(template), *answers]
+    assert main(command) == 1
+    assert "--serve Predict,Watch,Info" in capfd.readouterr().err
+    assert main([*command, "--serve", "Predict,Watch"]) == 0
+    assert "streams.proto: not served, callers get UNIMPLEMENTED: PredictStream, Upload, Info" in capfd.readouterr().err
+    project = Project(tmp_path / "streams", "streams")
+    project.python("train.py")
+    service = "/streams.v1.Predictor"
+    with serving(Probe(project.path, project.package)) as server:
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            both = channel.stream_stream(f"{service}/PredictStream")
+            calls = {
+                "PredictStream": lambda: list(both(iter([b"", b""]), timeout=20)),
+                "Upload": lambda: channel.stream_unary(f"{service}/Upload")(iter([b""]), timeout=20),
+                "Info": lambda: channel.unary_unary(f"{service}/Info")(b"", timeout=20),
+            }
+            for name, call in calls.items():
+                with pytest.raises(grpc.RpcError) as caught:
+                    call()
+                error = caught.value
+                assert isinstance(error, grpc.Call)
+                assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+                words = f"{name} is part of streams.v1.Predictor, but this server does not answer it, only Predict, W"
+                assert words in str(error.details())
+            assert channel.unary_unary(f"{service}/Predict")(b"", timeout=20)
+        address = f"127.0.0.1:{server.port}"
+        assert main(["verify", address, "--project", str(project.path), "--only", "implemented,health-service"]) == 0
+    assert "2 methods: Predict answers OK; Watch answers OK" in capfd.readouterr().out
 
 
 @pytest.mark.slow

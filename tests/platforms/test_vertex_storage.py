@@ -139,7 +139,7 @@ def folder_of(tmp_path: Path, digest: str) -> Iterator[Path]:
 @pytest.mark.parametrize("form", ["{}", "{}/model.txt", "file://{}"])
 def test_a_path_is_a_place_too(probe: Probe, tmp_path: Path, form: str) -> None:
     with folder_of(tmp_path, DIGEST) as folder, running(probe, AIP_STORAGE_URI=form.format(folder)) as web:
-        assert f"loading {folder / 'model.txt'}" in web.server.messages("INFO")
+        web.server.log.wait(lambda line: line["message"].startswith(f"loading {folder / 'model.txt'}"))
         assert web.server.messages("WARNING") == ""
 
 

@@ -154,3 +154,12 @@ def test_an_unseen_schema_goes_the_same_way(fraud: Project, tmp_path: Path) -> N
     finally:
         docker("image", "rm", "--force", "protoserve-test:fraud", check=False)
     assert "answers, stops with 0" in done.stdout
+
+
+def test_without_a_lock_the_build_says_what_to_run(iris: Project, tmp_path: Path) -> None:
+    context = shutil.copytree(iris.path, tmp_path / "new", ignore=shutil.ignore_patterns("__pycache__"))
+    for builder in ("0", "1"):
+        environment = os.environ | {"DOCKER_BUILDKIT": builder, "BUILDKIT_PROGRESS": "plain"}
+        done = run([DOCKER, "build", "."], cwd=context, env=environment, check=False)
+        assert done.returncode != 0
+        assert "There is no requirements.lock yet: run 'make lock' and build again\n" in done.stdout + done.stderr

@@ -137,6 +137,36 @@ def test_before_setup_every_target_says_so(fresh: Workplace, target: str) -> Non
     assert "run 'make setup' first" in done.stderr
 
 
+# Makes an environment in which pip fails, or succeeds, as $PIP says.
+STAND_IN = """\
+#!/bin/sh
+case "$*" in
+    -V) echo Python 3.12.1 ;;
+    "-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+    *pip\\ install*) $PIP ;;
+esac
+"""
+
+
+def test_after_a_setup_that_failed_every_target_asks_for_another(fresh: Workplace, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(STAND_IN, encoding="utf-8")
+    python.chmod(0o755)
+    setup = ("setup", f"PYTHON={python}")
+    assert fresh.make(*setup, "PIP=false", check=False).returncode != 0
+    (fresh.path / ".venv" / "torn").touch()
+    for target in ("serve", "smoke", "test", "predict", "check", "generate", "model", "image"):
+        done = fresh.make(target, check=False)
+        assert done.returncode != 0
+        assert done.stderr.startswith("The last 'make setup' did not finish: run it again.\n")
+        assert "Traceback" not in done.stderr
+    fresh.make(*setup, "PIP=true")
+    assert not (fresh.path / ".venv" / "torn").exists()
+    assert fresh.make("predict").stdout == ""
+    fresh.make(*setup, "PIP=true")
+    assert (fresh.path / ".venv" / "bin" / "python").exists()
+
+
 def test_the_default_target_only_tells(fresh: Workplace) -> None:
     before = sorted(os.listdir(fresh.path))
     assert "make image-smoke" in fresh.make().stdout

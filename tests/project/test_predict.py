@@ -79,7 +79,7 @@ def test_other_texts_arrive_as_one_argument(typed: Path, command: list[str], arr
 
 def test_a_dry_run_shows_the_command_and_runs_nothing(typed: Path) -> None:
     done = run(["make", "-n", "predict", "DATA=$(shell touch made)"], cwd=typed)
-    assert done.stdout.split() == [".venv/bin/python", "scripts/predict.py", '--data="$DATA"']
+    assert done.stdout.splitlines()[-1].split() == [".venv/bin/python", "scripts/predict.py", '--data="$DATA"']
     assert not (typed / "made").exists()
 
 

@@ -70,7 +70,7 @@ def test_the_lock_of_the_development_tools_is_up_to_date() -> None:
     pins: dict[str, list[str]] = {}
     for name, version in re.findall(r"^([a-z0-9._-]+)==(\S+)", (folder / "dev.txt").read_text(encoding="utf-8"), re.M):
         pins.setdefault(name, []).append(version)
-    for path in (folder / name for name in ("generate.in", "command.in", "dev.in")):
+    for path in (folder / name for name in ("generate.in", "imports.in", "command.in", "dev.in")):
         for line in path.read_text(encoding="utf-8").splitlines():
             if line and not line.startswith("#"):
                 requirement = Requirement(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -190,9 +191,35 @@ def test_more_than_the_limit_in_flight_is_refused_while_health_answers(probe: Pr
             error = error_of(lambda: server.predict(4))
             assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             assert error.details() == "3 requests are in flight already"
+        (warning,) = server.messages("WARNING").splitlines()  # of 20; the next line comes 10 seconds later
+        assert re.sub(r"\d\d:\d\d:\d\d", "TIME", warning) == (
+            "requests refused since TIME UTC: 1 (RESOURCE_EXHAUSTED, above MAX_IN_FLIGHT=3)"
+        )
         server.release()
         assert [call.result().result for call in (held, *waiting)] == [2, 4, 6]
         assert server.predict(5).result == 10
+
+
+FLOOD = """\
+import asyncio
+from probe.server.core import admission
+
+async def flood(refusals):
+    for _ in range(2):
+        for count in (100, 20):
+            for _ in range(count):
+                refusals.add()
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.15)
+
+admission.LOG_SECONDS = 0.1
+asyncio.run(flood(admission.RefusalLog(256)))
+"""
+
+
+def test_refusals_are_counted_in_the_log_and_do_not_flood_it(probe: Probe) -> None:
+    lines = probe.python("-c", FLOOD).stderr.splitlines()
+    assert [re.search(r"UTC: (\d+) \(", line)[1] for line in lines] == ["1", "119", "1", "119"]
 
 
 def test_who_hangs_up_keeps_a_place_until_the_model_is_done(probe: Probe) -> None:

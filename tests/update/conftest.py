@@ -8,25 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from releases import Work, make_project, make_template
+from releases import Work, make_project
+from support import made_once
 
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Whose caches all these projects share."""
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="session")
-def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template's repository; no test writes into it."""
-    return make_template(tmp_path_factory.mktemp("releases") / "models")
+    return made_once(tmp_path_factory, "home", Path.mkdir)
 
 
 @pytest.fixture(scope="session")
 def first(releases: Path, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Work:
     """A project of v1.0.0."""
-    return make_project(releases, tmp_path_factory.mktemp("first") / "iris", "v1.0.0", home)
+
+    def make(folder: Path) -> None:
+        make_project(releases, folder, "v1.0.0", home)
+
+    return Work(made_once(tmp_path_factory, "first/iris", make), home)
 
 
 @pytest.fixture

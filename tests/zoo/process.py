@@ -15,11 +15,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+from commands import protoserve
 from protoserve.verify import command, options
 from protoserve.verify.output import as_json
-from support import ROOT, tool
+from support import ROOT
 from zoo.js import node_modules
 from zoo.proto import stubs
 from zoo.tls import certificates
@@ -94,10 +96,9 @@ def verify_here(*arguments: str) -> tuple[int, dict[str, Any]]:
     return report.exit_code, json.loads(as_json.dumps(as_json.whole(report)))
 
 
-def verify(*arguments: str, timeout: float = 90) -> tuple[int, dict[str, Any]]:
+def verify(*arguments: str) -> tuple[int, dict[str, Any]]:
     """The command's exit code, and its report as JSON; fails on any traceback."""
-    called = [tool("protoserve"), "verify", *arguments, "--format", "json"]
-    done = subprocess.run([str(part) for part in called], capture_output=True, text=True, check=False, timeout=timeout)
+    done = protoserve("verify", *arguments, "--format", "json", cwd=Path.cwd(), check=False)
     assert "Traceback" not in done.stderr, done.stderr
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)

@@ -65,9 +65,10 @@ def request_violations(method: Method, value: object) -> list[str]:
 
 def call(channel: grpc.Channel, method: Method, request: Message, *, timeout: float = 30) -> Iterator[Message]:
     """Yield the reply of a unary method, or all replies of a stream. `timeout` is in seconds. Raises grpc.RpcError."""
-    for reply in call_bytes(channel, method, request.SerializeToString(), timeout=timeout):
+    # Called by its class, since a field of the message may have the name of this method.
+    for reply in call_bytes(channel, method, type(request).SerializeToString(request), timeout=timeout):
         message = _message(method, "output_type")
-        message.ParseFromString(reply)
+        type(message).ParseFromString(message, reply)
         yield message
 
 

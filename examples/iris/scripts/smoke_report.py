@@ -173,7 +173,8 @@ def _frames(block: str) -> Iterator[str]:
     """The author's lines, the outermost call first; without any, the innermost call of all."""
     frames = list(FRAME.finditer(block))
     own = [frame for frame in frames if _is_authors(frame["path"])]
-    yield from map(_shown, own[-MAX_FRAMES:] or frames[-1:])
+    lines = dict.fromkeys(map(_shown, own or frames[-1:]))  # a line with a comprehension is two frames
+    yield from list(lines)[-MAX_FRAMES:]
 
 
 def _is_authors(path: str) -> bool:

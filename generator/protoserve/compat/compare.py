@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from protoserve.compat.change import Break, Change, Changes
-from protoserve.compat.message_pairs import reach
-from protoserve.compat.rules import enums, fields
+from protoserve.compat.message_pairs import counterparts, reach
+from protoserve.compat.rules import enums, fields, imports
 from protoserve.compat.rules.documentation import compare_documentation
-from protoserve.compat.rules.proto_options import compare_name_style, compare_nesting, compare_options
+from protoserve.compat.rules.proto_options import compare_name_style, compare_options, compare_place
 from protoserve.schema import reserved_names
-from protoserve.schema.model import Contract, Method, Where
+from protoserve.schema.model import Contract, Method, Where, same_type
 
 STABILITY_WITHDRAWN = "stability-withdrawn"  # breaks nobody yet, and lets the next change do so
 
@@ -36,6 +36,7 @@ def compare(old: Contract, new: Contract) -> tuple[Change, ...]:
     compare_options(old.options, new.options, "", new.where("options"), changes)
     where = new.where("service_options")
     compare_options(old.service_options, new.service_options, "service", where, changes)
+    imports.compare_imports(old, new, changes)
     _compare_methods(old, new, changes)
     met = reach(old, new)
     for first, second in met.messages:
@@ -46,12 +47,13 @@ def compare(old: Contract, new: Contract) -> tuple[Change, ...]:
         path = after.where.path or f"messages.{after.name}"
         compare_documentation(before, after, path, after.where, changes)
         compare_options(before.options, after.options, path, after.where, changes)
-        compare_nesting(before, after, path, changes)
+        compare_place(old, before, new, after, path, changes)
         fields.compare_fields(old, new, before, after, used, changes)
     for (first, second), directions in met.enums.items():
         was, now = old.enum(first), new.enum(second)
         assert was is not None
         assert now is not None
+        compare_place(old, was, new, now, now.where.path or f"enums.{now.name}", changes)
         enums.compare_enums(was, now, frozenset(directions), changes)
     _compare_definitions(old, new, changes)
     return tuple(changes)
@@ -80,15 +82,36 @@ def _compare_methods(old: Contract, new: Contract, changes: Changes) -> None:
             continue
         compare_documentation(was, now, path, now.where, changes)
         compare_options(was.options, now.options, path, now.where, changes)
-        if was.streaming != now.streaming:
-            form = "a stream of replies" if now.streaming else "one reply"
-            why = f"it answers with {form} now: callers who expect the other form fail"
-            remedy = "keep it, and add a method of the other form"
-            changes.add(f"{path}.streaming", now.where, "streaming-changed", {Break.WIRE}, why, remedy)
-        _compare_message_name(was, now, f"{path}.request", was.request.name, now.request.name, changes)
-        _compare_message_name(was, now, f"{path}.response", was.response.name, now.response.name, changes)
+        _compare_streams(was, now, path, changes)
+        _compare_served(was, now, path, changes)
+        for part, before, later in (
+            ("request", was.request.name, now.request.name),
+            ("response", was.response.name, now.response.name),
+        ):
+            if not same_type(old, before, new, later):
+                _report_message_name(now, f"{path}.{part}", before, later, changes)
     for method in after.values():
         changes.add(method.where.path or f"methods.{method.name}", method.where, "method-added", (), "new")
+
+
+def _compare_streams(was: Method, now: Method, path: str, changes: Changes) -> None:
+    if (was.client_streaming, was.streaming) == (now.client_streaming, now.streaming):
+        return
+    form = "a stream of replies" if now.streaming else "one reply"
+    if was.client_streaming != now.client_streaming:
+        form = f"{'a stream of requests' if now.client_streaming else 'one request'} and gives {form}"
+    why = f"it {'answers with' if ' and ' not in form else 'takes'} {form} now: callers who expect the other form fail"
+    remedy = "keep it, and add a method of the other form"
+    changes.add(f"{path}.streaming", now.where, "streaming-changed", {Break.WIRE}, why, remedy)
+
+
+def _compare_served(was: Method, now: Method, path: str, changes: Changes) -> None:
+    if was.served and not now.served:
+        why = "the method is not served any more: its callers get UNIMPLEMENTED"
+        remedy = "serve it, and let its doc say what to use instead"
+        changes.add(f"{path}.served", now.where, "method-unserved", {Break.WIRE}, why, remedy)
+    elif now.served and not was.served:
+        changes.add(f"{path}.served", now.where, "method-served", (), "its callers get replies now")
 
 
 def _holder(old: Contract, new: Contract, path: str) -> Where:
@@ -105,25 +128,25 @@ def _holder(old: Contract, new: Contract, path: str) -> Where:
     return new.where(first)
 
 
-def _compare_message_name(was: Method, now: Method, path: str, before: str, after: str, changes: Changes) -> None:
-    if before != after:
-        why = f"the message is {after}, was {before}: what it holds is compared by itself, its name is another in code"
-        changes.add(path, now.where, "message-renamed", {Break.SOURCE}, why, f"write `message: {before}`")
+def _report_message_name(now: Method, path: str, before: str, after: str, changes: Changes) -> None:
+    why = f"the message is {after}, was {before}: what it holds is compared by itself, its name is another in code"
+    changes.add(path, now.where, "message-renamed", {Break.SOURCE}, why, f"write `message: {before}`")
 
 
 def _compare_definitions(old: Contract, new: Contract, changes: Changes) -> None:
     """Reports messages and enums that the new contract lacks, under their name at least, and those that are new."""
-    before = {message.name: message for message in old.all_messages()}
-    after = {message.name: message for message in new.all_messages()}
-    for name, message in before.items():
-        if name not in after:
+    kept = counterparts(old, new)
+    for message in old.all_messages():
+        name = message.name
+        if name not in kept:
             path = message.where.path or f"messages.{name}"
             why = f"the message is gone, or has another name: code that names {name} does not compile"
             remedy = f"keep {name}, even where nothing uses it"
             changes.add(path, _holder(old, new, path), "message-removed", {Break.SOURCE}, why, remedy)
-    for name, message in after.items():
-        if name not in before:
-            changes.add(message.where.path or f"messages.{name}", message.where, "message-added", (), "new")
+    there_before = set(kept.values())
+    for message in new.all_messages():
+        if message.name not in there_before:
+            changes.add(message.where.path or f"messages.{message.name}", message.where, "message-added", (), "new")
     for name in old.tensors():
         if name not in new.tensors():
             tensor, where = reserved_names.tensor(name), new.where("methods")
@@ -131,8 +154,8 @@ def _compare_definitions(old: Contract, new: Contract, changes: Changes) -> None
             remedy = "keep one field that uses it"
             changes.add(f"messages.{tensor}", where, "message-removed", {Break.SOURCE}, why, remedy)
     for enum in old.enums:
-        if new.enum(enum.name) is None:
+        if enum.name not in kept:
             enums.report_removed_enum(enum, new.where("enums"), changes)
     for enum in new.enums:
-        if old.enum(enum.name) is None:
+        if enum.name not in there_before:
             changes.add(enum.where.path or f"enums.{enum.name}", enum.where, "enum-added", (), "new")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from protoserve.compat.change import Change
 from protoserve.compat.project_comparison import Comparison
+from protoserve.platform.printing import colour_system
 
 _UNLIMITED_WIDTH = 10_000  # for output that is not a terminal
 
@@ -73,7 +74,7 @@ def table(comparison: Comparison) -> str:
     from rich.text import Text
 
     width = None if sys.stdout.isatty() else _UNLIMITED_WIDTH
-    console = Console(width=width, markup=False, emoji=False, highlight=False)
+    console = Console(width=width, color_system=colour_system(sys.stdout), markup=False, emoji=False, highlight=False)
     rows = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("breaks", "where", "change", "why and what to do"):
         rows.add_column(name, overflow="fold")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from protoserve.emit import field_code, field_docs, limit_code, samples
-from protoserve.emit.proto import HEADER, header
+from protoserve.emit import field_code, field_docs, imported_stubs, limit_code, samples
+from protoserve.emit.proto import HEADER, header, module_of
 from protoserve.emit.python_templates import render
 from protoserve.schema import reserved_names, well_known_types
 from protoserve.schema.model import Contract, Field, Message
@@ -39,7 +39,7 @@ def render_package(contract: Contract) -> str:
 def render_version(contract: Contract, package: str) -> str:
     """`PACKAGE/contract/VERSION.py`; not yet formatted."""
     well_known = {well_known_types.FILES.get(message.in_proto) for message in contract.all_messages()} - {None}
-    requests = {method.request.name: method.request for method in contract.methods}
+    requests = {method.request.name: method.request for method in contract.served_methods}
     return render(
         "contract",
         contract=contract,
@@ -48,6 +48,11 @@ def render_version(contract: Contract, package: str) -> str:
             f"and encoded.\n\n{header(contract)}"
         ),
         well_known_files=sorted(map(str, well_known)),
+        own_module=module_of(contract),
+        uses_own_module=any(
+            not message.file and message.in_proto not in well_known_types.FILES for message in contract.all_messages()
+        ),
+        imported_modules=_imported_modules(contract, package),
         parents=_parent_packages(contract) if _is_foreign(contract, package) else [],
         patterns=limit_code.patterns(contract),
         messages=[_message_code(contract, message) for message in contract.all_messages()],
@@ -77,7 +82,11 @@ class FieldCode:
 
 @dataclass(frozen=True, slots=True)
 class MessageCode:
-    """A message as the template needs it; `stub` is protoc's class, `has_sizes` says that named dimensions vary."""
+    """A message as the template needs it.
+
+    `stub` is protoc's class, `has_sizes` says that named dimensions vary. `serialized` is the expression for the bytes
+    of `value`. `is_typed` is false where the stub is of a library without type information.
+    """
 
     name: str
     stub: str
@@ -86,6 +95,8 @@ class MessageCode:
     oneofs: dict[str, tuple[Field, ...]]
     has_arrays: bool
     has_sizes: bool
+    serialized: str
+    is_typed: bool
     read_lines: list[str]
     write_lines: list[str]
 
@@ -94,12 +105,16 @@ def _message_code(contract: Contract, message: Message) -> MessageCode:
     fields = message.fields
     return MessageCode(
         name=message.name,
-        stub=_stub(message),
+        stub=_stub(contract, message),
         doc=field_docs.of_message(contract, message),
         fields=[_field_code(contract, message, field) for field in fields],
         oneofs=message.oneofs,
         has_arrays=_has_arrays(contract, message, set()),
         has_sizes=any(field.dynamic for field in fields),
+        serialized=field_code.call(
+            message, f'write_{reserved_names.snake(message.name)}(value, "")', "SerializeToString"
+        ),
+        is_typed=message.file not in imported_stubs.LIBRARY_FILES,
         read_lines=[line for field in fields for line in field_code.read(contract, message, field)],
         write_lines=[line for field in fields for line in field_code.write(contract, message, field)],
     )
@@ -107,7 +122,7 @@ def _message_code(contract: Contract, message: Message) -> MessageCode:
 
 def _field_code(contract: Contract, message: Message, field: Field) -> FieldCode:
     return FieldCode(
-        name=field.name,
+        name=field.attribute,
         annotation=field_code.annotation(contract, field),
         default=field_code.default(contract, field),
         value=field_code.value(contract, message, field),
@@ -127,8 +142,8 @@ def _parent_packages(contract: Contract) -> list[str]:
 
 
 def _requests_and_responses(contract: Contract) -> list[Message]:
-    """The messages that methods take or return, once each."""
-    messages = [message for method in contract.methods for message in (method.request, method.response)]
+    """The messages that served methods take or return, once each."""
+    messages = [message for method in contract.served_methods for message in (method.request, method.response)]
     return list({message.name: message for message in messages}.values())
 
 
@@ -144,7 +159,31 @@ def _has_arrays(contract: Contract, message: Message, seen: set[str]) -> bool:
     return False
 
 
-def _stub(message: Message) -> str:
+def _imported_modules(contract: Contract, package: str) -> list[tuple[str, str, str]]:
+    """The modules of imported files: package, name, and what the contract calls it."""
+    modules = []
+    for path, alias in _aliases(contract).items():
+        parent, _, name = imported_stubs.module(path, package).rpartition(".")
+        modules.append((parent, name, alias))
+    return modules
+
+
+def _aliases(contract: Contract) -> dict[str, str]:
+    """What the contract calls the module of each imported file, by the file's path."""
+    aliases: dict[str, str] = {}
+    for file in contract.imports:
+        alias = imported_stubs.protoc_module(file.path).replace(".", "_").lower()
+        while alias in aliases.values():
+            alias = f"other_{alias}"
+        aliases[file.path] = f"_{alias}" if alias[0].isdigit() else alias
+    return aliases
+
+
+def _stub(contract: Contract, message: Message) -> str:
     """protoc's class of a message."""
+    if message.file:
+        return f"{_aliases(contract)[message.file]}.{reserved_names.stub(message.in_proto)}"
     file = well_known_types.FILES.get(message.in_proto)
-    return f"pb.{message.in_proto}" if file is None else f"{file}_pb2.{message.in_proto.rpartition('.')[2]}"
+    if file is not None:
+        return f"{file}_pb2.{message.in_proto.rpartition('.')[2]}"
+    return f"pb.{reserved_names.stub(message.in_proto)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import keyword
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -62,7 +63,7 @@ def literal(contract: Contract, field: Field, value: object) -> str:
     """A default or an example of the schema as a Python expression."""
     enum = contract.enum(field.type)
     if enum is not None:
-        return f"{enum.name}.{str(value).upper()}"
+        return f"{enum.name}.{enum.attribute(str(value))}"
     scalar = SCALARS[field.type]
     if scalar.kind is Kind.FLOAT:
         number = cast(scalar, float(str(value)))
@@ -102,9 +103,36 @@ def _convert(contract: Contract, field: Field, wire: str, path: str) -> str | No
         return None if kind is None else f"reading.read_{kind}({wire}, {_fstring(path)}, bad)"
     enum = contract.enum(field.type)
     if enum is not None:
-        prefix = "" if enum.exact else f', "{enum.value_in_proto("")}"'
-        return f"reading.read_enum({field.type}, {wire}, {_fstring(path)}, bad{prefix})"
+        names = "" if enum.exact else f', prefix="{enum.value_in_proto("")}"'
+        if enum.exact and any(value.attribute != value.name for value in enum.members):
+            names = f", names={', '.join(value.name for value in enum.members)!r}"
+        return f"reading.read_enum({field.type}, {wire}, {_fstring(path)}, bad{names})"
     return f"read_{reserved_names.snake(field.type)}({wire}, {_fstring(path + '.')}, bad)"
+
+
+def call(message: Message, value: str, method: str, *arguments: str) -> str:
+    """A call of protobuf's own `method` of `value`, past a field of that name where the message has one."""
+    listed = ", ".join(arguments)
+    if all(field.name != method for field in message.fields):
+        return f"{value}.{method}({listed})"
+    return f"reading.kind_of({value}).{method}({', '.join([value, *arguments])})"
+
+
+def _in_stub(field: Field) -> str:
+    """The field of protoc's message, which Python cannot name where it is a keyword."""
+    return f'getattr(message, "{field.name}")' if keyword.iskeyword(field.name) else f"message.{field.name}"
+
+
+def _set_in_stub(field: Field, value: str) -> str:
+    if keyword.iskeyword(field.name):
+        return f'setattr(message, "{field.name}", {value})'
+    return f"message.{field.name} = {value}"
+
+
+def _copied(contract: Contract, field: Field, target: str, value: str) -> str:
+    """The statement that copies a message into a field, or into an entry of a map."""
+    inner = contract.message(field.type) if field.scalar is None else None
+    return f"{target}.CopyFrom({value})" if inner is None else call(inner, target, "CopyFrom", value)
 
 
 def _array_options(field: Field) -> str:
@@ -119,31 +147,31 @@ def _count_options(field: Field) -> str:
 
 
 def _read_array(field: Field) -> str:
-    wire, path = f"message.{field.name}", _fstring(f"{{prefix}}{field.name}")
+    wire, path = _in_stub(field), _fstring(f"{{prefix}}{field.name}")
     if field.dynamic:
         options = _count_options(field) + _array_options(field)
         return f'reading.read_tensor({wire}, "{field.type}", {field.shape!r}, sizes, {path}, bad{options})'
     return f'reading.read_array({wire}, "{field.type}", {field.shape!r}, {path}, bad{_array_options(field)})'
 
 
-def _was_sent(contract: Contract, field: Field) -> str | None:
+def _was_sent(contract: Contract, message: Message, field: Field) -> str | None:
     """The condition under which the field was sent; None when the message does not record it."""
     if absent_is_empty(contract, field):
-        return f"message.{field.name}"
+        return _in_stub(field)
     explicit = presence(contract, field) is Presence.EXPLICIT
-    return f'message.HasField("{field.name}")' if explicit else None
+    return call(message, "message", "HasField", f'"{field.name}"') if explicit else None
 
 
 def read(contract: Contract, message: Message, field: Field) -> Iterator[str]:
     """The statements that check a field and, where its Python value is another, leave it in `NAME_`."""
-    name = field.name
-    path = f"{{prefix}}{name}"
+    name = field.attribute
+    path = f"{{prefix}}{field.name}"
     if field.repeated or field.is_map:
         yield from _read_many(contract, message, field, path)
         return
-    wire = f"message.{name}"
+    wire = _in_stub(field)
     converted = _read_array(field) if field.shape is not None else _convert(contract, field, wire, path)
-    present = _was_sent(contract, field)
+    present = _was_sent(contract, message, field)
     needed = is_required(field)
     if converted is None:
         conditions = limit_code.conditions(contract, message, field, wire)
@@ -169,14 +197,14 @@ def read(contract: Contract, message: Message, field: Field) -> Iterator[str]:
 
 
 def _read_many(contract: Contract, message: Message, field: Field, path: str) -> Iterator[str]:
-    name = field.name
+    name, wire = field.attribute, _in_stub(field)
     count = ""
     if field.min_items or field.max_items is not None:
         limits = f"{field.min_items or 0}, {field.max_items}"
-        count = f"reading.check_count(len(message.{name}), {limits}, {_fstring(path)}, bad)"
+        count = f"reading.check_count(len({wire}), {limits}, {_fstring(path)}, bad)"
     key, item = f"{name}_key" if field.is_map else "index", f"{name}_item"
     place = f"{path}[{{{key}{'!r' if field.is_map else ''}}}]"
-    items = f"message.{name}.items()" if field.is_map else f"enumerate(message.{name})"
+    items = f"{wire}.items()" if field.is_map else f"enumerate({wire})"
     converted = _convert(contract, field, item, place)
     conditions = limit_code.conditions(contract, message, field, item)
     if converted is not None:
@@ -193,14 +221,14 @@ def _read_many(contract: Contract, message: Message, field: Field, path: str) ->
 
 def value(contract: Contract, message: Message, field: Field) -> str:
     """The expression for the field in the constructor of its message, after `read`."""
-    wire = f"message.{field.name}"
+    wire = _in_stub(field)
     if field.shape is not None or _convert(contract, field, "", "") is not None:
-        return f"{field.name}_"
+        return f"{field.attribute}_"
     if field.is_map:
         return f"dict({wire})"
     if field.repeated:
         return f"list({wire})"
-    present = _was_sent(contract, field)
+    present = _was_sent(contract, message, field)
     if present is None or is_required(field):
         return wire
     otherwise = "None" if field.default is None else literal(contract, field, field.default)
@@ -209,8 +237,8 @@ def value(contract: Contract, message: Message, field: Field) -> str:
 
 def write(contract: Contract, message: Message, field: Field) -> Iterator[str]:
     """The statements that check `value.NAME` and put it into `message`."""
-    name = field.name
-    path = f"{{prefix}}{name}"
+    name = field.attribute
+    path = f"{{prefix}}{field.name}"
     if field.repeated or field.is_map:
         yield from _write_many(contract, message, field, path)
         return
@@ -223,11 +251,11 @@ def write(contract: Contract, message: Message, field: Field) -> Iterator[str]:
 
 
 def _write_one(contract: Contract, message: Message, field: Field, path: str) -> Iterator[str]:
-    expression = _wire(contract, message, field, f"value.{field.name}", path)
+    expression = _wire(contract, message, field, f"value.{field.attribute}", path)
     if is_message(contract, field):
-        yield f"message.{field.name}.CopyFrom({expression})"
+        yield _copied(contract, field, _in_stub(field), expression)
     else:
-        yield f"message.{field.name} = {expression}"
+        yield _set_in_stub(field, expression)
 
 
 def _wire(contract: Contract, message: Message, field: Field, source: str, path: str) -> str:
@@ -264,17 +292,17 @@ def _write_array(field: Field, path: str) -> Iterator[str]:
             _count_options(field) if field.min_items is not None else ", least=1" + _count_options(field)
         )
     options += ", allow_nan=True" if field.allow_nan else ""
-    array = f'writing.write_array(value.{field.name}, {_fstring(path)}, "{field.type}", {field.shape!r}{options})'
+    array = f'writing.write_array(value.{field.attribute}, {_fstring(path)}, "{field.type}", {field.shape!r}{options})'
     if field.dynamic:
-        yield f"writing.pack_tensor(message.{field.name}, {array})"
+        yield f"writing.pack_tensor({_in_stub(field)}, {array})"
     elif packed(field):
-        yield f"writing.pack(message, {field.number}, message.{field.name}, {array})"
+        yield f"writing.pack(message, {field.number}, {_in_stub(field)}, {array})"
     else:
-        yield f"message.{field.name} = {array}.tobytes()"
+        yield _set_in_stub(field, f"{array}.tobytes()")
 
 
 def _write_many(contract: Contract, message: Message, field: Field, path: str) -> Iterator[str]:
-    name = field.name
+    name, wire = field.attribute, _in_stub(field)
     bounded = f", {field.min_items or 0}, {field.max_items}" if field.min_items or field.max_items is not None else ""
     of_messages = is_message(contract, field)
     item = f"{name}_item"
@@ -282,11 +310,11 @@ def _write_many(contract: Contract, message: Message, field: Field, path: str) -
         key = f"{name}_key"
         yield f"for {key}, {item} in writing.write_map(value.{name}, {_fstring(path)}{bounded}).items():"
         expression = _wire(contract, message, field, item, f"{path}[{{{key}!r}}]")
-        place = f"message.{name}[{_map_key(field, key, path)}]"
-        yield f"    {place}.CopyFrom({expression})" if of_messages else f"    {place} = {expression}"
+        place = f"{wire}[{_map_key(field, key, path)}]"
+        yield f"    {_copied(contract, field, place, expression) if of_messages else f'{place} = {expression}'}"
         return
     yield f"for index, {item} in enumerate(writing.write_items(value.{name}, {_fstring(path)}{bounded})):"
-    yield f"    message.{name}.append({_wire(contract, message, field, item, f'{path}[{{index}}]')})"
+    yield f"    {wire}.append({_wire(contract, message, field, item, f'{path}[{{index}}]')})"
 
 
 def _map_key(field: Field, key: str, path: str) -> str:

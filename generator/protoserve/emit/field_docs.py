@@ -38,9 +38,11 @@ def of_value(value: EnumValue) -> str:
 
 
 def of_method(method: Method) -> str:
-    """A method in words: the author's, or what it does."""
-    answers = "with a stream of replies" if method.streaming else ""
-    return summary(method.doc, f"{method.name} answers one request {answers}".strip())
+    """A method in words: the author's, or what it does; and that it is not served."""
+    requests = "a stream of requests" if method.client_streaming else "one request"
+    answers = " with a stream of replies" if method.streaming else ""
+    said = summary(method.doc, f"{method.name} answers {requests}{answers}")
+    return said if method.served else f"{said}\nNot served: this server answers UNIMPLEMENTED."
 
 
 def _listed(methods: list[str]) -> str:
@@ -83,8 +85,9 @@ def facts(field: Field) -> list[str]:
 
 def docstring(field: Field) -> str:
     """The author's words and the facts, for Python; empty where that would only repeat the field's name."""
-    head = summary(field.doc, field.name) if field.doc.strip() else ""
-    return " ".join(f"{head} {' '.join(facts(field))}".split())
+    said = [summary(field.doc, field.name)] if field.doc.strip() else []
+    said += [f"`{field.name}` in the .proto."] * (field.attribute != field.name)
+    return " ".join(" ".join([*said, *facts(field)]).split())
 
 
 def paragraph(field: Field) -> list[str]:

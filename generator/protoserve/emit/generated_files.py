@@ -14,6 +14,7 @@ from protoserve.emit import upgrade_modules as upgrades
 from protoserve.emit.formatting import format_python
 from protoserve.platform.files import read_if_exists, write_all
 from protoserve.schema import json_schema, project_schemas
+from protoserve.schema.errors import Problem, SchemaError
 from protoserve.schema.model import Contract
 
 SCHEMA = project_schemas.SCHEMA
@@ -95,13 +96,36 @@ def _texts(contracts: Sequence[Contract], steps: Sequence[upgrades.Upgrade], pac
     yield f"{folder}/served.py", served_module.render_served(contracts)
     for step in steps:
         yield f"{folder}/{step.module}.py", upgrades.render_upgrade(step, package)
+    for path, (_, text) in imported_files(contracts).items():
+        yield f"proto/{path}", text
     for contract in contracts:
         yield f"proto/{proto.path_of(contract)}", proto.render(contract)
         yield f"{folder}/{contract.version}.py", contract_module.render_version(contract, package)
         requests = "tests/requests" if contract is newest else f"tests/requests/{contract.version}"
-        for method in contract.methods:
+        for method in contract.served_methods:
             yield f"{requests}/{method.name}.json", samples.as_json(contract, method.request)
     yield json_schema.PATH, json_schema.json_schema()
+
+
+def imported_files(contracts: Sequence[Contract]) -> dict[str, tuple[Contract, str]]:
+    """The text of every file that contracts import, by its path, and the newest contract that imports it.
+
+    All versions share it, since one process can hold only one file of a name. Raises SchemaError where they differ.
+    """
+    files: dict[str, tuple[Contract, str]] = {}
+    for contract in contracts:
+        for item in contract.imports:
+            text = proto.render_import(contract, item)
+            newest, first = files.setdefault(item.path, (contract, text))
+            if _without_comments(first) != _without_comments(text):
+                message = f"{item.path} is not what it is in {newest.file}, and one process can hold only one of them"
+                problem = Problem(item.where.line, item.where.column, item.where.path, message, "make both the same")
+                raise SchemaError(contract.file, [problem])
+    return files
+
+
+def _without_comments(text: str) -> list[str]:
+    return [line for line in text.splitlines() if not line.lstrip().startswith("//")]
 
 
 def _seeds(steps: Sequence[upgrades.Upgrade], package: str) -> dict[str, str]:
@@ -121,8 +145,11 @@ def _compiled(contracts: Sequence[Contract], package: str, files: dict[str, byte
                 path = out / name if name.endswith(".py") else root / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
+        imported = imported_files(contracts)
         for contract in contracts:
-            stubs.compile_proto(sources, proto.path_of(contract), out / "src", proto.header(contract))
+            own = proto.path_of(contract)
+            stubs.compile_proto(sources, own, list(imported), package, out / "src", proto.header(contract))
+        stubs.compile_imports(sources, list(imported), package, out / "src", proto.HEADER)
         format_python(out, {package, *(contract.folder.split("/")[0] for contract in contracts)})
         return {
             item.relative_to(out).as_posix(): item.read_bytes() for item in sorted(out.rglob("*")) if item.is_file()

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from protoserve.schema import reserved_names
-from protoserve.schema.model import Contract, Enum, EnumValue, Field, Message, Method
+from protoserve.schema.model import Contract, Enum, EnumValue, Field, ImportedFile, Message, Method
 
 _LOWER = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 _UPPER = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*")
@@ -25,10 +25,27 @@ def ignored(indent: str, rules: Iterator[str]) -> Iterator[str]:
 def of_package(contract: Contract) -> Iterator[str]:
     if contract.folder != contract.package.replace(".", "/"):
         yield "PACKAGE_DIRECTORY_MATCH"
-    if not all(_LOWER.fullmatch(part) for part in contract.package.split(".")):
+    places = [(item.package, item.path.rpartition("/")[0]) for item in contract.imports]
+    if any(package == contract.package and folder != contract.folder for package, folder in places):
+        yield "PACKAGE_SAME_DIRECTORY"
+    if any(package != contract.package and folder == contract.folder for package, folder in places):
+        yield "DIRECTORY_SAME_PACKAGE"
+    yield from _of_package_name(contract.package)
+
+
+def _of_package_name(package: str) -> Iterator[str]:
+    if not all(_LOWER.fullmatch(part) for part in package.split(".")):
         yield "PACKAGE_LOWER_SNAKE_CASE"
-    if reserved_names.version(contract.package) is None:
+    if reserved_names.version(package) is None:
         yield "PACKAGE_VERSION_SUFFIX"
+
+
+def of_imported_package(file: ImportedFile) -> Iterator[str]:
+    """Somebody else chose the path, which only by chance is the one that the package asks for."""
+    folder = file.path.rpartition("/")[0]
+    if folder != file.package.replace(".", "/"):
+        yield from ("PACKAGE_DIRECTORY_MATCH", "PACKAGE_SAME_DIRECTORY", "DIRECTORY_SAME_PACKAGE")
+    yield from _of_package_name(file.package)
 
 
 def of_service(contract: Contract) -> Iterator[str]:

@@ -39,7 +39,7 @@ class PythonCode:
         """The expression for a whole message."""
         inner = (*above, message.name)
         fields = filled(self.contract, message, above)
-        return f"{message.name}({', '.join(f'{field.name}={self.field(field, inner)}' for field in fields)})"
+        return f"{message.name}({', '.join(f'{field.attribute}={self.field(field, inner)}' for field in fields)})"
 
     def field(self, field: Field, above: tuple[str, ...]) -> str:
         """The expression for a field, whatever its form."""

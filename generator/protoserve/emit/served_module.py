@@ -28,13 +28,24 @@ def render_served(contracts: Sequence[Contract]) -> str:
         OlderVersion(
             contract.version,
             f"{contract.version}_to_{newer[0].version}",
-            [_method(contract, method, newer) for method in contract.methods],
+            [_method(contract, method, newer) for method in contract.served_methods],
         )
         for index, contract in enumerate(older)
         if (newer := contracts[index::-1])
     ]
     modules = [*(contract.version for contract in contracts), *(version.upgrade for version in versions)]
-    return render("served", header=HEADER, newest=newest, older=versions, modules=modules)
+    unserved = {
+        contract.full_service: [method.name for method in contract.methods if not method.served]
+        for contract in contracts
+    }
+    return render(
+        "served",
+        header=HEADER,
+        newest=newest,
+        older=versions,
+        modules=modules,
+        unserved={service: names for service, names in unserved.items() if names},
+    )
 
 
 def _instance(contract: Contract) -> str:
@@ -52,18 +63,18 @@ def _method(contract: Contract, method: Method, newer: Sequence[Contract]) -> st
             break
         steps.append(_step(at, current, above, next_method))
         at, current = above, next_method
-    last = f"{at.version}.METHODS[{at.methods.index(current)}]"
+    last = f"{at.version}.METHODS[{at.served_methods.index(current)}]"
     if at is not newer[-1]:
-        last = f"steps.retired_method({last}, {_instance(at)}.{reserved_names.snake(current.name)})"
+        last = f"steps.retired_method({last}, {_instance(at)}.{current.attribute})"
     if not steps:
         return last
-    index = contract.methods.index(method)
+    index = contract.served_methods.index(method)
     return f"steps.upgraded_method({contract.version}.METHODS[{index}], {last}, {', '.join(steps)})"
 
 
 def _step(older: Contract, method: Method, newer: Contract, newer_method: Method) -> str:
-    name, instance = reserved_names.snake(method.name), _instance(older)
-    message = f"{older.package}.{method.request.in_proto}".lstrip(".")
+    name, instance = method.attribute, _instance(older)
+    message = older.full_name(method.request)
     arguments = [
         f"upgrade={instance}.{name}_request",
         f"downgrade={instance}.{name}_response",

@@ -6,43 +6,116 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 import grpc_tools
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from protoserve.emit import imported_stubs, keyword_names
 
 # protoc writes `Mapping` without type parameters; in a class with a field `float` it takes later floats for that field.
+# mypy-protobuf lets properties of deprecated methods override others of another type.
 _UNTYPED = "# mypy: ignore-errors\n"
 _LEADING_COMMENTS = re.compile(r"\A(?:#[^\n]*\n)+")
+_OWN = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")
 
 
-def compile_proto(root: Path, proto: str, out: Path, header: str) -> None:
+def compile_proto(root: Path, proto: str, imports: Sequence[str], package: str, out: Path, header: str) -> None:
     """Compiles `root/proto` into `out`, at the path of its package; every file begins with the line `header`.
 
-    Raises RuntimeError with protoc's words: a sound contract always compiles, so it is a fault of protoserve's.
+    `imports` are all files that it imports, in a project with the Python package `package`. Raises RuntimeError with
+    protoc's words: a sound contract always compiles, so it is a fault of protoserve's.
     """
-    plugin = _plugin(root)
-    command = [
-        sys.executable,
-        "-m",
-        "grpc_tools.protoc",
-        f"--proto_path={root}",
-        f"--proto_path={Path(grpc_tools.__file__).parent / '_proto'}",
-        f"--plugin=protoc-gen-mypy_grpc={plugin}",
-        f"--python_out={out}",
-        f"--pyi_out={out}",
-        f"--grpc_python_out={out}",
-        f"--mypy_grpc_out=quiet:{out}",
-        proto,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory(prefix="protoserve-") as temporary:
+        made = Path(temporary)
+        plugin = f"--plugin=protoc-gen-mypy_grpc={_plugin(made)}"
+        kinds = ("python_out=", "pyi_out=", "grpc_python_out=", "mypy_grpc_out=quiet:")
+        _compile(root, made, [plugin, *(f"--{kind}{made}" for kind in kinds)], [proto])
+        for suffix in _OWN:
+            name = proto.removesuffix(".proto") + suffix
+            text = imported_stubs.with_imports(_without_header(made / name), imports, package)
+            _write(out / name, _headed(header, name, text))
+    _write(out / Path(proto).parent / "__init__.py", f"# {header}\n")
+
+
+def compile_imports(root: Path, imports: Sequence[str], package: str, out: Path, header: str) -> None:
+    """Compiles imported files that no library has the modules of into the project's package for them.
+
+    `imports` are paths below `root`, with all that they import. Raises RuntimeError as above.
+    """
+    own = [path for path in imports if path not in imported_stubs.LIBRARY_FILES]
+    if not own:
+        return
+    with tempfile.TemporaryDirectory(prefix="protoserve-") as temporary:
+        made = Path(temporary)
+        _compile(root, made, [f"--python_out={made}", f"--pyi_out={made}"], own)
+        for path in own:
+            target = out / imported_stubs.module(path, package).replace(".", "/")
+            stub = made / imported_stubs.protoc_module(path).replace(".", "/")
+            for suffix in (".py", ".pyi"):
+                made_stub, name = stub.with_suffix(suffix), target.with_suffix(suffix)
+                text = imported_stubs.with_imports(_without_header(made_stub), imports, package)
+                _write(name, _headed(header, name.name, text))
+            for folder in _packages(imported_stubs.module(path, package)):
+                _write(out / folder / "__init__.py", f"# {header}\n")
+
+
+def _headed(header: str, name: str, text: str) -> str:
+    return f"# {header}\n{_UNTYPED if name.endswith('.pyi') else ''}{text}"
+
+
+def _packages(module: str) -> Iterator[str]:
+    """The folders above a module of an imported file, from the one that holds all of them."""
+    parts = PurePosixPath(module.replace(".", "/")).parts[:-1]
+    yield from ("/".join(parts[:count]) for count in range(2, len(parts) + 1))
+
+
+def _compile(root: Path, made: Path, outputs: Sequence[str], protos: Sequence[str]) -> None:
+    """Compiles files below `root` into the folder `made`; stubs that Python could not read are made once more."""
+    includes = [f"--proto_path={folder}" for folder in (root, Path(grpc_tools.__file__).parent / "_proto")]
+    described = made / "descriptors"
+    describe = ["--include_imports", "--include_source_info", f"--descriptor_set_out={described}"]
+    _run_protoc([*includes, *outputs, *describe, *protos])
+    renamed = keyword_names.renamed(FileDescriptorSet.FromString(described.read_bytes()))
+    if renamed is None:
+        return
+    described.write_bytes(renamed.files.SerializeToString())
+    stubs = [output for output in outputs if not output.startswith("--python_out")]
+    _run_protoc([f"--descriptor_set_in={described}", *stubs, *protos])
+    for proto in protos:
+        messages = made / imported_stubs.protoc_module(proto).replace(".", "/")
+        _name_twice(messages, renamed.aliases[proto], renamed.literals[proto])
+
+
+def _name_twice(module: Path, aliases: Sequence[str], literals: Sequence[tuple[str, str]]) -> None:
+    """Gives a module of messages its second names, and that of gRPC stubs, if there is one, those on the wire again."""
+    with module.with_suffix(".py").open("a", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in aliases)
+    stubs = module.with_name(f"{module.name}_grpc.py")
+    if stubs.exists():
+        text = stubs.read_text(encoding="utf-8")
+        for changed, on_the_wire in literals:
+            text = text.replace(changed, on_the_wire)
+        stubs.write_text(text, encoding="utf-8")
+
+
+def _run_protoc(arguments: Sequence[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "grpc_tools.protoc", *arguments], capture_output=True, text=True, check=False
+    )
     if done.returncode:
-        raise RuntimeError(f"protoc refused {proto}:\n{done.stderr.strip()}")
-    folder = out / Path(proto).parent
-    for path in sorted(folder.glob("*_pb2*")):
-        text = path.read_text(encoding="utf-8")
-        head = f"# {header}\n{_UNTYPED if path.name.endswith('_pb2.pyi') else ''}"
-        path.write_text(f"{head}{_LEADING_COMMENTS.sub('', text)}", encoding="utf-8")
-    (folder / "__init__.py").write_text(f"# {header}\n", encoding="utf-8")
+        raise RuntimeError(f"protoc refused {arguments[-1]}:\n{done.stderr.strip()}")
+
+
+def _without_header(path: Path) -> str:
+    return _LEADING_COMMENTS.sub("", path.read_text(encoding="utf-8"))
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
 def _plugin(folder: Path) -> Path:

@@ -62,7 +62,7 @@ class Upgrade:
 def derive_upgrade(older: Contract, newer: Contract) -> Upgrade:
     """The upgrade from `older` to `newer`, the version that follows it."""
     builder = _Builder(older, newer)
-    for method in older.methods:
+    for method in older.served_methods:
         builder.add_method(method)
     return Upgrade(older, newer, tuple(builder.methods), tuple(builder.lost_fields))
 
@@ -70,7 +70,7 @@ def derive_upgrade(older: Contract, newer: Contract) -> Upgrade:
 def counterpart(newer: Contract, method: Method) -> Method | None:
     """The method of the newer version that answers `method` of an older one; None where the author has to."""
     return next(
-        (item for item in newer.methods if (item.name, item.streaming) == (method.name, method.streaming)), None
+        (item for item in newer.served_methods if (item.name, item.streaming) == (method.name, method.streaming)), None
     )
 
 
@@ -144,17 +144,17 @@ class _Builder:
         self.lost_fields: list[str] = []
         self._helpers: dict[str, str] = {}
         self._names = {"renamed"}
-        for method in older.methods:
+        for method in older.served_methods:
             self._names |= self._names_for(method)
 
     def _names_for(self, method: Method) -> set[str]:
-        name = reserved_names.snake(method.name)
+        name = method.attribute
         return {name} if counterpart(self.newer, method) is None else {f"{name}_request", f"{name}_response"}
 
     def add_method(self, method: Method) -> None:
         """Both directions of a method, or what answers it where the newer version does not have it."""
         newer = counterpart(self.newer, method)
-        name = reserved_names.snake(method.name)
+        name = method.attribute
         if newer is None:
             self._add_unanswered(method, name)
             return
@@ -169,8 +169,10 @@ class _Builder:
             signature = f"model: Model, request: {request}, /) -> Iterator[{response}]"
         else:
             signature = f"model: Model, batch: Sequence[{request}], /) -> Sequence[{response}]"
-        other = any(item.name == method.name for item in self.newer.methods)
-        form = "answers differently: one of the two is a stream" if other else "does not exist any more"
+        same = next((item for item in self.newer.methods if item.name == method.name), None)
+        form = "does not exist any more"
+        if same is not None:
+            form = "answers differently: one of the two is a stream" if same.served else "is not served any more"
         why = (
             f"In {new} {method.name} {form}. Answer its callers by a method that the model keeps for them, or refuse "
             f'them: `raise Retired("call ... of {new} instead")`.'
@@ -207,7 +209,7 @@ class _Builder:
                 value = self._ask_for_field(conversion, field, why)
             else:
                 continue
-            arguments.append(f"{field.name}={value}")
+            arguments.append(f"{field.attribute}={value}")
         result = f"{conversion.result}({', '.join(arguments)})"
         for oneof, members in conversion.target_message.oneofs.items():
             origins = [pairs[member.name] for member in members if member.name in pairs]
@@ -251,7 +253,7 @@ class _Builder:
 
     def _convert_field(self, conversion: _Conversion, origin: Field, field: Field) -> str:
         """The expression for a field that can be carried over."""
-        target, value = conversion.target, f"{conversion.parameter}.{origin.name}"
+        target, value = conversion.target, f"{conversion.parameter}.{origin.attribute}"
         helper = self._helper(conversion.source, origin, target)
         if origin.repeated:
             return value if helper is None else f"[self.{helper}(item) for item in {value}]"
@@ -291,8 +293,9 @@ class _Builder:
         signature = f"value: {old}.{enum.name}, /) -> {new}.{enum.name}"
         doc = f"{enum.name} of {old} as {new}'s, by the names of its values."
         pairs = value_compatibility.match_by_name(enum.values, other.values, to_newer=target is self.newer)
-        renamed = {was.name.upper(): name.upper() for name, was in pairs.items() if was.name.upper() != name.upper()}
-        lost = [value.name.upper() for value in enum.values if value not in pairs.values()]
+        renamed = {was.attribute: other.attribute(name) for name, was in pairs.items()}
+        renamed = {was: name for was, name in renamed.items() if was != name}
+        lost = [value.attribute for value in enum.values if value not in pairs.values()]
         name, body = "value.name", []
         if renamed:
             name, body = "name", [f"name = {renamed!r}.get(value.name, value.name)"]
@@ -319,7 +322,7 @@ def _qualified(contract: Contract, field: Field) -> str:
 def _renamed(older: Contract, newer: Contract) -> dict[str, str]:
     """The older path of each field of a request that `renamed_from` says was renamed, by its newer path."""
     older_paths: dict[str, str] = {}
-    for method in older.methods:
+    for method in older.served_methods:
         newer_method = counterpart(newer, method)
         if newer_method is not None:
             older_paths.update(_paths(older, method.request, newer, newer_method.request, "", "", ()))

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from protoserve.emit import limit_code
 from protoserve.runtime.bounds import quantity, span
-from protoserve.schema.model import Contract, Field, Message
+from protoserve.schema.model import Contract, Field, Message, same_type
 from protoserve.schema.types import SCALARS, Kind
 from protoserve.wire import may_be_none
 
@@ -20,7 +20,8 @@ def obstacle(source: Contract, source_field: Field, target: Contract, target_fie
     is reported where they are carried over themselves.
     """
     old, new = source.version, target.version
-    same = source_field.type == target_field.type and _kind(source, source_field) == _kind(target, target_field)
+    same = same_type(source, source_field.type, target, target_field.type)
+    same = same and _kind(source, source_field) == _kind(target, target_field)
     if _form(source_field) != _form(target_field) or not (same or _wider(source_field, target_field)):
         return f"it is {_called(source, source_field)} in {old} and {_called(target, target_field)} in {new}"
     for name in ("unit", "media_type"):

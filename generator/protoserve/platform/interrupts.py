@@ -31,6 +31,7 @@ class _Received:
     """The signal that this process has received, if any: one is enough, so that cleaning up is not interrupted."""
 
     number: int | None = None
+    ignored = False
 
 
 def stoppable(command: Callable[[], int], outcome: str) -> int:
@@ -49,8 +50,12 @@ def stoppable(command: Callable[[], int], outcome: str) -> int:
         return 128 + number
 
 
-def raise_if_received() -> None:
-    """Raises Interrupted if a signal was received: some libraries swallow exceptions."""
+def complete() -> None:
+    """Says that the command has done its work: signals are ignored from now on.
+
+    Raises Interrupted if one came before: some libraries swallow exceptions.
+    """
+    _Received.ignored = True
     if _Received.number is not None:
         raise Interrupted(_Received.number)
 
@@ -58,7 +63,7 @@ def raise_if_received() -> None:
 @contextmanager
 def _handlers() -> Iterator[None]:
     """Installs the handlers, except for signals that this process was started to ignore, as by nohup."""
-    _Received.number = None
+    _Received.number, _Received.ignored = None, False
     previous = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
         for number, handler in previous.items():
@@ -68,11 +73,11 @@ def _handlers() -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-        _Received.number = None
+        _Received.number, _Received.ignored = None, False
 
 
 def _handle(number: int, _: FrameType | None) -> None:
-    if _Received.number is None:
+    if _Received.number is None and not _Received.ignored:
         _Received.number = number
         raise Interrupted(number)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Literal, TextIO
 
 
 class UnwritableError(OSError):
@@ -30,6 +31,12 @@ def write(text: str | bytes) -> None:
         silence()
     except OSError as error:
         raise UnwritableError(error) from None
+
+
+def colour_system(out: TextIO | None) -> Literal["auto"] | None:
+    """What rich may use on a stream: None, which is plain text, for a pipe or a file, NO_COLOR, or a dumb terminal."""
+    on_terminal = out is not None and out.isatty()
+    return "auto" if on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" else None
 
 
 def silence() -> None:

@@ -17,6 +17,7 @@ FIXED = {
     "package": _NEW_PROJECT,
     "framework": _NEW_PROJECT,
     "schema": "edit schema.yaml, then `make generate`",
+    "serve": "edit `served` of the methods in schema.yaml, then `make generate`",
 }
 
 
@@ -26,15 +27,14 @@ def check_fixed(name: str, answer: str, recorded: Mapping[str, Any]) -> None:
         raise ProtoserveError(f"{name} cannot change after creation: it stays {recorded.get(name)} ({FIXED[name]})")
 
 
-def check_update(project: Path, *, package: str, framework: str, schema: str) -> int:
+def check_update(project: Path, given: Mapping[str, str]) -> int:
     """Refuses answers that cannot change, settings of git that do harm, and schemas with errors.
 
-    The answers are those of the command line, "" for none. Raises ProtoserveError.
+    `given` are answers of the command line. Raises ProtoserveError.
     """
     recorded = answers.read(project)
-    for name, answer in (("package", package), ("framework", framework), ("schema", schema)):
-        if answer:
-            check_fixed(name, answer, recorded)
+    for name, answer in given.items():
+        check_fixed(name, answer, recorded)
     harmful = list(git_settings.harmful_settings(project))
     if harmful:
         raise ProtoserveError("\nprotoserve: ".join(harmful))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +16,12 @@ from protoserve.schema.load import load, loads
 from protoserve.schema.presets import preset_data, presets
 from protoserve.seeds import first_files, frameworks
 
+# The answer to the question `serve` by default.
+ALL_METHODS = "all"
 
-def create(project: Path, package: str, framework: str, schema: str) -> int:
-    """Writes the files that do not exist yet, all or none; `schema` is the answer to the question of that name.
+
+def create(project: Path, package: str, framework: str, schema: str, serve: str = ALL_METHODS) -> int:
+    """Writes the files that do not exist yet, all or none; the arguments are answers to the questions of these names.
 
     Raises SchemaError and OSError.
     """
@@ -25,7 +30,7 @@ def create(project: Path, package: str, framework: str, schema: str) -> int:
         contract, data = load(path, default_package=f"{package}.v1"), None
         plan = generated_files.plan(project, package)
     else:
-        text = first_schema(schema, package, Path(os.environ.get("PWD", ".")))
+        text = first_schema(schema, package, Path(os.environ.get("PWD", ".")), _print_note, serve)
         contract, data = loads(text), preset_data(schema) if schema in presets() else None
         plan = generated_files.plan(project, package, {generated_files.SCHEMA: text})
     texts = first_files.first_files(contract, package, frameworks.load(framework), data)
@@ -36,10 +41,26 @@ def create(project: Path, package: str, framework: str, schema: str) -> int:
     return 0
 
 
-def first_schema(schema: str, package: str, folder: Path) -> str:
-    """The text of schema.yaml for the answer `schema`, in which a path counts from `folder`. Raises SchemaError."""
+def _print_note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
+
+
+def first_schema(
+    schema: str,
+    package: str,
+    folder: Path,
+    note: Callable[[str], None] = lambda text: None,
+    serve: str | None = None,
+) -> str:
+    """The text of schema.yaml for the answer `schema`, in which a path counts from `folder`.
+
+    `note` gets a line about what it leaves out of a .proto; `serve` says which of its methods are served, None all that
+    can be. Raises SchemaError.
+    """
     if not schema.strip().endswith(".proto") or "->" in schema:
         return seed(schema, package, folder)
-    from protoserve.intake.proto.convert import from_proto  # imports protobuf, which only this needs
+    # They import protobuf, which only this needs.
+    from protoserve.intake.proto.convert import from_proto
+    from protoserve.intake.proto.include import from_environment
 
-    return from_proto(folder / path_of(schema.strip()), package)
+    return from_proto(folder / path_of(schema.strip()), package, from_environment(folder), note, serve)

@@ -26,6 +26,7 @@ class Question:
     default: Any
     choices: tuple[str, ...]
     multiselect: bool
+    condition: str = ""  # on earlier answers, for a question that is not always asked
 
     @property
     def option(self) -> str:
@@ -76,13 +77,23 @@ def _question(name: str, entry: Any) -> Question:
     choices = fields.get("choices", ())
     values = choices.values() if isinstance(choices, dict) else choices
     text = " ".join(fields.get("help", f"The answer to {name}").split())
-    return Question(name, text, fields.get("default"), tuple(map(str, values)), bool(fields.get("multiselect", False)))
+    condition = re.fullmatch(r"\{\{\s*(.*?)\s*\}\}", str(fields.get("when", "")))
+    return Question(
+        name,
+        text,
+        fields.get("default"),
+        tuple(map(str, values)),
+        bool(fields.get("multiselect", False)),
+        condition[1] if condition else "",
+    )
 
 
 def _help(question: Question, default: str) -> str:
     facts = [f"default: {default}"]
     if question.choices:
         facts.insert(0, f"{'any' if question.multiselect else 'one'} of: {', '.join(question.choices)}")
+    if question.condition:
+        facts.append(f"only if {question.condition}")
     return f"{question.text} [{'; '.join(facts)}]"
 
 

@@ -37,12 +37,20 @@ def parse(kind: type[M], data: bytes) -> M:
         raise InvalidRequest(f"the bytes are not a valid {kind.DESCRIPTOR.full_name}") from None
 
 
-def read_enum(kind: type[E], number: int, field: str, bad: Violations, prefix: str = "") -> E:
-    """The value with this number. Violations list the names of the .proto, which begin with `prefix`."""
+def kind_of(message: Message) -> type[Message]:
+    """The class of a message, to call what a field of the same name hides in the message itself."""
+    return type(message)
+
+
+def read_enum(kind: type[E], number: int, field: str, bad: Violations, *, prefix: str = "", names: str = "") -> E:
+    """The value with this number.
+
+    Violations list the names of the .proto: those of Python after `prefix`, or `names` where these are others.
+    """
     try:
         return kind(number)
     except ValueError:
-        names = ", ".join(f"{prefix}{member.name}" for member in kind)
+        names = names or ", ".join(f"{prefix}{member.name}" for member in kind)
         bad.add(field, f"must be one of {names}; got {f'{prefix}UNSPECIFIED' if number == 0 else number}")
         return next(iter(kind))
 
@@ -131,7 +139,7 @@ def check_count(length: int, low: int, high: int | None, field: str, bad: Violat
 
 
 def read_oneof(message: Message, oneof: str, members: str, prefix: str, bad: Violations) -> None:
-    if message.WhichOneof(oneof) is None:
+    if kind_of(message).WhichOneof(message, oneof) is None:
         bad.add(f"{prefix}{oneof}", f"one of {members} is required")
 
 

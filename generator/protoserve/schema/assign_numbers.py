@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from protoserve.platform.yaml_tree import Place, Scalar
-from protoserve.schema import reserved_names
 from protoserve.schema.errors import Problem, SchemaError
 from protoserve.schema.load import draft_of
 from protoserve.schema.mapping_reader import Section
@@ -32,9 +31,9 @@ def numbered(text: str, file: str = "schema.yaml", *, known: Contract | None = N
     draft = draft_of(text, file, default_package=package)
     edits: list[Edit] = []
     for message in draft.all_messages():
-        edits.extend(_of_message(text, file, message, known))
+        edits.extend(_of_message(text, file, message, draft.python_names, known))
     for enum in (item for item in draft.enums if not item.exact):
-        edits.extend(_of_enum(text, file, enum, known))
+        edits.extend(_of_enum(text, file, enum, draft.python_names, known))
     if not edits:
         return text
     wanted = draft.finished(file)
@@ -44,9 +43,11 @@ def numbered(text: str, file: str = "schema.yaml", *, known: Contract | None = N
     return result
 
 
-def _of_message(text: str, file: str, message: MessageDraft, known: Contract | None) -> Iterator[Edit]:
+def _of_message(
+    text: str, file: str, message: MessageDraft, names: dict[str, str], known: Contract | None
+) -> Iterator[Edit]:
     used = [item.field.number for item in message.fields]
-    before = known.message(reserved_names.python(message.name)) if known is not None else None
+    before = known.message(names[message.name]) if known is not None else None
     earlier = {} if before is None else {item.name: item.number for item in before.fields}
     kept = _kept([(item.name, item.field.number, item.field.renamed_from) for item in message.fields], earlier)
     used += kept.values()
@@ -69,9 +70,9 @@ def _kept(items: list[tuple[str, int, str | None]], earlier: dict[str, int]) -> 
     }
 
 
-def _of_enum(text: str, file: str, enum: EnumDraft, known: Contract | None) -> Iterator[Edit]:
+def _of_enum(text: str, file: str, enum: EnumDraft, names: dict[str, str], known: Contract | None) -> Iterator[Edit]:
     used = [item.value.number for item in enum.values]
-    before = known.enum(reserved_names.python(enum.name)) if known is not None else None
+    before = known.enum(names[enum.name]) if known is not None else None
     earlier = {} if before is None else {item.name: item.number for item in before.values}
     kept = _kept([(item.value.name, item.value.number, item.value.renamed_from) for item in enum.values], earlier)
     used += kept.values()

@@ -6,19 +6,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from protoserve.platform.errors import ProtoserveError
+from protoserve.platform.text_width import excerpt
 
-_EXCERPT = 68  # with dots on both sides and the indent, below 80 columns
+_INDENT = "    "
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing wrong. `line` and `column` count from 1; `path` is the way of keys, empty for the file as a whole."""
+    """One thing wrong. `line` and `column` count from 1; `path` is the way of keys, empty for the file as a whole.
+
+    `file` is the file's name where it is another one than that of the error.
+    """
 
     line: int
     column: int
     path: str
     message: str
     remedy: str
+    file: str = ""
 
 
 class SchemaError(ProtoserveError):
@@ -29,28 +34,21 @@ class SchemaError(ProtoserveError):
 
     def __init__(self, file: str, problems: Iterable[Problem], *, source: str | None = None) -> None:
         self.file = file
-        self.problems = tuple(sorted(set(problems)))
+        self.problems = tuple(sorted(set(problems), key=lambda item: (item.file not in ("", file), item.file, item)))
         self.source = source
-        super().__init__("\n".join(self._lines()))
+        super().__init__("\n".join(self.lines()))
 
     def report(self) -> str:
         """The text as it is: each line begins with its place, as editors and CI know it."""
         return str(self)
 
-    def _lines(self) -> Iterable[str]:
+    def lines(self, columns: int = 80) -> Iterable[str]:
+        """The text in lines; of a long signature only what fits into so many columns of a terminal is shown."""
         for problem in self.problems:
             path = f"{problem.path}: " if problem.path else ""
-            yield f"{self.file}:{problem.line}:{problem.column}: {path}{problem.message}; {problem.remedy}"
+            place = f"{problem.file or self.file}:{problem.line}:{problem.column}"
+            yield f"{place}: {path}{problem.message}; {problem.remedy}"
             if self.source is not None:
-                excerpt, column = _excerpt(self.source, problem.column - 1)
-                yield f"    {excerpt}"
-                yield f"    {' ' * column}^"
-
-
-def _excerpt(line: str, column: int) -> tuple[str, int]:
-    """The part of a line around a column, counted from 0, that a terminal shows on one line; and its column there."""
-    line = line.replace("\t", " ")
-    start = 0 if len(line) <= _EXCERPT else max(0, min(column - _EXCERPT // 2, len(line) - _EXCERPT))
-    end = start + _EXCERPT
-    before, after = "..." if start else "", "..." if end < len(line) else ""
-    return f"{before}{line[start:end]}{after}", column - start + len(before)
+                line, column = excerpt(self.source, problem.column - 1, columns - len(_INDENT))
+                yield f"{_INDENT}{line}"
+                yield f"{_INDENT}{' ' * column}^"

@@ -48,7 +48,8 @@ class Field:
     are None. `default` and `example` are JSON-like values; for an enum they are a value's name. `renamed_from` is the
     name that the field had in an earlier contract. `implicit` is true where 0 and nothing look the same on the wire.
     `labelled` is true where a field of message type says `optional`, which it need not: it has presence anyway.
-    `json_name` is None where it is protoc's own.
+    `json_name` is None where it is protoc's own. `python_name` is its attribute in Python where that cannot have the
+    name of the .proto.
     """
 
     name: str
@@ -80,6 +81,12 @@ class Field:
     json_name: str | None = None
     options: Options = ()
     where: Where = Where(0, 0, "")
+    python_name: str = ""
+
+    @property
+    def attribute(self) -> str:
+        """The attribute in Python."""
+        return self.python_name or self.name
 
     @property
     def is_map(self) -> bool:
@@ -109,7 +116,8 @@ class Message:
 
     `name` is Python's. `proto_name` is that of the .proto where it is another: `Outer.Inner` for a message in a
     message, and for a foreign one that would break Python's code. `after` is the field of the outer message behind
-    which an inner one stands in the .proto; None before all fields.
+    which an inner one stands in the .proto; None before all fields. `file` is the path of the imported .proto that
+    declares it, empty for the contract's own.
     """
 
     name: str
@@ -121,6 +129,7 @@ class Message:
     after: str | None = None
     options: Options = ()
     where: Where = Where(0, 0, "")
+    file: str = ""
 
     @property
     def in_proto(self) -> str:
@@ -146,13 +155,18 @@ class EnumValue:
     options: Options = ()
     where: Where = Where(0, 0, "")
 
+    @property
+    def attribute(self) -> str:
+        """The member of Python's enum."""
+        return names.value_attribute(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Enum:
     """An enum; 0 is UNSPECIFIED, is on the wire only, and is not among `values`.
 
     Where it is `exact`, as in a foreign .proto, its values are all that it has, 0 among them, under the very names that
-    the .proto has. `name` and `proto_name` are as in a message.
+    the .proto has. `name`, `proto_name` and `file` are as in a message.
     """
 
     name: str
@@ -163,6 +177,7 @@ class Enum:
     proto_name: str = ""
     options: Options = ()
     where: Where = Where(0, 0, "")
+    file: str = ""
 
     @property
     def in_proto(self) -> str:
@@ -174,6 +189,10 @@ class Enum:
         """The values without other names of the same number: what iterating over Python's enum gives."""
         return tuple({value.number: value for value in reversed(self.values)}.values())[::-1]
 
+    def attribute(self, value: str) -> str:
+        """The member of Python's enum for the value of this name."""
+        return next(item.attribute for item in self.values if item.name == value)
+
     def value_in_proto(self, value: str) -> str:
         """The name of a value in the .proto, where all values of one scope share it."""
         return value if self.exact else names.enum_value(self.in_proto.rpartition(".")[2], value)
@@ -181,8 +200,9 @@ class Enum:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One method; `streaming` is true when the reply is a stream of responses.
+    """One method; `streaming` is true when the reply is a stream of responses, `client_streaming` for requests.
 
+    One that is not `served` is in the .proto only: the server answers it UNIMPLEMENTED, and the model does not have it.
     `options` is None where the method has none, and empty where its .proto says `{}`, which a descriptor shows.
     """
 
@@ -193,14 +213,32 @@ class Method:
     streaming: bool = False
     options: Options | None = None
     where: Where = Where(0, 0, "")
+    client_streaming: bool = False
+    served: bool = True
+
+    @property
+    def attribute(self) -> str:
+        """The function in Python."""
+        return names.method_attribute(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedFile:
+    """A .proto of somebody else's, of which the contract uses types: `path` is how an import names it."""
+
+    path: str
+    package: str
+    options: Options = ()
+    where: Where = Where(0, 0, "")
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
     """A whole schema. `package` is the proto package; its last part is the API version.
 
-    `exact` contracts have the names of a foreign .proto, whose package may have no version, or be empty. `places` are
-    those of what stands at the keys of the schema's first level.
+    `exact` contracts have the names of a foreign .proto, whose package may have no version, or be empty. Types of
+    `imports` are among `enums` and `messages`, each with its `file`. `places` are those of what stands at the keys of
+    the schema's first level.
     """
 
     package: str
@@ -213,6 +251,7 @@ class Contract:
     exact: bool = False
     options: Options = ()
     service_options: Options = ()
+    imports: tuple[ImportedFile, ...] = ()
     file: str = field(default="schema.yaml", compare=False)
     places: Mapping[str, Where] = field(default_factory=dict, compare=False)
 
@@ -236,9 +275,24 @@ class Contract:
         return self.folder.replace("/", ".")
 
     @property
+    def served_methods(self) -> tuple[Method, ...]:
+        """The methods that the model answers, of which there is at least one."""
+        return tuple(method for method in self.methods if method.served)
+
+    @property
     def full_service(self) -> str:
         """The service with its package, as in the path of a call and as a name of health."""
         return f"{self.package}.{self.service}".lstrip(".")
+
+    def package_of(self, kind: Message | Enum) -> str:
+        """The proto package of a message or an enum, which is another one for an imported type."""
+        return next((item.package for item in self.imports if item.path == kind.file), self.package)
+
+    def full_name(self, kind: Message | Enum) -> str:
+        """The name of a message or an enum with its package, as in a descriptor."""
+        if kind.in_proto.startswith("google.protobuf.") and not kind.file:
+            return kind.in_proto
+        return f"{self.package_of(kind)}.{kind.in_proto}".lstrip(".")
 
     def all_messages(self) -> Iterator[Message]:
         """Every message once: methods' own first, then the shared ones, as they stand in the .proto."""
@@ -253,6 +307,16 @@ class Contract:
     def message(self, name: str) -> Message | None:
         return next((item for item in self.all_messages() if item.name == name), None)
 
+    def kind(self, name: str) -> Message | Enum | None:
+        """The enum or the message that Python knows by the name; None for a scalar."""
+        return self.enum(name) or self.message(name)
+
+    @property
+    def full_names(self) -> frozenset[str]:
+        """The full names of all messages and enums."""
+        kinds: list[Message | Enum] = [*self.all_messages(), *self.enums]
+        return frozenset(self.full_name(kind) for kind in kinds)
+
     def uses(self, kind: Kind) -> bool:
         """Whether any field is of a scalar type of this kind."""
         return any(
@@ -265,6 +329,21 @@ class Contract:
         """The element types that appear in shapes with a named dimension, in the order of `SCALARS`."""
         used = {item.type for message in self.all_messages() for item in message.fields if item.dynamic}
         return tuple(name for name in SCALARS if name in used)
+
+
+def same_type(one: Contract, first: str, other: Contract, second: str) -> bool:
+    """Whether the types `first` of one contract and `second` of the other are one, of fields or by their own names.
+
+    Messages and enums are one by their full names, else by their names in Python: packages differ from version to
+    version, and the name in Python of an imported type depends on what else there is.
+    """
+    before, after = one.kind(first), other.kind(second)
+    if before is None or after is None:
+        return before is after and first == second
+    names = one.full_name(before), other.full_name(after)
+    if names[0] == names[1]:
+        return True
+    return first == second and names[0] not in other.full_names and names[1] not in one.full_names
 
 
 def _equal(value: Any) -> Any:
@@ -292,4 +371,5 @@ def without_places(contract: Contract) -> Contract:
             replace(e, values=tuple(replace(v, where=nowhere) for v in e.values), where=nowhere) for e in contract.enums
         ),
         messages=tuple(bare(m) for m in contract.messages),
+        imports=tuple(replace(item, where=nowhere) for item in contract.imports),
     )

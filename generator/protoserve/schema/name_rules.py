@@ -8,7 +8,7 @@ from protoserve.platform.yaml_tree import Place
 from protoserve.schema import reserved_names, well_known_types
 from protoserve.schema.mapping_reader import Section
 from protoserve.schema.reserved_names import Complaint
-from protoserve.schema.unchecked_contract import Draft, EnumDraft, MessageDraft
+from protoserve.schema.unchecked_contract import Draft, EnumDraft, ImportDraft, MessageDraft
 
 
 def check(draft: Draft) -> None:
@@ -23,10 +23,18 @@ def check(draft: Draft) -> None:
     )
     _check_type_names(draft)
     for message in draft.all_messages():
-        _check_fields(message, exact=draft.exact)
+        _check_fields(message, exact=draft.exact or message.imported is not None)
     for enum in draft.enums:
         _check_values(enum)
     _value_scope(draft)
+    for file in draft.imports:
+        _check_import(file, draft)
+
+
+def _check_import(file: ImportDraft, draft: Draft) -> None:
+    """The path and the package of an imported .proto."""
+    _report_complaint(file.section, None, reserved_names.import_path(file.path))
+    _report_complaint(file.section, "package", reserved_names.package(file.package, exact=True))
 
 
 def _report_complaint(section: Section, key: str | None, complaint: Complaint | None) -> None:
@@ -55,11 +63,11 @@ def _check_type_names(draft: Draft) -> None:
     """Messages, enums and the service share one scope in the .proto, and one module in Python."""
     items: list[tuple[str, Section, str]] = []
     for enum in draft.enums:
-        _report_complaint(enum.section, None, reserved_names.kind(enum.name, "enum", exact=draft.exact))
+        _report_complaint(enum.section, None, _kind_complaint(enum, "enum", draft))
         items.append((enum.name, enum.section, "enum"))
     for message in draft.messages:
         if message.name not in well_known_types.FILES:
-            _report_complaint(message.section, None, reserved_names.kind(message.name, "message", exact=draft.exact))
+            _report_complaint(message.section, None, _kind_complaint(message, "message", draft))
         items.append((message.name, message.section, "message"))
     shared = {id(message) for message in draft.messages}
     for method in draft.methods:
@@ -71,13 +79,17 @@ def _check_type_names(draft: Draft) -> None:
                         body.section, "message", reserved_names.kind(body.name, "message", exact=draft.exact)
                     )
                 items.append((body.name, body.section, "message"))
-    _report_clashes(items, lambda name: reserved_names.snake(reserved_names.python(name)), "in Python")
+    _report_clashes(items, lambda name: reserved_names.snake(draft.python_names[name]), "in Python")
     _check_nesting(draft)
     if not draft.exact:
         _check_hidden_by_methods(draft)
     fields = [item.field for message in draft.all_messages() for item in message.fields]
     tensors = {reserved_names.tensor(field.type): field for field in fields if field.dynamic and field.scalar}
+    own = {message.name for message in draft.all_messages() if message.imported is None}
+    own |= {enum.name for enum in draft.enums if enum.imported is None}
     for name, section, what in items:
+        if name not in own:
+            continue
         if name == draft.service:
             section.report(None, f"the {what} {name!r} has the name of the service", f"rename the {what}")
         elif name in tensors:
@@ -85,14 +97,20 @@ def _check_type_names(draft: Draft) -> None:
             section.report(None, f"{name!r} is {reason}", f"rename the {what}")
 
 
+def _kind_complaint(kind: MessageDraft | EnumDraft, what: str, draft: Draft) -> Complaint | None:
+    """An imported .proto has names in any style, whatever the schema's own are."""
+    return reserved_names.kind(kind.in_proto, what, exact=draft.exact or kind.imported is not None)
+
+
 def _check_nesting(draft: Draft) -> None:
     """A name with a dot is that of a message or an enum inside a message."""
-    kinds = [(enum.name, enum.section) for enum in draft.enums]
-    kinds += [(item.name, item.section) for item in draft.all_messages() if item.name not in well_known_types.FILES]
-    for name, section in kinds:
-        outer = name.rpartition(".")[0]
-        if outer and outer not in draft.message_names:
-            section.report(None, f"{name!r} needs a message {outer!r} to be in", f"define {outer!r} too")
+    kinds: list[MessageDraft | EnumDraft] = [*draft.enums]
+    kinds += [item for item in draft.all_messages() if item.name not in well_known_types.FILES]
+    for kind in kinds:
+        outer = kind.name.rpartition(".")[0]
+        around = draft.message_names.get(outer)
+        if "." in kind.in_proto and (around is None or around.imported is not kind.imported):
+            kind.section.report(None, f"{kind.name!r} needs a message {outer!r} to be in", f"define {outer!r} too")
     for message in draft.messages:
         around = draft.message_names.get(message.name.rpartition(".")[0])
         if message.after is not None and (around is None or message.after not in {f.name for f in around.fields}):
@@ -164,7 +182,7 @@ def _check_values(enum: EnumDraft) -> None:
         complaint = reserved_names.value(name, exact=enum.exact)
         if complaint is not None:
             enum.section.problems.add(place, where.path, *complaint)
-        taken = first.setdefault(name.upper(), (name, place))
+        taken = first.setdefault(reserved_names.value_attribute(name), (name, place))
         if taken[1] is place:
             continue
         same = "appears twice" if taken[0] == name else f"is {taken[0]!r} in other letters"
@@ -182,10 +200,11 @@ def _value_scope(draft: Draft) -> None:
         for item in enum.values:
             place = item.source.at("name") if isinstance(item.source, Section) else item.source.place
             written.append((item.value.name, place, item.value.where.path))
-        outer, _, inner = enum.name.rpartition(".")
+        scope = draft.package if enum.imported is None else enum.imported.package
+        outer, _, inner = enum.in_proto.rpartition(".")
         for name, place, path in written:
             full = f"{outer}.{name if enum.exact else reserved_names.enum_value(inner, name)}".lstrip(".")
-            other, said = first.setdefault(full, (enum, name))
+            other, said = first.setdefault(f"{scope}.{full}", (enum, name))
             if other is not enum and reserved_names.snake(other.name) != reserved_names.snake(enum.name):
                 message = f"{enum.name}.{name} and {other.name}.{said} are both {full} in the .proto"
                 enum.section.problems.add(place, path, message, "rename a value or an enum")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from protoserve.platform.yaml_tree import Mapping, Node, Place, Scalar
 from protoserve.schema import protobuf_options, well_known_types
@@ -22,6 +23,7 @@ from protoserve.schema.unchecked_contract import (
     Draft,
     EnumDraft,
     FieldDraft,
+    ImportDraft,
     MessageDraft,
     MethodDraft,
     ValueDraft,
@@ -30,13 +32,14 @@ from protoserve.schema.unchecked_contract import (
 
 ROOT_KEYS = (
     *("package", "status", "service", "doc", "names", "options", "service_options"),
-    *("enums", "messages", "methods"),
+    *("imports", "enums", "messages", "methods"),
 )
+IMPORT_KEYS = ("package", "options", "enums", "messages")
 ENUM_KEYS = ("doc", "values", "reserved", "options")
 VALUE_KEYS = ("name", "number", "doc", "renamed_from", "options")
 BODY_KEYS = ("message", "doc", "presence", "fields", "reserved", "options")
 MESSAGE_KEYS = (*BODY_KEYS[1:], "after")
-METHOD_KEYS = ("doc", "streaming", "request", "response", "options")
+METHOD_KEYS = ("doc", "streaming", "served", "request", "response", "options")
 RESERVED_KEYS = ("numbers", "names")
 # What people write from other schema languages, and what it is here.
 _MEANT = {
@@ -65,9 +68,12 @@ def build(root: Mapping, problems: Problems, default_package: str | None) -> Dra
         if package is None:
             section.report(None, "`package` is missing", "write `package: NAME.v1` on the first line")
     exact = section.choice("names", ("standard", "exact"), "standard") == "exact"
+    imports = section.section("imports")
+    imported = [_import(inner, path) for path, inner in imports.sections()] if imports else []
     enums = section.section("enums")
     messages = section.section("messages")
     shared = [_message(inner, name, MESSAGE_KEYS) for name, inner in messages.sections()] if messages else []
+    shared += [message for file in imported for message in _imported_messages(file)]
     methods = section.section("methods")
     if methods is None and "methods" not in section:
         section.report(None, "`methods` is missing", "write `methods:` with at least one method")
@@ -83,14 +89,59 @@ def build(root: Mapping, problems: Problems, default_package: str | None) -> Dra
         section.choice("status", ("draft", "stable"), "draft"),
         section.text("doc", lines=True) or "",
         section,
-        {*(enums.keys if enums else ()), *(messages.keys if messages else ())},
-        [_enum(inner, name, exact=exact) for name, inner in enums.sections()] if enums else [],
+        {
+            *(enums.keys if enums else ()),
+            *(messages.keys if messages else ()),
+            *(name for file in imported for name in _declared(file)),
+        },
+        [
+            *([_enum(inner, name, exact=exact) for name, inner in enums.sections()] if enums else ()),
+            *(enum for file in imported for enum in _imported_enums(file)),
+        ],
         shared,
         drafts,
         exact,
         protobuf_options.read(section, "file"),
         protobuf_options.read(section, "service", "service_options"),
+        imported,
     )
+
+
+def _import(section: Section, path: str) -> ImportDraft:
+    section.allow(IMPORT_KEYS)
+    package = section.text("package")
+    if package is None and "package" not in section:
+        section.report(None, "`package` is missing", 'write the package of the .proto; `package: ""` if it has none')
+    return ImportDraft(path, package or "", protobuf_options.read(section, "file"), section)
+
+
+def _declarations(file: ImportDraft, kind: str) -> Iterator[tuple[str, Section]]:
+    """The full name of each message or enum of an imported .proto, with its section; `kind` is the key above them."""
+    section = file.section.section(kind)
+    if section is not None:
+        yield from ((file.full_name(name), inner) for name, inner in section.sections())
+
+
+def _declared(file: ImportDraft) -> Iterator[str]:
+    """The full names below `messages` and `enums` of an imported .proto, also of what is too broken to be read."""
+    for kind in ("enums", "messages"):
+        node = file.section.node_of(kind)
+        if isinstance(node, Mapping):
+            yield from (file.full_name(key.text) for key, _ in node.entries)
+
+
+def _imported_messages(file: ImportDraft) -> Iterator[MessageDraft]:
+    for name, section in _declarations(file, "messages"):
+        message = _message(section, name, MESSAGE_KEYS)
+        message.imported = file
+        yield message
+
+
+def _imported_enums(file: ImportDraft) -> Iterator[EnumDraft]:
+    for name, section in _declarations(file, "enums"):
+        enum = _enum(section, name, exact=True)
+        enum.imported = file
+        yield enum
 
 
 def _well_known(name: str, shared: list[MessageDraft], problems: Problems) -> MessageDraft | None:
@@ -106,11 +157,22 @@ def _well_known(name: str, shared: list[MessageDraft], problems: Problems) -> Me
 def _method(section: Section, name: str, shared: list[MessageDraft]) -> MethodDraft:
     meant = {"input": "write `request`", "output": "write `response`", "stream": "write `streaming: server`"}
     section.allow(METHOD_KEYS, meant)
-    streaming = section.choice("streaming", ("none", "server"), "none") == "server"
+    streaming = section.choice("streaming", ("none", "server", "client", "both"), "none")
+    served = section.flag("served")
     request, response = (_body(section, kind, f"{name}{kind.capitalize()}", shared) for kind in ("request", "response"))
     doc = section.text("doc", lines=True) or ""
     options = protobuf_options.read(section, "method") if "options" in section else None
-    return MethodDraft(name, section, request, response, doc, streaming, options)
+    return MethodDraft(
+        name,
+        section,
+        request,
+        response,
+        doc,
+        streaming in ("server", "both"),
+        streaming in ("client", "both"),
+        served is not False,
+        options,
+    )
 
 
 def _body(method: Section, kind: str, standard: str, shared: list[MessageDraft]) -> MessageDraft:

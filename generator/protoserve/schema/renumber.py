@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from protoserve.schema import reserved_names
 from protoserve.schema.errors import Problem, SchemaError
 from protoserve.schema.load import loads, unchecked_draft_of
 from protoserve.schema.model import MAX_ENUM_NUMBER, MAX_FIELD_NUMBER, Contract, Reserved, Where
@@ -36,16 +35,17 @@ def renumber(text: str, file: str, released: Contract | None, default_package: s
     sound for another reason.
     """
     draft = unchecked_draft_of(text, file, default_package=default_package)
+    names = draft.python_names
     settled: list[tuple[Renumbered, Edit]] = []
     for message in draft.all_messages():
-        there = released.message(reserved_names.python(message.name)) if released is not None else None
+        there = released.message(names[message.name]) if released is not None else None
         known = {} if there is None else {item.name: item.number for item in there.fields}
         kept = [message.reserved, *([there.reserved] if there is not None else [])]
         settled += _settled(file, fields_of(message), known, kept, MAX_FIELD_NUMBER, own=True)
     for enum in draft.enums:
         if ("allow_alias", True) in enum.options:
             continue  # two names of one number are meant
-        values = released.enum(reserved_names.python(enum.name)) if released is not None else None
+        values = released.enum(names[enum.name]) if released is not None else None
         known = {} if values is None else {item.name: item.number for item in values.values}
         kept = [enum.reserved, *([values.reserved] if values is not None else [])]
         settled += _settled(file, values_of(enum), known, kept, MAX_ENUM_NUMBER, own=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from protoserve.platform.yaml_tree import Mapping, Node, Place, Scalar, Sequence
-from protoserve.schema import reserved_names as names
 from protoserve.schema.load import draft_of
 from protoserve.schema.mapping_reader import Section
 from protoserve.schema.model import Reserved
@@ -26,7 +25,7 @@ def reserve(text: str, file: str, left: dict[str, Reserved]) -> str:
     edits: list[Edit] = []
     owners: list[MessageDraft | EnumDraft] = [*draft.all_messages(), *draft.enums]
     for owner in owners:
-        more = left.get(names.python(owner.name))
+        more = left.get(draft.python_names[owner.name])
         if more is None or not (more.ranges or more.names):
             continue
         edits.extend(_edits(text, owner, more))

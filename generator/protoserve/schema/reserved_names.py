@@ -12,7 +12,7 @@ import keyword
 import re
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from protoserve.schema.types import ALIASES, SCALARS
 
@@ -23,6 +23,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PASCAL = re.compile(r"[A-Z][A-Za-z0-9]*")
 _VALUE = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*")
 _VERSION = re.compile(r"v[1-9][0-9]*(?:(?:alpha|beta)[1-9][0-9]*)?")
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z0-9])(?=[A-Z][a-z])")
 
 
@@ -32,6 +33,13 @@ def _words(text: str) -> frozenset[str]:
 
 # What the stubs and the generated dataclasses say inside a class: a field of that name would hide it.
 _IN_CLASS = _words("bool int float str bytes list dict datetime timedelta np Json self")
+_IN_DATACLASS = _IN_CLASS | _words("NDArray _field")
+# Attributes of messages that protobuf's own JSON needs: a field of that name hides them there.
+_USED_BY_JSON = _words("DESCRIPTOR ListFields SetInParent")
+# Names that protoc's module of stubs has for itself, at its top.
+_STUB_GLOBALS = _words(
+    "DESCRIPTOR _builder _descriptor _descriptor_pool _globals _runtime_version _sym_db _symbol_database"
+)
 # google.protobuf.message.Message's own; none is lower_snake_case, but the reason is worth telling.
 _MESSAGE_METHODS = _words(
     "ByteSize Clear ClearExtension ClearField CopyFrom DESCRIPTOR DiscardUnknownFields Extensions"
@@ -75,6 +83,65 @@ def python(name: str) -> str:
         return f"Protobuf{name.rpartition('.')[2]}"
     pascal_name = name if _PASCAL.fullmatch(name) else as_pascal(name)
     return f"{pascal_name}Message" if pascal_name in _GENERATED or pascal_name in _BUILTINS else pascal_name
+
+
+def class_form(name: str) -> str:
+    """What two classes of the generated module must not share: their readers are functions in snake_case."""
+    return snake(name).replace("_", "").lower()
+
+
+def distinct_python(full_name: str, in_proto: str, taken: Collection[str]) -> str:
+    """The name in Python of an imported message or enum: that of a type of one's own, after as much of its package as
+    makes its `class_form` differ from those `taken`.
+    """
+    parts = full_name.removesuffix(in_proto).rstrip(".").split(".")
+    for count in range(len(parts) + 1):
+        prefix = parts[len(parts) - count :]
+        if len(prefix) == 1 and len(parts) > 1 and _VERSION.fullmatch(prefix[0]):
+            continue  # the version alone says little
+        name = python(".".join((*prefix, in_proto)))
+        if class_form(name) not in taken:
+            return name
+    while class_form(name) in taken:
+        name = f"{name}Imported"
+    return name
+
+
+def stub(name: str) -> str:
+    """The name of the .proto's message or enum in the stubs, where an underscore follows a keyword."""
+    return ".".join(f"{part}_" if keyword.iskeyword(part) else part for part in name.split("."))
+
+
+def method_attribute(name: str) -> str:
+    """The function in Python of the .proto's method: `Predict` is `predict`, `Import` is `import_`."""
+    return f"{snake(name)}_" if keyword.iskeyword(snake(name)) else snake(name)
+
+
+def value_attribute(name: str) -> str:
+    """The member of Python's enum for a value of the .proto, in capitals: `warm` is `WARM`, `_x_` is `X_`."""
+    capitals = name.upper()
+    bare = capitals.strip("_")
+    return f"{bare}_" if capitals.startswith("_") and bare != capitals[1:] and bare[:1].isalpha() else capitals
+
+
+def field_attributes(names: Iterable[str], types: Collection[str]) -> dict[str, str]:
+    """The attribute in Python of each field of a message: its name, but `class_` for `class`.
+
+    `types` are the names of the messages and enums in Python, which a field of that name would hide.
+    """
+    names = tuple(names)
+    taken = {*names, *types, *_IN_DATACLASS}
+    attributes = {}
+    for name in names:
+        attributes[name] = name
+        if keyword.iskeyword(name) or name.startswith("__") or name in types or name in _IN_DATACLASS:
+            bare = name.lstrip("_")
+            attribute = f"{bare if bare[:1].isalpha() else f'x{bare}'}_"
+            while attribute in taken:
+                attribute += "_"
+            attributes[name] = attribute
+            taken.add(attribute)
+    return attributes
 
 
 def version(package: str) -> str | None:
@@ -138,16 +205,18 @@ def as_pascal(name: str) -> str:
 
 def field(name: str, what: str = "field", *, exact: bool = False) -> Complaint | None:
     """The name of a field or a oneof; an `exact` one is a foreign .proto's, in any style."""
+    if exact:
+        dunder = name.startswith("__") and name.endswith("__")
+        if what == "field" and (dunder or name in _USED_BY_JSON):
+            reason = f"a field named {name!r} would hide what protobuf's own Python needs of the message"
+            return reason, f"rename it to {usable_field(name)!r}"
+        return None if _IDENTIFIER.fullmatch(name) else (f"{name!r} is not a name", "write the name of the .proto")
     if name in _MESSAGE_METHODS or (name.startswith("__") and name.endswith("__")):
         return f"a {what} named {name!r} would hide the message's own attribute", f"rename it to {usable_field(name)!r}"
     if keyword.iskeyword(name):
         return f"{name!r} is a keyword of Python", f"rename it, to {usable_field(name)!r} for example"
     if name in _IN_CLASS:
         return f"{name!r} is a name that the generated code needs", f"rename it, to {name + '_value'!r} for example"
-    if exact:
-        if _IDENTIFIER.fullmatch(name) and not name.startswith("__") and name != "_field":
-            return None
-        return f"{name!r} is a name that Python keeps for itself", f"rename it, to {as_snake(name) + '_value'!r}"
     if not _SNAKE.fullmatch(name):
         remedy = f"rename it to {usable_field(name)!r}"
         if what == "field" and not name.isidentifier():
@@ -166,12 +235,12 @@ def kind(name: str, what: str, *, exact: bool = False) -> Complaint | None:
     """The name of a message or an enum; of one inside another it is `Outer.Inner`."""
     if name in SCALARS or name in ALIASES:
         return f"{name!r} is the name of a type", f"rename the {what}"
-    for part in name.split("."):
+    for index, part in enumerate(name.split(".")):
         complaint = identifier(part, what) if exact else pascal(part, what)
         if complaint is not None:
             return complaint
-        if part in _MESSAGE_METHODS:
-            return f"{part!r} would hide a message's own attribute", f"rename the {what}"
+        if part in (_MESSAGE_METHODS if index else _STUB_GLOBALS):
+            return f"{part!r} would hide an attribute that protobuf's Python needs", f"rename the {what}"
     if not exact and (name in _GENERATED or name in _BUILTINS):
         owner = "Python's" if name in _BUILTINS else "the generated code's"
         return f"{name!r} is {owner} own name", f"rename the {what}, to {name + 'Data'!r} for example"
@@ -179,9 +248,7 @@ def kind(name: str, what: str, *, exact: bool = False) -> Complaint | None:
 
 
 def identifier(name: str, what: str) -> Complaint | None:
-    """A name that a foreign .proto gave to anything that Python reaches by its name."""
-    if keyword.iskeyword(name):
-        return f"{name!r} is a keyword of Python", f"rename the {what}, to {name + '_'!r} for example"
+    """A name that a foreign .proto gave to anything that Python reaches by its name; a keyword gets an underscore."""
     if not _IDENTIFIER.fullmatch(name) or name.startswith("__"):
         return f"{name!r} is not a name that Python can use", f"rename the {what}"
     return None
@@ -201,7 +268,7 @@ def method(name: str, *, exact: bool = False) -> Complaint | None:
     complaint = identifier(name, "method") if exact else pascal(name, "method")
     if complaint is not None:
         return complaint
-    if keyword.iskeyword(snake(name)):
+    if keyword.iskeyword(snake(name)) and not exact:
         return f"its Python name {snake(name)!r} is a keyword", f"rename the method, to {name + 'It'!r} for example"
     if name.lower() in _DEVICES:
         return f"{name!r} is a device on Windows and can name no file", f"rename the method, to {name + 'It'!r} say"
@@ -214,9 +281,10 @@ def method(name: str, *, exact: bool = False) -> Complaint | None:
 def value(name: str, *, exact: bool = False) -> Complaint | None:
     """The name of an enum's value, in any case; Python has it in capitals, and so has the .proto unless `exact`."""
     if exact:
-        if name.startswith("_") and name.endswith("_"):
-            return f"{name!r} is a name that Python's enums keep for themselves", "rename the value"
-        return identifier(name, "value")
+        usable = _IDENTIFIER.fullmatch(name) and name.strip("_") and not value_attribute(name).startswith("__")
+        if not usable or name in _STUB_GLOBALS:
+            return f"{name!r} is a name that Python cannot use for a value", "rename the value"
+        return None
     if name.upper() == "UNSPECIFIED":
         return f"{name!r} is the value 0, which every enum has", "leave it out"
     if not _VALUE.fullmatch(name):
@@ -240,6 +308,20 @@ def any_size(size: str, kind: str, sizes: Sequence[str]) -> Complaint:
 def dimension(name: str) -> Complaint | None:
     if not name.isascii() or not name.isidentifier() or keyword.iskeyword(name):
         return f"{name!r} cannot name a dimension", "write an integer of at least 1 or a word such as height"
+    return None
+
+
+def import_path(path: str) -> Complaint | None:
+    """The path of an imported .proto: that of a file in `proto/`, and of modules in Python."""
+    remedy = "write the path as the import of the .proto has it, such as common/tensor.proto"
+    parts = path.split("/")
+    if not path.endswith(".proto") or not all(_FILE_NAME.fullmatch(part) and part[-1] != "." for part in parts):
+        return f"{path!r} is not the path of a .proto to import", remedy
+    device = next((part for part in parts if part.partition(".")[0].lower() in _DEVICES), None)
+    if device is not None:
+        return f"{device!r} is a device on Windows and can name no file or folder", "rename it where it comes from"
+    if path.startswith("google/protobuf/"):
+        return f"{path!r} is one of protobuf's own files, which are there already", "take it out"
     return None
 
 
@@ -289,6 +371,6 @@ def clash(module: str, python_package: str) -> Complaint | None:
     """A package of stubs that would lie where the project's own modules do."""
     first, _, rest = module.partition(".")
     part = rest.partition(".")[0]
-    if first == python_package and part in ("contract", "model", "server", "upgrade"):
+    if first == python_package and part in ("contract", "imported", "model", "server", "upgrade"):
         return f"{first}.{part} is a module of the project itself", f"rename the part {part!r}"
     return None

@@ -45,6 +45,7 @@ _OPTIONAL = re.compile(r"\s*(?:optional\s*[\[<](.+)[\]>]|optional\s+(.+?)|(.+?)\
 def check(draft: Draft) -> None:
     """Reports what is wrong with the draft, and settles `required` of its fields."""
     name_rules.check(draft)
+    _check_served(draft)
     for message in draft.all_messages():
         number_rules.check_message(message)
         for item in message.fields:
@@ -56,6 +57,16 @@ def check(draft: Draft) -> None:
     for enum in draft.enums:
         number_rules.check_enum(enum)
     message_graph.check(draft)
+
+
+def _check_served(draft: Draft) -> None:
+    """A model takes one request at a time, and a server that answers nothing is none."""
+    for method in draft.methods:
+        if method.client_streaming and method.served:
+            remedy = "write `served: false`, which keeps the method in the .proto and answers it UNIMPLEMENTED"
+            method.section.report("streaming", "a stream of requests cannot be served", remedy)
+    if draft.methods and not any(method.served for method in draft.methods):
+        draft.section.report("methods", "no method is served", "take `served: false` out of one")
 
 
 def _known_types(item: FieldDraft, draft: Draft) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,8 +10,18 @@ from functools import cached_property
 from protoserve.platform.yaml_tree import Place, Scalar
 from protoserve.schema import reserved_names
 from protoserve.schema.mapping_reader import Section
-from protoserve.schema.model import Contract, Enum, EnumValue, Field, Message, Method, Options, Reserved, Where
-from protoserve.schema.types import SCALARS
+from protoserve.schema.model import (
+    Contract,
+    Enum,
+    EnumValue,
+    Field,
+    ImportedFile,
+    Message,
+    Method,
+    Options,
+    Reserved,
+    Where,
+)
 
 
 @dataclass(slots=True)
@@ -27,7 +38,22 @@ class FieldDraft:
 
 
 @dataclass(slots=True)
+class ImportDraft:
+    """A .proto that the schema imports, without what it declares."""
+
+    path: str
+    package: str
+    options: Options
+    section: Section
+
+    def full_name(self, name: str) -> str:
+        return f"{self.package}.{name}".lstrip(".")
+
+
+@dataclass(slots=True)
 class MessageDraft:
+    """`name` is that by which fields refer to it: the full name for a message of an imported .proto."""
+
     name: str
     section: Section
     fields: list[FieldDraft]
@@ -36,6 +62,12 @@ class MessageDraft:
     implicit: bool
     options: Options = ()
     after: str | None = None
+    imported: ImportDraft | None = None
+
+    @property
+    def in_proto(self) -> str:
+        """The name from the package on."""
+        return self.name if self.imported is None else _without_package(self.name, self.imported)
 
     def oneofs(self) -> dict[str, list[FieldDraft]]:
         groups: dict[str, list[FieldDraft]] = {}
@@ -44,11 +76,30 @@ class MessageDraft:
                 groups.setdefault(item.field.oneof, []).append(item)
         return groups
 
-    def finished(self) -> Message:
-        fields = tuple(replace(item.field, type=_python(item.field.type)) for item in self.fields)
-        name, where = reserved_names.python(self.name), self.section.where
-        written = self.name if self.name != name else ""
-        return Message(name, fields, self.doc, self.reserved, self.implicit, written, self.after, self.options, where)
+    def finished(self, python_names: dict[str, str]) -> Message:
+        """The message, with the names that types have in Python."""
+        attributes = reserved_names.field_attributes((item.name for item in self.fields), set(python_names.values()))
+        fields = tuple(
+            replace(
+                item.field,
+                type=python_names.get(item.field.type, item.field.type),
+                python_name="" if attributes[item.name] == item.name else attributes[item.name],
+            )
+            for item in self.fields
+        )
+        name = python_names[self.name]
+        return Message(
+            name,
+            fields,
+            self.doc,
+            self.reserved,
+            self.implicit,
+            self.in_proto if self.in_proto != name else "",
+            self.after,
+            self.options,
+            self.section.where,
+            "" if self.imported is None else self.imported.path,
+        )
 
 
 @dataclass(slots=True)
@@ -61,6 +112,8 @@ class ValueDraft:
 
 @dataclass(slots=True)
 class EnumDraft:
+    """`name` is as in a message."""
+
     name: str
     section: Section
     values: list[ValueDraft]
@@ -68,12 +121,27 @@ class EnumDraft:
     reserved: Reserved
     exact: bool
     options: Options
+    imported: ImportDraft | None = None
 
-    def finished(self) -> Enum:
-        values = tuple(item.value for item in self.values)
-        name, where = reserved_names.python(self.name), self.section.where
-        written = self.name if self.name != name else ""
-        return Enum(name, values, self.doc, self.reserved, self.exact, written, self.options, where)
+    @property
+    def in_proto(self) -> str:
+        """The name from the package on."""
+        return self.name if self.imported is None else _without_package(self.name, self.imported)
+
+    def finished(self, python_names: dict[str, str]) -> Enum:
+        """The enum, with the name that it has in Python."""
+        name = python_names[self.name]
+        return Enum(
+            name,
+            tuple(item.value for item in self.values),
+            self.doc,
+            self.reserved,
+            self.exact,
+            self.in_proto if self.in_proto != name else "",
+            self.options,
+            self.section.where,
+            "" if self.imported is None else self.imported.path,
+        )
 
 
 @dataclass(slots=True)
@@ -86,6 +154,8 @@ class MethodDraft:
     response: MessageDraft
     doc: str
     streaming: bool
+    client_streaming: bool
+    served: bool
     options: Options | None
 
 
@@ -105,6 +175,7 @@ class Draft:
     exact: bool
     options: Options
     service_options: Options
+    imports: list[ImportDraft]
 
     def all_messages(self) -> Iterator[MessageDraft]:
         """Every message that the text writes, once; two of one name are two."""
@@ -123,14 +194,41 @@ class Draft:
     def enum_names(self) -> dict[str, EnumDraft]:
         return {enum.name: enum for enum in self.enums}
 
+    @cached_property
+    def python_names(self) -> dict[str, str]:
+        """The class of each message and enum in Python, by the name that fields refer to it by."""
+        kinds: list[MessageDraft | EnumDraft] = [*self.all_messages(), *self.enums]
+        names = {kind.name: reserved_names.python(kind.name) for kind in kinds if kind.imported is None}
+        taken = {reserved_names.class_form(name) for name in names.values()}
+        imported = [kind for kind in kinds if kind.imported is not None]
+        shared = Counter(reserved_names.class_form(reserved_names.python(kind.in_proto)) for kind in imported)
+        taken |= {form for form, count in shared.items() if count > 1}
+        for kind in sorted(imported, key=lambda item: item.name):
+            names[kind.name] = reserved_names.distinct_python(kind.name, kind.in_proto, taken)
+            taken.add(reserved_names.class_form(names[kind.name]))
+        return names
+
     def finished(self, file: str) -> Contract:
         """The contract; sound only when the rules reported nothing."""
-        made = {id(message): message.finished() for message in self.all_messages()}
+        made = {id(message): message.finished(self.python_names) for message in self.all_messages()}
         methods = tuple(
-            Method(m.name, made[id(m.request)], made[id(m.response)], m.doc, m.streaming, m.options, m.section.where)
-            for m in self.methods
+            Method(
+                item.name,
+                made[id(item.request)],
+                made[id(item.response)],
+                item.doc,
+                item.streaming,
+                item.options,
+                item.section.where,
+                item.client_streaming,
+                item.served,
+            )
+            for item in self.methods
         )
-        enums = tuple(enum.finished() for enum in self.enums)
+        enums = tuple(enum.finished(self.python_names) for enum in self.enums)
+        imports = tuple(
+            ImportedFile(item.path, item.package, item.options, item.section.where) for item in self.imports
+        )
         shared = tuple(made[id(message)] for message in self.messages)
         return Contract(
             self.package,
@@ -143,6 +241,7 @@ class Draft:
             self.exact,
             self.options,
             self.service_options,
+            imports,
             file,
             {key: Where(place.line, place.column, key) for key, place in self._places()},
         )
@@ -154,9 +253,8 @@ class Draft:
             yield key, node.place if isinstance(node, Scalar) else written.place
 
 
-def _python(kind: str) -> str:
-    """The type of a field as Python names it."""
-    return kind if kind in SCALARS else reserved_names.python(kind)
+def _without_package(name: str, imported: ImportDraft) -> str:
+    return name.removeprefix(f"{imported.package}.") if imported.package else name
 
 
 def set_attributes(draft: FieldDraft, **values: object) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protoserve.schema import reserved_names
 from protoserve.schema.model import Contract, Enum, Field, Method
 from protoserve.schema.types import Kind
 from protoserve.seeds.feature_code import request_numbers
@@ -49,19 +48,19 @@ class ExampleMethod:
 
 def example_methods(contract: Contract, framework: Framework) -> list[ExampleMethod]:
     """The methods of a contract; their functions have plain names where there is a single method."""
-    return [_example(contract, framework, method) for method in contract.methods]
+    return [_example(contract, framework, method) for method in contract.served_methods]
 
 
 def _example(contract: Contract, framework: Framework, method: Method) -> ExampleMethod:
-    attribute = reserved_names.snake(method.name)
-    prefix = "" if len(contract.methods) == 1 else f"{attribute}_"
+    attribute = method.attribute
+    prefix = "" if len(contract.served_methods) == 1 else f"{attribute}_"
     label: Field | None = None
     enum: Enum | None = None
     classification = _classification(contract, method)
     if classification is not None:
         label, scores, enum = classification
         best = f"list({enum.name})[int(outputs.argmax())]"
-        reply = f"{method.response.name}({label.name}={best}, {scores.name}=outputs)"
+        reply = f"{method.response.name}({label.attribute}={best}, {scores.attribute}=outputs)"
         outputs = len(enum.members)
     else:
         code = ReplyCode(contract, method)

@@ -18,7 +18,7 @@ def request_numbers(contract: Contract, message: Message, value: str = "request"
     The row has the same length for every request. JSON, and messages or times that may be absent, are left out.
     """
     for field in message.fields:
-        yield from _field_numbers(contract, field, f"{value}.{field.name}")
+        yield from _field_numbers(contract, field, f"{value}.{field.attribute}")
 
 
 def _is_image(field: Field) -> bool:
@@ -56,7 +56,7 @@ def _list_numbers(contract: Contract, field: Field, value: str) -> Iterator[str]
         texts = [item for item in inner.fields if item.type == "string" and not (item.repeated or item.is_map)]
         for item in texts:
             if not may_be_none(item):
-                yield f'*words(" ".join(item.{item.name} for item in {value}))'
+                yield f'*words(" ".join(item.{item.attribute} for item in {value}))'
 
 
 def _single_number(field: Field, value: str) -> Iterator[str]:

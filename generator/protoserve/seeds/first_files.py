@@ -75,7 +75,7 @@ def _parsed_columns(method: ExampleMethod) -> str:
     for field in method.method.request.fields:
         kind = field.scalar.kind if field.scalar is not None else Kind.STRING
         column = f'row["{field.name}"]'
-        arguments.append(f"{field.name}={parsers.get(kind, '{}').format(column)}")
+        arguments.append(f"{field.attribute}={parsers.get(kind, '{}').format(column)}")
     return ", ".join(arguments)
 
 

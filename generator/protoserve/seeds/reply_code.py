@@ -63,9 +63,9 @@ class ReplyCode(samples.PythonCode):
         """The size of a named dimension: that of the request's field with the same dimension, where there is one."""
         for field in self._method.request.fields:
             if field.repeated and field.name == dimension:
-                return f"len(request.{field.name})"
+                return f"len(request.{field.attribute})"
             if dimension in (field.shape or ()) and not may_be_none(field):
-                return f"request.{field.name}.shape[{(field.shape or ()).index(dimension)}]"
+                return f"request.{field.attribute}.shape[{(field.shape or ()).index(dimension)}]"
         return str(default)
 
     def _number(self, field: Field, count: int = 1) -> str:

@@ -15,6 +15,7 @@ from google.protobuf import descriptor_database, descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
+from protoserve.emit import proto
 from protoserve.schema.errors import SchemaError
 from protoserve.schema.load import load
 from protoserve.schema.model import Contract
@@ -109,7 +110,7 @@ def from_proto(file: Path, includes: Sequence[Path] = (), contracts: tuple[Contr
 def from_project(folder: Path) -> Interface:
     """The contract of a protoserve project in all its versions: the schemas, and the .proto generated from each.
 
-    Raises UsageError.
+    Methods that a schema does not serve are left out. Raises UsageError.
     """
     methods: list[Method] = []
     contracts: list[Contract] = []
@@ -118,11 +119,12 @@ def from_project(folder: Path) -> Interface:
             contracts.append(load(schema))
         except SchemaError as error:
             raise UsageError(str(error)) from None
-        file = folder / "proto" / contracts[-1].folder / "prediction.proto"
+        file = folder / "proto" / proto.path_of(contracts[-1])
         if not file.is_file():
             raise UsageError(f"{file}: the file does not exist: run `protoserve generate` in the project")
-        methods += from_proto(file, [folder / "proto"]).methods
-    source = folder / "proto" / contracts[0].folder / "prediction.proto"
+        names = {method.name for method in contracts[-1].served_methods}
+        methods += (method for method in from_proto(file, [folder / "proto"]).methods if method.name in names)
+    source = folder / "proto" / proto.path_of(contracts[0])
     return Interface(str(source), tuple(methods), tuple(contracts))
 
 

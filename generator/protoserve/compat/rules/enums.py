@@ -8,7 +8,7 @@ from dataclasses import replace
 from protoserve.compat.change import Break, Changes, Directions
 from protoserve.compat.matching import match
 from protoserve.compat.rules.documentation import compare_documentation
-from protoserve.compat.rules.proto_options import compare_nesting, compare_options, compare_zero, with_same_names
+from protoserve.compat.rules.proto_options import compare_options, compare_zero, with_same_names
 from protoserve.compat.rules.reserved import compare_reserved, report_removed
 from protoserve.schema.model import Enum, EnumValue, Where
 
@@ -18,7 +18,6 @@ def compare_enums(before: Enum, after: Enum, used: Directions, changes: Changes)
     path = after.where.path or f"enums.{after.name}"
     compare_documentation(before, after, path, after.where, changes)
     compare_options(before.options, after.options, path, after.where, changes)
-    compare_nesting(before, after, path, changes)
     compare_zero(before, after, used, path, changes)
     before, after = with_same_names(before, after)
     compare_reserved(before.reserved, after.reserved, path, after.where, changes)

@@ -16,7 +16,7 @@ from protoserve.compat.rules.reserved import compare_reserved, report_removed
 from protoserve.compat.rules.value_text import shown
 from protoserve.schema.model import Contract, Field, Message
 from protoserve.schema.types import Kind
-from protoserve.wire import Presence, presence
+from protoserve.wire import Presence, is_message, presence
 
 _LOSS = {
     Break.REQUEST: "what callers send in it is silently ignored",
@@ -114,6 +114,8 @@ def _compare_form(pair: FieldPair) -> None:
 
 def _compare_presence(pair: FieldPair) -> None:
     before, after = presence(pair.old, pair.before), presence(pair.new, pair.after)
+    if before is after and is_message(pair.new, pair.after) and pair.before.labelled != pair.after.labelled:
+        pair.report("presence-changed", (), "`optional` makes no difference to a message")
     if {before, after} != _SINGULAR:
         return
     why = "0 and not sent differed and are one now"

@@ -39,11 +39,26 @@ def compare_name_style(old: Contract, new: Contract, where: Where, changes: Chan
         changes.add("names", where, "names-changed", (), f"{style} now; what changes with it is reported where it is")
 
 
-def compare_nesting(was: Message | Enum, now: Message | Enum, path: str, changes: Changes) -> None:
-    """Reports a message or an enum that moved into another message or out of it, and keeps its name in Python."""
-    if was.name == now.name and was.in_proto != now.in_proto:
-        why = f"it is {now.in_proto} in the .proto, was {was.in_proto}: the same on the wire, another name in code"
-        changes.add(path, now.where, "type-moved", {Break.SOURCE}, why, f"keep the name {was.in_proto}")
+def compare_place(
+    old: Contract, was: Message | Enum, new: Contract, now: Message | Enum, path: str, changes: Changes
+) -> None:
+    """Reports a message or an enum that has another name in the .proto, or is in another file, and is still the same.
+
+    Another name is that of another message around it, or of the package of an imported file.
+    """
+    before, after = old.full_name(was), new.full_name(now)
+    if not was.file and not now.file:  # a change of the package is reported for all at once
+        before, after = was.in_proto, now.in_proto
+    if before != after and was.name == now.name:
+        why = f"it is {after} in the .proto, was {before}: the same on the wire, another name in code"
+        changes.add(path, now.where, "type-moved", {Break.SOURCE}, why, f"keep the name {before}")
+    elif before == after and was.file != now.file:
+        why = f"{after} is in {_file(now)}, was in {_file(was)}: the same on the wire, another import in code"
+        changes.add(path, now.where, "type-moved", {Break.SOURCE}, why, f"leave it in {_file(was)}")
+
+
+def _file(kind: Message | Enum) -> str:
+    return kind.file or "the file of the service"
 
 
 def compare_json_name(pair: FieldPair) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from protoserve.compat.change import BOTH, Break, Directions
 from protoserve.compat.rules.field_pair import FieldPair
 from protoserve.schema import reserved_names
-from protoserve.schema.model import Contract, Field
+from protoserve.schema.model import Contract, Field, same_type
 from protoserve.schema.types import SCALARS
 from protoserve.wire import value_type
 
@@ -47,7 +47,8 @@ def comparable(was: Field, now: Field) -> bool:
 def compare_types(pair: FieldPair) -> None:
     """Reports a change of the type, of a map's keys, or of the elements of a shape."""
     was, now = pair.before, pair.after
-    if was.type == now.type and was.key == now.key and (was.shape is None) == (now.shape is None):
+    same = same_type(pair.old, was.type, pair.new, now.type)
+    if same and was.key == now.key and (was.shape is None) == (now.shape is None):
         return
     replaced = f"{described(now)} takes the place of {described(was)}"
     breaks = set(_breaks(pair.old, pair.new, was, now, pair.used))
@@ -76,7 +77,7 @@ def _breaks(old: Contract, new: Contract, was: Field, now: Field, used: Directio
     if was.key != now.key:
         yield from _scalars(SCALARS[str(was.key)].proto, SCALARS[str(now.key)].proto)
         yield from _range(str(was.key), str(now.key), used)
-    if was.type == now.type and (was.shape is None) == (now.shape is None):
+    if same_type(old, was.type, new, now.type) and (was.shape is None) == (now.shape is None):
         return
     before, after = old.message(was.type), new.message(now.type)
     if before is not None and after is not None:

@@ -2,69 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.text_format import MessageToString
 
 from protoserve.emit import proto
-from protoserve.intake.proto import unsupported
+from protoserve.intake.proto import served_methods, unsupported
 from protoserve.intake.proto.schema_text import Writer
-from protoserve.intake.proto.source import compiled, read
+from protoserve.intake.proto.source import ROOT, Source, compiled, read
 from protoserve.schema import reserved_names
 from protoserve.schema.errors import Problem, SchemaError
 from protoserve.schema.json_schema import MODELINE
 from protoserve.schema.load import loads
+from protoserve.schema.model import Contract
 
 
-def from_proto(path: Path, package: str) -> str:
+def from_proto(
+    path: Path,
+    package: str,
+    includes: Sequence[Path] = (),
+    note: Callable[[str], None] = lambda text: None,
+    serve: str | None = None,
+) -> str:
     """The schema of the .proto at `path`, for a project whose Python package is `package`.
 
+    `serve` is the answer to the question which methods are served; None is for all that can be.
+
     The .proto generated from the schema has the original's descriptor: names, numbers, types, presence, enums and
-    options, in their order. Comments become `doc`; the file's path and the order of imports are not kept. Raises
-    SchemaError, with places in the .proto, for what a schema cannot express.
+    options, in their order; so has each file that is generated for one that the original uses. Imports are looked for
+    in `includes`, then in the folders above the file. Comments become `doc`; the file's path, imports that are not
+    used, and custom options are not kept; `note` gets a line about what was left out. Raises SchemaError, with places
+    in the files, for what a schema cannot express.
     """
-    source = read(path)
-    problems = unsupported.refusals(source)
-    if source.descriptor.syntax != "proto3" or not source.descriptor.service:
+    source = read(path, includes)
+    problems = [*unsupported.refusals(source), *served_methods.problems(source, serve)]
+    syntaxes = {item.descriptor.syntax for item in (source, *source.imports)}
+    if syntaxes != {"proto3"} or not source.descriptor.service:
         raise SchemaError(source.file, problems)
-    writer = Writer(source)
+    writer = Writer(source, served_methods.names(source, serve))
     text = f"{MODELINE}\n{writer.text(path.name)}"
-    known = {problem.path for problem in problems}
+    known = {(problem.file, problem.path) for problem in problems}
     try:
         contract = loads(text)
     except SchemaError as error:
-        problems += [problem for problem in _translated(writer, error) if problem.path not in known]
+        problems += [item for item in _translated(writer, error) if (item.file, item.path) not in known]
         raise SchemaError(source.file, problems) from None
     clash = reserved_names.clash(contract.module, package)
     if clash is not None:
         problems.append(source.problem((2,), "package", *clash))
     if problems:
         raise SchemaError(source.file, problems)
-    difference = differs(source.descriptor, compiled(proto.render(contract), path.name))
-    if difference is not None:
-        message = f"the .proto generated from its schema would differ: {difference}"
-        raise SchemaError(source.file, [Problem(1, 1, "", message, "please report this file as a bug of protoserve")])
+    _check_equal(source, contract)
+    for line in (*_left_out(source), served_methods.note(source, serve)):
+        if line:
+            note(line)
     return text
+
+
+def _left_out(source: Source) -> Iterator[str]:
+    """What the schema does not have of the .proto and of what it uses."""
+    options = sorted({name for item in (source, *source.imports) for name in item.options})
+    if options:
+        yield f"{source.file}: custom options are left out, they change nothing on the wire: {', '.join(options)}"
+    if source.unneeded:
+        yield f"{source.file}: imports that were not found, and only custom options need: {', '.join(source.unneeded)}"
+    served = [item.path for item in source.imports if item.has_services]
+    if served:
+        yield f"{source.file}: services of imported files are not served: {', '.join(served)}"
+
+
+def _check_equal(source: Source, contract: Contract) -> None:
+    """Raises SchemaError if what is generated from the schema would not be what was read."""
+    texts = {item.path: proto.render_import(contract, item) for item in contract.imports}
+    made = compiled({**texts, ROOT: proto.render(contract)}, {ROOT: source.file})
+    for item in (source, *source.imports):
+        difference = differs(item.descriptor, made[item.path or ROOT])
+        if difference is None:
+            continue
+        message = f"the .proto generated from its schema would differ: {difference}"
+        raise SchemaError(item.file, [Problem(1, 1, "", message, "please report this file as a bug of protoserve")])
 
 
 def differs(one: FileDescriptorProto, other: FileDescriptorProto) -> str | None:
     """The first line in which two descriptors differ; None if they are equal."""
-    first, second = (MessageToString(_bare(item, (one, other))).splitlines() for item in (one, other))
+    first, second = (MessageToString(_bare(item)).splitlines() for item in (one, other))
     for left, right in zip([*first, "nothing"], [*second, "nothing"], strict=False):
         if left != right:
             return f"{left.strip()!r} against {right.strip()!r}"
     return None
 
 
-def _bare(file: FileDescriptorProto, both: tuple[FileDescriptorProto, FileDescriptorProto]) -> FileDescriptorProto:
-    """A descriptor without its path, comments, unused imports, and the order of its imports."""
+def _bare(file: FileDescriptorProto) -> FileDescriptorProto:
+    """A descriptor without its path, its comments, and its imports, which follow from the types in use."""
     bare = FileDescriptorProto()
     bare.CopyFrom(file)
     for name in ("name", "source_code_info", "dependency"):
         bare.ClearField(name)
-    bare.dependency.extend(sorted(set.intersection(*(set(item.dependency) for item in both))))
     return bare
 
 
@@ -74,5 +109,5 @@ def _translated(writer: Writer, error: SchemaError) -> Iterator[Problem]:
         path = problem.path
         while path and path not in writer.parts:
             path = path.rpartition(".")[0]
-        steps, name = writer.parts.get(path, ((), ""))
-        yield writer.source.problem(steps, name, problem.message, problem.remedy)
+        source, steps, name = writer.parts.get(path, (writer.source, (), ""))
+        yield source.problem(steps, name, problem.message, problem.remedy)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FieldDescriptorProto
 from google.protobuf.message import Message
@@ -23,12 +24,77 @@ _TOP = {"message": 2**29 - 1, "enum": 2**31 - 1}
 Pair = tuple[str, str]
 
 
-class Writer:
-    """Writes one schema. `text` fills `parts`: for each path of the schema, its place and its name in the .proto."""
+# For each path of a schema: the file, the place and the name of what it is in the .proto.
+Parts = dict[str, tuple[Source, Steps, str]]
 
-    def __init__(self, source: Source) -> None:
+
+class Writer:
+    """Writes one schema, in which the methods `served` are served. `text` fills `parts`."""
+
+    def __init__(self, source: Source, served: Collection[str]) -> None:
         self.source = source
-        self.parts: dict[str, tuple[Steps, str]] = {}
+        self._served = served
+        self.parts: Parts = {}
+        schema_type = partial(_schema_type, source.descriptor.package, frozenset(source.declared()))
+        self._own = _Declarations(source, schema_type, "", self.parts)
+        self._imported = [
+            _Declarations(item, schema_type, f"imports.{item.path}.", self.parts) for item in source.imports
+        ]
+        self._type = schema_type
+
+    def text(self, name: str) -> str:
+        """The text of the schema; `name` is the name of the .proto, for a comment."""
+        return "".join(f"{line}\n" for line in self._lines(name))
+
+    def _lines(self, name: str) -> Iterator[str]:
+        file, service = self.source.descriptor, self.source.descriptor.service[0]
+        self.parts |= {
+            "package": (self.source, (2,), "package"),
+            "service": (self.source, (6, 0, 1), service.name),
+        }
+        yield f"# Taken over from {name}. What its clients rely on is kept: names, numbers, types, presence, options."
+        yield f"package: {_text(file.package)}"
+        yield "status: draft"
+        yield f"service: {_text(service.name)}"
+        yield "names: exact"
+        yield from _doc(self.source.comment((6, 0)), "")
+        yield from _option_lines("options", file.options, "file")
+        yield from _option_lines("service_options", service.options, "service")
+        if self._imported:
+            yield "imports:"
+        for declarations in self._imported:
+            yield from (f"  {line}".rstrip() for line in declarations.section())
+        yield from self._own.lines()
+        yield "methods:"
+        for index, method in enumerate(service.method):
+            steps = (6, 0, 2, index)
+            self.parts[f"methods.{method.name}"] = self.source, steps, f"{service.name}.{method.name}"
+            yield f"  {_text(method.name)}:"
+            yield from _doc(self.source.comment(steps), "    ")
+            if method.name not in self._served:
+                yield "    served: false"
+            if method.client_streaming:
+                yield f"    streaming: {'both' if method.server_streaming else 'client'}"
+            elif method.server_streaming:
+                yield "    streaming: server"
+            yield f"    request: {{message: {_text(self._type(method.input_type))}}}"
+            yield f"    response: {{message: {_text(self._type(method.output_type))}}}"
+            if method.HasField("options") and not _options(method.options, "method"):
+                yield "    options: {}"
+            yield from _flow_options(method.options, "method", "    ")
+
+
+class _Declarations:
+    """The enums and messages of one file, which is at `prefix` in the schema.
+
+    `schema_type` gives a type of the .proto as the schema calls it.
+    """
+
+    def __init__(self, source: Source, schema_type: Callable[[str], str], prefix: str, parts: Parts) -> None:
+        self.source = source
+        self.parts = parts
+        self._type = schema_type
+        self._prefix = prefix
         self._enums: list[tuple[str, EnumDescriptorProto, Steps]] = []
         self._messages: list[tuple[str, DescriptorProto, Steps, str]] = []
         file = source.descriptor
@@ -37,9 +103,24 @@ class Writer:
         for index, message in enumerate(file.message_type):
             self._collect(message, message.name, (4, index), "")
 
-    def text(self, name: str) -> str:
-        """The text of the schema; `name` is the name of the .proto, for a comment."""
-        return "".join(f"{line}\n" for line in self._lines(name))
+    def section(self) -> Iterator[str]:
+        """An imported file: its path, its package and what it declares."""
+        self.parts[self._prefix.rstrip(".")] = self.source, (), f"import {self.source.path}"
+        yield f"{_text(self.source.path)}:"
+        yield f"  package: {_text(self.source.descriptor.package)}"
+        for line in (*_option_lines("options", self.source.descriptor.options, "file"), *self.lines()):
+            yield f"  {line}"
+
+    def lines(self) -> Iterator[str]:
+        """The keys `enums` and `messages`, where there are some."""
+        if self._enums:
+            yield "enums:"
+            for full, enum, steps in self._enums:
+                yield from self._enum(full, enum, steps)
+        if self._messages:
+            yield "messages:"
+            for full, message, steps, after in self._messages:
+                yield from self._message(full, message, steps, after)
 
     def _collect(self, message: DescriptorProto, name: str, steps: Steps, after: str) -> None:
         """Collects a message, then its nested messages and enums."""
@@ -54,51 +135,16 @@ class Writer:
             else:
                 self._collect(inner, f"{name}.{inner.name}", (*steps, 3, index), behind)
 
-    def _lines(self, name: str) -> Iterator[str]:
-        file, service = self.source.descriptor, self.source.descriptor.service[0]
-        self.parts |= {"package": ((2,), "package"), "service": ((6, 0, 1), service.name)}
-        yield f"# Taken over from {name}. What its clients rely on is kept: names, numbers, types, presence, options."
-        yield f"package: {_text(file.package)}"
-        yield "status: draft"
-        yield f"service: {_text(service.name)}"
-        yield "names: exact"
-        yield from _doc(self.source.comment((6, 0)), "")
-        for key, given, level in (("options", file.options, "file"), ("service_options", service.options, "service")):
-            pairs = _options(given, level)
-            if pairs:
-                yield f"{key}:"
-                yield from (f"  {name}: {value}" for name, value in pairs)
-        if self._enums:
-            yield "enums:"
-            for full, enum, steps in self._enums:
-                yield from self._enum(full, enum, steps)
-        if self._messages:
-            yield "messages:"
-            for full, message, steps, after in self._messages:
-                yield from self._message(full, message, steps, after)
-        yield "methods:"
-        for index, method in enumerate(service.method):
-            self.parts[f"methods.{method.name}"] = ((6, 0, 2, index), f"{service.name}.{method.name}")
-            yield f"  {_text(method.name)}:"
-            yield from _doc(self.source.comment((6, 0, 2, index)), "    ")
-            if method.server_streaming:
-                yield "    streaming: server"
-            yield f"    request: {{message: {_text(self._type(method.input_type))}}}"
-            yield f"    response: {{message: {_text(self._type(method.output_type))}}}"
-            if method.HasField("options") and not _options(method.options, "method"):
-                yield "    options: {}"
-            yield from _flow_options(method.options, "method", "    ")
-
     def _enum(self, full: str, enum: EnumDescriptorProto, steps: Steps) -> Iterator[str]:
-        path = f"enums.{full}"
-        self.parts[path] = steps, full
+        path = f"{self._prefix}enums.{full}"
+        self.parts[path] = self.source, steps, full
         yield f"  {_text(full)}:"
         yield from _doc(self.source.comment(steps), "    ")
         yield from _flow_options(enum.options, "enum", "    ")
         yield "    values:"
         for index, value in enumerate(enum.value):
             place = (*steps, 2, index)
-            self.parts[f"{path}.values.{value.name}"] = place, f"{full}.{value.name}"
+            self.parts[f"{path}.values.{value.name}"] = self.source, place, f"{full}.{value.name}"
             pairs = [("name", _text(value.name)), ("number", str(value.number))]
             pairs += _given(value.options, "value")
             yield from _item(pairs, self.source.comment(place), "      ")
@@ -106,8 +152,8 @@ class Writer:
         yield from _reserved(ranges, enum.reserved_name, _TOP["enum"])
 
     def _message(self, full: str, message: DescriptorProto, steps: Steps, after: str) -> Iterator[str]:
-        path = f"messages.{full}"
-        self.parts[path] = steps, full
+        path = f"{self._prefix}messages.{full}"
+        self.parts[path] = self.source, steps, full
         yield f"  {_text(full)}:"
         yield from _doc(self.source.comment(steps), "    ")
         if after:
@@ -119,7 +165,7 @@ class Writer:
         yield f"    fields:{'' if message.field else ' []'}"
         for index, field in enumerate(message.field):
             place = (*steps, 2, index)
-            self.parts[f"{path}.fields.{field.name}"] = place, f"{full}.{field.name}"
+            self.parts[f"{path}.fields.{field.name}"] = self.source, place, f"{full}.{field.name}"
             pairs = self._field(message, field, implicit=implicit)
             yield from _item(pairs, self.source.comment(place), "      ")
         ranges = [(item.start, item.end - 1) for item in message.reserved_range]
@@ -157,13 +203,13 @@ class Writer:
         name = FieldDescriptorProto.Type.Name(field.type).removeprefix("TYPE_").lower()
         return _FLOATS.get(name, name)
 
-    def _type(self, name: str) -> str:
-        """A type of the .proto as the schema calls it: from the package on."""
-        full = name.lstrip(".")
-        if full in well_known_types.SCALARS:
-            return well_known_types.SCALARS[full]
-        own = f"{self.source.descriptor.package}."
-        return full.removeprefix(own) if own != "." else full
+
+def _schema_type(package: str, own_names: Collection[str], name: str) -> str:
+    """A type of the .proto as the schema calls it: in full, but from the package on where the file itself has it."""
+    full = name.lstrip(".")
+    if full in well_known_types.SCALARS:
+        return well_known_types.SCALARS[full]
+    return full.removeprefix(f"{package}.") if package and name in own_names else full
 
 
 def _can_be_optional(field: FieldDescriptorProto) -> bool:
@@ -188,6 +234,13 @@ def _options(given: Message, level: str) -> list[Pair]:
                 value = descriptor.enum_type.values_by_number[value].name
             pairs.append((descriptor.name, str(value).lower() if isinstance(value, bool) else _text(value)))
     return sorted(pairs)
+
+
+def _option_lines(key: str, given: Message, level: str) -> Iterator[str]:
+    pairs = _options(given, level)
+    if pairs:
+        yield f"{key}:"
+        yield from (f"  {name}: {value}" for name, value in pairs)
 
 
 def _given(given: Message, level: str) -> list[Pair]:

@@ -11,12 +11,11 @@ from google.protobuf.descriptor_pb2 import (
 )
 from google.protobuf.message import Message
 
-from protoserve.intake.proto.source import SEVERAL_FILES, Source, Steps
+from protoserve.intake.proto.source import Source, Steps
 from protoserve.schema import well_known_types
 from protoserve.schema.errors import Problem
 from protoserve.schema.protobuf_options import OPTIONS
 
-_KNOWN_FILES = {f"google/protobuf/{name}.proto" for name in ("timestamp", "duration", *well_known_types.FILES.values())}
 _KNOWN_TYPES = {f".{name}" for name in (*well_known_types.FILES, *well_known_types.SCALARS)}
 # Packages of services that a generated server answers besides those of its contract.
 _SERVED_ANYWAY = {"grpc.health": "health service", "grpc.reflection": "reflection service"}
@@ -25,8 +24,10 @@ _ELSEWHERE = {"message": ("map_entry",), "field": ("deprecated",)}
 
 
 def refusals(source: Source) -> list[Problem]:
-    """Everything in a .proto that a schema cannot express."""
-    return [*_syntax(source), *_package(source), *_imports(source), *_file(source), *_services(source)]
+    """Everything in a .proto, and in the files that it uses, that a schema cannot express."""
+    own = [*_syntax(source), *_package(source), *_file(source), *_services(source)]
+    imported = [problem for item in source.imports for problem in (*_syntax(item), *_file(item))]
+    return [*source.missing, *own, *imported]
 
 
 def _syntax(source: Source) -> Iterator[Problem]:
@@ -47,19 +48,6 @@ def _package(source: Source) -> Iterator[Problem]:
     if package == "google.protobuf":
         remedy = "rename the package, or import protobuf's own file where it is used"
         yield source.problem((2,), "package", f"{package} is protobuf's own package", remedy)
-
-
-def _imports(source: Source) -> Iterator[Problem]:
-    public = set(source.descriptor.public_dependency) | set(source.descriptor.weak_dependency)
-    for index, name in enumerate(source.descriptor.dependency):
-        steps: Steps = (3, index)
-        if name == "google/protobuf/descriptor.proto":
-            remedy = "remove the options and this import"
-            yield source.problem(steps, f"import {name}", "custom options are not supported", remedy)
-        elif name not in _KNOWN_FILES:
-            yield source.problem(steps, f"import {name}", *SEVERAL_FILES)
-        elif index in public:
-            yield source.problem(steps, f"import {name}", "a public import is not supported", "import it plainly")
 
 
 def _file(source: Source) -> Iterator[Problem]:
@@ -126,10 +114,6 @@ def _services(source: Source) -> Iterator[Problem]:
         steps: Steps = (6, 0, 2, index)
         path = f"{service.name}.{method.name}"
         yield from _options(source, method.options, "method", (*steps, 4), path)
-        if method.client_streaming:
-            what = "a stream of requests is" if not method.server_streaming else "streams in both directions are"
-            remedy = "take one request, with a repeated field for what is many"
-            yield source.problem(steps, path, f"{what} not supported", remedy)
         for number, name in ((2, method.input_type), (3, method.output_type)):
             if name.startswith(".google.protobuf.") and name.lstrip(".") not in well_known_types.FILES:
                 remedy = "put it into a message of your own"

@@ -10,7 +10,8 @@ from typing import Any
 
 from plumbum import local
 
-from protoserve.emit.generated_files import apply
+from protoserve.emit.generated_files import SCHEMA, apply
+from protoserve.intake.proto import include
 from protoserve.intake.proto.convert import from_proto
 from protoserve.platform import answers, interrupts
 from protoserve.platform.errors import ProtoserveError
@@ -24,7 +25,7 @@ from protoserve.project.new.copier_session import ReportedError, open_session
 from protoserve.project.new.schema_question import SchemaQuestion
 from protoserve.project.questions import ADOPTED
 from protoserve.schema import reserved_names
-from protoserve.schema.load import loads
+from protoserve.schema.load import load, loads
 from protoserve.schema.model import Contract
 
 
@@ -50,7 +51,7 @@ def _adopt(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
     listed = existing_project.committed_files(project)
     readable = existing_project.readable_files(project, listed)
     proto = existing_project.service_proto(project, readable, arguments.proto)
-    contract = loads(from_proto(project / proto, ""))
+    contract = loads(from_proto(project / proto, "", include.from_environment(Path.cwd())))
     trees, unreadable = servicer.parse(project, [name for name in readable if name.endswith(".py")])
     for name in unreadable:
         print(f"note: {name} was skipped: Python cannot parse it", file=sys.stderr)
@@ -60,6 +61,8 @@ def _adopt(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
         new_project = temporary / project.resolve().name
         _create(arguments, data, proto, new_project, template_files.package_inits(listed))
         package = answers.read(new_project)["package"]
+        contract = load(new_project / SCHEMA)  # which knows the methods that are served
+        servicers = _servicers(arguments, contract, trees)
         files, reasons = template_files.template_files(project, new_project, listed)
         reasons += template_files.name_clashes(project, new_project, package, contract)
         if reasons:

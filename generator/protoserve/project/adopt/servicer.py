@@ -9,7 +9,6 @@ from pathlib import Path
 
 from protoserve.project.adopt.definitions import Class, Definitions, Function, Trees, last_name
 from protoserve.project.adopt.existing_project import STUB
-from protoserve.schema import reserved_names
 from protoserve.schema.model import Contract, Method
 
 MAX_BYTES = 4_000_000  # a larger file was not written by hand
@@ -154,16 +153,18 @@ def _servicer(contract: Contract, file: str, node: ast.ClassDef) -> Servicer:
                 servicer.helpers.append(Note(file, item.lineno, what, "Model.__init__(self, artifact: Path)"))
             else:
                 servicer.helpers.append(Note(file, item.lineno, what, "a method of Model, or a function of model.py"))
-    servicer.missing = list(rpcs)
+    servicer.missing = [method.name for method in rpcs.values() if method.served]
     return servicer
 
 
 def _method(file: str, item: ast.stmt, what: str, method: Method) -> Note:
+    if not method.served:
+        return Note(file, item.lineno, what, "nothing: it is not served (see serve)")
     request, response = method.request.name, method.response.name
     signature = f"request: {request}) -> Iterator[{response}]"
     if not method.streaming:
         signature = f"batch: Sequence[{request}]) -> Sequence[{response}]"
-    return Note(file, item.lineno, what, f"Model.{reserved_names.snake(method.name)}(self, {signature}")
+    return Note(file, item.lineno, what, f"Model.{method.attribute}(self, {signature}")
 
 
 def _context_calls(file: str, function: Function) -> Iterator[Note]:

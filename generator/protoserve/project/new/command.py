@@ -13,7 +13,7 @@ from typing import Any
 from protoserve.platform import interrupts
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.files import is_file, path_of
-from protoserve.project import kept_answers, template_source
+from protoserve.project import kept_answers, questions, template_source
 from protoserve.project.new import destination
 from protoserve.project.new.copier_session import CopierSession, ReportedError, open_session
 from protoserve.project.new.prompts import TerminalPrompter
@@ -50,15 +50,19 @@ def make_questionnaire(
     session: CopierSession, options: argparse.Namespace, given: Mapping[str, Any], schema: SchemaQuestion
 ) -> Questionnaire:
     """The questions, asked at the terminal if there is one. Raises ProtoserveError for a file of --answers."""
-    at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     return Questionnaire(
         session,
         given,
         with_absolute_path(kept_answers.read(options.answers)) if options.answers else {},
-        TerminalPrompter(schema) if at_terminal else None,
+        TerminalPrompter(schema) if _at_terminal() else None,
         options.defaults,
-        {schema.name: schema.judge},
+        {schema.name: schema.judge, schema.served_name: schema.judge_served},
+        {question.name: question.option for question in questions.questions()},
     )
+
+
+def _at_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 @contextmanager
@@ -78,6 +82,7 @@ def answers_kept_on_failure(
             print(f"protoserve: {error.filename}: {error.strerror}; nothing was changed", file=sys.stderr)
         if questionnaire.asked:
             given = [(f"--{name}", getattr(options, name)) for name in ("template", "ref") if getattr(options, name)]
+            given += [("--include", str(folder)) for folder in options.include]
             command = [*command, *(part for option in given for part in option)]
             kept = {name: answer for name, answer in questionnaire.data.items() if name not in questionnaire.secrets}
             kept_answers.keep(kept, project.resolve().name, command, "--answers", folder)

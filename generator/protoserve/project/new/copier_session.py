@@ -6,8 +6,11 @@ that Copier accepts it. See docs/decisions/0029-protoserve-asks.md.
 
 from __future__ import annotations
 
+import io
+import sys
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,11 +142,16 @@ def open_session(template: Template, dest: Path, default_answers: Mapping[str, A
         unsafe=True,
         quiet=True,
     ) as worker:
-        try:
-            session = CopierSession(worker)
-            session.names  # noqa: B018  # fetches the template
-        except (*COPIER_ERRORS, OSError) as error:
-            raise NewError(f"the template {template.source} cannot be read: {words(error)}") from None
+        session = CopierSession(worker)
+        # Copier has its own form for warnings and for errors in copier.yml.
+        with warnings.catch_warnings(record=True) as caught, redirect_stderr(io.StringIO()):
+            try:
+                session.names  # noqa: B018  # fetches the template
+            except (*COPIER_ERRORS, OSError) as error:
+                reason = words(error.__cause__ if isinstance(error.__cause__, yaml.YAMLError) else error)
+                raise NewError(f"the template {template.source} cannot be read: {reason}") from None
+        for warning in caught:
+            print(f"note: {warning.message}", file=sys.stderr)
         yield session
 
 

@@ -50,7 +50,7 @@ def emptied_on_failure(path: Path) -> Iterator[None]:
     try:
         path.mkdir(parents=True, exist_ok=True)
         yield
-        interrupts.raise_if_received()
+        interrupts.complete()
     except BaseException:
         _remove_content(path, before)
         for folder in missing:

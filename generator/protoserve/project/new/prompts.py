@@ -1,8 +1,13 @@
-"""Prompts at a terminal, with questionary: what is asked is printed above, wrapped at the terminal's width."""
+"""Prompts at a terminal, with questionary, and wrapped at the terminal's width.
+
+What is asked, or why an answer was refused, is drawn by the prompt itself: once it can be read, keys are taken.
+"""
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +17,7 @@ from prompt_toolkit.filters import Condition, to_filter
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.shortcuts import CompleteStyle
+from prompt_toolkit.styles import Style
 from questionary import Choice
 from rich.console import Console
 from rich.text import Text
@@ -19,10 +25,15 @@ from rich.text import Text
 from protoserve.project.new.copier_session import Question, lenient_default
 from protoserve.project.new.questionnaire import StartOver
 from protoserve.project.new.schema_question import SchemaQuestion
+from protoserve.schema.errors import SchemaError
 
-_INSTRUCTIONS = {"select": "(arrow keys, Enter)", "checkbox": "(arrow keys, space selects, Enter goes on)"}
+_POINTER = " >"
+_INSTRUCTIONS = {"select": "(arrow keys, Enter)", "checkbox": "(arrow keys, space selects, Enter)"}
 # Of Copier's description of a question, what belongs to the prompt; the rest is done here.
 _PROMPT_FIELDS = ("default", "choices", "multiline", "lexer", "placeholder")
+# Copier marks a secret with two code points, for which terminals disagree about the width.
+_MARK, _SECRET_MARK = "🎤", "🔑"
+_QUESTION, _REASON = "bold", "fg:ansired nobold"
 _GO_ON, _EDIT, _START_OVER = "go on", "edit", "start over"
 
 
@@ -31,11 +42,17 @@ class TerminalPrompter:
 
     def __init__(self, schema: SchemaQuestion) -> None:
         self._schema = schema
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # a schema may have characters that this terminal cannot show
         self._console = Console(highlight=False, markup=False, emoji=False)
+        # What the next prompt draws above its line, and how.
+        self._above: list[str] = []
+        self._style = _QUESTION
 
     def show(self, question: Question) -> None:
-        """Prints what is asked."""
-        self._console.print(Text(_reflowed(question.get_message()), style="bold"))
+        """Shows what is asked."""
+        mark = question.qmark or (_SECRET_MARK if question.secret else _MARK)
+        self._draw(f"{mark} {_reflowed(question.get_message())}", _QUESTION)
 
     def ask(self, question: Question, text: str | None) -> Any:
         """The raw answer; `text` is what stands in the prompt, None for the default. Raises KeyboardInterrupt."""
@@ -51,28 +68,50 @@ class TerminalPrompter:
             kind = "input"
             prompt |= {"completer": completer, "complete_while_typing": False, "complete_style": CompleteStyle.COLUMN}
         if kind == "input" and text is None:
-            return _run_with_default(prompt)
-        return _run(_PROMPTS[kind](" >", qmark="", **prompt))
+            return _run_with_default(prompt | self._head())
+        return _run(_PROMPTS[kind](_POINTER, **prompt, **self._head()))
 
-    def refuse(self, reason: str) -> None:
-        """Prints why the last answer is not allowed."""
-        self._console.print(Text(reason, style="red"))
+    def refuse(self, reason: Exception) -> None:
+        """Shows why the last answer is not allowed."""
+        lines = reason.lines(self._console.width) if isinstance(reason, SchemaError) else [str(reason)]
+        self._draw("\n".join(lines), _REASON)
 
     def confirm(self, question: Question, answer: Any, answers: Mapping[str, Any]) -> bool:
         """Shows the contract that a schema stands for; other answers need no confirmation."""
         if question.var_name != self._schema.name:
             return True
         self._console.print(Text(f"\n{self._schema.preview(answer, answers)}"))
-        self._console.print(Text("Is this what callers send and get?", style="bold"))
+        self._draw(f"{_MARK} Is this what callers send and get?", _QUESTION)
         choices = [
             Choice("Yes, go on", _GO_ON),
             Choice("No, edit the answer", _EDIT),
             Choice("Start over with the first question", _START_OVER),
         ]
-        decision = _run(questionary.select(" >", choices, qmark="", instruction=_INSTRUCTIONS["select"]))
+        decision = _run(questionary.select(_POINTER, choices, instruction=_INSTRUCTIONS["select"], **self._head()))
         if decision == _START_OVER:
             raise StartOver
         return bool(decision == _GO_ON)
+
+    def _draw(self, text: str, style: str) -> None:
+        """Puts a text above the line of the next prompt; one that is there already is printed."""
+        self._print_above()
+        self._style = style
+        self._above = [line.plain.rstrip() for line in Text(text).wrap(self._console, self._console.width)]
+        if len(self._above) > self._console.height // 2:  # a prompt must fit on the screen
+            last = self._above.pop()
+            self._print_above()
+            self._above = [last]
+
+    def _print_above(self) -> None:
+        for line in self._above:
+            self._console.print(Text(line, style="bold" if self._style == _QUESTION else "red"))
+        self._above = []
+
+    def _head(self) -> dict[str, Any]:
+        """Of the next prompt what is above its line, as questionary takes it."""
+        text = "".join(f"{line}\n" for line in self._above)
+        self._above = []
+        return {"qmark": text, "style": Style([("qmark", self._style)])}
 
     def _completer(self, question: Question, kind: str) -> Completer | None:
         if question.var_name == self._schema.name and kind == "input":
@@ -99,7 +138,7 @@ def _run_with_default(fields: Mapping[str, Any]) -> Any:
         bindings.add(key, filter=untouched)(replace)
     for key in (Keys.Right, Keys.End, Keys.ControlE):  # which move nothing at the end of the text
         bindings.add(key, filter=untouched)(edit)
-    prompt = questionary.text(" >", qmark="", key_bindings=bindings, **fields)
+    prompt = questionary.text(_POINTER, key_bindings=bindings, **fields)
     buffer = prompt.application.current_buffer
     buffer.on_text_changed += edit
     buffer.on_cursor_position_changed += edit

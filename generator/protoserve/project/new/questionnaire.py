@@ -28,7 +28,7 @@ class Prompter(Protocol):
     def ask(self, question: Question, text: str | None) -> Any:
         """The raw answer; `text` is what stands in the prompt, None for the question's default."""
 
-    def refuse(self, reason: str) -> None:
+    def refuse(self, reason: Exception) -> None:
         """Shows why the last answer is not allowed."""
 
     def confirm(self, question: Question, answer: Any, answers: Mapping[str, Any]) -> bool:
@@ -41,7 +41,7 @@ class Questionnaire:
 
     `given` are answers of the command line, of which a wrong one is refused before anything is asked; `kept` are
     answers of a file, of which a wrong one is asked again. Without a prompter nothing is asked; with
-    `use_defaults` only what is wrong.
+    `use_defaults` only what is wrong. `options` are those of the command line, by the names of their questions.
     """
 
     session: CopierSession
@@ -50,6 +50,7 @@ class Questionnaire:
     prompter: Prompter | None
     use_defaults: bool
     judges: Mapping[str, Judge]
+    options: Mapping[str, str]
     asked: bool = False
     # The answers so far: as Copier takes them, as the template sees them.
     data: dict[str, Any] = field(default_factory=dict)
@@ -83,7 +84,7 @@ class Questionnaire:
             except COPIER_ERRORS as error:
                 raise NewError(words(error)) from None
         if self._unanswered:
-            raise NewError(_unanswered(self._unanswered))
+            raise NewError(_unanswered([self._option(name) for name in self._unanswered]))
         return self.data
 
     def _check_given(self) -> None:
@@ -91,15 +92,14 @@ class Questionnaire:
         self.session.start(self.given, {})
         for question in self.session.questions():
             try:
-                if not question.get_when():
-                    self.session.skip(question)  # as far as is known before the others are answered
-                elif question.var_name in self.given:
+                if question.var_name in self.given and question.get_when():
                     self._take(question, self.given[question.var_name])
                 else:
                     with suppress(*COPIER_ERRORS):
                         self._record_default(question)
             except COPIER_ERRORS as error:
-                raise NewError(words(error)) from None
+                if "is undefined" not in str(error):  # it depends on an answer that is not known yet
+                    raise NewError(words(error)) from None
 
     def _answer(self, question: Question) -> None:
         name = question.var_name
@@ -138,13 +138,13 @@ class Questionnaire:
             if self.prompter is None:
                 raise
             self.session.discard_data(question)
-            self._ask(question, self.prompter, str(error), answer if isinstance(answer, str) else None)
+            self._ask(question, self.prompter, error, answer if isinstance(answer, str) else None)
 
     def _take_default(self, question: Question) -> None:
         """Copier computes the default by itself: it is only judged here."""
         if not self._record_default(question):
             if question.get_ask():
-                raise NewError(f"{question.var_name} has no default: answer it with {option(question.var_name)}")
+                raise NewError(f"{question.var_name} has no default: answer it with {self._option(question.var_name)}")
             return
         judge = self.judges.get(question.var_name)
         if judge is not None:
@@ -159,7 +159,7 @@ class Questionnaire:
         self.session.record(question, default)
         return True
 
-    def _ask(self, question: Question, prompter: Prompter, reason: str | None, text: str | None = None) -> None:
+    def _ask(self, question: Question, prompter: Prompter, reason: Exception | None, text: str | None = None) -> None:
         """Asks until the answer is allowed and confirmed; a refused text stays in the prompt."""
         self.asked = True
         prompter.show(question)
@@ -171,7 +171,7 @@ class Questionnaire:
             try:
                 self._take(question, answer)
             except (ProtoserveError, ValueError) as error:
-                reason = str(error)
+                reason = error
                 continue
             reason = None
             if prompter.confirm(question, self._parsed[question.var_name], self._parsed):
@@ -185,6 +185,10 @@ class Questionnaire:
                     f"{name} is not a question of this template: leave it out. Its questions: "
                     f"{', '.join(self.session.names)}"
                 )
+
+    def _option(self, name: str) -> str:
+        """How the command line answers a question."""
+        return self.options.get(name, f"--data {name}=...")
 
     def _changed(self) -> dict[str, Any]:
         """The answers that differ from their defaults, which stay when all questions are asked again."""
@@ -203,11 +207,6 @@ class Questionnaire:
         return changed
 
 
-def option(name: str) -> str:
-    """The option of the command line that answers a question, such as --project-name."""
-    return f"--{name.replace('_', '-')}"
-
-
 def _not_asked(question: Question) -> str:
     condition = " ".join(str(question.when).split())
     return (
@@ -216,9 +215,8 @@ def _not_asked(question: Question) -> str:
     )
 
 
-def _unanswered(names: list[str]) -> str:
-    options = ", ".join(map(option, names))
+def _unanswered(options: list[str]) -> str:
     return (
-        f"there is no terminal to ask at, and these questions are not answered: {options}. Give these options, or "
-        "--defaults for the defaults of all"
+        f"there is no terminal to ask at, and these questions are not answered: {', '.join(options)}. "
+        "Add these options, or --defaults to take the defaults"
     )

@@ -27,15 +27,21 @@ class SchemaQuestion:
 
     folder: Path  # where its paths are relative to
     name: str = "schema"
+    served_name: str = "serve"
 
     def judge(self, answer: str, answers: Mapping[str, Any]) -> None:
         """Raises SchemaError with every problem of the schema."""
         self._text(answer, answers)
 
+    def judge_served(self, answer: str, answers: Mapping[str, Any]) -> None:
+        """Raises SchemaError if the methods cannot be served of which the question `serve` is answered."""
+        schema, package = str(answers[self.name]), str(answers.get("package", "model"))
+        first_schema(schema, package, self.folder, serve=answer)
+
     def preview(self, answer: str, answers: Mapping[str, Any]) -> str:
         """The .proto and a sample request of the first method."""
         contract = loads(self._text(answer, answers))
-        method = contract.methods[0]
+        method = contract.served_methods[0]
         comment = re.compile(r"^//.*\n", re.MULTILINE)  # for the file, not for this page
         parts = [comment.sub("", proto.render(contract)).strip(), f"A sample request to {method.name}:"]
         parts.append(samples.as_json(contract, method.request))

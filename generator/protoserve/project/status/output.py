@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from io import StringIO
 
+from protoserve.platform.printing import colour_system
 from protoserve.project.status.report import Report, State
 
 _STYLES = {State.OK: "green", State.TODO: "bold yellow", State.EDITED: "yellow", State.UNKNOWN: "red"}
@@ -22,7 +23,10 @@ def as_table(report: Report) -> str:
 
     terminal = sys.stdout.isatty()
     lines = StringIO()  # since rich's own capture also writes, an empty text, to standard output
-    console = Console(file=lines, force_terminal=terminal or None, width=None if terminal else _WIDTH, highlight=False)
+    width = None if terminal else _WIDTH
+    console = Console(
+        file=lines, color_system=colour_system(sys.stdout), force_terminal=terminal, width=width, highlight=False
+    )
     table = Table(title=Text(f"{report.project}: template {report.version}"), title_justify="left")
     for heading in ("", "state", "details", "to do"):
         table.add_column(heading)

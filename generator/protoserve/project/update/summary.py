@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, TextIO
 
+from protoserve.platform.printing import colour_system
 from protoserve.project.update.outcome import Change, File, Kind, Outcome
 
 _HEADINGS = {
@@ -27,7 +28,7 @@ def render(outcome: Outcome, form: str, out: TextIO) -> str:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    console = Console(file=out)
+    console = Console(file=out, color_system=colour_system(out))
     with console.capture() as captured:
         console.print(Markdown(re.sub(r"</?(details|summary)>\n?", "", text)))
     return captured.get()

@@ -6,7 +6,6 @@ On a terminal it has colours and says which check is running; elsewhere, or with
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from protoserve.platform.printing import UnwritableError, silence
+from protoserve.platform.printing import UnwritableError, colour_system, silence
 from protoserve.verify.checks.check import Check
 from protoserve.verify.output.check_pages import page
 from protoserve.verify.output.escaping import blocks, line, safe, summary, verdict
@@ -94,10 +93,8 @@ def _console() -> Console:
     out = sys.stdout
     if isinstance(out, io.TextIOWrapper):
         out.reconfigure(errors="backslashreplace")  # a locale without a letter must not end the run
-    tty = out is not None and out.isatty()
-    live = tty and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    system = "auto" if live else None
-    return _Console(force_terminal=live, color_system=system, highlight=False, markup=False, emoji=False)  # type: ignore[arg-type]
+    system = colour_system(out)
+    return _Console(force_terminal=system is not None, color_system=system, highlight=False, markup=False, emoji=False)
 
 
 def _line(outcome: Outcome, width: int) -> Text:

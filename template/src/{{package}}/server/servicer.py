@@ -26,9 +26,12 @@ class Servicer:
     def handlers(self) -> list[grpc.GenericRpcHandler]:
         """What gRPC calls. Without (de)serializers: gRPC would answer UNKNOWN to bytes that are not a message."""
         return [
-            grpc.method_handlers_generic_handler(service, {method.name: self._handler(method) for method in methods})
-            for service, methods in served.SERVICES.items()
+            grpc.method_handlers_generic_handler(service, {**self._handlers(service), **_refusals(service)})
+            for service in served.SERVICES
         ]
+
+    def _handlers(self, service: str) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
+        return {method.name: self._handler(method) for method in served.SERVICES[service]}
 
     def _handler(self, method: served.Method) -> grpc.RpcMethodHandler[bytes, bytes]:
         if method.streaming:
@@ -59,6 +62,18 @@ class Servicer:
                     call.succeeded()
             except Exception as error:
                 await _abort(context, call.failed(error))
+
+
+def _refusals(service: str) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
+    """What answers the methods that the contract has and the model does not, whether they take or give streams."""
+    names = ", ".join(method.name for method in served.SERVICES[service])
+
+    async def refuse(name: str, requests: object, context: Context) -> None:
+        text = f"{name} is part of {service}, but this server does not answer it, only {names}"
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
+
+    unserved = served.UNSERVED.get(service, ())
+    return {name: grpc.stream_stream_rpc_method_handler(partial(refuse, name)) for name in unserved}
 
 
 def _caller_request_id(context: Context) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         return Model(artifact)
 
 
-__all__ = ["METHODS", "SERVICES", "Method", "missing_code"]
+__all__ = ["METHODS", "SERVICES", "UNSERVED", "Method", "missing_code"]
 
 FROM_V1: v1_to_v2.Carried = steps.instantiate(upgrade_v1.Upgrade)
 
@@ -53,6 +53,9 @@ SERVICES: dict[str, tuple[Method, ...]] = {
         ),
     ),
 }
+
+UNSERVED: dict[str, tuple[str, ...]] = {}
+"""The methods of each service that are answered UNIMPLEMENTED, since the schema says `served: false`."""
 
 METHODS = tuple(method for methods in SERVICES.values() for method in methods)
 

@@ -116,7 +116,7 @@ def read_score_request(message: pb.ScoreRequest, prefix: str, bad: violations.Vi
     elif not 0.0 <= message.amount <= 100000.0:
         bad.add(f"{prefix}amount", f"must be from 0 to 100000; got {message.amount}")
     channel_ = (
-        reading.read_enum(Channel, message.channel, f"{prefix}channel", bad, "CHANNEL_")
+        reading.read_enum(Channel, message.channel, f"{prefix}channel", bad, prefix="CHANNEL_")
         if message.HasField("channel")
         else bad.missing(f"{prefix}channel")
     )

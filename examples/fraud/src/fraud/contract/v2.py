@@ -123,7 +123,7 @@ def read_score_request(message: pb.ScoreRequest, prefix: str, bad: violations.Vi
     elif not _ScoreRequest_currency.search(message.currency):
         bad.add(f"{prefix}currency", f"must match the pattern ^[A-Z]{{3}}$; got {violations.shown(message.currency)}")
     channel_ = (
-        reading.read_enum(Channel, message.channel, f"{prefix}channel", bad, "CHANNEL_")
+        reading.read_enum(Channel, message.channel, f"{prefix}channel", bad, prefix="CHANNEL_")
         if message.HasField("channel")
         else bad.missing(f"{prefix}channel")
     )

@@ -203,7 +203,7 @@ def pack(message: Message, number: int, values: Any, array: NDArray[Any]) -> Non
         values.extend(array.ravel().tolist())
         return
     data = array.tobytes()
-    message.MergeFromString(_varint(number << 3 | 2) + _varint(len(data)) + data)
+    type(message).MergeFromString(message, _varint(number << 3 | 2) + _varint(len(data)) + data)
 
 
 def pack_tensor(message: Any, array: NDArray[Any]) -> None:

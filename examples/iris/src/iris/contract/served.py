@@ -19,11 +19,14 @@ if TYPE_CHECKING:
         return Model(artifact)
 
 
-__all__ = ["METHODS", "SERVICES", "Method", "missing_code"]
+__all__ = ["METHODS", "SERVICES", "UNSERVED", "Method", "missing_code"]
 
 SERVICES: dict[str, tuple[Method, ...]] = {
     v1.SERVICE: v1.METHODS,
 }
+
+UNSERVED: dict[str, tuple[str, ...]] = {}
+"""The methods of each service that are answered UNIMPLEMENTED, since the schema says `served: false`."""
 
 METHODS = tuple(method for methods in SERVICES.values() for method in methods)
 

@@ -99,7 +99,7 @@ def write_predict_request(value: object, prefix: str) -> pb.PredictRequest:
 
 def read_predict_response(message: pb.PredictResponse, prefix: str, bad: violations.Violations) -> PredictResponse:
     species_ = (
-        reading.read_enum(Species, message.species, f"{prefix}species", bad, "SPECIES_")
+        reading.read_enum(Species, message.species, f"{prefix}species", bad, prefix="SPECIES_")
         if message.HasField("species")
         else bad.missing(f"{prefix}species")
     )

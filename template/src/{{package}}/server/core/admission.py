@@ -1,8 +1,11 @@
 """Whether a call is taken, and how much is in progress."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
+from ..logs import logger
 from .outcomes import Failure, Outcome
 from .state import ServerState, State
 
@@ -16,6 +19,34 @@ REFUSALS = {
 }
 
 
+LOG_SECONDS = 10  # between two lines about refused calls
+
+
+class RefusalLog:
+    """Logs how many calls are refused for MAX_IN_FLIGHT: the first at once, then a count every LOG_SECONDS."""
+
+    def __init__(self, max_in_flight: int) -> None:
+        self._max_in_flight, self._count = max_in_flight, 0
+        self._since: datetime | None = None  # the time of the last line, while another is due
+
+    def add(self) -> None:
+        """One more call is refused."""
+        self._count += 1
+        if self._since is None:
+            self._since = datetime.now(UTC)
+            self._write()
+
+    def _write(self) -> None:
+        """Writes the line, and is called again later, until a time without refusals."""
+        if self._count == 0:
+            self._since = None
+            return
+        text = "requests refused since %s UTC: %d (RESOURCE_EXHAUSTED, above MAX_IN_FLIGHT=%d)"
+        logger.warning(text, f"{self._since:%H:%M:%S}", self._count, self._max_in_flight)
+        self._count, self._since = 0, datetime.now(UTC)
+        asyncio.get_running_loop().call_later(LOG_SECONDS, self._write)
+
+
 class Admission:
     """Takes or refuses calls, and counts what is in flight.
 
@@ -27,6 +58,7 @@ class Admission:
         self.open_calls = 0
         self.held_requests = 0
         self._state, self._max_in_flight = state, max_in_flight
+        self._refusals = RefusalLog(max_in_flight)
 
     @contextmanager
     def admitted(self) -> Iterator[None]:
@@ -36,6 +68,7 @@ class Admission:
             raise Failure(Outcome.UNAVAILABLE, refusal)
         in_flight = max(self.open_calls, self.held_requests)
         if in_flight >= self._max_in_flight:
+            self._refusals.add()
             raise Failure(Outcome.RESOURCE_EXHAUSTED, f"{in_flight} requests are in flight already")
         self.open_calls += 1
         try:

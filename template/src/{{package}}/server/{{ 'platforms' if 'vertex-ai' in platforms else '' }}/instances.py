@@ -76,7 +76,7 @@ class Codec:
                 if not isinstance(instance, dict):
                     raise ParseError
                 message = ParseDict(instance, self._request())
-                yield self._decode(message.SerializeToString())
+                yield self._decode(self._request.SerializeToString(message))
             except InvalidRequest as error:
                 violations += below(at, error.violations)
             except (ParseError, ValueError, RecursionError):
@@ -94,7 +94,7 @@ class Codec:
         if not fits(rest, self._request):
             return violations
         try:
-            self._decode(ParseDict(rest, self._request()).SerializeToString())
+            self._decode(self._request.SerializeToString(ParseDict(rest, self._request())))
         except InvalidRequest as error:
             violations += below(at, [each for each in error.violations if _root(each.field) not in bad])
         return violations

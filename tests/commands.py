@@ -1,0 +1,105 @@
+"""Runs `protoserve` for the tests, in copies of a process that has imported it: its start takes longer than its work.
+
+Each command has a process of its own all the same, with its own environment, folder and output. Tests of signals,
+terminals, closed pipes and locales start the command anew, as its users do.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from support import ROOT
+
+
+def protoserve(
+    *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Runs `protoserve` with these arguments; one that fails shows all that it printed."""
+    with tempfile.TemporaryDirectory(prefix="command-") as folder:
+        out, errors, code = (Path(folder, name) for name in ("out", "errors", "code"))
+        os.mkfifo(code)
+        request = {
+            "arguments": [str(argument) for argument in arguments],
+            "cwd": str(cwd),
+            "environment": dict(os.environ if env is None else env),
+            "output": [str(out), str(errors)],
+            "code": str(code),
+        }
+        with _ASKING:
+            stdin = _copies().stdin
+            assert stdin is not None
+            print(json.dumps(request), file=stdin, flush=True)
+        exit_code = int(code.read_text(encoding="utf-8"))
+        texts = [path.read_text(encoding="utf-8") for path in (out, errors)]
+    done = subprocess.CompletedProcess(["protoserve", *map(str, arguments)], exit_code, *texts)
+    assert not check or exit_code == 0, f"{done.args} exited {exit_code}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+_ASKING = threading.Lock()  # tests run commands side by side, too
+
+
+@cache
+def _copies() -> subprocess.Popen[str]:
+    """The process that is copied."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+    command = [sys.executable, "-m", "commands"]
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, text=True)
+    atexit.register(process.kill)
+    return process
+
+
+def serve() -> None:
+    """Runs commands from standard input, side by side. A copy waits for each and writes its exit code."""
+    from protoserve.cli import main
+
+    for line in sys.stdin:
+        if os.fork() == 0:
+            request = json.loads(line)
+            pid = os.fork()
+            if pid == 0:
+                os._exit(_run(main, request))
+            exit_code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            Path(request["code"]).write_text(str(exit_code), encoding="utf-8")
+            os._exit(0)
+        _forget_the_ended()
+
+
+def _forget_the_ended() -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+
+
+def _run(main: Any, request: dict[str, Any]) -> int:
+    """The exit code of a command in this process, which is a copy."""
+    signal.alarm(900)
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    for number, path in enumerate([os.devnull, *request["output"]]):
+        os.dup2(os.open(path, os.O_RDONLY if number == 0 else os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
+    sys.argv = ["protoserve", *request["arguments"]]
+    try:
+        return int(main(request["arguments"]))
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,80 @@
+"""What is piped has no escape sequences: the output of protoserve's commands, and of the tools of `make check`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import Project, run, tool
+
+ESCAPE = b"\x1b"
+SURROUNDINGS = (
+    {"TERM": "xterm-256color", "COLORTERM": "truecolor", "CI": "true", "GITHUB_ACTIONS": "true"},
+    {"NO_COLOR": "1", "FORCE_COLOR": "1"},
+)
+# For the tools that follow it; protoserve's own commands have no colours in a pipe even so.
+FORCED = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
+UNSET = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS", "TERM", "COLORTERM", "CI", "GITHUB_ACTIONS")
+
+
+def printed(command: list[str], folder: Path, surroundings: dict[str, str]) -> bytes:
+    environment = {name: value for name, value in os.environ.items() if name not in UNSET} | surroundings
+    done = subprocess.run(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def work(iris: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a commit, a change of its contract, and something for each tool to complain about."""
+    folder = tmp_path_factory.mktemp("colours") / "iris"
+    run(["cp", "-r", iris.path, folder], cwd=folder.parent)
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "--quiet"], ["add", "--all"], [*identity, "commit", "--quiet", "--message=x"]):
+        run(["git", *command], cwd=folder)
+    schema = folder / "schema.yaml"
+    schema.write_text(schema.read_text(encoding="utf-8").replace("petal_width", "petal_breadth"), encoding="utf-8")
+    with (folder / "src" / "iris" / "model.py").open("a", encoding="utf-8") as file:
+        file.write('import os\nx: int =  "a"\n')
+    with (folder / "proto" / "iris" / "v1" / "prediction.proto").open("a", encoding="utf-8") as file:
+        file.write("message x_y {int32 A = 1;}\n")
+    (folder / "Dockerfile").write_text("FROM a\nWORKDIR b\nUSER root\n", encoding="utf-8")
+    return folder
+
+
+def commands() -> Iterator[tuple[list[str], str]]:
+    """Commands of protoserve, and a word that each prints."""
+    yield [tool("protoserve"), "diff", "HEAD"], "petal_breadth"
+    yield [tool("protoserve"), "status"], "state"
+    yield [tool("protoserve"), "generate", "--check"], "petal_breadth"
+    yield [tool("protoserve"), "nonsense"], "nonsense"
+    yield [tool("protoserve"), "verify", "127.0.0.1:1", "--timeout", "1"], "reachable"
+
+
+def test_protoserve_prints_no_escapes_into_a_pipe(work: Path) -> None:
+    for command, word in commands():
+        output = printed(command, work, FORCED)
+        assert word.encode() in output, (command, output)
+        assert ESCAPE not in output, (command, output)
+
+
+@pytest.mark.slow
+def test_the_tools_of_make_check_print_no_escapes_into_a_pipe(work: Path) -> None:
+    (work / ".venv").symlink_to(sys.prefix)
+    steps = "\n\t-".join(
+        line.strip()
+        for line in (work / "Makefile").read_text(encoding="utf-8").partition("\ncheck:")[2].splitlines()[1:]
+        if line.startswith("\t$(BIN)")
+    )
+    (work / "local.mk").write_text(f"each-step:\n\t-{steps}\n", encoding="utf-8")
+    for around in SURROUNDINGS:
+        output = printed(["make", "each-step"], work, {**around, "PYTHONPATH": "src"})
+        for word in (b"I001", b"Incompatible types", b"x_y", b"DL3000", b"test session starts"):
+            assert word in output, word
+        assert ESCAPE not in output, (around, [line for line in output.splitlines() if ESCAPE in line])
