@@ -11,7 +11,7 @@ from protoserve.emit import field_code, field_docs, imported_stubs, limit_code, 
 from protoserve.emit.proto import HEADER, header, module_of
 from protoserve.emit.python_templates import render
 from protoserve.schema import reserved_names, well_known_types
-from protoserve.schema.model import Contract, Field, Message
+from protoserve.schema.model import Contract, Enum, Field, Message
 
 _RUNTIME = Path(__file__).parents[1] / "runtime"
 
@@ -85,7 +85,8 @@ class MessageCode:
     """A message as the template needs it.
 
     `stub` is protoc's class, `has_sizes` says that named dimensions vary. `serialized` is the expression for the bytes
-    of `value`. `is_typed` is false where the stub is of a library without type information.
+    of `value`. `is_typed` is false where the stub is of a library without type information. `hides_types` says that
+    what stands in the stub's class has the name of a type that is used there, which mypy then takes for no type.
     """
 
     name: str
@@ -97,6 +98,7 @@ class MessageCode:
     has_sizes: bool
     serialized: str
     is_typed: bool
+    hides_types: bool
     read_lines: list[str]
     write_lines: list[str]
 
@@ -115,9 +117,22 @@ def _message_code(contract: Contract, message: Message) -> MessageCode:
             message, f'write_{reserved_names.snake(message.name)}(value, "")', "SerializeToString"
         ),
         is_typed=message.file not in imported_stubs.LIBRARY_FILES,
+        hides_types=_hides_types(contract, message),
         read_lines=[line for field in fields for line in field_code.read(contract, message, field)],
         write_lines=[line for field in fields for line in field_code.write(contract, message, field)],
     )
+
+
+def _hides_types(contract: Contract, message: Message) -> bool:
+    """Whether a field of the message, or a value of an enum in it, has the name of a type of one of the fields."""
+    kinds = [contract.message(field.type) or contract.enum(field.type) for field in message.fields]
+    types = {reserved_names.stub(kind.in_proto).partition(".")[0] for kind in kinds if kind is not None}
+    values = (value.name for enum in contract.enums if _is_in(enum, message) for value in enum.values)
+    return any(reserved_names.stub(name) in types for name in (*(field.name for field in message.fields), *values))
+
+
+def _is_in(enum: Enum, message: Message) -> bool:
+    return (enum.file, enum.in_proto.rpartition(".")[0]) == (message.file, message.in_proto)
 
 
 def _field_code(contract: Contract, message: Message, field: Field) -> FieldCode:

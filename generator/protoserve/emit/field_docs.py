@@ -10,7 +10,7 @@ from protoserve.schema.model import Contract, Enum, EnumValue, Field, Message, M
 
 def summary(doc: str, name: str) -> str:
     """The author's words, or the name in words where there are none; always a sentence."""
-    text = doc.strip() or name.replace("_", " ").strip()
+    text = doc.strip() or name.replace("_", " ").strip() or name
     text = text[0].upper() + text[1:]
     return text if text.endswith((".", "!", "?", ":")) else f"{text}."
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import grpc_tools
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from protoserve.emit import imported_stubs, keyword_names
+from protoserve.emit import imported_stubs, stub_descriptor
 
 # protoc writes `Mapping` without type parameters; in a class with a field `float` it takes later floats for that field.
 # mypy-protobuf lets properties of deprecated methods override others of another type.
@@ -78,15 +78,15 @@ def _compile(root: Path, made: Path, outputs: Sequence[str], protos: Sequence[st
     described = made / "descriptors"
     describe = ["--include_imports", "--include_source_info", f"--descriptor_set_out={described}"]
     _run_protoc([*includes, *outputs, *describe, *protos])
-    renamed = keyword_names.renamed(FileDescriptorSet.FromString(described.read_bytes()))
-    if renamed is None:
+    readable = stub_descriptor.readable(FileDescriptorSet.FromString(described.read_bytes()))
+    if readable is None:
         return
-    described.write_bytes(renamed.files.SerializeToString())
+    described.write_bytes(readable.files.SerializeToString())
     stubs = [output for output in outputs if not output.startswith("--python_out")]
     _run_protoc([f"--descriptor_set_in={described}", *stubs, *protos])
     for proto in protos:
         messages = made / imported_stubs.protoc_module(proto).replace(".", "/")
-        _name_twice(messages, renamed.aliases[proto], renamed.literals[proto])
+        _name_twice(messages, readable.aliases[proto], readable.literals[proto])
 
 
 def _name_twice(module: Path, aliases: Sequence[str], literals: Sequence[tuple[str, str]]) -> None:

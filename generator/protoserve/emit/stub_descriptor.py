@@ -1,8 +1,9 @@
-"""Stubs for a .proto in which a message, an enum, a value, a service or a method has a keyword of Python as its name.
+"""What protoc's plugins for Python make stubs of, where Python could not read what they make of the .proto itself.
 
-protoc writes such a name as it stands, into files that Python and mypy then cannot read. So the stubs are made of a
-descriptor in which an underscore follows it, and the module of messages, which is made of the .proto itself, gets a
-second name for each. What goes over the wire keeps its name. Fields need nothing: protoc leaves them out of the stubs.
+They write a name that is a keyword as it stands, and a comment as a docstring without escaping anything. So the stubs
+are made of a descriptor in which an underscore follows such a name and comments are harmless, and the module of
+messages, which is made of the .proto, gets a second name for each. What goes over the wire keeps its name. Fields need
+nothing: protoc leaves them out of the stubs.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto,
 
 from protoserve.schema import reserved_names
 
+_SERVICE = FileDescriptorProto.SERVICE_FIELD_NUMBER
+
 
 @dataclass
-class Renamed:
-    """A descriptor set without such names. `types` maps the full names of messages and enums, where they changed.
+class StubDescriptor:
+    """A descriptor set without such names and comments. `types` maps full names of messages and enums that changed.
 
     `aliases` are lines of Python for the module of messages, and `literals` pairs of a literal in the module of gRPC
     stubs and the one that has the name on the wire; both by the name of the .proto.
@@ -30,13 +33,15 @@ class Renamed:
     literals: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
 
-def renamed(files: FileDescriptorSet) -> Renamed | None:
-    """The descriptor set with names that Python can use; None where it has no others."""
-    made = Renamed(FileDescriptorSet.FromString(files.SerializeToString()))
+def readable(files: FileDescriptorSet) -> StubDescriptor | None:
+    """The descriptor set with names and comments that Python can read; None where it has no others."""
+    made = StubDescriptor(FileDescriptorSet.FromString(files.SerializeToString()))
+    escaped = False
     for file in made.files.file:
+        escaped |= _escape_comments(file)
         made.aliases[file.name] = list(_rename_types(made, file))
         made.literals[file.name] = list(_rename_services(file))
-    if not any([*made.aliases.values(), *made.literals.values()]):
+    if not any([escaped, *made.aliases.values(), *made.literals.values()]):
         return None
     for file in made.files.file:
         for message in file.message_type:
@@ -48,7 +53,19 @@ def renamed(files: FileDescriptorSet) -> Renamed | None:
     return made
 
 
-def _rename_types(made: Renamed, file: FileDescriptorProto) -> Iterator[str]:
+def _escape_comments(file: FileDescriptorProto) -> bool:
+    """Escapes the comments of services and methods, which become docstrings; whether one needed it."""
+    escaped = False
+    for location in file.source_code_info.location:
+        text = location.leading_comments + location.trailing_comments
+        if location.path[:1] == [_SERVICE] and ("\\" in text or '"' in text):
+            for name in ("leading_comments", "trailing_comments"):
+                setattr(location, name, getattr(location, name).replace("\\", "\\\\").replace('"', "'"))
+            escaped = True
+    return escaped
+
+
+def _rename_types(made: StubDescriptor, file: FileDescriptorProto) -> Iterator[str]:
     """Renames the messages, enums and values of a file; yields the lines that give the module their second names."""
     root = f".{file.package}" if file.package else ""
     for message in file.message_type:
@@ -57,7 +74,7 @@ def _rename_types(made: Renamed, file: FileDescriptorProto) -> Iterator[str]:
         yield from _rename_enum(made, enum, root, root, "")
 
 
-def _rename_message(made: Renamed, message: DescriptorProto, old: str, new: str, owner: str) -> Iterator[str]:
+def _rename_message(made: StubDescriptor, message: DescriptorProto, old: str, new: str, owner: str) -> Iterator[str]:
     """`old` and `new` are the full names of what the message is in; `owner` is the expression for it in Python."""
     name, old = message.name, f"{old}.{message.name}"
     message.name = reserved_names.stub(name)
@@ -72,7 +89,7 @@ def _rename_message(made: Renamed, message: DescriptorProto, old: str, new: str,
         yield from _rename_enum(made, enum, old, new, inner)
 
 
-def _rename_enum(made: Renamed, enum: EnumDescriptorProto, old: str, new: str, owner: str) -> Iterator[str]:
+def _rename_enum(made: StubDescriptor, enum: EnumDescriptorProto, old: str, new: str, owner: str) -> Iterator[str]:
     name, old = enum.name, f"{old}.{enum.name}"
     enum.name = reserved_names.stub(name)
     if enum.name != name:
@@ -107,7 +124,7 @@ def _rename_services(file: FileDescriptorProto) -> Iterator[tuple[str, str]]:
                 method.name = reserved_names.stub(method.name)
 
 
-def _rename_references(made: Renamed, message: DescriptorProto) -> None:
+def _rename_references(made: StubDescriptor, message: DescriptorProto) -> None:
     for item in message.field:
         if item.type_name:
             item.type_name = made.types.get(item.type_name, item.type_name)
