@@ -139,16 +139,6 @@ def test_what_is_not_served_is_answered_in_words(
 
 
 @pytest.mark.slow
-def test_the_project_passes_its_own_checks(served: Project) -> None:
-    served.python("-m", "ruff", "check", ".")
-    served.python("-m", "ruff", "format", "--check", ".")
-    served.python("-m", "mypy")
-    run([tool("buf"), "lint"], cwd=served.path)
-    run([tool("buf"), "format", "--diff", "--exit-code"], cwd=served.path)
-    served.python("-m", "pytest", "-q", "-p", "no:cacheprovider")
-
-
-@pytest.mark.slow
 def test_the_answer_is_asked_for_where_copier_was_called(template: Path, tmp_path: Path) -> None:
     """As with every path of the question, from the folder of the command; without the command line, too."""
     (tmp_path / "their.proto").write_bytes(PROTOS[0].read_bytes())

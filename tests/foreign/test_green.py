@@ -1,0 +1,37 @@
+"""No .proto that is accepted gives a project whose own `make check` fails."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from foreign.odd import odd_file
+from foreign.test_carried import PROTOS
+from support import ROOT, create, run
+
+ODD = (3, 4, 6, 7)  # with four packages: of keywords, of a company, deep, and of a single long name
+
+
+@pytest.fixture(scope="module")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment in which all projects share what mypy and ruff know of libraries."""
+    folder = tmp_path_factory.mktemp("caches")
+    return {"MYPY_CACHE_DIR": str(folder / "mypy"), "RUFF_CACHE_DIR": str(folder / "ruff")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", [*(path.stem for path in PROTOS), *(f"odd{seed}" for seed in ODD)])
+def test_make_check_passes(template: Path, tmp_path: Path, caches: dict[str, str], source: str) -> None:
+    path = next((path for path in PROTOS if path.stem == source), tmp_path / f"{source}.proto")
+    if path.parent == tmp_path:
+        path.write_text(odd_file(int(source.removeprefix("odd"))), encoding="utf-8")
+    unary = re.findall(r"rpc\s+(\w+)\s*\(\s*(?!stream\s)", path.read_text(encoding="utf-8"))
+    answers = {"package": f"of_{source}", "framework": "python", "schema": str(path), "serve": ",".join(unary)}
+    project = create(template, tmp_path / "project", **answers)
+    environment = {**project.environment, **caches, "PROTOSERVE_GENERATOR": str(ROOT)}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    run(["make", "check", f"BIN={Path(sys.executable).parent}"], cwd=project.path, env=environment)
