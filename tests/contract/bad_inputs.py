@@ -588,4 +588,36 @@ FOREIGN = [
     field("a type of protobuf's that is none here", "type: google.protobuf.Api", "type", "unknown type"),
 ]  # fmt: skip
 
-CASES = [*FILES, *ROOT, *METHODS, *MESSAGES, *ENUMS, *NAMES, *NUMBERS, *TYPES, *LIMITS, *VALUES, *FOREIGN]
+
+def imports(files: str, kind: str = "bool") -> str:
+    """A schema whose imports begin on line 3, each in braces on a line."""
+    lines = "".join(f"  {line}\n" for line in files.splitlines())
+    return schema(
+        f"{{name: a, number: 1, type: {kind}, required: false}}",
+        top=f"imports:\n{lines}",
+        messages="messages: {Own: {}}\n",
+    )
+
+
+B = "b.proto: {package: b, messages: {B: {fields: [{name: c, number: 1, type: c.C, repeated: true}]}}}"
+C = "c.proto: {package: c, messages: {C: {fields: [{name: c, number: 1, type: b.B, repeated: true}]}}}"
+IMPORTS = [
+    Case("an import without a package", imports("x.proto: {messages: {X: {}}}"), 3, "imports.x.proto", "`package` is missing", True),
+    Case("an unknown key of an import", imports("x.proto: {package: a, services: {}}"), 3, "imports.x.proto.services", "unknown key", True),
+    Case("an import above its folder", imports("../x.proto: {package: a}"), 3, "imports.../x.proto", "not the path of a .proto"),
+    Case("an import of no .proto", imports("x.yaml: {package: a}"), 3, "imports.x.yaml", "not the path of a .proto", True),
+    Case("an import that Windows cannot have", imports("common/aux.proto: {package: a}"), 3, "imports.common/aux.proto", "device on Windows"),
+    Case("an import of protobuf's own", imports("google/protobuf/any.proto: {package: a}"), 3, "imports.google/protobuf/any.proto", "protobuf's own"),
+    Case("two imports of one module", imports("a-b.proto: {package: a}\na_b.proto: {package: b}"), 4, "imports.a_b.proto", "one module in Python"),
+    Case("a package that is none", imports('x.proto: {package: "a b"}'), 3, "imports.x.proto.package", "is not a package", True),
+    Case("an imported enum in the short form", imports("x.proto: {package: a, enums: {E: {values: [A]}}}"), 3, "imports.x.proto.enums.E.values.A", "has no number"),
+    Case("an imported message by its short name", imports("x.proto: {package: a, messages: {X: {}}}", "X"), 8, "methods.Predict.request.fields.a.type", "did you mean 'a.X'?"),
+    Case("an imported message that uses the schema's own", imports("x.proto: {package: a, messages: {X: {fields: [{name: o, number: 1, type: Own, required: false}]}}}"), 3, "imports.x.proto.messages.X.fields.o.type", "in this schema's own file"),
+    Case("imports of each other", imports(f"{B}\n{C}"), 4, "imports.c.proto.messages.C.fields.c.type", "files import each other: b.proto -> c.proto -> b.proto"),
+    Case("a named dimension in an imported message", imports("x.proto: {package: a, messages: {X: {fields: [{name: o, number: 1, type: float32, shape: [n]}]}}}"), 3, "imports.x.proto.messages.X.fields.o.shape", "cannot have a named dimension"),
+    Case("a value twice in one package", imports("x.proto: {package: a, enums: {E: {values: [{name: A, number: 0}]}}}\ny.proto: {package: a, enums: {F: {values: [{name: A, number: 0}]}}}"), 4, "imports.y.proto.enums.F.values.A", "are both A in the .proto"),
+    Case("an imported message inside of nothing", imports("x.proto: {package: a, messages: {X.Y: {}}}"), 3, "imports.x.proto.messages.X.Y", "needs a message 'a.X'"),
+    Case("two imported messages of one full name", imports("x.proto: {package: a, messages: {X: {}}}\ny.proto: {package: a, messages: {X: {}}}"), 4, "imports.y.proto.messages.X", "has the name of the message on line 3"),
+]  # fmt: skip
+
+CASES = [*IMPORTS, *FILES, *ROOT, *METHODS, *MESSAGES, *ENUMS, *NAMES, *NUMBERS, *TYPES, *LIMITS, *VALUES, *FOREIGN]

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from protoserve.schema import limit_rules, message_graph, name_rules, number_rules, value_rules, well_known_types
+from protoserve.schema import (
+    import_rules,
+    limit_rules,
+    message_graph,
+    name_rules,
+    number_rules,
+    value_rules,
+    well_known_types,
+)
 from protoserve.schema.mapping_reader import nearest, shown
 from protoserve.schema.model import Field
 from protoserve.schema.types import ALIASES, LISTS, MAP_KEYS, SCALARS, Kind
@@ -57,6 +65,7 @@ def check(draft: Draft) -> None:
     for enum in draft.enums:
         number_rules.check_enum(enum)
     message_graph.check(draft)
+    import_rules.check(draft)
 
 
 def _check_served(draft: Draft) -> None:
@@ -105,7 +114,8 @@ def _type_remedy(name: str, known: tuple[str, ...]) -> str:
         return f"write `type: {brackets[1]}` and `shape: [{brackets[2]}]`"
     if name in well_known_types.SCALARS:
         return f"write `{well_known_types.SCALARS[name]}`"
-    guess = _MEANT.get(name.lower()) or nearest(name, (*known, *ALIASES))
+    imported = next((full for full in known if full.endswith(f".{name}")), None)
+    guess = _MEANT.get(name.lower()) or imported or nearest(name, (*known, *ALIASES))
     return f"did you mean {guess!r}?" if guess else f"write one of {', '.join(known)}"
 
 
