@@ -329,3 +329,30 @@ def test_a_failure_while_writing_changes_nothing(
     assert main(["adopt", str(folder), "--template", str(template), "--defaults"]) == 1
     assert len(calls) >= 20
     assert everything(folder) == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_it_asks_as_protoserve_new_does(template: Path, tmp_path: Path) -> None:
+    from terminal import ENTER, Terminal
+
+    HAND_MADE[0].write(tmp_path / "greeter")
+    adopt = [tool("protoserve"), "adopt", "greeter", "--template", template, "--data", "serve=all"]
+    with Terminal(adopt, cwd=tmp_path, columns=80) as terminal:
+        for question, keys in (
+            ("project called", ENTER),
+            ("Python package", f"class{ENTER}"),
+            ("package must not be class", f"_a{ENTER}"),
+            ("does it serve", ENTER),
+            ("made with", ENTER),
+            ("which port", f"8500{ENTER}"),
+            ("Which Python", ENTER),
+            ("which platforms", ENTER),
+        ):
+            terminal.prompt(question)
+            terminal.send(keys)
+        assert terminal.wait() == 0, terminal.text()
+        assert "Adopted: helloworld.Greeter" in terminal.text()
+    answers = (tmp_path / "greeter" / ".copier-answers.yml").read_text(encoding="utf-8")
+    assert "package: class_a\n" in answers
+    assert "port: 8500\n" in answers

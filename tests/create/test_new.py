@@ -150,7 +150,7 @@ def test_an_answer_to_a_question_that_is_not_asked_is_refused_by_name(
 ) -> None:
     options = ["--defaults", "--template", str(forms), "--data", "owner=a@b"]
     for name, said in {
-        "only_cpu": "only_cpu is answered, but with these answers it is not asked (its condition: {{ not gpu }})",
+        "only_cpu": "only_cpu is answered, but with these answers it is not asked (its condition: not gpu)",
         "computed": "computed is answered, but with these answers it is not asked (its condition: False)",
         "flavour": "flavour is not a question of this template: leave it out. Its questions: included, team, owner",
     }.items():

@@ -201,8 +201,15 @@ def test_ctrl_c_at_every_question_leaves_nothing(
 ) -> None:
     tmp_path.joinpath("tmp").mkdir()
     new = ["new", str(tmp_path / "some" / "folder"), "--template", str(template)]
+    proto = tmp_path / "tmp" / "some.proto"
+    proto.write_text(
+        'syntax = "proto3"; package a.v1; message M { string s = 1; } service S { rpc P(M) returns (M); }',
+        encoding="utf-8",
+    )
     given: list[str] = []
     for name, question in QUESTIONS.items():
+        if name == "serve":  # which is asked of a .proto: see below
+            continue
         # The schema is confirmed.
         for keys in (CTRL_C, ENTER + CTRL_C) if name == "schema" else (CTRL_C,):
             typed(keys)
@@ -211,6 +218,9 @@ def test_ctrl_c_at_every_question_leaves_nothing(
             assert [path.name for path in tmp_path.iterdir()] == ["tmp"], name
         answer = {"package": "iris", "platforms": "[vertex-ai]"}.get(name, question["default"])
         given += ["--data", f"{name}={answer}"]
+    typed(CTRL_C)
+    assert main([*new, "--schema", str(proto), "--data", "project_name=x", *given[2:10]]) == 130
+    assert capfd.readouterr().err == "protoserve: interrupted; nothing was created\n"
 
 
 @pytest.mark.slow

@@ -22,7 +22,6 @@ from protoserve.project.adopt.definitions import Trees
 from protoserve.project.adopt.report import Report
 from protoserve.project.new.command import answers_kept_on_failure, make_questionnaire
 from protoserve.project.new.copier_session import ReportedError, open_session
-from protoserve.project.new.schema_question import SchemaQuestion
 from protoserve.project.questions import ADOPTED
 from protoserve.schema import reserved_names
 from protoserve.schema.load import load, loads
@@ -121,9 +120,8 @@ def _create(
     # The generator resolves the path of the .proto in the folder where the command was called, which it reads from PWD;
     # Copier's tasks run in plumbum's environment.
     with local.env(PWD=str(project.resolve())), open_session(source, new_project, _defaults(project, data)) as session:
-        schema = SchemaQuestion(project)
-        given = {**data, schema.name: proto} | ({ADOPTED: True} if ADOPTED in session.names else {})
-        questionnaire = make_questionnaire(session, arguments, given, schema)
+        given = {**data, "schema": proto} | ({ADOPTED: True} if ADOPTED in session.names else {})
+        questionnaire = make_questionnaire(session, arguments, given, project)
         # Beside the project: a file in it that is not committed would stop the next try.
         folder, command = project.resolve().parent, ["protoserve", "adopt", str(project)]
         with answers_kept_on_failure(questionnaire, arguments, command, project, folder):

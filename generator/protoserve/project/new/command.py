@@ -16,9 +16,7 @@ from protoserve.platform.files import is_file, path_of
 from protoserve.project import kept_answers, questions, template_source
 from protoserve.project.new import destination
 from protoserve.project.new.copier_session import CopierSession, ReportedError, open_session
-from protoserve.project.new.prompts import TerminalPrompter
 from protoserve.project.new.questionnaire import Questionnaire
-from protoserve.project.new.schema_question import SchemaQuestion
 
 
 def new(options: argparse.Namespace, given: Mapping[str, Any]) -> int:
@@ -30,7 +28,7 @@ def new(options: argparse.Namespace, given: Mapping[str, Any]) -> int:
     source = template_source.chosen(options.template, options.ref)
     with interrupts.scratch_folder(), open_session(source, dest, {"project_name": dest.resolve().name}) as session:
         session.print_first_message()
-        questionnaire = make_questionnaire(session, options, with_absolute_path(given), SchemaQuestion(Path.cwd()))
+        questionnaire = make_questionnaire(session, options, with_absolute_path(given), Path.cwd())
         try:
             with answers_kept_on_failure(questionnaire, options, ["protoserve", "new", options.dest], dest, Path()):
                 _create(session, dest, questionnaire.run())
@@ -47,18 +45,22 @@ def new(options: argparse.Namespace, given: Mapping[str, Any]) -> int:
 
 
 def make_questionnaire(
-    session: CopierSession, options: argparse.Namespace, given: Mapping[str, Any], schema: SchemaQuestion
+    session: CopierSession, options: argparse.Namespace, given: Mapping[str, Any], folder: Path
 ) -> Questionnaire:
-    """The questions, asked at the terminal if there is one. Raises ProtoserveError for a file of --answers."""
-    return Questionnaire(
-        session,
-        given,
-        with_absolute_path(kept_answers.read(options.answers)) if options.answers else {},
-        TerminalPrompter(schema) if _at_terminal() else None,
-        options.defaults,
-        {schema.name: schema.judge, schema.served_name: schema.judge_served},
-        {question.name: question.option for question in questions.questions()},
-    )
+    """The questions, asked at the terminal if there is one; the path of a schema is relative to `folder`.
+
+    Raises ProtoserveError for a file of --answers.
+    """
+    kept = with_absolute_path(kept_answers.read(options.answers)) if options.answers else {}
+    names = {question.name: question.option for question in questions.questions()}
+    if options.defaults or not _at_terminal():
+        return Questionnaire(session, given, kept, None, options.defaults, {}, names)
+    from protoserve.project.new.prompts import TerminalPrompter  # takes a moment to import
+    from protoserve.project.new.schema_question import SchemaQuestion
+
+    schema = SchemaQuestion(folder)
+    judges = {schema.name: schema.judge, schema.served_name: schema.judge_served}
+    return Questionnaire(session, given, kept, TerminalPrompter(schema), False, judges, names)
 
 
 def _at_terminal() -> bool:

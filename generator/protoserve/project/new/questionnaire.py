@@ -40,8 +40,8 @@ class Questionnaire:
     """The questions of one creation.
 
     `given` are answers of the command line, of which a wrong one is refused before anything is asked; `kept` are
-    answers of a file, of which a wrong one is asked again. Without a prompter nothing is asked; with
-    `use_defaults` only what is wrong. `options` are those of the command line, by the names of their questions.
+    answers of a file, of which a wrong one is asked again. Without a prompter nothing is asked. `options` are those of
+    the command line, by the names of their questions.
     """
 
     session: CopierSession
@@ -208,7 +208,7 @@ class Questionnaire:
 
 
 def _not_asked(question: Question) -> str:
-    condition = " ".join(str(question.when).split())
+    condition = " ".join(str(question.when).split()).removeprefix("{{").removesuffix("}}").strip()
     return (
         f"{question.var_name} is answered, but with these answers it is not asked (its condition: {condition}): "
         "leave it out, or change what it depends on"
