@@ -217,6 +217,8 @@ SHAPES = {
             "app/logging.py": SERVER,
             "src/app/types.py": UNFORMATTED,
             "src/py.typed": "",
+            "src/__init__.py": "import heavy_library\n",
+            "src/grpc/x.py": UNFORMATTED,
         }
     ),
 }

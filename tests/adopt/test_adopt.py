@@ -239,6 +239,15 @@ REFUSALS = {
         "tests/requests/a/b.json: files of these names are read as sample requests: rename and commit\n"
         "artifacts/ has model.pkl, and the template keeps the served model there",
     ),
+    "a link where a folder goes": (
+        {"proto": Path("protos"), "src/.gitignore": "*"}, {}, (), "yours would be lost: proto (a link, and a folder of the template); rename",
+    ),
+    "rules of git": (
+        {"src/.gitignore": "*.py\n", ".gitattributes": "*.yaml eol=crlf\n"}, {}, (),
+        "src/.gitignore ignores files of the template, and they must be committed: change its rules and commit\n"
+        ".gitattributes gives CRLF to files of the template (.pre-commit-config.yaml, ...), which are compared byte by byte: "
+        "limit eol=crlf to your own files and commit",
+    ),
     "an answer that is none": ({}, {}, ("--port", "80"), "port"),
     "a template that is none": ({}, {}, ("--template", "nowhere"), "nowhere"),
 }  # fmt: skip
@@ -262,9 +271,12 @@ def test_a_refusal_changes_nothing(
             shutil.rmtree(folder / path)
             continue
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, encoding="utf-8")
+        if isinstance(text, Path):
+            (folder / path).symlink_to(text)
+        else:
+            (folder / path).write_text(text, encoding="utf-8")
         if path in committed:
-            git(folder, "add", path)
+            git(folder, "add", "--force", path)
             git(folder, "commit", "--quiet", "--message=More")
     before = everything(folder)
     given = ["adopt", str(folder), "--template", str(template), "--defaults", *options]

@@ -7,7 +7,6 @@ import pytest
 from foreign.test_carried import PROTOS
 from protoserve.compat.compare import compare
 from protoserve.compat.missing_reservations import leftovers
-from protoserve.emit.upgrade_modules import derive_upgrade
 from protoserve.intake.proto.convert import from_proto
 from protoserve.schema.assign_numbers import numbered
 from protoserve.schema.load import loads
@@ -78,58 +77,3 @@ def test_what_goes_from_an_inner_message_or_enum_is_reserved_there(schemas: dict
 def test_it_equals_itself(schemas: dict[str, str]) -> None:
     for text in schemas.values():
         assert compare(loads(text), loads(text)) == ()
-
-
-@pytest.fixture(scope="module")
-def tensors() -> str:
-    return from_proto(next(path for path in PROTOS if path.stem == "tensors"), "proj")
-
-
-def test_an_imported_message_evolves_like_any_other(tensors: str) -> None:
-    """New numbers, renames, numbers that two branches took, and what must stay reserved."""
-    more = changed(tensors, "{name: begin, number: 1,", "{name: first, renamed_from: begin,")
-    more = changed(more, "- {name: first,", "- {name: step, type: int32}\n          - {name: first,")
-    made = numbered(more, "schema.yaml", known=loads(tensors))
-    piece = loads(made).message("TensorSlice")
-    assert piece is not None
-    assert {item.name: item.number for item in piece.fields} == {"step": 4, "first": 1, "end": 2, "kind": 3}
-    both = changed(tensors, "{name: begin, number: 1,", "{name: begin, number: 2,")
-    renumbered, found = renumber(both, "schema.yaml", loads(tensors), "p.v1")
-    assert [item.where.path for item in found] == ["imports.framework/tensor.proto.messages.Tensor.Slice.fields.begin"]
-    assert "{name: begin, number: 4," in renumbered
-    less = changed(
-        tensors, "          - {name: end, number: 2, type: sint32, presence: explicit, required: false}\n", ""
-    )
-    less = changed(less, "          - {name: KIND_DENSE, number: 1}\n", "")
-    old, new = loads(tensors), loads(less)
-    assert {change.rule for change in compare(old, new) if change.breaking} == {"field-removed", "value-removed"}
-    kept = loads(reserve(less, "schema.yaml", leftovers(old, new)))
-    piece, kind = kept.message("TensorSlice"), kept.enum("TensorSliceKind")
-    assert piece is not None
-    assert kind is not None
-    assert (piece.reserved.ranges, piece.reserved.names) == (((2, 2),), ("end",))
-    assert kind.reserved.names == ("KIND_DENSE",)
-
-
-def test_a_name_that_imports_share_is_another_in_python(tensors: str) -> None:
-    contract = loads(tensors)
-    assert {contract.full_name(item): item.name for item in contract.all_messages() if "Options" in item.name} == {
-        "tensors.serving.Options": "Options",
-        "tensors.Options": "TensorsOptions",
-    }
-    own = changed(tensors, "messages:\n  PredictRequest:", "messages:\n  Shape: {fields: []}\n  PredictRequest:")
-    added = compare(contract, loads(own))
-    assert [(change.rule, change.path, change.breaking) for change in added] == [
-        ("message-added", "messages.Shape", False)
-    ]
-    assert loads(own).message("TensorsShape") is not None
-
-
-def test_versions_side_by_side_carry_imported_values(tensors: str) -> None:
-    """An imported type is the same in both versions, whatever its name in Python is."""
-    older = tensors.replace("package: tensors.serving\nstatus", "package: tensors.serving.v1\nstatus")
-    newer = tensors.replace("package: tensors.serving\nstatus", "package: tensors.serving.v2\nstatus")
-    newer = changed(newer, "messages:\n  PredictRequest:", "messages:\n  Shape: {fields: []}\n  PredictRequest:")
-    upgrade = derive_upgrade(loads(older), loads(newer))
-    assert upgrade.abstract_methods == ()
-    assert any("v1.Shape, /) -> v2.TensorsShape" in method.signature for method in upgrade.methods)

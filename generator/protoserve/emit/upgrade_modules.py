@@ -254,7 +254,7 @@ class _Builder:
     def _convert_field(self, conversion: _Conversion, origin: Field, field: Field) -> str:
         """The expression for a field that can be carried over."""
         target, value = conversion.target, f"{conversion.parameter}.{origin.attribute}"
-        helper = self._helper(conversion.source, origin, target, field)
+        helper = self._helper(conversion.source, origin, target)
         if origin.repeated:
             return value if helper is None else f"[self.{helper}(item) for item in {value}]"
         if origin.is_map:
@@ -271,18 +271,18 @@ class _Builder:
             return one
         return f"{one} if {value} is not None else {otherwise}"
 
-    def _helper(self, source: Contract, field: Field, target: Contract, target_field: Field) -> str | None:
+    def _helper(self, source: Contract, field: Field, target: Contract) -> str | None:
         """The method that carries over the field's enum or message; None for a scalar."""
         if field.scalar is not None:
             return None
         key = f"{reserved_names.snake(field.type)}_to_{target.version}"
         if key not in self._helpers:
             name = self._helpers[key] = self._unused_name(key)
-            enum, other = source.enum(field.type), target.enum(target_field.type)
+            enum, other = source.enum(field.type), target.enum(field.type)
             if enum is not None and other is not None:
                 self._add_enum(name, source, enum, target, other)
             else:
-                source_message, target_message = source.message(field.type), target.message(target_field.type)
+                source_message, target_message = source.message(field.type), target.message(field.type)
                 assert source_message is not None  # a valid contract has every type that it names
                 assert target_message is not None
                 self._add_conversion(_Conversion(name, "value", source, source_message, target, target_message))

@@ -17,7 +17,7 @@ from protoserve.platform import answers, interrupts
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import clear_hook_variables
 from protoserve.project import template_source
-from protoserve.project.adopt import AdoptError, existing_project, ignore_rules, requirements, servicer, template_files
+from protoserve.project.adopt import AdoptError, existing_project, git_rules, requirements, servicer, template_files
 from protoserve.project.adopt.definitions import Trees
 from protoserve.project.adopt.report import Report
 from protoserve.project.new.command import answers_kept_on_failure, make_questionnaire
@@ -64,6 +64,8 @@ def _adopt(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
         servicers = _servicers(arguments, contract, trees)
         files, reasons = template_files.template_files(project, new_project, listed)
         reasons += template_files.name_clashes(project, new_project, package, contract)
+        if not reasons:  # git refuses to look beyond a link
+            reasons += git_rules.obstacles(project, [*files.new])
         if reasons:
             raise AdoptError("\n".join(reasons))
         _add_ignore_rules(project, files)
@@ -77,7 +79,7 @@ def _adopt(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
         servicers=servicers,
         requirements=to_bring_over,
         stubs=[name for name in listed if existing_project.STUB.search(name)],
-        ignored=ignore_rules.ignored(project, files.new),
+        ignored=git_rules.ignored(project, files.new),
         builds=existing_project.builds(listed, files.renamed),
         in_subfolder=bool(existing_project.prefix(project)),
     )
@@ -101,7 +103,7 @@ def _servicers(arguments: argparse.Namespace, contract: Contract, trees: Trees) 
 
 def _add_ignore_rules(project: Path, files: template_files.TemplateFiles) -> None:
     """Adds rules to .gitignore, so that the author's rules do not keep the template's files out of git."""
-    rules = ignore_rules.exceptions(project, [*files.new])
+    rules = git_rules.exceptions(project, [*files.new])
     where = files.new if ".gitignore" in files.new else files.merged
     if rules:
         content = where.get(".gitignore") or (project / ".gitignore").read_bytes()

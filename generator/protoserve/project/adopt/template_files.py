@@ -32,6 +32,8 @@ _READ_BY_NAME = {
     "tests/requests/**/*.json": "are read as sample requests",
 }
 
+_LIBRARIES = ("google", "grpc", "grpc_health", "grpc_reflection", "grpc_status", "numpy")  # of the server
+
 
 @dataclass(slots=True)
 class TemplateFiles:
@@ -83,7 +85,9 @@ def template_files(project: Path, new_project: Path, listed: Sequence[str]) -> t
     for parent in {parent for name in files.new for parent in Path(name).parents}:
         if _exists(project / parent) and not (project / parent).is_dir():
             in_the_way.append(f"{parent.as_posix()} (a folder of the template)")
-    old = [name for name in listed if name not in names and name not in files.removed]
+        elif (project / parent).is_symlink():
+            in_the_way.append(f"{parent.as_posix()} (a link, and a folder of the template)")
+    old = [name for name in listed if name not in files.new and name not in files.removed]
     if "scripts/before_adopt.py" in names:  # a template of an earlier version reads no list
         files.listed = sorted(set(old_files.entries(project, [*old, *old_files.ignored_files(project)], names)))
         files.new[old_files.FILE] = old_files.text(files.listed).encode()
@@ -102,6 +106,9 @@ def name_clashes(project: Path, new_project: Path, package: str, contract: Contr
     for name in (f"{top_folder}.py", f"src/{top_folder}.py"):
         if _exists(project / name):
             yield f"{name} hides the package {top_folder} of the new stubs: rename it and commit"
+    for name in (f"{root}{library}" for root in ("", "src/") for library in _LIBRARIES):
+        if _exists(project / f"{name}.py") or _exists(project / name / "__init__.py"):
+            yield f"{name} hides the library of that name from the template's server: rename it and commit"
     for root in ("", "src/"):
         name = f"{root}{contract.folder}/__init__.py"
         if (project / name).is_file() and _imports((project / name).read_bytes()):
