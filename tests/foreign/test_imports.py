@@ -175,6 +175,14 @@ def test_what_cannot_be_followed_is_refused_at_its_place(tmp_path: Path) -> None
     (tmp_path / "link/common").symlink_to(tmp_path / "outside")
     assert "a link leads out of the folders" in problems(path)[0]
     assert imported(path, tmp_path / "outside") == ["common/tensor.proto"]
+    path = write(
+        tmp_path / "bytes", root=ROOT.replace('import "common', 'import "more\x1b[31m.proto";\nimport "common')
+    )
+    (tmp_path / "bytes/common").mkdir()
+    (tmp_path / "bytes/common/tensor.proto").write_bytes(b"syntax\xff")
+    told = problems(path)
+    assert told[0].startswith("root.proto:3: import more\\x1b[31m.proto...: the file was not found in"), told
+    assert told[1].startswith("tensor.proto:1: : the byte 0xff is not UTF-8"), told
 
 
 def test_how_much_is_read_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -313,7 +313,7 @@ def dimension(name: str) -> Complaint | None:
 
 def import_path(path: str) -> Complaint | None:
     """The path of an imported .proto: that of a file in `proto/`, and of modules in Python."""
-    remedy = "write the path as the import of the .proto has it, such as common/tensor.proto"
+    remedy = "write a path such as common/tensor.proto, with letters, digits, `_`, `-` and `.` between slashes"
     parts = path.split("/")
     if not path.endswith(".proto") or not all(_FILE_NAME.fullmatch(part) and part[-1] != "." for part in parts):
         return f"{path!r} is not the path of a .proto to import", remedy

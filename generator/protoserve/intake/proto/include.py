@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from protoserve.emit.imported_stubs import LIBRARY_FILES
@@ -65,7 +65,9 @@ def collect(path: Path, includes: Sequence[Path]) -> Collected:
     """
     for folder in includes:
         if not folder.is_dir():
-            raise SchemaError(str(folder), [Problem(1, 1, "", "the folder does not exist", "correct -I")])
+            raise SchemaError(
+                str(folder), [Problem(1, 1, "", "the folder does not exist", f"correct -I, or {VARIABLE}")]
+            )
     return _Collector(path, includes).collected
 
 
@@ -105,7 +107,7 @@ class _Collector:
             return item.path
         if item.path in self.collected.missing:
             return None
-        place = Problem(item.line, item.column, f"import {item.path}", "", "", str(importer.path))
+        place = Problem(item.line, item.column, f"import {_printable(item.path)}", "", "", str(importer.path))
         there = self.collected.imported.get(item.path)
         found = self._find(item.path, place) if there is None else there.path
         if isinstance(found, Problem):
@@ -118,14 +120,21 @@ class _Collector:
             raise SchemaError(str(self._root), [problem])
         known = self._paths.setdefault(real, item.path)
         if known == item.path and there is None:
-            self._add(item.path, found)
+            try:
+                text = read_text(found)
+            except SchemaError as error:
+                self.collected.missing[item.path] = replace(error.problems[0], file=str(found))
+                return None
+            self._add(item.path, found, text)
         return known
 
-    def _add(self, name: str, path: Path) -> None:
-        text = read_text(path)
+    def _add(self, name: str, path: Path, text: str) -> None:
         many = len(self.collected.imported) >= MAX_FILES
         if many or len(self._above) > MAX_DEPTH or self._characters + len(text) > MAX_CHARACTERS:
-            message = f"it leads to more than {MAX_FILES} files, or to more than {MAX_CHARACTERS >> 20} MiB of text"
+            message = (
+                f"it leads to more than {MAX_FILES} files, to more than {MAX_DEPTH} that import one another, "
+                f"or to more than {MAX_CHARACTERS >> 20} MiB of text"
+            )
             remedy = "import the files that have the messages, not one that imports everything"
             raise SchemaError(str(self._root), [Problem(1, 1, "", message, remedy)])
         self.collected.imported[name] = ProtoText(path, "", ())
@@ -183,6 +192,11 @@ def _shown(folders: Sequence[Path], most: int = 4) -> Iterator[str]:
     yield from (str(folder) for folder in folders[:most])
     if len(folders) > most:
         yield f"and {len(folders) - most} more above it"
+
+
+def _printable(name: str) -> str:
+    """A name from a file as a terminal can show it."""
+    return name if name.isprintable() and len(name) <= 200 else f"{ascii(name[:200])[1:-1]}..."
 
 
 def _problem(place: Problem, message: str, remedy: str) -> Problem:

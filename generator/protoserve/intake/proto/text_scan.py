@@ -18,6 +18,7 @@ _TOKEN = re.compile(
     r"|(?P<symbol>\S)",
     re.DOTALL,
 )
+_OPTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,199}")
 _OPENING = {"(": ")", "[": "]", "{": "}"}
 _CLOSING = frozenset(_OPENING.values())
 
@@ -112,7 +113,8 @@ class _Scanner:
     def _name(self, opening: int) -> str:
         """The name of a custom option, between parentheses."""
         inside = self.tokens[opening + 1 : self._closing.get(opening, opening)]
-        return "".join(token.text for token in inside).lstrip(".")
+        name = "".join(token.text for token in inside).lstrip(".")
+        return name if _OPTION_NAME.fullmatch(name) else "one without a name"
 
     def _among_field_options(self, opening: int) -> Iterator[tuple[int, int]]:
         """The custom ones among options in brackets, each with a comma that is left over without it."""
