@@ -86,7 +86,7 @@ class MessageCode:
 
     `stub` is protoc's class, `has_sizes` says that named dimensions vary. `serialized` is the expression for the bytes
     of `value`. `is_typed` is false where the stub is of a library without type information. `hides_types` says that
-    what stands in the stub's class has the name of a type that is used there, which mypy then takes for no type.
+    what stands in the stub's class has the name of a type that is used there, which mypy then takes for another.
     """
 
     name: str
@@ -124,15 +124,18 @@ def _message_code(contract: Contract, message: Message) -> MessageCode:
 
 
 def _hides_types(contract: Contract, message: Message) -> bool:
-    """Whether a field of the message, or a value of an enum in it, has the name of a type of one of the fields."""
+    """Whether what stands in the message's class has the name of a type at the top that one of the fields is of."""
     kinds = [contract.message(field.type) or contract.enum(field.type) for field in message.fields]
     types = {reserved_names.stub(kind.in_proto).partition(".")[0] for kind in kinds if kind is not None}
-    values = (value.name for enum in contract.enums if _is_in(enum, message) for value in enum.values)
-    return any(reserved_names.stub(name) in types for name in (*(field.name for field in message.fields), *values))
+    enums = [enum for enum in contract.enums if _is_in(enum, message)]
+    inner: list[Enum | Message] = [*enums, *(other for other in contract.all_messages() if _is_in(other, message))]
+    names = [field.name for field in message.fields] + [value.name for enum in enums for value in enum.values]
+    names += [kind.in_proto.rpartition(".")[2] for kind in inner]
+    return any(reserved_names.stub(name) in types for name in names)
 
 
-def _is_in(enum: Enum, message: Message) -> bool:
-    return (enum.file, enum.in_proto.rpartition(".")[0]) == (message.file, message.in_proto)
+def _is_in(kind: Enum | Message, message: Message) -> bool:
+    return (kind.file, kind.in_proto.rpartition(".")[0]) == (message.file, message.in_proto)
 
 
 def _field_code(contract: Contract, message: Message, field: Field) -> FieldCode:
