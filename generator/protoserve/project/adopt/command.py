@@ -54,7 +54,8 @@ def _adopt(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
     trees, unreadable = servicer.parse(project, [name for name in readable if name.endswith(".py")])
     for name in unreadable:
         print(f"note: {name} was skipped: Python cannot parse it", file=sys.stderr)
-    servicers = _servicers(arguments, contract, trees)
+    if arguments.servicer is not None:
+        _servicers(arguments, contract, trees)  # refused before anything is asked
     old_requirements = requirements.declared(project, readable)
     with interrupts.scratch_folder() as temporary:
         new_project = temporary / project.resolve().name

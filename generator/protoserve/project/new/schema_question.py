@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
-from questionary.prompts.path import GreatUXPathCompleter  # which ends folders with a slash
 
 from protoserve.emit import proto, samples
 from protoserve.project.create import first_schema
@@ -43,7 +42,7 @@ class SchemaQuestion:
         """The .proto and a sample request of the first method."""
         contract = loads(self._text(answer, answers))
         method = contract.served_methods[0]
-        comment = re.compile(r"^[ ]*//.*\n", re.MULTILINE)  # for the file: the schema has what they say
+        comment = re.compile(r"^//.*\n", re.MULTILINE)  # for the file, not for this page
         parts = [comment.sub("", proto.render(contract)).strip(), f"A sample request to {method.name}:"]
         parts.append(samples.as_json(contract, method.request))
         return "\n\n".join(_indented(part) if index != 1 else part for index, part in enumerate(parts))
@@ -58,7 +57,7 @@ class SchemaQuestion:
 
 class _SchemaCompleter(Completer):
     def __init__(self) -> None:
-        self._paths = GreatUXPathCompleter(expanduser=True, file_filter=_can_be_schema)
+        self._paths = PathCompleter(expanduser=True, file_filter=_can_be_schema)
 
     def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:
         text = document.text_before_cursor
