@@ -192,12 +192,16 @@ def test_training_does_not_replace_a_model_that_was_put_there(copy: Project) -> 
         for command in (["train.py"], ["scripts/check_artifact.py", "--before-training"]):
             done = copy.python(*command, check=False)
             assert (done.returncode, done.stderr.count("\n")) == (1, 2)
-            assert "artifacts/model.npz was put there by hand, and train.py would replace it." in done.stderr
+            assert "artifacts/model.npz was not sealed by train.py, which would replace it." in done.stderr
         assert artifact.read_bytes() == mine
     copy.python("train.py", env={"REPLACE": "1"})
     assert artifact.read_bytes() != mine
+    sealed = seal.read_text(encoding="utf-8")
+    seal.unlink()  # as after a train.py that does not seal
+    copy.python("scripts/check_artifact.py", "--after-training")
+    assert "# sealed by train.py\n" in seal.read_text()
     copy.python("scripts/check_artifact.py", "--before-training")
-    seal.write_text(re.sub("# sealed by .*\n", "", seal.read_text()))  # as this template's earlier versions wrote it
+    seal.write_text(re.sub("# sealed by .*\n", "", sealed), encoding="utf-8")  # as earlier versions wrote it
     copy.python("train.py")
     (copy.path / "artifacts" / "words.txt").write_text("beside the model", encoding="utf-8")
     copy.python("scripts/check_artifact.py", "--before-training")

@@ -1,6 +1,7 @@
 """Check each file in artifacts/ against its .sha256. The make targets that use an artifact run this first.
 
-With --before-training, check instead that training would not replace an artifact that was put there by hand.
+`make model` runs it with --before-training, which ends it if train.py would replace an artifact that was put there by
+hand, and with --after-training, which seals the new one if train.py did not.
 """
 
 from __future__ import annotations
@@ -8,16 +9,22 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from fraud.server.artifact import LoadError, is_given, refuse_to_replace, verify
+from fraud.server.artifact import LoadError, is_given, refuse_to_replace, verify, write_seal
 
 ARTIFACTS = Path("artifacts")
 
 
 def main() -> str | None:
     """The first mismatch, with a remedy; None if all files match."""
-    if sys.argv[1:] == ["--before-training"]:
-        _check_before_training()
-        return None
+    match sys.argv[1:]:
+        case ["--before-training"]:
+            for artifact in _given():
+                refuse_to_replace(artifact)
+            return None
+        case ["--after-training"]:
+            for artifact in _given():
+                write_seal(artifact, "train.py")
+            return None
     for digest in sorted(ARTIFACTS.glob("*.sha256")):
         try:
             verify(digest.with_suffix(""), None)
@@ -26,13 +33,14 @@ def main() -> str | None:
     return None
 
 
-def _check_before_training() -> None:
-    """Ends this script if train.py would replace an artifact that was put there by hand."""
+def _given() -> list[Path]:
+    """The model's artifact, if no script has sealed it as it is now."""
     artifacts = [path for path in ARTIFACTS.glob("[!.]*") if path.suffix != ".sha256"]
-    if any(map(is_given, artifacts)):  # else there is no need to import model.py, and with it the framework
-        from fraud.model import ARTIFACT
+    if not any(map(is_given, artifacts)):
+        return []  # there is no need to import model.py, and with it the framework
+    from fraud.model import ARTIFACT
 
-        refuse_to_replace(ARTIFACT)
+    return [ARTIFACT] if is_given(ARTIFACT) else []
 
 
 if __name__ == "__main__":

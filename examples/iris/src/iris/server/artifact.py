@@ -32,9 +32,13 @@ def seal(path: Path, distribution: str) -> None:
     """Writes the artifact's digest beside it, with the installed version of `distribution` as what wrote it."""
     script = Path(sys.argv[0]).name
     by = script if script.endswith(".py") else "hand"
-    about = f"# written with {distribution} {metadata.version(distribution)}\n# sealed by {by}\n"
+    write_seal(path, by, f"# written with {distribution} {metadata.version(distribution)}\n")
+
+
+def write_seal(path: Path, by: str, about: str = "") -> None:
+    """Writes the artifact's digest beside it, below the comments `about` and who sealed it: a script, or `hand`."""
     unfinished = path.with_name(f"{path.name}.sha256.{os.getpid()}")
-    unfinished.write_text(f"{about}{sha256(path)}  {path.name}\n", encoding="utf-8", newline="\n")
+    unfinished.write_text(f"{about}# sealed by {by}\n{sha256(path)}  {path.name}\n", encoding="utf-8", newline="\n")
     unfinished.replace(_seal_path(path))
 
 
@@ -78,7 +82,7 @@ def refuse_to_replace(path: Path) -> None:
     """Ends a script that would write an artifact over one that no script has sealed, unless REPLACE=1 is set."""
     if is_given(path) and os.environ.get("REPLACE") != "1":
         raise SystemExit(
-            f"{path} was put there by hand, and train.py would replace it. To serve it, do not train.\n"
+            f"{path} was not sealed by train.py, which would replace it. To serve it, do not train.\n"
             "To train, move it to another place first, or run `make model REPLACE=1` to replace it."
         )
 
