@@ -302,7 +302,10 @@ def test_requirements_that_the_new_ones_lack_are_reported(tmp_path: Path) -> Non
         "requirements.txt": "grpcio==1.60.0 --hash=sha256:00\n# the model\nscikit_learn==1.4.2  # pinned\n-r more/x.txt\n"
         "-e .\ngit+https://example.com/x.git#egg=x\nnumpy==2.1\n",
         "more/x.txt": "joblib\n",
-        "pyproject.toml": '[project]\ndependencies = [\n  "pandas>=2",\n  "joblib>1",\n  "pytest",\n]\n',
+        "pyproject.toml": '[project]\ndependencies = [\n  "pandas>=2",\n  "joblib>1",\n  "pytest",\n]\n'
+        "[tool.poetry.dependencies]\npython = '^3.11'\ntorch = '^2.1'\nnumpy = '*'\nxgboost = {version = '2'}\n",
+        "setup.cfg": "[options]\ninstall_requires =\n  scipy>1\n  pandas\n",
+        "setup.py": "setup(name='x', install_requires=['requests', *more])\n",
         "new/requirements/model.txt": "# Yours.\n",
         "new/requirements/server.txt": "grpcio>=1.85.1\nnumpy>=2.0\nprotobuf>=7\n",
         "new/requirements/dev.txt": "pytest>=9\n",
@@ -317,6 +320,10 @@ def test_requirements_that_the_new_ones_lack_are_reported(tmp_path: Path) -> Non
         ("requirements.txt:6", "git+https://example.com/x.git#egg=x", "requirements/model.txt"),
         ("more/x.txt:1", "joblib", "requirements/model.txt"),
         ("pyproject.toml.before-adopt:3", "pandas>=2", "requirements/model.txt"),
+        ("pyproject.toml.before-adopt:9", "torch ^2.1", "requirements/model.txt"),
+        ("pyproject.toml.before-adopt:11", "xgboost", "requirements/model.txt"),
+        ("setup.cfg:3", "scipy>1", "requirements/model.txt"),
+        ("setup.py:1", "requests", "requirements/model.txt"),
     ]
 
 

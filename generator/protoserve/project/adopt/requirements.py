@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import configparser
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +16,7 @@ from packaging.utils import canonicalize_name
 from protoserve.project.adopt.servicer import Note
 
 MODEL, SERVER, TOOLS = "requirements/model.txt", "requirements/server.txt", "requirements/dev.txt"
+_NAME_AND_VERSION = re.compile(r"([A-Za-z0-9][\w.-]*) \S.*")
 _INCLUDE = re.compile(r"(?:-r|--requirement)[ =]?\s*(\S+)")
 
 
@@ -30,14 +33,16 @@ class Declared(NamedTuple):
         try:
             return canonicalize_name(Requirement(self.text).name)
         except InvalidRequirement:
-            return self.text
+            named = _NAME_AND_VERSION.fullmatch(self.text)  # as Poetry has it: pandas ^2.1
+            return canonicalize_name(named[1]) if named else self.text
 
 
 def declared(project: Path, listed: Sequence[str]) -> list[Declared]:
-    """The requirements in requirements.in, else requirements.txt, and in pyproject.toml; the first of each name."""
+    """The requirements in requirements.in, else requirements.txt, and in files of builds; the first of each name."""
     first = "requirements.in" if "requirements.in" in listed else "requirements.txt"
     by_name: dict[str, Declared] = {}
-    for item in (*_in_requirements(project, first, listed), *_in_pyproject(project, listed)):
+    builds = (*_in_pyproject(project, listed), *_in_setup_cfg(project, listed), *_in_setup_py(project, listed))
+    for item in (*_in_requirements(project, first, listed), *builds):
         by_name.setdefault(item.key, item)
     return list(by_name.values())
 
@@ -70,10 +75,48 @@ def _in_pyproject(project: Path, listed: Sequence[str]) -> Iterator[Declared]:
         return
     text = (project / file).read_text(encoding="utf-8", errors="replace")
     try:
-        requirements = tomllib.loads(text).get("project", {}).get("dependencies", ())
-    except tomllib.TOMLDecodeError:
+        content = tomllib.loads(text)
+        requirements = [*map(str, content.get("project", {}).get("dependencies", ()))]
+        of_poetry = content.get("tool", {}).get("poetry", {}).get("dependencies", {})
+        versions = {name: version for name, version in of_poetry.items() if name != "python"}
+    except (tomllib.TOMLDecodeError, AttributeError, TypeError):
         return
-    lines = text.splitlines()
-    for requirement in map(str, requirements):
-        number = next((number for number, line in enumerate(lines, 1) if requirement in line), 1)
-        yield Declared(file, number, requirement)
+    for requirement in requirements:
+        yield Declared(file, _line(text, requirement), requirement)
+    for name, version in versions.items():
+        yield Declared(file, _line(text, name), f"{name} {version}" if isinstance(version, str) else name)
+
+
+def _in_setup_cfg(project: Path, listed: Sequence[str]) -> Iterator[Declared]:
+    file = "setup.cfg"
+    if file not in listed:
+        return
+    text = (project / file).read_text(encoding="utf-8", errors="replace")
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return
+    for requirement in parser.get("options", "install_requires", fallback="").splitlines():
+        if requirement.strip():
+            yield Declared(file, _line(text, requirement.strip()), requirement.strip())
+
+
+def _in_setup_py(project: Path, listed: Sequence[str]) -> Iterator[Declared]:
+    """The texts that are written in the call of setup(); the file is not run."""
+    file = "setup.py"
+    if file not in listed:
+        return
+    try:
+        tree = ast.parse((project / file).read_bytes())
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    keywords = (node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "install_requires")
+    for part in (part for keyword in keywords for part in ast.walk(keyword.value)):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            yield Declared(file, part.lineno, part.value)
+
+
+def _line(text: str, part: str) -> int:
+    """The number of the first line with this part, 1 if there is none."""
+    return next((number for number, line in enumerate(text.splitlines(), 1) if part in line), 1)
