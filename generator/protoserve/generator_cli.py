@@ -13,6 +13,7 @@ from protoserve.shared_commands import (
     CREATE,
     DIFF,
     GENERATE,
+    PREVIEW,
     RENUMBER,
     SCHEMA_REFUSED,
     VERSION,
@@ -37,6 +38,18 @@ def _create(options: argparse.Namespace) -> int:
     except SchemaError as error:
         print(error.report(), file=sys.stderr)
         return SCHEMA_REFUSED
+
+
+def _preview(options: argparse.Namespace) -> int:
+    from protoserve.project.preview import preview
+    from protoserve.schema.errors import SchemaError
+
+    try:
+        print(preview(options.schema, options.package, Path(), options.serve).as_json())
+    except SchemaError as error:
+        print(error.report(), file=sys.stderr)
+        return SCHEMA_REFUSED
+    return 0
 
 
 def _generate(options: argparse.Namespace) -> int:
@@ -76,6 +89,7 @@ def _before_update(options: argparse.Namespace) -> int:
 
 HANDLERS: dict[Command, Callable[[argparse.Namespace], int]] = {
     CREATE: _create,
+    PREVIEW: _preview,
     GENERATE: _generate,
     VERSION: _version,
     DIFF: diff,

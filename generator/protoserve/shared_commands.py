@@ -96,6 +96,12 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ref", default="", help="the revision of the template that Copier's user gave, if any")
 
 
+def _add_preview(parser: argparse.ArgumentParser) -> None:
+    for name in ("package", "schema"):
+        parser.add_argument(f"--{name}", required=True, help="the answer to the question of this name")
+    parser.add_argument("--serve", help="the answer to the question of this name")
+
+
 def _add_before_update(parser: argparse.ArgumentParser) -> None:
     for name in ("package", "framework", "schema", "serve"):
         parser.add_argument(f"--{name}", default="", help="the answer given on the command line, if any")
@@ -140,6 +146,12 @@ CREATE = Command(
     "Copier runs this in a new project.",
     _add_create,
 )
+PREVIEW = Command(
+    "preview",
+    "show what comes of a schema, without writing anything",
+    "`protoserve new` runs this when it has asked for the schema. It prints JSON.",
+    _add_preview,
+)
 BEFORE_UPDATE = Command(
     "before-update",
     "refuse an update that could not end well",
@@ -152,7 +164,7 @@ AFTER_UPDATE = Command(
     "Copier runs this once it has updated a project.",
     _add_after_update,
 )
-# The exit code of `create` if the schema was refused; for other errors it is 1.
+# The exit code of `create` and `preview` if the schema was refused; for other errors it is 1.
 SCHEMA_REFUSED = 3
 # Those of generator/run.py.
-GENERATOR_COMMANDS = (CREATE, GENERATE, VERSION, DIFF, RENUMBER, BEFORE_UPDATE, AFTER_UPDATE)
+GENERATOR_COMMANDS = (CREATE, PREVIEW, GENERATE, VERSION, DIFF, RENUMBER, BEFORE_UPDATE, AFTER_UPDATE)

@@ -15,6 +15,7 @@ import yaml
 from protoserve.cli import main
 from protoserve.project.new.copier_session import Question
 from protoserve.project.new.prompts import TerminalPrompter
+from protoserve.project.new.schema_question import SchemaQuestion
 from terminal import BACKSPACE, CTRL_C, DOWN, ENTER
 
 
@@ -185,8 +186,11 @@ def test_without_a_terminal_the_unanswered_questions_are_named(
     assert not (tmp_path / "x").exists()
 
 
+PASTED = "\x1b[200~a: int32,\r\n  b: int32 -> c: bool\x1b[201~"
+
+
 def test_start_over_keeps_what_was_answered(template: Path, tmp_path: Path, typed: Callable[[str], None]) -> None:
-    typed(f"Mine{ENTER}{ENTER}{ENTER}{ENTER}8500{ENTER}text{ENTER}{DOWN}{DOWN}{ENTER}")
+    typed(f"Mine{ENTER}{ENTER}{ENTER}{ENTER}8500{ENTER}{PASTED}{ENTER}{DOWN}{DOWN}{ENTER}")
     typed(f"{ENTER}{ENTER}{ENTER}{ENTER}{ENTER}{ENTER}{CTRL_C}")
     seen = []
     ask = TerminalPrompter.ask
@@ -199,4 +203,37 @@ def test_start_over_keeps_what_was_answered(template: Path, tmp_path: Path, type
         patch.setattr(TerminalPrompter, "ask", remember)
         assert main(["new", str(tmp_path / "x"), "--template", str(template)]) == 130
     defaults = [default for _, default in seen[6:12]]
-    assert defaults == ["Mine", "mine", "A gRPC model server.", "sklearn", "8500", "text"]
+    assert defaults == ["Mine", "mine", "A gRPC model server.", "sklearn", "8500", "a: int32, b: int32 -> c: bool"]
+
+
+def test_the_generator_of_the_template_judges_the_schema(
+    template: Path, tmp_path: Path, typed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be newer than this protoserve, or a team's own; one that is too old to be asked judges in the end."""
+    theirs = tmp_path / "theirs"
+    shutil.copytree(template, theirs, ignore=shutil.ignore_patterns("template"))
+    rules = theirs / "generator" / "protoserve" / "schema" / "rules.py"
+    text = rules.read_text(encoding="utf-8")
+    assert "unknown type" in text
+    rules.write_text(text.replace("unknown type", "a type that our team does not know"), encoding="utf-8")
+    refused, shown = [], []
+    refuse, confirm = TerminalPrompter.refuse, SchemaQuestion.shown
+    monkeypatch.setattr(TerminalPrompter, "refuse", lambda self, why: (refused.append(str(why)), refuse(self, why)))
+
+    def remember(self: SchemaQuestion, answer: str, answers: Any) -> str:
+        shown.append(confirm(self, answer, answers))
+        return shown[-1]
+
+    monkeypatch.setattr(SchemaQuestion, "shown", remember)
+    data = ["--data=project_name=x", "--package=x", "--data=description=x", "--framework=python", "--port=9000"]
+    typed(f"a: in -> b: bool{ENTER}{BACKSPACE * 11}t32 -> b: bool{ENTER}{ENTER}{CTRL_C}")
+    assert main(["new", str(tmp_path / "x"), "--template", str(theirs), *data]) == 130
+    assert "a type that our team does not know" in refused[0]
+    assert "optional int32 a = 1;" in shown[0]
+
+    commands = theirs / "generator" / "protoserve" / "shared_commands.py"
+    text = commands.read_text(encoding="utf-8")
+    commands.write_text(text.replace("(CREATE, PREVIEW, ", "(CREATE, "), encoding="utf-8")
+    typed(f"a: int -> b: bool{ENTER}{CTRL_C}")
+    assert main(["new", str(tmp_path / "x"), "--template", str(theirs), *data]) == 130
+    assert (len(refused), shown[1]) == (1, "")

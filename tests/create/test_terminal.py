@@ -165,7 +165,7 @@ def test_every_form_of_a_question(forms: Path, tmp_path: Path) -> None:
         terminal.wait_for("  1,\n    2")
         terminal.send(f"\x1b{ENTER}")
         answer("folder (path)", f"{BACKSPACE}da{TAB}")
-        terminal.wait_for("> data")
+        terminal.wait_for("> data/")
         terminal.send(ENTER)
         answer("token", f"secret{ENTER}")
         answer("tier", DOWN + ENTER, "(arrow keys")
@@ -188,7 +188,7 @@ def test_every_form_of_a_question(forms: Path, tmp_path: Path) -> None:
         "ratio": 0.25,
         "limits": "5",
         "labels": [1, 2],
-        "folder": "data",
+        "folder": "data/",
         "tier": "silver",
         "size": 1,
         "zones": ["a", "b"],

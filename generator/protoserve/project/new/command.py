@@ -56,9 +56,9 @@ def make_questionnaire(
     if options.defaults or not _at_terminal():
         return Questionnaire(session, given, kept, None, options.defaults, {}, names)
     from protoserve.project.new.prompts import TerminalPrompter  # takes a moment to import
-    from protoserve.project.new.schema_question import SchemaQuestion
+    from protoserve.project.new.schema_question import SchemaQuestion, other_generator
 
-    schema = SchemaQuestion(folder)
+    schema = SchemaQuestion(folder, other_generator(session.template_folder))
     judges = {schema.name: schema.judge, schema.served_name: schema.judge_served}
     return Questionnaire(session, given, kept, TerminalPrompter(schema), False, judges, names)
 

@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import questionary
-from prompt_toolkit.completion import Completer, PathCompleter
+from prompt_toolkit.completion import Completer
 from prompt_toolkit.filters import Condition, to_filter
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 from questionary import Choice
+from questionary.prompts.path import GreatUXPathCompleter
 from rich.console import Console
 from rich.text import Text
 
@@ -67,8 +68,8 @@ class TerminalPrompter:
         if completer is not None:
             kind = "input"
             prompt |= {"completer": completer, "complete_while_typing": False, "complete_style": CompleteStyle.COLUMN}
-        if kind == "input" and text is None:
-            return _run_with_default(prompt | self._head())
+        if kind == "input":
+            return _run_text(prompt | self._head(), replaceable=text is None)
         return _run(_PROMPTS[kind](_POINTER, **prompt, **self._head()))
 
     def refuse(self, reason: Exception) -> None:
@@ -80,7 +81,10 @@ class TerminalPrompter:
         """Shows the contract that a schema stands for; other answers need no confirmation."""
         if question.var_name != self._schema.name:
             return True
-        self._console.print(Text(f"\n{self._schema.preview(answer, answers)}"))
+        shown = self._schema.shown(answer, answers)
+        if not shown:
+            return True
+        self._console.print(Text(f"\n{shown}"))
         self._draw(f"{_MARK} Is this what callers send and get?", _QUESTION)
         choices = [
             Choice("Yes, go on", _GO_ON),
@@ -116,26 +120,33 @@ class TerminalPrompter:
     def _completer(self, question: Question, kind: str) -> Completer | None:
         if question.var_name == self._schema.name and kind == "input":
             return self._schema.completer()
-        return PathCompleter(expanduser=True) if kind == "path" else None
+        return GreatUXPathCompleter(expanduser=True) if kind == "path" else None
 
 
-def _run_with_default(fields: Mapping[str, Any]) -> Any:
-    """Asks for a text, whose default is replaced by the first character typed, unless another key comes before it."""
-    edited = False
+def _run_text(fields: Mapping[str, Any], *, replaceable: bool) -> Any:
+    """Asks for a text. What is pasted into one line becomes one line.
+
+    A replaceable default gives way to the first character typed, unless another key comes before it.
+    """
+    edited = not replaceable
 
     def edit(_: object) -> None:
         nonlocal edited
         edited = True
 
-    def replace(event: KeyPressEvent) -> None:
-        buffer = event.current_buffer
-        buffer.delete_before_cursor(len(buffer.text))
-        buffer.insert_text(event.data.replace("\r\n", "\n"))
+    def insert(event: KeyPressEvent) -> None:
+        buffer, text = event.current_buffer, event.data
+        if not edited:
+            buffer.delete_before_cursor(len(buffer.text))
+        if event.key_sequence[0].key == Keys.BracketedPaste:
+            lines = text.splitlines()
+            text = "\n".join(lines) if fields.get("multiline") else " ".join(line.strip() for line in lines)
+        buffer.insert_text(text)
 
     bindings = KeyBindings()
     untouched = Condition(lambda: not edited)
-    for key in (Keys.Any, Keys.BracketedPaste):
-        bindings.add(key, filter=untouched)(replace)
+    bindings.add(Keys.Any, filter=untouched)(insert)
+    bindings.add(Keys.BracketedPaste)(insert)
     for key in (Keys.Right, Keys.End, Keys.ControlE):  # which move nothing at the end of the text
         bindings.add(key, filter=untouched)(edit)
     prompt = questionary.text(_POINTER, key_bindings=bindings, **fields)
@@ -165,7 +176,6 @@ def _without_document_end(text: str) -> str:
 
 
 _PROMPTS: dict[str, Callable[..., questionary.Question]] = {
-    "input": questionary.text,
     "password": questionary.password,
     "confirm": questionary.confirm,
     "select": questionary.select,

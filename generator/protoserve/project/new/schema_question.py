@@ -1,63 +1,104 @@
-"""The question for the schema: judged by the loader, shown as the contract that comes of it, completed with Tab."""
+"""The questions that only the generator can judge: the schema, and which methods of a .proto are served.
+
+A schema is judged by the generator of the template, shown as the contract that comes of it, and completed with Tab.
+"""
 
 from __future__ import annotations
 
-import re
+import filecmp
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
+from questionary.prompts.path import GreatUXPathCompleter  # which ends folders with a slash
 
-from protoserve.emit import proto, samples
-from protoserve.project.create import first_schema
-from protoserve.schema.load import loads
+from protoserve.platform.errors import ProtoserveError
+from protoserve.project.preview import Preview, from_json, preview
 from protoserve.schema.presets import presets
+from protoserve.shared_commands import PREVIEW, SCHEMA_REFUSED
 
 # More than this is cut: it would only push the question off the screen.
 _MAX_LINES = 60
 _MAX_COLUMNS = 200
+_PACKAGE = Path(__file__).resolve().parents[2]
+
+
+class RefusedError(ProtoserveError):
+    """The template's generator refused an answer; the text is what it printed."""
+
+    def report(self) -> str:
+        """The text as it is: each line begins with its place."""
+        return str(self)
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaQuestion:
-    """Of the questions of copier.yml the one whose answer only the generator can judge."""
+    """Of the questions of copier.yml those whose answers only the generator can judge.
 
-    folder: Path  # where its paths are relative to
+    `folder` is what a path is relative to; `other_generator` the run.py of a generator other than this one.
+    """
+
+    folder: Path
+    other_generator: Path | None = None
     name: str = "schema"
     served_name: str = "serve"
 
     def judge(self, answer: str, answers: Mapping[str, Any]) -> None:
-        """Raises SchemaError with every problem of the schema."""
-        self._text(answer, answers)
+        """Raises SchemaError or RefusedError with every problem of the schema."""
+        self._preview(answer, answers, None)
 
     def judge_served(self, answer: str, answers: Mapping[str, Any]) -> None:
-        """Raises SchemaError if the methods cannot be served of which the question `serve` is answered."""
-        schema, package = str(answers[self.name]), str(answers.get("package", "model"))
-        first_schema(schema, package, self.folder, serve=answer)
+        """Raises SchemaError or RefusedError if these methods of the schema cannot be served."""
+        self._preview(str(answers[self.name]), answers, answer)
 
-    def preview(self, answer: str, answers: Mapping[str, Any]) -> str:
-        """The .proto and a sample request of the first method."""
-        contract = loads(self._text(answer, answers))
-        method = contract.served_methods[0]
-        comment = re.compile(r"^//.*\n", re.MULTILINE)  # for the file, not for this page
-        parts = [comment.sub("", proto.render(contract)).strip(), f"A sample request to {method.name}:"]
-        parts.append(samples.as_json(contract, method.request))
-        return "\n\n".join(_indented(part) if index != 1 else part for index, part in enumerate(parts))
+    def shown(self, answer: str, answers: Mapping[str, Any]) -> str:
+        """The .proto and a sample request of the first method; empty if the template's generator cannot tell."""
+        made = self._preview(answer, answers, None)
+        if made is None:
+            return ""
+        return f"{_indented(made.proto)}\n\nA sample request to {made.method}:\n\n{_indented(made.request)}"
 
     def completer(self) -> Completer:
         """Completes the names of presets, folders, and files that can be a schema."""
         return _SchemaCompleter()
 
-    def _text(self, answer: str, answers: Mapping[str, Any]) -> str:
-        return first_schema(answer, str(answers.get("package", "model")), self.folder)
+    def _preview(self, schema: str, answers: Mapping[str, Any], serve: str | None) -> Preview | None:
+        package = str(answers.get("package", "model"))
+        if self.other_generator is None:
+            return preview(schema, package, self.folder, serve)
+        return _preview_of_other(self.other_generator, schema, package, self.folder, serve)
+
+
+def other_generator(template: Path) -> Path | None:
+    """The run.py of the template's generator, None if it is the same as this one."""
+    files = [path.relative_to(_PACKAGE) for path in _PACKAGE.rglob("*") if path.suffix in (".py", ".yaml", ".jinja")]
+    root = template / "generator" / "protoserve"
+    _, different, missing = filecmp.cmpfiles(_PACKAGE, root, map(str, files), shallow=False)
+    return template / "generator" / "run.py" if different or missing else None
+
+
+def _preview_of_other(run: Path, schema: str, package: str, folder: Path, serve: str | None) -> Preview | None:
+    """What the template's own generator says; None if it is too old to be asked, or is missing."""
+    command = [sys.executable, str(run), PREVIEW.name, f"--package={package}", f"--schema={schema}"]
+    if serve is not None:
+        command.append(f"--serve={serve}")
+    done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", errors="replace", check=False)
+    if done.returncode == SCHEMA_REFUSED:
+        raise RefusedError(done.stderr.strip())
+    try:
+        return from_json(done.stdout)
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 class _SchemaCompleter(Completer):
     def __init__(self) -> None:
-        self._paths = PathCompleter(expanduser=True, file_filter=_can_be_schema)
+        self._paths = GreatUXPathCompleter(expanduser=True, file_filter=_can_be_schema)
 
     def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:
         text = document.text_before_cursor
