@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from fraud.server.artifact import read_seal, sha256
+from fraud.server.artifact import how_to_seal, read_seal, sha256
 
 PROJECT = Path(__file__).resolve().parent.parent
 SOURCES = PROJECT / "src" / "fraud"
@@ -88,14 +88,16 @@ def ending(code: int) -> str:
 def served_model(log: Sequence[Entry]) -> str:
     """Which model the server loaded: file, digest, when it was written and by whom. Empty if it loaded none."""
     loaded = [entry.fields for entry in log if "artifact" in entry.fields]
-    path = PROJECT / loaded[-1]["artifact"] if loaded else None
-    if path is None or not path.exists():
+    if not loaded:
         return ""
-    name = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
-    digest = loaded[-1].get("sha256") or (sha256(path) if path.is_file() else None)
-    written = datetime.fromtimestamp(path.stat().st_mtime)
+    path = Path(loaded[-1]["artifact"])  # relative to the project's folder, where the server runs
+    place = PROJECT / path
+    if not place.exists():
+        return ""
+    digest = loaded[-1].get("sha256") or (sha256(place) if place.is_file() else None)
+    written = datetime.fromtimestamp(place.stat().st_mtime)
     content = f"SHA-256 {digest}" if digest else "a folder"
-    return f"{name}\n{content}\nwritten {_ago(written)}, {_maker(path)}"
+    return f"{path}\n{content}\nwritten {_ago(written)}, {_maker(path)}"
 
 
 def _ago(time: datetime) -> str:
@@ -107,9 +109,9 @@ def _ago(time: datetime) -> str:
 
 
 def _maker(path: Path) -> str:
-    seal = read_seal(path)
+    seal = read_seal(PROJECT / path)
     if seal is None:
-        return "not by train.py; it has no .sha256 file, so the server cannot see whether it is the right one"
+        return f"not by train.py; to have the server check that it stays the same: {how_to_seal(path)}"
     if seal.script is None:
         return "sealed by an earlier version of this project"
     return f"by {seal.script}" if seal.script else "not by train.py; sealed by hand"

@@ -72,7 +72,7 @@ def verify(path: Path, expected: str | None) -> str | None:
         logger.warning(
             "the artifact %s is not verified: it has no .sha256 file and MODEL_SHA256 is not set; to seal it: %s",
             path,
-            _how_to_seal(path),
+            how_to_seal(path),
         )
     _compare_versions(path, seal.versions if seal is not None else ())
     return digest
@@ -95,12 +95,13 @@ def is_given(path: Path) -> bool:
     return seal is None or seal.script == "" or seal.digest != sha256(path)
 
 
+def how_to_seal(path: Path) -> str:
+    """The command that seals an artifact by hand."""
+    return f"(cd {path.parent} && sha256sum {path.name} > {path.name}.sha256)"
+
+
 def _seal_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
-
-
-def _how_to_seal(path: Path) -> str:
-    return f"(cd {path.parent} && sha256sum {path.name} > {path.name}.sha256)"
 
 
 def _missing(path: Path) -> str:
@@ -122,7 +123,7 @@ def _missing(path: Path) -> str:
 def _checked_digest(path: Path, expected: str | None, source: str) -> str:
     digest = sha256(path)
     if digest != expected:
-        remedy = "correct MODEL_SHA256" if source == "MODEL_SHA256" else f"seal it: {_how_to_seal(path)}"
+        remedy = "correct MODEL_SHA256" if source == "MODEL_SHA256" else f"seal it: {how_to_seal(path)}"
         raise LoadError(
             f"the artifact {path} is damaged or another one: SHA-256 {digest}, {source} says {expected or 'none'}. "
             f"If you put it there, {remedy}; if not, restore the right one"
