@@ -221,13 +221,14 @@ REFUSALS = {
     "no such servicer": ({}, {}, ("--servicer", "words.py"), "words.py has no class that derives from GreeterServicer, is added to a server by add_GreeterServicer_to_server, or"),
     "all that is in the way": (
         {
-            "train.py": "x = 1\n", "tests/test_smoke.py": "", "requirements": "x",
+            "train.py": "x = 1\n", "tests/test_smoke.py": "", "requirements": "x", ".github": Path("protos"),
             "greeter/__init__.py": "", "helloworld.py": "", "helloworld/__init__.py": "import greeter_pb2\n",
             "artifacts/model.pkl": "", "schemas/user.yaml": "", "tests/requests/a/b.json": "",
             "scripts/inspect.py": "", "tests/smoke_report.py": "", "tests/__init__.py": "import words\n",
         },
         {}, ("--package", "greeter"),
-        "yours would be lost: requirements (a folder of the template), tests/test_smoke.py, train.py; rename and commit\n"
+        "yours would be lost: .github (a link, and a folder of the template), requirements (a folder of the template), "
+        "tests/test_smoke.py, train.py; rename and commit\n"
         "greeter exists, so the package cannot be greeter: try --package greeter_server\n"
         "helloworld.py hides the package helloworld of the new stubs: rename it and commit\n"
         "helloworld/__init__.py has imports, and the new stubs are in that package: importing them would load the old stubs "
@@ -238,9 +239,6 @@ REFUSALS = {
         "schemas/user.yaml: files of these names are read as versions of the contract: rename and commit\n"
         "tests/requests/a/b.json: files of these names are read as sample requests: rename and commit\n"
         "artifacts/ has model.pkl, and the template keeps the served model there",
-    ),
-    "a link where a folder goes": (
-        {"proto": Path("protos"), "src/.gitignore": "*"}, {}, (), "yours would be lost: proto (a link, and a folder of the template); rename",
     ),
     "rules of git": (
         {"src/.gitignore": "*.py\n", ".gitattributes": "*.yaml eol=crlf\n"}, {}, (),

@@ -83,6 +83,7 @@ def _adopt(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
         ignored=git_rules.ignored(project, files.new),
         builds=existing_project.builds(listed, files.renamed),
         in_subfolder=bool(existing_project.prefix(project)),
+        has_environment=(project / ".venv").exists(),
     )
     print("\n".join(report.lines()))
 

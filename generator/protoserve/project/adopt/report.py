@@ -35,6 +35,7 @@ class Report:
     ignored: list[str]
     builds: list[str]
     in_subfolder: bool
+    has_environment: bool
 
     def lines(self) -> Iterator[str]:
         package = self.package
@@ -61,6 +62,8 @@ class Report:
             yield f"These still build or test the project as before, change or delete them: {', '.join(self.builds)}."
         if self.in_subfolder:
             yield "GitHub reads .github/ at the top of a repository only: bring the workflow's steps over to yours."
+        if self.has_environment:
+            yield ".venv is there already, and make setup installs into it: rename it to keep the old environment."
         yield ""
         yield "Next: make setup, make check, make smoke, git add -A && git commit; then move the code, and make check."
 
