@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from foreign import plain
 from foreign.refused import REFUSED, Refused
-from protoserve.emit import contract_module, proto
+from protoserve.emit import contract_module, proto, samples
 from protoserve.intake.proto.convert import from_proto
 from protoserve.schema.assign_numbers import numbered
 from protoserve.schema.errors import SchemaError
@@ -240,3 +240,17 @@ def test_methods_that_cannot_be_served_are_refused(serve: str, said: list[str]) 
     assert len(caught.value.problems) == len(said)
     for words in said:
         assert words in str(caught.value)
+
+
+def test_messages_in_messages_make_no_sample_without_end(tmp_path: Path) -> None:
+    levels = [
+        f"message M{level} {{ {' '.join(f'M{level + 1} f{field} = {field};' for field in range(1, 6))} }}"
+        for level in range(14)
+    ]
+    path = tmp_path / "deep.proto"
+    text = "\n".join(['syntax = "proto3";', "package a.v1;", *levels, "message M14 { int32 a = 1; }"])
+    path.write_text(f"{text}\nservice S {{ rpc Do(M0) returns (M0); }}\n", encoding="utf-8")
+    contract = loads(from_proto(path, "proj"))
+    request = contract.methods[0].request
+    assert len(samples.as_json(contract, request)) < 100_000
+    assert len(contract_module.render_version(contract, "proj")) < 100_000

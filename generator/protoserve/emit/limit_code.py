@@ -112,20 +112,20 @@ _TAG = 5
 _VARINT = 10
 
 
-def largest(contract: Contract, message: Message, above: tuple[str, ...] = ()) -> int | None:
-    """The most bytes that a valid message can have on the wire (its known fields, each once); None without a bound."""
-    if message.name in above:
-        return None
-    total = 0
-    for field in message.fields:
-        size = _largest_field(contract, field, (*above, message.name))
-        if size is None:
-            return None
-        total += size
-    return total
+def largest(contract: Contract, message: Message, known: dict[str, int | None] | None = None) -> int | None:
+    """The most bytes that a valid message can have on the wire (its known fields, each once); None without a bound.
+
+    `known` are the messages that were asked for before; one that contains itself has no bound.
+    """
+    known = {} if known is None else known
+    if message.name not in known:
+        known[message.name] = None
+        sizes = [_largest_field(contract, field, known) for field in message.fields]
+        known[message.name] = None if None in sizes else sum(size for size in sizes if size is not None)
+    return known[message.name]
 
 
-def _largest_field(contract: Contract, field: Field, above: tuple[str, ...]) -> int | None:
+def _largest_field(contract: Contract, field: Field, known: dict[str, int | None]) -> int | None:
     if field.shape is not None:
         elements = field.max_items if field.dynamic else field.size
         if elements is None:
@@ -136,7 +136,7 @@ def _largest_field(contract: Contract, field: Field, above: tuple[str, ...]) -> 
         return (
             elements * (width + (0 if scalar.element_bytes else 2)) + 4 * (_TAG + _VARINT) + len(field.shape) * _VARINT
         )
-    one = _largest_value(contract, field, above)
+    one = _largest_value(contract, field, known)
     if one is None:
         return None
     if field.is_map:
@@ -148,11 +148,11 @@ def _largest_field(contract: Contract, field: Field, above: tuple[str, ...]) -> 
     return one + _TAG + _VARINT
 
 
-def _largest_value(contract: Contract, field: Field, above: tuple[str, ...]) -> int | None:
+def _largest_value(contract: Contract, field: Field, known: dict[str, int | None]) -> int | None:
     scalar = field.scalar
     if scalar is None:
         inner = contract.message(field.type)
-        return _VARINT if inner is None else largest(contract, inner, above)
+        return _VARINT if inner is None else largest(contract, inner, known)
     if scalar.kind is Kind.STRING:
         return None if field.max_length is None else 4 * field.max_length
     if scalar.kind is Kind.BYTES:

@@ -23,6 +23,8 @@ from protoserve.wire import element_format, is_required
 
 # A named dimension has this size in a sample: more than one, so that order and size both show.
 DIMENSION = 2
+# A sample has not many more fields than this, unless they are required.
+_MOST_FIELDS = 1000
 _MOMENT = "2026-01-01T00:00:00Z"
 
 
@@ -129,7 +131,11 @@ def _text(contract: Contract, field: Field, kind: ScalarType) -> str:
 
 
 def filled(contract: Contract, message: Message, above: tuple[str, ...]) -> Iterable[Field]:
-    """The fields that a sample sets: all, but one of each oneof, and none that would go on for ever."""
+    """The fields that a sample sets: all, but one of each oneof, and none that would go on for ever.
+
+    Messages in messages can have more fields than any sample should, so the largest are left out where they may be.
+    """
+    largest = _MOST_FIELDS // max(1, sum(contract.message(field.type) is not None for field in message.fields))
     chosen = {
         oneof: next((item for item in members if not recurses(contract, item, (*above, message.name))), members[0]).name
         for oneof, members in message.oneofs.items()
@@ -138,9 +144,21 @@ def filled(contract: Contract, message: Message, above: tuple[str, ...]) -> Iter
         if field.oneof is not None and chosen[field.oneof] != field.name:
             continue
         again = recurses(contract, field, (*above, message.name))
+        inner = contract.message(field.type) if field.scalar is None else None
+        again = again or (inner is not None and _left(contract, inner, (*above, message.name), largest) < 0)
         if again and not is_required(field) and not field.min_items:
             continue
         yield field
+
+
+def _left(contract: Contract, message: Message, above: tuple[str, ...], most: int) -> int:
+    """How many of `most` fields are left after those of the message and of the messages in it; negative if too many."""
+    most -= len(message.fields)
+    for field in message.fields:
+        inner = contract.message(field.type) if field.scalar is None else None
+        if most >= 0 and inner is not None and inner.name not in (*above, message.name):
+            most = _left(contract, inner, (*above, message.name), most)
+    return most
 
 
 def recurses(contract: Contract, field: Field, above: tuple[str, ...]) -> bool:
