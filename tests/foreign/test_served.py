@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import random
 import sys
@@ -15,6 +16,8 @@ from foreign.test_carried import PROTOS
 from protoserve.cli import main
 from protoserve.emit import generated_files as codegen
 from protoserve.intake.proto.convert import from_proto
+from protoserve.project.adopt import servicer
+from protoserve.schema.load import loads
 from serving import Probe, serving
 from support import Project, create, run, tool
 
@@ -150,3 +153,15 @@ def test_the_answer_is_asked_for_where_copier_was_called(template: Path, tmp_pat
     assert refused.returncode != 0
     assert "none.proto:1:1: the file does not exist" in refused.stderr
     assert not (tmp_path / "other").exists()
+
+
+def test_adopt_says_of_a_method_that_is_not_served_that_it_goes_nowhere() -> None:
+    path = next(path for path in PROTOS if path.stem == "streams")
+    contract = loads(from_proto(path, "proj", serve="Predict"))
+    code = "class P(g.PredictorServicer):\n  def Predict(self, r, c): pass\n  def Upload(self, r, c): pass\n"
+    (made,) = servicer.servicers(contract, {"server.py": ast.parse(code)})
+    assert [note.instead.partition("(")[0] for note in made.methods] == [
+        "Model.predict",
+        "nothing: `served: false` in schema.yaml",
+    ]
+    assert made.missing == []

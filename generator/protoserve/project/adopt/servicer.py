@@ -159,7 +159,7 @@ def _servicer(contract: Contract, file: str, node: ast.ClassDef) -> Servicer:
 
 def _method(file: str, item: ast.stmt, what: str, method: Method) -> Note:
     if not method.served:
-        return Note(file, item.lineno, what, "nothing: it is not served (see serve)")
+        return Note(file, item.lineno, what, "nothing: `served: false` in schema.yaml")
     request, response = method.request.name, method.response.name
     signature = f"request: {request}) -> Iterator[{response}]"
     if not method.streaming:
