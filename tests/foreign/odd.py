@@ -56,6 +56,8 @@ _PACKAGES = (
     ".".join(f"level_{number}_of_a_deep_package" for number in range(12)) + ".v2",
     "a" * 150 + ".v1",
 )
+# Paths that hide a library, a folder that git ignores in many projects, and a module that cannot be imported.
+_INNER, _OUTER = "tensorflow/build/types.proto", "class/import-2.proto"
 _TYPES = ("Thing", "Part", "HTTPStatus", "value", "Config", "outer_thing", "X", "Model", "ValueError", "Inner2D")
 
 
@@ -89,9 +91,12 @@ class _Scope:
 
 
 class _File:
-    def __init__(self, seed: int) -> None:
-        self._rng = random.Random(seed)
-        self._package = _PACKAGES[seed % len(_PACKAGES)]
+    """One file; `others` are those whose types it uses, by their paths."""
+
+    def __init__(self, rng: random.Random, package: str, others: dict[str, _File]) -> None:
+        self._rng = rng
+        self._package = package
+        self._others = others
         self._types = _Scope(self._rng)
         self._top = _Scope(self._rng)
         self._messages: list[str] = []
@@ -101,10 +106,18 @@ class _File:
     def text(self) -> str:
         body = [line for _ in range(self._rng.randrange(4, 7)) for line in self._message("", self._top, 0)]
         body += [line for _ in range(2) for line in self._enum("", self._top)]
-        body += self._service()
+        return self._with_head([*body, *self._service()])
+
+    def imported_text(self) -> str:
+        """A file without a service."""
+        body = [line for _ in range(3) for line in self._message("", self._top, 1)]
+        return self._with_head([*body, *self._enum("", self._top)])
+
+    def _with_head(self, body: list[str]) -> str:
         options = ["py_generic_services", "cc_generic_services", "java_generic_services", "deprecated"]
         head = ['syntax = "proto3";', *([f"package {self._package};"] if self._package else [])]
-        head += [f'import "google/protobuf/{file}.proto";' for file in sorted(self._imports)]
+        paths = [f"google/protobuf/{file}.proto" for file in sorted(self._imports)]
+        head += [f'import "{path}";' for path in (*paths, *self._others)]
         head += [f"option {name} = true;" for name in self._rng.sample(options, 2)]
         return "\n".join([*head, *body]) + "\n"
 
@@ -146,6 +159,9 @@ class _File:
 
     def _type(self) -> str:
         kind = self._rng.random()
+        if self._others and self._rng.random() < 0.2:
+            other = self._rng.choice(list(self._others.values()))
+            return other._reference(self._rng.choice([*other._messages, *other._enums]))
         if kind < 0.35 and self._messages:
             return self._reference(self._rng.choice(self._messages))
         if kind < 0.5 and self._enums:
@@ -186,6 +202,15 @@ class _File:
         yield "}"
 
 
-def odd_file(seed: int) -> str:
-    """The text of a .proto with one service, of which at least one method can be served."""
-    return _File(seed).text()
+def odd_files(seed: int) -> dict[str, str]:
+    """Texts of .proto files by path.
+
+    The first has one service, of which at least one method can be served, and uses types of the others.
+    """
+    rng = random.Random(seed)
+    inner = _File(rng, "shared", {})
+    texts = {_INNER: inner.imported_text()}
+    outer = _File(rng, "apart.class", {_INNER: inner})
+    texts[_OUTER] = outer.imported_text()
+    root = _File(rng, _PACKAGES[seed % len(_PACKAGES)], {_INNER: inner, _OUTER: outer})
+    return {f"odd{seed}.proto": root.text(), **texts}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from foreign.odd import odd_file
+from foreign.odd import odd_files
 from foreign.test_carried import PROTOS
 from support import ROOT, create, run
 
@@ -28,7 +28,9 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_make_check_passes(template: Path, tmp_path: Path, caches: dict[str, str], source: str) -> None:
     path = next((path for path in PROTOS if path.stem == source), tmp_path / f"{source}.proto")
     if path.parent == tmp_path:
-        path.write_text(odd_file(int(source.removeprefix("odd"))), encoding="utf-8")
+        for name, text in odd_files(int(source.removeprefix("odd"))).items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text, encoding="utf-8")
     unary = re.findall(r"rpc\s+(\w+)\s*\(\s*(?!stream\s)", path.read_text(encoding="utf-8"))
     answers = {"package": f"of_{source}", "framework": "python", "schema": str(path), "serve": ",".join(unary)}
     project = create(template, tmp_path / "project", **answers)
