@@ -63,7 +63,7 @@ class _Judge:
             if field.name in known:  # else the .proto is not of this schema; unknown fields are reported elsewhere
                 yield from self._field(schema, field, message, at, sizes)
         for oneof, members in schema.oneofs.items():
-            if members[0].required and message.WhichOneof(oneof) is None:
+            if members[0].required and type(message).WhichOneof(message, oneof) is None:
                 yield f"{at}{oneof}: one of {', '.join(member.name for member in members)} is required"
 
     def _field(self, schema: Message, field: Field, message: Any, at: str, sizes: dict[str, int]) -> Iterator[str]:
@@ -85,7 +85,7 @@ class _Judge:
         if absent_is_empty(self._contract, field):
             return len(getattr(message, field.name)) > 0
         if presence(self._contract, field) is Presence.EXPLICIT:
-            return bool(message.HasField(field.name))
+            return bool(type(message).HasField(message, field.name))
         return True
 
     def _many(self, schema: Message, field: Field, values: Any, path: str) -> Iterator[str]:
@@ -155,7 +155,7 @@ def _duration(message: Any, path: str) -> Iterator[str]:
 
 def _json(message: Encoded, path: str) -> Iterator[str]:
     try:  # as a Value of protobuf's own, whatever pool this one is from
-        json_format.MessageToDict(struct_pb2.Value.FromString(message.SerializeToString()))
+        json_format.MessageToDict(struct_pb2.Value.FromString(type(message).SerializeToString(message)))
     except (json_format.ParseError, DecodeError, ValueError, TypeError, RecursionError):
         yield f"{path}: must be JSON: no NaN, no infinities, no unset values"
 

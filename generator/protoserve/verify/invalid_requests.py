@@ -34,11 +34,11 @@ def invalid_requests(contract: Contract, method: str, valid: Wire) -> list[tuple
     schema = next((m.request for m in contract.methods if m.name == method), None)
     if schema is None:
         return []
-    message = type(valid).FromString(valid.SerializeToString())
+    message = type(valid).FromString(type(valid).SerializeToString(valid))
     by_kind: dict[str, list[tuple[str, bytes]]] = {}
     for kind in _break_message(contract, schema, message, Counter()):
         if violations := conformance.request_violations(contract, method, message):
-            request = message.SerializeToString(deterministic=True)
+            request = type(message).SerializeToString(message, deterministic=True)
             by_kind.setdefault(kind, []).append((_label(violations[0]), request))
     rounds = [[requests[n] for requests in by_kind.values() if n < len(requests)] for n in range(_MOST_OF_A_KIND)]
     return [request for each in rounds for request in each][:MOST]
@@ -72,23 +72,23 @@ def _first_message(field: Field, message: Any) -> Any:
         return value[next(iter(value))] if value else None
     if field.repeated:
         return value[0] if value else None
-    return value if message.HasField(field.name) else None
+    return value if type(message).HasField(message, field.name) else None
 
 
 def _break_field(contract: Contract, field: Field, message: Any) -> _Kinds:
     saved = type(message)()
-    saved.CopyFrom(message)
+    type(saved).CopyFrom(saved, message)
     several = field.repeated or field.is_map
     for kind in (_break_items if several else _break_single)(contract, field, message):
         yield kind
-        message.CopyFrom(saved)
+        type(message).CopyFrom(message, saved)
 
 
 def _break_single(contract: Contract, field: Field, message: Any) -> _Kinds:
     """A field that holds one value or one array."""
     if not any(field.name == known.name for known, _ in message.ListFields()):
         return
-    message.ClearField(field.name)
+    type(message).ClearField(message, field.name)
     yield "missing" if field.oneof is None else "oneof"
     if field.dynamic:
         part = getattr(message, field.name)

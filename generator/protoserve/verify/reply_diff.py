@@ -23,7 +23,7 @@ def parsed(method: Method, reply: Reply) -> tuple[Message, ...] | None:
     for data in reply.messages[: 1 if reply.cut else None]:
         message = method.response()
         try:
-            message.ParseFromString(data)
+            type(message).ParseFromString(message, data)
         except DecodeError:
             return None
         messages.append(message)
@@ -45,7 +45,7 @@ def _message_difference(alone: Any, now: Any, path: str) -> str | None:
             return f"{place}: other keys"
         if field.is_repeated and len(left) != len(right):
             return f"{place}: {len(left)} items alone, {len(right)} now"
-        if _is_message(field) and not (alone.HasField(field.name) or now.HasField(field.name)):
+        if _is_message(field) and not (type(alone).HasField(alone, field.name) or type(now).HasField(now, field.name)):
             continue  # this also ends the recursion of types that contain themselves
         for item_place, value_field, one, other in _values(field, left, right, place):
             if value_field.message_type is not None:

@@ -55,13 +55,13 @@ def _accepted_change(
 def varied(method: Method, valid: bytes, number: int, kinds: Sequence[str], contract: Contract | None) -> bytes:
     """The request with its values of these kinds changed, within limits, by more for a higher `number`."""
     message = method.request()
-    message.ParseFromString(valid)
+    type(message).ParseFromString(message, valid)
 
     def allowed() -> bool:
         return contract is None or not request_violations(contract, method.name, message)
 
     _vary(message, number, kinds, allowed)
-    return bytes(message.SerializePartialToString(deterministic=True))
+    return bytes(type(message).SerializePartialToString(message, deterministic=True))
 
 
 def _vary(message: Any, number: int, kinds: Sequence[str], allowed: Callable[[], bool]) -> None:

@@ -165,7 +165,7 @@ def _read_file(method: Method, file: Path) -> Request:
         if not isinstance(json.loads(text), dict):
             raise UsageError(f"{file}: must be an object with the fields of {method.input.full_name}: {{...}}")
         message = json_format.Parse(text, method.request())
-        return Request(message.SerializeToString(deterministic=True), str(file))
+        return Request(type(message).SerializeToString(message, deterministic=True), str(file))
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
     except (json_format.ParseError, EncodeError, ValueError, TypeError, RecursionError) as error:
@@ -175,7 +175,8 @@ def _read_file(method: Method, file: Path) -> Request:
 def guess_request(descriptor: Descriptor, length: int) -> Request:
     """A request guessed from the types, with lists of `length`."""
     # Partial: a type that requires itself cannot be filled completely.
-    data = example_message(descriptor, length).SerializePartialToString(deterministic=True)
+    example = example_message(descriptor, length)
+    data = type(example).SerializePartialToString(example, deterministic=True)
     return Request(data, "made from the types", guess=True, vague=_is_vague(descriptor))
 
 

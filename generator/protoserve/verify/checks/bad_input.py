@@ -90,7 +90,7 @@ def _bad_requests(session: Session, method: Method) -> Iterator[_BadRequest]:
         yield _BadRequest("an empty request", b"", parses=True, forbidden=forbidden)
     if contract is not None:
         message = method.request()
-        message.ParseFromString(valid)
+        type(message).ParseFromString(message, valid)
         for violation, data in invalid_requests(contract, method.name, message):
             if data:  # the empty request was sent above
                 yield _BadRequest(violation, data, parses=True, forbidden=True)

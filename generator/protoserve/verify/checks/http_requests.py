@@ -71,5 +71,5 @@ def unary(methods: Iterable[Method]) -> Iterator[Method]:
 def as_json(method: Method, data: bytes) -> Any:
     """A request of the method as an instance: protobuf's JSON, with the field names of the .proto."""
     message = method.request()
-    message.ParseFromString(data)
+    type(message).ParseFromString(message, data)
     return json_format.MessageToDict(message, preserving_proto_field_name=True)

@@ -113,7 +113,7 @@ def _judge_message(session: Session, method: Method, data: bytes, which: str) ->
     expected, seen = method.output.full_name, f"{method.path}{which}: {len(data)} bytes {data[:32]!r}"
     message = method.response()
     try:
-        message.ParseFromString(data)
+        type(message).ParseFromString(message, data)
     except DecodeError:
         return failed(
             seen,
