@@ -136,6 +136,24 @@ def test_a_wrong_value_of_an_enum_gets_the_valid_ones(fraud: Project) -> None:
     assert all("UNAVAILABLE" in answer for answer in answers[3:])  # a number is for the server to judge
 
 
+LONG = """\
+from enum import IntEnum
+from iris.contract.reading import read_enum
+from iris.contract.violations import Violations
+
+bad = Violations()
+read_enum(IntEnum("Town", {f"T{number}": number + 1 for number in range(1000)}), 2000, "town", bad, prefix="TOWN_")
+print(bad.items[0].description)
+"""
+
+
+def test_a_long_enum_is_cut(iris: Project) -> None:
+    """Errors travel in headers, which have 8 KiB."""
+    description = iris.python("-c", LONG).stdout.strip()
+    assert description.startswith("must be one of TOWN_T0, TOWN_T1, ")
+    assert description.endswith("TOWN_T19, ... (1000 in all); got 2000")
+
+
 def test_data_comes_from_standard_input(iris: Project) -> None:
     command = [sys.executable, "scripts/predict.py", "--target", "localhost:1", "--data", "@-"]
     done = subprocess.run(

@@ -19,7 +19,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
 from .arrays import first_outside
-from .bounds import EPOCH, allowed, quantity, shape_violation
+from .bounds import EPOCH, allowed, listed, quantity, shape_violation
 from .violations import InvalidRequest, Violations
 
 Json = dict[str, "Json"] | list["Json"] | str | float | bool | None
@@ -50,8 +50,8 @@ def read_enum(kind: type[E], number: int, field: str, bad: Violations, *, prefix
     try:
         return kind(number)
     except ValueError:
-        names = names or ", ".join(f"{prefix}{member.name}" for member in kind)
-        bad.add(field, f"must be one of {names}; got {f'{prefix}UNSPECIFIED' if number == 0 else number}")
+        all_names = names.split(", ") if names else [f"{prefix}{member.name}" for member in kind]
+        bad.add(field, f"must be one of {listed(all_names)}; got {f'{prefix}UNSPECIFIED' if number == 0 else number}")
         return next(iter(kind))
 
 

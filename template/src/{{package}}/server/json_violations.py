@@ -15,9 +15,8 @@ from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from ..contract.bounds import listed
 from ..contract.violations import MAX_VIOLATIONS, Violation
-
-MAX_NAMES = 20  # of fields or values that one violation lists
 
 _INTEGER = "an integer from {} to {}"
 _TYPES = {
@@ -88,7 +87,7 @@ def _message(value: Any, kind: type[Message], at: str) -> Iterator[Violation]:
         if name not in known:
             all_fit = False
             names = [field.name for field in kind.DESCRIPTOR.fields]
-            about = f"is not a field of {kind.DESCRIPTOR.name}; its fields are: {_listed(names)}"
+            about = f"is not a field of {kind.DESCRIPTOR.name}; its fields are: {listed(names)}"
             yield Violation(f"{at}.{shortened(name)}", about + _suggestion(name, names))
         elif not fits({name: item}, kind):
             all_fit = False
@@ -173,7 +172,7 @@ def _is_well_known(kind: Descriptor) -> bool:
 def _form(field: FieldDescriptor) -> str:
     """What a value of the field must be in JSON; values of enums are named as in the .proto."""
     if field.enum_type is not None:
-        return f"one of {_listed(_value_names(field))}"
+        return f"one of {listed(_value_names(field))}"
     if field.message_type is None:
         return _TYPES.get(field.type) or _INTEGERS[field.cpp_type]
     kind = field.message_type
@@ -187,11 +186,6 @@ def _value_names(field: FieldDescriptor) -> list[str]:
     """The values of the field's enum as JSON has them."""
     values = field.enum_type.values if field.enum_type is not None else ()
     return [value.name for value in values if value.number or "UNSPECIFIED" not in value.name]
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f", ... ({len(names)} in all)" if len(names) > MAX_NAMES else ""
-    return (", ".join(names[:MAX_NAMES]) or "none") + more
 
 
 def _suggestion(name: str, names: Sequence[str]) -> str:

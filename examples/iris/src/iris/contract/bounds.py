@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_NAMES = 20  # of fields or values that one violation lists
 
 _STRUCT_FORMATS = {"float16": "<e", "float32": "<f"}
 _EXACT_IN_FLOAT64 = 2**53
@@ -79,3 +80,9 @@ def shape_violation(actual: Sequence[int], shape: Sequence[int | str], sizes: di
         if isinstance(dimension, str) and sizes.setdefault(dimension, size) != size:
             return f"must have shape {form} with {dimension} = {sizes[dimension]} as before; got {list(actual)}"
     return None
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a list in a sentence, cut to a length that can be read."""
+    more = f", ... ({len(names)} in all)" if len(names) > MAX_NAMES else ""
+    return (", ".join(names[:MAX_NAMES]) or "none") + more
