@@ -582,6 +582,7 @@ FOREIGN = [
     Case("an option that is none", schema("{name: a, number: 1, type: bool}", top="options: {go_pakage: x}\n"), 2, "options.go_pakage", "unknown key"),
     Case("an option of another kind", schema("{name: a, number: 1, type: bool}", top="options: {go_package: true}\n"), 2, "options.go_package", "must be a text"),
     Case("an option of other values", schema("{name: a, number: 1, type: bool}", top="options: {optimize_for: SIZE}\n"), 2, "options.optimize_for", "must be SPEED or CODE_SIZE"),
+    Case("a map whose entries begin with a digit", schema("{name: _1, number: 1, key: string, value: bool}", top="names: exact\n"), 7, "methods.Predict.request.fields._1.name", "a message '1Entry'"),
     field("packed text", "type: string, repeated: true, options: {packed: true}", "options", "`packed` is for lists"),
     Case("two names in JSON", schema("{name: a, number: 1, type: bool, json_name: b}", "{name: b, number: 2, type: bool}"), 7, "methods.Predict.request.fields.b.name", "one name in JSON"),
     field("protobuf's timestamp by its name", "type: google.protobuf.Timestamp", "type", "unknown type"),

@@ -155,7 +155,10 @@ class _File:
             label, kind = "", f"map<{self._rng.choice(MAP_KEYS)}, {kind}>"
         yield from self._comment()
         options = self._rng.choice(["", "", " [deprecated = true]", f' [json_name = "odd {number}"]'])
-        yield f"{label}{kind} {scope.name(_PYTHON, _KEYWORDS, _PROTOBUF)} = {number}{options};"
+        name = scope.name(_PYTHON, _KEYWORDS, _PROTOBUF)
+        while kind.startswith("map") and not name.strip("_")[:1].isalpha():  # protobuf's Python loads no such map
+            name = scope.name(_PYTHON, _KEYWORDS, _PROTOBUF)
+        yield f"{label}{kind} {name} = {number}{options};"
 
     def _type(self) -> str:
         kind = self._rng.random()

@@ -18,7 +18,6 @@ from protoserve.emit import imported_stubs, stub_descriptor
 # protoc writes `Mapping` without type parameters; in a class with a field `float` it takes later floats for that field.
 # mypy-protobuf lets properties of deprecated methods override others of another type.
 _UNTYPED = "# mypy: ignore-errors\n"
-_DIGIT_FIRST = re.compile(r"(?<=    class )(?=\d)")
 _LEADING_COMMENTS = re.compile(r"\A(?:#[^\n]*\n)+")
 _OWN = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")
 
@@ -64,10 +63,7 @@ def compile_imports(root: Path, imports: Sequence[str], package: str, out: Path,
 
 
 def _headed(header: str, name: str, text: str) -> str:
-    if not name.endswith(".pyi"):
-        return f"# {header}\n{text}"
-    # The entries of a map `_1` are `1Entry`, which no class can be called.
-    return f"# {header}\n{_UNTYPED}{_DIGIT_FIRST.sub(r'_', text)}"
+    return f"# {header}\n{_UNTYPED if name.endswith('.pyi') else ''}{text}"
 
 
 def _packages(module: str) -> Iterator[str]:

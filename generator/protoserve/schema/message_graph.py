@@ -68,9 +68,17 @@ def _cycle(message: MessageDraft, draft: Draft, done: set[str]) -> list[str]:
 
 
 def _map_entries(draft: Draft) -> None:
-    """protoc makes a message `NameEntry` inside a message for its map `name`, which hides another of that name."""
+    """protoc makes a message `NameEntry` inside a message for its map `name`.
+
+    It hides another of that name, and of a map `_1` it is `1Entry`.
+    """
     for message in draft.all_messages():
         entries = {reserved_names.map_entry(item.name): item.name for item in message.fields if item.field.is_map}
+        for item in message.fields:
+            entry = reserved_names.map_entry(item.name)
+            if item.field.is_map and not entry[0].isalpha():
+                problem = f"the entries of this map would be a message {entry!r}, which protobuf's Python cannot load"
+                item.section.report("name", problem, "begin the name with a letter")
         for item in message.fields:
             if item.field.type in entries:
                 problem = f"{item.field.type!r} here is the entry of the map {entries[item.field.type]!r}"
