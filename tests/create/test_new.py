@@ -180,7 +180,10 @@ def test_without_a_terminal_the_unanswered_questions_are_named(
         "--data token=..., --data tier=..., --data zones=..., --data only_cpu=.... Add these options, or --defaults to "
         "take the defaults"
     )
-    wrong = answers.read_text(encoding="utf-8").replace("replicas: 1", "replicas: many")
+    without_owner = answers.read_text(encoding="utf-8").replace("owner: c@d, ", "")
+    answers.write_text(without_owner, encoding="utf-8")
+    assert "not answered: --data owner=..., --data gpu=..." in refused(capfd, str(tmp_path / "x"), *options)
+    wrong = without_owner.replace("replicas: 1", "owner: c@d, replicas: many")
     answers.write_text(wrong, encoding="utf-8")
     assert refused(capfd, str(tmp_path / "x"), *options, "--defaults") == "replicas must be an integer, not many"
     assert not (tmp_path / "x").exists()

@@ -104,6 +104,9 @@ def silenced_when_interrupted() -> Iterator[None]:
 
     A terminal sends Ctrl-C to all of them, and each has something to say about it.
     """
+    if sys.stderr is None:  # it was closed
+        yield
+        return
     sys.stderr.flush()
     terminal = os.dup(2)
     reader, writer = os.pipe()

@@ -64,7 +64,7 @@ def make_questionnaire(
 
 
 def _at_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
 @contextmanager
@@ -81,7 +81,8 @@ def answers_kept_on_failure(
         if isinstance(error, ProtoserveError) and not isinstance(error, ReportedError):
             print(error.report(), file=sys.stderr)
         elif isinstance(error, OSError):
-            print(f"protoserve: {error.filename}: {error.strerror}; nothing was changed", file=sys.stderr)
+            where = f"{error.filename}: " if error.filename else ""
+            print(f"protoserve: {where}{error.strerror or error}; nothing was changed", file=sys.stderr)
         if questionnaire.asked:
             given = [(f"--{name}", getattr(options, name)) for name in ("template", "ref") if getattr(options, name)]
             given += [("--include", str(folder)) for folder in options.include]

@@ -68,7 +68,8 @@ class TerminalPrompter:
         if completer is not None:
             kind = "input"
             prompt |= {"completer": completer, "complete_while_typing": False, "complete_style": CompleteStyle.COLUMN}
-        if kind == "input":
+        if kind in ("input", "password"):
+            prompt["is_password"] = kind == "password"
             return _run_text(prompt | self._head(), replaceable=text is None)
         return _run(_PROMPTS[kind](_POINTER, **prompt, **self._head()))
 
@@ -176,7 +177,6 @@ def _without_document_end(text: str) -> str:
 
 
 _PROMPTS: dict[str, Callable[..., questionary.Question]] = {
-    "password": questionary.password,
     "confirm": questionary.confirm,
     "select": questionary.select,
     "checkbox": questionary.checkbox,

@@ -82,6 +82,8 @@ class Questionnaire:
             try:
                 self._answer(question)
             except COPIER_ERRORS as error:
+                if self._unanswered:
+                    continue  # it may depend on one of them
                 raise NewError(words(error)) from None
         if self._unanswered:
             raise NewError(_unanswered([self._option(name) for name in self._unanswered]))
