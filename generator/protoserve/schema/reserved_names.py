@@ -219,9 +219,11 @@ def field(name: str, what: str = "field", *, exact: bool = False) -> Complaint |
         return f"{name!r} is a name that the generated code needs", f"rename it, to {name + '_value'!r} for example"
     if not _SNAKE.fullmatch(name):
         remedy = f"rename it to {usable_field(name)!r}"
-        if what == "field" and not name.isidentifier():
+        if _IDENTIFIER.fullmatch(name):
+            return f"{name!r} is not lower_snake_case", remedy
+        if what == "field":
             remedy += f" (with `source: {name!r}` if the model calls it so)"
-        return f"{name!r} is not lower_snake_case", remedy
+        return f"{name!r} is not lower_snake_case, which has letters a-z, digits and underscores only", remedy
     return None
 
 
@@ -288,7 +290,8 @@ def value(name: str, *, exact: bool = False) -> Complaint | None:
     if name.upper() == "UNSPECIFIED":
         return f"{name!r} is the value 0, which every enum has", "leave it out"
     if not _VALUE.fullmatch(name):
-        return f"{name!r} is not a name", f"rename the value to {as_snake(name)!r}"
+        what = "is not the name of a value, which has letters a-z, digits and underscores only"
+        return f"{name!r} {what}", f"rename the value to {as_snake(name)!r}"
     return None
 
 
