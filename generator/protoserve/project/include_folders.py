@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from protoserve.intake.proto.include import VARIABLE, from_environment
 from protoserve.platform.errors import ProtoserveError
 
 
@@ -32,6 +31,8 @@ def given(folders: Sequence[Path]) -> Iterator[None]:
     Raises ProtoserveError for a name that it cannot hold.
     """
     from plumbum import local  # Copier's tasks run in plumbum's copy of the environment
+
+    from protoserve.intake.proto.include import VARIABLE, from_environment  # reads schemas, which takes its time
 
     paths = [os.path.abspath(folder) for folder in folders or from_environment(Path.cwd())]
     for path in paths:
