@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Callable, Iterable
 
 from protoserve.platform.yaml_tree import Place
 from protoserve.schema import reserved_names, well_known_types
 from protoserve.schema.mapping_reader import Section
 from protoserve.schema.reserved_names import Complaint
-from protoserve.schema.unchecked_contract import Draft, EnumDraft, ImportDraft, MessageDraft
+from protoserve.schema.unchecked_contract import Draft, EnumDraft, MessageDraft, ValueDraft
 
 
 def check(draft: Draft) -> None:
@@ -27,14 +28,7 @@ def check(draft: Draft) -> None:
     for enum in draft.enums:
         _check_values(enum)
     _value_scope(draft)
-    for file in draft.imports:
-        _check_import(file, draft)
-
-
-def _check_import(file: ImportDraft, draft: Draft) -> None:
-    """The path and the package of an imported .proto."""
-    _report_complaint(file.section, None, reserved_names.import_path(file.path))
-    _report_complaint(file.section, "package", reserved_names.package(file.package, exact=True))
+    _check_stub_names(draft)
 
 
 def _report_complaint(section: Section, key: str | None, complaint: Complaint | None) -> None:
@@ -178,7 +172,7 @@ def _check_values(enum: EnumDraft) -> None:
     first: dict[str, tuple[str, Place]] = {}
     for item in enum.values:
         name, where = item.value.name, item.value.where
-        place = item.source.at("name") if isinstance(item.source, Section) else item.source.place
+        place = _place(item)
         complaint = reserved_names.value(name, exact=enum.exact)
         if complaint is not None:
             enum.section.problems.add(place, where.path, *complaint)
@@ -192,14 +186,43 @@ def _check_values(enum: EnumDraft) -> None:
     _check_renamed_from([(value.name, value.renamed_from, section) for value, section in sections], "value", str.upper)
 
 
+def _check_stub_names(draft: Draft) -> None:
+    """The stubs have `None_` for a type, a value or a method `None`: nothing in its scope may be called that."""
+    kinds: list[MessageDraft | EnumDraft] = [*draft.all_messages(), *draft.enums]
+    renamed = [(_full_name(kind, draft), kind.section.place, kind.section.path, kind.section) for kind in kinds]
+    for enum in draft.enums:
+        scope = _full_name(enum, draft).rpartition(".")[0]
+        renamed += [
+            (f"{scope}.{item.value.name}", _place(item), item.value.where.path, enum.section) for item in enum.values
+        ]
+    renamed += [
+        (f"{draft.service}.{item.name}", item.section.place, item.section.path, item.section) for item in draft.methods
+    ]
+    there = {name for name, *_ in renamed}
+    for message in draft.all_messages():
+        names = {*(item.name for item in message.fields), *message.oneofs()}
+        there |= {f"{_full_name(message, draft)}.{name}" for name in names}
+    for name, place, path, section in renamed:
+        last = name.rpartition(".")[2]
+        if keyword.iskeyword(last) and f"{name}_" in there:
+            problem = f"Python's stubs need the name '{last}_' for {last!r}, and something beside it has that name"
+            section.problems.add(place, path, problem, "rename one of the two")
+
+
+def _full_name(kind: MessageDraft | EnumDraft, draft: Draft) -> str:
+    return f"{draft.package if kind.imported is None else kind.imported.package}.{kind.in_proto}"
+
+
+def _place(item: ValueDraft) -> Place:
+    return item.source.at("name") if isinstance(item.source, Section) else item.source.place
+
+
 def _value_scope(draft: Draft) -> None:
     """In a .proto the values of all enums of a package share one scope."""
     first: dict[str, tuple[EnumDraft, str]] = {}
     for enum in draft.enums:
         written = [] if enum.exact else [("unspecified", enum.section.place, enum.section.path)]
-        for item in enum.values:
-            place = item.source.at("name") if isinstance(item.source, Section) else item.source.place
-            written.append((item.value.name, place, item.value.where.path))
+        written += [(item.value.name, _place(item), item.value.where.path) for item in enum.values]
         scope = draft.package if enum.imported is None else enum.imported.package
         outer, _, inner = enum.in_proto.rpartition(".")
         for name, place, path in written:
