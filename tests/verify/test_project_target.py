@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from protoserve.verify.targets.project import ProjectServer, UsageError
 from support import Project, create, need, tool
 from zoo.process import assert_passes, checks_with, verify
 from zoo.project import project
@@ -56,6 +57,17 @@ def test_a_model_that_cannot_be_loaded_is_told_with_the_reason_in_the_log(fraud:
     assert list(fails) == ["reachable"], report["checks"]
     assert "No module named 'catboost_of_another_kind'" in fails["reachable"]
     assert "exit code 1" in fails["reachable"]
+
+
+def test_an_empty_artifacts_folder_is_named_and_a_model_without_a_seal_is_one(
+    iris: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MODEL_PATH", raising=False)
+    folder = Path(shutil.copytree(iris.path, tmp_path / "new", ignore=shutil.ignore_patterns("model.skops*")))
+    with pytest.raises(UsageError, match=r"artifacts/ is empty: put your model there, or train one"):
+        ProjectServer(folder)
+    (folder / "artifacts" / "mine.joblib").touch()
+    ProjectServer(folder).close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

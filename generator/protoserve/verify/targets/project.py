@@ -26,9 +26,10 @@ class ProjectServer:
             package = str(answers.read(folder)["package"])
         except (answers.AnswersError, KeyError) as error:
             raise UsageError(f"{folder} is not a protoserve project: {error}") from None
-        if not any((folder / "artifacts").glob("*.sha256")):
+        artifacts = [path for path in (folder / "artifacts").glob("[!.]*") if not path.name.startswith("partial-")]
+        if not (artifacts or os.environ.get("MODEL_PATH")):
             raise UsageError(
-                f"{folder}: the project has no artifact yet; run `make model` (or `python train.py`) first"
+                f"{folder}: artifacts/ is empty: put your model there, or train one: `make model` or `python train.py`"
             )
         self.address = Address("127.0.0.1", free_port())
         self._folder, self._package = folder, package
