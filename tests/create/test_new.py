@@ -130,7 +130,7 @@ def test_a_failure_leaves_the_folder_as_it_was(forms: Path, tmp_path: Path, capf
     empty = tmp_path / "empty"
     (empty / ".git").mkdir(parents=True)
     for dest in (empty, tmp_path / "some" / "new"):
-        for task in ("exit 3", "kill -TERM $PPID; sleep 5", "kill -INT $PPID; echo noise >&2"):
+        for task in ("exit 3", "kill -TERM $PPID; (sleep 0.5; mkdir late) & sleep 1", "kill -INT $PPID; echo a >&2"):
             questions.write_text(f"_tasks: ['mkdir -p a/b; {task}']\n{text}", encoding="utf-8")
             code = main(["new", str(dest), "--defaults", "--template", str(template), "--data", "owner=a@b"])
             err = capfd.readouterr().err

@@ -17,6 +17,7 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 _WORDS = {signal.SIGTERM: "terminated"}
 # What other processes print is held back for this long, since the same signal may be about to reach this process.
 _HELD_BACK_SECONDS = 0.2
+_PATIENCE_SECONDS = 5
 
 
 class Interrupted(KeyboardInterrupt):
@@ -128,8 +129,8 @@ def silenced_when_interrupted() -> Iterator[None]:
         sys.stderr.flush()
         ended.set()
         os.dup2(terminal, 2)
-        # A process that outlives this one may still hold the pipe.
-        thread.join(timeout=5 if _Received.number is None else 0.5)
+        # Until the last process that was started has ended, or closed the pipe: it may still write files.
+        thread.join(timeout=_PATIENCE_SECONDS)
         if not thread.is_alive():
             os.close(reader)
             os.close(terminal)
