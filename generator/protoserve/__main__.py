@@ -6,11 +6,12 @@ import sys
 def main() -> int:
     """The exit code of the command."""
     try:
-        from protoserve import cli  # an interrupt may come before this is done
-    except KeyboardInterrupt:
+        from protoserve import cli
+
+        return cli.main()
+    except KeyboardInterrupt:  # before a command began, which handles its own
         print("protoserve: interrupted; nothing was changed", file=sys.stderr)
         return 130
-    return cli.main()
 
 
 if __name__ == "__main__":

@@ -79,7 +79,8 @@ def test_it_has_all_its_numbers() -> None:
         ("", 1, "arrow"),
         ("a: float64", 11, "arrow"),
         ("a: float64 ->", 12, "response has no field"),
-        ("a float64 -> b: bool", 3, "':' is missing"),
+        ("a float64 -> b: bool", 1, "has no colon before its type; write `a: float64`"),
+        ("Tenure (months), b: bool -> c: bool", 1, "write `tenure_months: float64`, or with another type"),
         ("a: -> b: bool", 4, "a type is missing"),
         ("a: float64 b: bool -> c: bool", 12, "',' is missing"),
         ("a: float64, -> b: bool", 13, "name of a field"),
@@ -106,7 +107,7 @@ def test_it_has_all_its_numbers() -> None:
         ("Tenure (months): int64 -> b: bool", 1, "write `tenure_months` (and, if the model calls it so, `source: Ten"),
         ("a: bool, size (h, w)?: bool -> b: bool", 10, "write `size_h_w`"),
         ("'class of': bool -> b: bool", 1, "letters a-z, digits and underscores only; write `class_of`"),
-        ("a: K(small|very large) -> b: bool", 12, "write `very_large`"),
+        ("a: K(small|very large) -> b: bool", 12, "write `very_large`, and where the model wants the label itself"),
         ("a: K(1|2) -> b: bool", 6, "write `x_1`"),
         (
             "a: float32[-1, 224] -> b: bool",
@@ -114,7 +115,8 @@ def test_it_has_all_its_numbers() -> None:
             "write `float32[batch, 224]`; or, if a request is one row, `float32[2",
         ),
         ("a: float32[3, None] -> b: bool", 15, "write `float32[3, size_2]`"),
-        ("a: float32[?] -> b: bool", 12, "write `float32[batch]`, or `float32[]` for a list"),
+        ("a: float32[?] -> b: bool", 12, "if it is the number of rows, write `float32`"),
+        ("a: K(small,large) -> b: bool", 11, "write `Name(first|second)`"),
         ("a: float32[ * , *] -> b: bool", 13, "write `float32[batch, size_2]`"),
     ],
 )
@@ -131,7 +133,7 @@ def test_errors_point_at_the_column(line: str, column: int, words: str) -> None:
 def test_names_that_cannot_be_are_reported_at_once() -> None:
     with pytest.raises(SchemaError) as caught:
         signature_to_yaml("Tenure (months): int64, x: float32[-1], k: K(very small|b c) -> a b: bool, c", "iris.v1")
-    assert [problem.column for problem in caught.value.problems] == [1, 36, 46, 57, 65, 77]
+    assert [problem.column for problem in caught.value.problems] == [1, 36, 46, 57, 65, 76]
 
 
 def test_of_a_long_line_the_part_around_the_column_is_shown() -> None:

@@ -29,9 +29,17 @@ def seed(answer: str, package: str, cwd: Path) -> str:
     if answer in presets():
         return _complete(preset_text(answer), f"the preset {answer}", proto_package)
     path = cwd / path_of(answer)
+    if path.suffix.lower() in _TABLES:
+        message = f"{answer!r} is a table, not a schema"
+        raise SchemaError(
+            "schema", [Problem(1, 1, "", message, "give its columns as a signature: `NAME: TYPE, ... -> NAME: TYPE`")]
+        )
     if not answer or (path.suffix not in (".yaml", ".yml") and not is_file(path)):
         raise SchemaError("schema", [Problem(1, 1, "", f"{answer!r} is not a schema", _remedy(answer))])
     return _complete(read_text(path), str(path), proto_package)
+
+
+_TABLES = (".csv", ".tsv", ".parquet", ".xls", ".xlsx")
 
 
 def _remedy(answer: str) -> str:

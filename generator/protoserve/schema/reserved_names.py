@@ -304,7 +304,9 @@ def any_size(size: str, kind: str, sizes: Sequence[str]) -> Complaint:
         rest = ", ".join(named[1:])
         remedy += f"; or, if a request is one row, `{kind}[{rest}]`: the server itself makes batches of requests"
     elif len(sizes) == 1:
-        remedy += f", or `{kind}[]` for a list" if kind else ", or `repeated: true` for a list"
+        row, items = (f"`{kind}`", f"`{kind}[]`") if kind else ("no shape", "`repeated: true`")
+        remedy = f"if it is the number of rows, write {row}: a request is one row, and the server makes batches of "
+        remedy += f"requests; else {items} for a list, or `{kind}[size]` for a tensor"
     return f"{size} does not say how large the dimension is; one of any size has a name", remedy
 
 

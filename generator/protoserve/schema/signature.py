@@ -16,7 +16,7 @@ from protoserve.schema import reserved_names
 from protoserve.schema.errors import Problem, SchemaError
 from protoserve.schema.load import loads
 from protoserve.schema.rules import type_name
-from protoserve.schema.types import LISTS
+from protoserve.schema.types import LISTS, SCALARS
 
 FILE = "signature"
 _TOKEN = re.compile(r"\s*(->|[A-Za-z_][A-Za-z0-9_]*|[0-9]+|\S)")
@@ -199,9 +199,13 @@ class _Parser:
     def _value_name(self, path: str) -> _Token:
         """The name of an enum's value, which a label often cannot be."""
         count, end = self._up_to("|", ")", ",", "->")
+        if count and end == ",":
+            comma = self._peek(count).at
+            raise self._error(comma, path, "a comma stands between values", "write `Name(first|second)`")
         if not count or end not in ("|", ")"):
             return self._word("the name of a value", path)
-        return self._take_name(count, "value", path, reserved_names.as_snake, "write `{name}`")
+        remedy = "write `{name}`, and where the model wants the label itself, map the value to it in model.py"
+        return self._take_name(count, "value", path, reserved_names.as_snake, remedy)
 
     def _fields(self, end: str) -> list[_Field]:
         path = "request" if end else "response"
@@ -217,6 +221,9 @@ class _Parser:
         return fields
 
     def _field(self, path: str) -> _Field:
+        count, end = self._up_to(":", ",", "->")
+        if count and end != ":":
+            return self._untyped_field(count, path)
         name = self._field_name(path)
         path = f"{path}.{name.text}"
         optional = self._peek().text == "?"
@@ -233,6 +240,19 @@ class _Parser:
             what = "a map" if kind.key is not None else "a list"
             raise self._error(name.at, path, f"{what} is never required: it can be empty", "take the '?' out")
         return _Field(name.text, name.at, optional, kind, shape, shape_at)
+
+    def _untyped_field(self, count: int, path: str) -> _Field:
+        """The next `count` tokens, which have no colon: reported, and read as a field."""
+        first = self._peek()
+        written = self._line[first.at : self._peek(count).at].rstrip()
+        self._next += count
+        words, _, last = written.rpartition(" ")
+        known = type_name(last) in SCALARS and words
+        name, kind = (words, last) if known else (written, "float64")
+        name = reserved_names.usable_field(name)
+        more = "" if known else ", or with another type"
+        self._report(first.at, path, f"{written!r} has no colon before its type", f"write `{name}: {kind}`{more}")
+        return _Field(name, first.at, False, _Type(type_name(kind), first.at), None, first.at)
 
     def _type(self, path: str) -> _Type:
         word = self._word("a type", path)
