@@ -191,7 +191,7 @@ class _File:
     def _service(self) -> Iterator[str]:
         scope = _Scope(self._rng)
         yield from self._comment()
-        yield f"service {self._types.name(['Predictor', 'class', 'inference_service'])} {{"
+        yield f"service {self._types.name(['Predictor', 'class', 'inference_service'], within=self._top)} {{"
         for streams in (
             ("", ""),
             self._rng.choice([("stream ", ""), ("stream ", "stream ")]),
