@@ -67,7 +67,8 @@ def _left_out(source: Source) -> Iterator[str]:
     if options:
         yield f"{source.file}: custom options are left out, they change nothing on the wire: {', '.join(options)}"
     if source.unneeded:
-        yield f"{source.file}: imports that were not found, and only custom options need: {', '.join(source.unneeded)}"
+        reason = "imports that were not found are left out, as no type of theirs is used"
+        yield f"{source.file}: {reason}: {', '.join(source.unneeded)}"
     served = [item.path for item in source.imports if item.has_services]
     if served:
         yield f"{source.file}: services of imported files are not served: {', '.join(served)}"
