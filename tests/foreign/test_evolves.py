@@ -7,6 +7,7 @@ import pytest
 from foreign.test_carried import PROTOS
 from protoserve.compat.compare import compare
 from protoserve.compat.missing_reservations import leftovers
+from protoserve.emit.upgrade_modules import derive_upgrade, render_upgrade
 from protoserve.intake.proto.convert import from_proto
 from protoserve.schema.assign_numbers import numbered
 from protoserve.schema.load import loads
@@ -77,3 +78,16 @@ def test_what_goes_from_an_inner_message_or_enum_is_reserved_there(schemas: dict
 def test_it_equals_itself(schemas: dict[str, str]) -> None:
     for text in schemas.values():
         assert compare(loads(text), loads(text)) == ()
+
+
+def test_a_new_version_carries_names_that_python_cannot_use() -> None:
+    """Fields that differ in case alone, and those with another name in Python: nothing is left to its author."""
+    path = next(path for path in PROTOS if path.stem == "keywords")
+    older = from_proto(path, "proj")
+    newer = changed(older, "package: import.a.v1", "package: import.a.v2")
+    upgrade = derive_upgrade(loads(older), loads(newer))
+    assert upgrade.abstract_methods == ()
+    assert upgrade.lost_fields == ()
+    text = render_upgrade(upgrade, "proj")
+    assert "class_=request.class_" in text
+    compile(text, "v1_to_v2.py", "exec")

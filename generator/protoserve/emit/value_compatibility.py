@@ -54,22 +54,24 @@ T = TypeVar("T", bound=Named)
 
 
 def match_by_name(source: Sequence[T], target: Sequence[T], *, to_newer: bool) -> dict[str, T]:
-    """The item of `source` that becomes each of `target`, by the name of the latter: same name, whatever its case.
+    """The item of `source` that becomes each of `target`, by the name of the latter: same name, else in another case.
 
     Where no name is the same, `renamed_from` of the newer side counts: that of `target` if `to_newer`.
     """
-    source_by_name = {item.name.lower(): item for item in source}
+    exact_names = {item.name for item in target}
+    same_case = {item.name: item for item in source}
+    other_case = {item.name.lower(): item for item in source if item.name not in exact_names}
     target_names = {item.name.lower() for item in target}
     source_by_older_name = {
         item.renamed_from: item for item in source if item.renamed_from and item.name.lower() not in target_names
     }
     matches: dict[str, T] = {}
     for item in target:
-        other = source_by_name.get(item.name.lower())
+        other = same_case.get(item.name) or other_case.get(item.name.lower())
         if other is None and not to_newer:
             other = source_by_older_name.get(item.name)
         elif other is None and item.renamed_from is not None and item.renamed_from.lower() not in target_names:
-            other = source_by_name.get(item.renamed_from.lower())
+            other = same_case.get(item.renamed_from) or other_case.get(item.renamed_from.lower())
         if other is not None:
             matches[item.name] = other
     return matches
