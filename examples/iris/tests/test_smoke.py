@@ -129,7 +129,7 @@ def _wait(server: Server) -> None:
 
 
 class SharedServer:
-    """One server for all tests of this file. The first test starts it, so that a failure is reported once."""
+    """One server for all tests of a file. The first test starts it, so that a failure is reported once."""
 
     def __init__(self, log: Path) -> None:
         self._log, self._stack = log, ExitStack()
@@ -138,7 +138,8 @@ class SharedServer:
     def get(self, config: pytest.Config) -> Server:
         if self._server is None:
             self._server = self._stack.enter_context(serving(self._log))
-            config.pluginmanager.register(ServedModel(self._server.served_model()))
+            if not config.pluginmanager.has_plugin(ServedModel.__name__):
+                config.pluginmanager.register(ServedModel(self._server.served_model()), ServedModel.__name__)
         return self._server
 
     def close(self) -> None:
