@@ -13,7 +13,7 @@ import pexpect
 import pyte
 
 ENTER, TAB, DOWN, UP, SPACE = "\r", "\t", "\x1b[B", "\x1b[A", " "
-CTRL_C, CTRL_D, BACKSPACE = "\x03", "\x04", "\x7f"
+CTRL_C, CTRL_R, BACKSPACE = "\x03", "\x12", "\x7f"
 
 
 class Terminal:

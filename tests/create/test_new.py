@@ -16,7 +16,7 @@ from protoserve.cli import main
 from protoserve.project.new.copier_session import Question
 from protoserve.project.new.prompts import TerminalPrompter
 from protoserve.project.new.schema_question import SchemaQuestion
-from terminal import BACKSPACE, CTRL_C, DOWN, ENTER
+from terminal import BACKSPACE, CTRL_C, CTRL_R, DOWN, ENTER, SPACE
 
 
 def recorded(project: Path) -> dict[str, Any]:
@@ -207,6 +207,29 @@ def test_start_over_keeps_what_was_answered(template: Path, tmp_path: Path, type
         assert main(["new", str(tmp_path / "x"), "--template", str(template)]) == 130
     defaults = [default for _, default in seen[6:12]]
     assert defaults == ["Mine", "mine", "A gRPC model server.", "sklearn", "8500", "a: int32, b: int32 -> c: bool"]
+
+
+def test_an_answer_that_clashes_with_an_earlier_one_is_no_dead_end(
+    template: Path, tmp_path: Path, typed: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = [
+        "--data=project_name=x",
+        "--package=x",
+        "--data=description=x",
+        "--framework=python",
+        "--python-version=3.12",
+    ]
+    asked = []
+    ask = TerminalPrompter.ask
+    monkeypatch.setattr(
+        TerminalPrompter,
+        "ask",
+        lambda self, question, text: (asked.append(question.var_name), ask(self, question, text))[1],
+    )
+    typed(f"8080{ENTER}{SPACE}{ENTER}{CTRL_R}{BACKSPACE * 4}9000{ENTER}{SPACE}{ENTER}{CTRL_C}")
+    new = ["new", str(tmp_path / "x"), "--template", str(template), *data, "--schema", "text"]
+    assert main(new) == 130
+    assert asked == ["port", "platforms", "platforms", "port", "platforms", "vertex_project"]
 
 
 def test_the_generator_of_the_template_judges_the_schema(

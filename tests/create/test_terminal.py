@@ -171,7 +171,7 @@ def test_every_form_of_a_question(forms: Path, tmp_path: Path) -> None:
         answer("tier", DOWN + ENTER, "(arrow keys")
         answer("size (int)", DOWN + ENTER, "(arrow keys")
         answer("zones", DOWN + SPACE + ENTER, "(arrow keys")
-        answer("zones must have at least one", SPACE + ENTER, "(arrow keys")
+        answer("zones must have at least one", SPACE + ENTER, "(Ctrl-R")
         assert terminal.wait() == 0, terminal.text()
         text = terminal.text()
         assert "secret" not in text

@@ -14,7 +14,7 @@ from typing import Any
 import questionary
 from prompt_toolkit.completion import Completer
 from prompt_toolkit.filters import Condition, to_filter
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
@@ -49,9 +49,11 @@ class TerminalPrompter:
         # What the next prompt draws above its line, and how.
         self._above: list[str] = []
         self._style = _QUESTION
+        self._refused = False
 
     def show(self, question: Question) -> None:
         """Shows what is asked."""
+        self._refused = False
         mark = question.qmark or (_SECRET_MARK if question.secret else _MARK)
         self._draw(f"{mark} {_reflowed(question.get_message())}", _QUESTION)
 
@@ -71,10 +73,15 @@ class TerminalPrompter:
         if kind in ("input", "password"):
             prompt["is_password"] = kind == "password"
             return _run_text(prompt | self._head(), replaceable=text is None)
+        if kind in _INSTRUCTIONS and self._refused:
+            # What is wrong may be an earlier answer.
+            prompt["instruction"] = "(Ctrl-R starts over)"
+            return _run(_PROMPTS[kind](_POINTER, **prompt, **self._head()), _start_over_key())
         return _run(_PROMPTS[kind](_POINTER, **prompt, **self._head()))
 
     def refuse(self, reason: Exception) -> None:
         """Shows why the last answer is not allowed."""
+        self._refused = True
         lines = reason.lines(self._console.width) if isinstance(reason, SchemaError) else [str(reason)]
         self._draw("\n".join(lines), _REASON)
 
@@ -157,7 +164,22 @@ def _run_text(fields: Mapping[str, Any], *, replaceable: bool) -> Any:
     return _run(prompt)
 
 
-def _run(prompt: questionary.Question) -> Any:
+def _start_over_key() -> KeyBindings:
+    bindings = KeyBindings()
+
+    @bindings.add(Keys.ControlR, eager=True)
+    def start_over(event: KeyPressEvent) -> None:
+        event.app.exit(exception=StartOver())
+
+    return bindings
+
+
+def _run(prompt: questionary.Question, bindings: KeyBindings | None = None) -> Any:
+    """The answer; `bindings` are keys besides those of the prompt. Raises KeyboardInterrupt."""
+    if bindings is not None:
+        prompt.application.key_bindings = merge_key_bindings(
+            [prompt.application.key_bindings or KeyBindings(), bindings]
+        )
     for window in prompt.application.layout.find_all_windows():
         window.wrap_lines = to_filter(True)
     try:
