@@ -204,6 +204,8 @@ def test_training_does_not_replace_a_model_that_was_put_there(copy: Project) -> 
     copy.python("scripts/check_artifact.py", "--after-training")
     assert "# sealed by train.py\n" in seal.read_text()
     copy.python("scripts/check_artifact.py", "--before-training")
+    seal.write_text(seal.read_text().replace("by train.py", "by ipykernel_launcher.py"), encoding="utf-8")
+    assert copy.python("scripts/check_artifact.py", "--before-training", check=False).returncode == 1
     seal.write_text(re.sub("# sealed by .*\n", "", sealed), encoding="utf-8")  # as earlier versions wrote it
     copy.python("train.py")
     (copy.path / "artifacts" / "words.txt").write_text("beside the model", encoding="utf-8")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from fraud.server.artifact import LoadError, is_given, refuse_to_replace, verify, write_seal
+from fraud.server.artifact import TRAINING, LoadError, is_given, refuse_to_replace, verify, write_seal
 
 ARTIFACTS = Path("artifacts")
 
@@ -23,7 +23,7 @@ def main() -> str | None:
             return None
         case ["--after-training"]:
             for artifact in _given():
-                write_seal(artifact, "train.py")
+                write_seal(artifact, TRAINING)
             return None
     for digest in sorted(ARTIFACTS.glob("*.sha256")):
         try:
@@ -34,7 +34,7 @@ def main() -> str | None:
 
 
 def _given() -> list[Path]:
-    """The model's artifact, if no script has sealed it as it is now."""
+    """The model's artifact, if train.py has not sealed it as it is now."""
     artifacts = [path for path in ARTIFACTS.glob("[!.]*") if path.suffix != ".sha256"]
     if not any(map(is_given, artifacts)):
         return []  # there is no need to import model.py, and with it the framework

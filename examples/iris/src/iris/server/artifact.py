@@ -16,6 +16,9 @@ class LoadError(Exception):
     """Why no model can be served, for the author; a traceback would not help."""
 
 
+TRAINING = "train.py"  # the script that `make model` runs
+
+
 @dataclass(frozen=True)
 class Seal:
     """What the file beside an artifact says: its digest, and by comments what wrote it.
@@ -79,7 +82,7 @@ def verify(path: Path, expected: str | None) -> str | None:
 
 
 def refuse_to_replace(path: Path) -> None:
-    """Ends a script that would write an artifact over one that no script has sealed, unless REPLACE=1 is set."""
+    """Ends a script that would write an artifact over one that was put there by hand, unless REPLACE=1 is set."""
     if is_given(path) and os.environ.get("REPLACE") != "1":
         raise SystemExit(
             f"{path} was not sealed by train.py, which would replace it. To serve it, do not train.\n"
@@ -88,11 +91,12 @@ def refuse_to_replace(path: Path) -> None:
 
 
 def is_given(path: Path) -> bool:
-    """Whether there is a file at `path` that no script has sealed as it is now."""
+    """Whether there is a file at `path` that neither train.py nor this script has sealed as it is now."""
     if not path.is_file():
         return False  # a folder has no digest, so nobody can say
     seal = read_seal(path)
-    return seal is None or seal.script == "" or seal.digest != sha256(path)
+    own = (TRAINING, Path(sys.argv[0]).name, None)  # None: a seal of an earlier version of the template
+    return seal is None or seal.script not in own or seal.digest != sha256(path)
 
 
 def how_to_seal(path: Path) -> str:
