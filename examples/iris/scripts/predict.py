@@ -122,7 +122,8 @@ def _violations(method: Method, source: str, text: str, reason: str) -> list[str
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        return [f"{source} is not JSON: {error}"]
+        is_file = len(text) < 200 and Path(text).is_file()
+        return [f"{source} is not JSON: {error}" + (f"; for what is in this file, write @{text}" if is_file else "")]
     violations = request_violations(method, value)
     if not violations:
         return [f"{source} is not a request of {method.name}: {' '.join(reason.split())}"]

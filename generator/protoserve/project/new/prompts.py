@@ -6,9 +6,11 @@ What is asked, or why an answer was refused, is drawn by the prompt itself: once
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import questionary
@@ -82,6 +84,7 @@ class TerminalPrompter:
     def refuse(self, reason: Exception) -> None:
         """Shows why the last answer is not allowed."""
         self._refused = True
+        self._measure()
         lines = reason.lines(self._console.width) if isinstance(reason, SchemaError) else [str(reason)]
         self._draw("\n".join(lines), _REASON)
 
@@ -107,12 +110,19 @@ class TerminalPrompter:
     def _draw(self, text: str, style: str) -> None:
         """Puts a text above the line of the next prompt; one that is there already is printed."""
         self._print_above()
+        self._measure()
         self._style = style
         self._above = [line.plain.rstrip() for line in Text(text).wrap(self._console, self._console.width)]
         if len(self._above) > self._console.height // 2:  # a prompt must fit on the screen
             last = self._above.pop()
             self._print_above()
             self._above = [last]
+
+    def _measure(self) -> None:
+        """Takes the size of the terminal as it is now, which COLUMNS in the environment may not be."""
+        with suppress(OSError, ValueError):
+            size = os.get_terminal_size(sys.stdout.fileno())
+            self._console.size = size.columns, size.lines
 
     def _print_above(self) -> None:
         for line in self._above:

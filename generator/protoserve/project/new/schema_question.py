@@ -22,6 +22,9 @@ from protoserve.project.preview import Preview, from_json, preview
 from protoserve.schema.presets import presets
 from protoserve.shared_commands import PREVIEW, SCHEMA_REFUSED
 
+_OPTIONAL = (
+    "`optional` lets a reader see whether a field was sent; the server refuses a request that lacks a required one."
+)
 # More than this is cut: it would only push the question off the screen.
 _MAX_LINES = 60
 _MAX_COLUMNS = 200
@@ -61,7 +64,10 @@ class SchemaQuestion:
         made = self._preview(answer, answers, None)
         if made is None:
             return ""
-        return f"{_indented(made.proto)}\n\nA sample request to {made.method}:\n\n{_indented(made.request)}"
+        parts = [_indented(made.proto), f"A sample request to {made.method}:", _indented(made.request)]
+        if "  optional " in made.proto:
+            parts.insert(1, _OPTIONAL)
+        return "\n\n".join(parts)
 
     def completer(self) -> Completer:
         """Completes the names of presets, folders, and files that can be a schema."""
