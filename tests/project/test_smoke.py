@@ -109,9 +109,9 @@ def test_the_cause_comes_with_the_authors_own_lines(small: Project) -> None:
 
 
 def smoke(project: Project, **env: str) -> tuple[int, str]:
-    done = project.python(
-        "-m", "pytest", "-p", "no:cacheprovider", "tests/test_smoke.py", env={"SMOKE_SECONDS": "60", **env}, check=False
-    )
+    """As `make smoke` does it, in CI: there pytest's own summary would repeat each failure in full."""
+    pytest = ("-m", "pytest", "-rN", "-p", "no:cacheprovider", "tests/test_smoke.py")
+    done = project.python(*pytest, env={"SMOKE_SECONDS": "60", "CI": "true", **env}, check=False)
     return done.returncode, done.stdout
 
 

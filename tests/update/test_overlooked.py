@@ -52,7 +52,7 @@ def test_edits_keep_every_byte(work: Work, update: Callable[..., subprocess.Comp
     unmerged = git(work.path, "ls-files", "--unmerged", "--", ".")
     assert sorted({line.split("\t")[1] for line in unmerged.splitlines()}) == ["Makefile", "requirements/dev.txt"]
     shown = git(work.path, "diff", ":1:./Makefile", ":3:./Makefile")
-    assert "+\t$(BIN)/python -m pytest tests/test_server.py\n" in shown
+    assert "+\t$(BIN)/python -m pytest -rN tests/test_server.py\n" in shown
 
 
 @pytest.mark.slow
