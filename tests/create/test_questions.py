@@ -214,7 +214,7 @@ def test_an_unknown_platform_is_refused_in_one_line(
     assert (
         main(["new", str(project), "--defaults", "--template", str(questions_alone), "--platforms", "kubernets"]) == 1
     )
-    said = "protoserve: Invalid choice for 'platforms': 'kubernets' is not in ['vertex-ai', 'kubernetes']"
+    said = "protoserve: platforms must be some of vertex-ai, kubernetes, not 'kubernets'; did you mean kubernetes?"
     assert said in capsys.readouterr().err.splitlines()
     assert not project.exists()
 

@@ -7,6 +7,7 @@ that Copier accepts it. See docs/decisions/0029-protoserve-asks.md.
 from __future__ import annotations
 
 import io
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -26,9 +27,11 @@ from jinja2 import TemplateError
 
 from protoserve.project.new import NewError
 from protoserve.project.template_source import Template
+from protoserve.schema.mapping_reader import nearest
 
 # What a wrong answer, or a mistake in a team's copier.yml, raises in Copier.
 COPIER_ERRORS = (UserMessageError, CopierError, TemplateError, yaml.YAMLError, ValueError, TypeError, KeyError)
+_INVALID_CHOICE = re.compile(r"Invalid choice for '\w+': (?P<answer>.*) is not in \[(?P<choices>.*)\]", re.DOTALL)
 _TYPES = {"int": "an integer", "float": "a number", "json": "valid JSON", "yaml": "valid YAML"}
 
 
@@ -160,9 +163,9 @@ def parse(question: Question, answer: Any) -> Any:
     try:
         parsed = question.parse_answer(answer)
     except COPIER_ERRORS as error:
-        text = str(error)
-        if text.startswith("Invalid choice"):
-            raise ValueError(text) from None
+        refused = _INVALID_CHOICE.fullmatch(str(error))
+        if refused is not None:
+            raise ValueError(_not_a_choice(question, refused["answer"], refused["choices"])) from None
         kind = "a list, such as [a, b]" if question.multiselect else _TYPES.get(question.get_type_name(), "another")
         raise ValueError(f"{question.var_name} must be {kind}, not {_shortened(str(answer))}") from None
     try:
@@ -170,6 +173,15 @@ def parse(question: Question, answer: Any) -> Any:
     except ValueError as error:
         raise ValueError(words(error)) from None
     return parsed
+
+
+def _not_a_choice(question: Question, answer: str, choices: str) -> str:
+    """An error with the choices that there are; `answer` and `choices` are quoted, as Copier has them."""
+    allowed = [choice.strip("'") for choice in choices.split(", ")]
+    guess = nearest(answer.strip("'"), allowed)
+    meant = f"; did you mean {guess}?" if guess else ""
+    count = "some of" if question.multiselect else "one of"
+    return f"{question.var_name} must be {count} {', '.join(allowed)}, not {answer}{meant}"
 
 
 def lenient_default(question: Question) -> Question:
