@@ -20,6 +20,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from plumbum import local
+
 from support import ROOT
 
 
@@ -89,6 +91,10 @@ def _run(main: Any, request: dict[str, Any]) -> int:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    # plumbum, through which Copier runs git, keeps an environment and a folder of its own.
+    local.env.clear()
+    local.env.update(request["environment"])
+    local.cwd.chdir(request["cwd"])
     for number, path in enumerate([os.devnull, *request["output"]]):
         os.dup2(os.open(path, os.O_RDONLY if number == 0 else os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
     sys.argv = ["protoserve", *request["arguments"]]

@@ -252,7 +252,8 @@ def test_a_signal_at_any_of_twenty_moments_of_the_creation_leaves_nothing(templa
         results = list(pool.map(create, range(20), [seconds * (0.2 + number / 25) for number in range(20)]))
     stopped = 0
     for number, (code, _, printed, files) in enumerate(results):
-        if code == 0:  # it was faster than the signal
+        if any("is ready" in line for line in printed):  # it was faster than the signal, or Python was about to end
+            assert code in (0, -signal.SIGINT, -signal.SIGTERM), number
             assert "new/schema.yaml" in files
             continue
         stopped += 1

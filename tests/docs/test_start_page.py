@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import re
 import shlex
 import shutil
 import socket
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,9 +139,12 @@ def stop(server: Any) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port that no client is given meanwhile: the reader needs minutes until the server listens on it."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port from 20000 to 29999 is free")
 
 
 @pytest.fixture

@@ -144,7 +144,8 @@ def test_what_is_not_served_is_answered_in_words(
 @pytest.mark.slow
 def test_the_answer_is_asked_for_where_copier_was_called(template: Path, tmp_path: Path) -> None:
     """As with every path of the question, from the folder of the command; without the command line, too."""
-    (tmp_path / "their.proto").write_bytes(PROTOS[0].read_bytes())
+    (proto,) = (path for path in PROTOS if path.stem == "inference")
+    (tmp_path / "their.proto").write_bytes(proto.read_bytes())
     env = os.environ | {"PWD": str(tmp_path)}  # as a shell has it
     command = [tool("copier"), "copy", "--trust", "--defaults", "--quiet", "--data", "schema=their.proto"]
     run([*command, str(template), "project"], cwd=tmp_path, env=env)

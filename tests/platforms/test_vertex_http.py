@@ -214,7 +214,7 @@ CHANNELS = "must be one of CHANNEL_ONLINE, CHANNEL_IN_STORE; got "
 TENSOR: dict[str, Any] = {"shape": [1, 4], "values": [0, 0, 0, 0]}
 # Instances of `Score`, and of `Explain` where there is an embedding: the first thing that is said of each.
 MISFITS: list[tuple[dict[str, Any], str, str]] = [
-    ({"channel": "ONLINE"}, "channel", f'{CHANNELS}"ONLINE"'),
+    ({"channel": "ONLINE"}, "channel", f'{CHANNELS}"ONLINE"; did you mean CHANNEL_ONLINE?'),
     ({"merchant": {"country": 5}}, "merchant.country", "must be a string; got 5"),
     ({"retries": 1.5}, "retries", "must be an integer from -2147483648 to 2147483647; got 1.5"),
     ({"history": [{"at": "yesterday"}]}, "history[0].at", 'must be a time, such as "2026-01-31T12:00:00Z"; got "yesterday"'),

@@ -97,7 +97,9 @@ def test_a_pipeline_with_a_transformer_of_ones_own(iris: Project, tmp_path: Path
     model = project.path / "src" / "iris" / "model.py"
 
     def smoke() -> str:
-        return project.python("-m", "pytest", "-p", "no:cacheprovider", "tests/test_smoke.py", check=False).stdout
+        return project.python(
+            "-m", "pytest", "-rN", "-p", "no:cacheprovider", "tests/test_smoke.py", check=False
+        ).stdout
 
     printed = smoke()
     (trusted,) = re.findall(r"^TRUSTED = \[\n.*?^\]$", printed, re.MULTILINE | re.DOTALL)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,8 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 _WORDS = {signal.SIGTERM: "terminated"}
 # What other processes print is held back for this long, since the same signal may be about to reach this process.
 _HELD_BACK_SECONDS = 0.2
+_REMOVALS = 100
+_SECONDS_BETWEEN_REMOVALS = 0.05
 _PATIENCE_SECONDS = 5
 
 
@@ -54,9 +58,14 @@ def stoppable(command: Callable[[], int], outcome: str) -> int:
 def complete() -> None:
     """Says that the command has done its work: signals are ignored from now on.
 
-    Raises Interrupted if one came before: some libraries swallow exceptions.
+    Raises Interrupted if one came before.
     """
     _Received.ignored = True
+    raise_if_received()
+
+
+def raise_if_received() -> None:
+    """Raises Interrupted if a signal came: some libraries swallow exceptions, or raise another while they clean up."""
     if _Received.number is not None:
         raise Interrupted(_Received.number)
 
@@ -87,16 +96,26 @@ def _handle(number: int, _: FrameType | None) -> None:
 def scratch_folder() -> Iterator[Path]:
     """A folder for all temporary files of this process and of those it starts, removed with all of them at the end."""
     old_default, old_variable = tempfile.tempdir, os.environ.get("TMPDIR")
-    with tempfile.TemporaryDirectory(prefix="protoserve-", ignore_cleanup_errors=True) as name:
-        tempfile.tempdir = os.environ["TMPDIR"] = name
-        try:
-            yield Path(name)
-        finally:
-            tempfile.tempdir = old_default
-            if old_variable is None:
-                del os.environ["TMPDIR"]
-            else:
-                os.environ["TMPDIR"] = old_variable
+    name = tempfile.mkdtemp(prefix="protoserve-")
+    tempfile.tempdir = os.environ["TMPDIR"] = name
+    try:
+        yield Path(name)
+    finally:
+        tempfile.tempdir = old_default
+        if old_variable is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = old_variable
+        _remove(Path(name))
+
+
+def _remove(folder: Path) -> None:
+    """Removes a folder into which a process that this one started may write for a moment longer."""
+    for _ in range(_REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(_SECONDS_BETWEEN_REMOVALS)
 
 
 @contextmanager

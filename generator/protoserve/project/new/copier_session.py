@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
@@ -24,7 +25,9 @@ from copier._user_data import AnswersMap
 from copier._user_data import Question as Question
 from copier.errors import CopierError, TaskError, UserMessageError
 from jinja2 import TemplateError
+from plumbum import local
 
+from protoserve.platform import interrupts
 from protoserve.project.new import NewError
 from protoserve.project.template_source import Template
 from protoserve.schema.mapping_reader import nearest
@@ -137,20 +140,25 @@ class CopierSession:
 @contextmanager
 def open_session(template: Template, dest: Path, default_answers: Mapping[str, Any]) -> Iterator[CopierSession]:
     """Fetches the template, for a project in `dest`. Raises NewError if it cannot be fetched or read."""
-    with Worker(
-        src_path=template.source,
-        dst_path=dest,
-        vcs_ref=template.ref,
-        user_defaults=dict(default_answers),
-        unsafe=True,
-        quiet=True,
-    ) as worker:
+    # Copier's tasks run in plumbum's environment, which is the one that this process began with.
+    with (
+        local.env(TMPDIR=tempfile.gettempdir()),
+        Worker(
+            src_path=template.source,
+            dst_path=dest,
+            vcs_ref=template.ref,
+            user_defaults=dict(default_answers),
+            unsafe=True,
+            quiet=True,
+        ) as worker,
+    ):
         session = CopierSession(worker)
         # Copier has its own form for warnings and for errors in copier.yml.
         with warnings.catch_warnings(record=True) as caught, redirect_stderr(io.StringIO()):
             try:
                 session.names  # noqa: B018  # fetches the template
             except (*COPIER_ERRORS, OSError) as error:
+                interrupts.raise_if_received()  # what Copier cleaned up may have failed because of it
                 reason = words(error.__cause__ if isinstance(error.__cause__, yaml.YAMLError) else error)
                 raise NewError(f"the template {template.source} cannot be read: {reason}") from None
         for warning in caught:
