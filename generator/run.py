@@ -37,8 +37,10 @@ OLDEST_PYTHON = (3, 11)
 def main(arguments: list[str]) -> int:
     """The exit code of the command."""
     sys.path.insert(0, str(HERE))
+    from protoserve.platform.git import clear_environment
     from protoserve.shared_commands import AFTER_UPDATE, CREATE, GENERATOR_COMMANDS, SCHEMA_REFUSED, build_parser
 
+    clear_environment()  # it may run in a hook of git
     options = build_parser("run.py", "The generator of this template.", GENERATOR_COMMANDS).parse_args(arguments)
     command: Command = options.command
     if command is AFTER_UPDATE:

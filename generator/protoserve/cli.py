@@ -13,6 +13,7 @@ from pathlib import Path
 from protoserve import generator_cli
 from protoserve.platform import answers, interrupts
 from protoserve.platform.errors import ProtoserveError, exit_code
+from protoserve.platform.git import clear_environment
 from protoserve.project import include_folders, questions, template_source
 from protoserve.project.status import options as status_options
 from protoserve.project.update import options as update_options
@@ -22,6 +23,7 @@ from protoserve.verify import options as verify_options
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit code of the command, whose errors go to standard error; 2 if the arguments are not understood."""
+    clear_environment()
     options = parser().parse_args(arguments)
     command: Command = options.command
     return exit_code(lambda: HANDLERS[command](options), command.failure)

@@ -84,7 +84,7 @@ def test_what_is_refused_is_what_the_command_says(text: str) -> None:
     """The words of each row, without the names in it, stand in the code that refuses."""
     if text.startswith("schema.yaml:LINE"):
         return
-    sources = ("compat/version_command.py", "platform/git.py")
+    sources = ("compat/version_command.py", "platform/git/repository.py")
     code = "".join((ROOT / "generator/protoserve" / name).read_text(encoding="utf-8") for name in sources)
     words = re.split(r"'[\w.]+'|\bv\d\w*\b|schema\.yaml has|\.\.\.", text)
     parts = [part.strip(" ,:") for part in words if len(part.strip(" ,:")) > 3]

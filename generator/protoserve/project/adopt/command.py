@@ -15,7 +15,6 @@ from protoserve.intake.proto import include
 from protoserve.intake.proto.convert import from_proto
 from protoserve.platform import answers, interrupts
 from protoserve.platform.errors import ProtoserveError
-from protoserve.platform.git import clear_hook_variables
 from protoserve.project import template_source
 from protoserve.project.adopt import AdoptError, existing_project, git_rules, requirements, servicer, template_files
 from protoserve.project.adopt.definitions import Trees
@@ -30,7 +29,6 @@ from protoserve.schema.model import Contract
 
 def main(arguments: argparse.Namespace, data: dict[str, Any]) -> int:
     """Exit code 0, or 1 with the reason on standard error and the project unchanged; `data` are the given answers."""
-    clear_hook_variables()
     try:
         _adopt(arguments, data)
     except ReportedError:

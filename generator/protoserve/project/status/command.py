@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from protoserve.platform import answers
-from protoserve.platform.git import clear_hook_variables
 from protoserve.platform.printing import write
 from protoserve.project.status import output, rows
 from protoserve.project.status.recorded_template import RecordedTemplateError, UnavailableError, render, template_folder
@@ -24,7 +23,6 @@ def status(options: argparse.Namespace) -> int:
 
     Raises AnswersError and UnwritableError.
     """
-    clear_hook_variables()
     if options.offline:
         os.environ["GIT_ALLOW_PROTOCOL"] = "file"
     report = _report(options)

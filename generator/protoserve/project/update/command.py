@@ -11,7 +11,7 @@ from typing import Any
 from protoserve.platform import answers
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.files import Snapshot
-from protoserve.platform.git import Repository, clear_hook_variables, repository_with_commits
+from protoserve.platform.git import Repository, repository_with_commits
 from protoserve.platform.printing import UnwritableError, write
 from protoserve.project.before_update import FIXED, check_fixed
 from protoserve.project.update import signals, summary, template_versions
@@ -36,7 +36,6 @@ def update(options: argparse.Namespace) -> int:
     Raises ProtoserveError, OSError or KeyboardInterrupt with the project as it was.
     """
     signals.raise_as_interrupts()
-    clear_hook_variables()
     project = options.project.resolve()
     before = answers.load(project)
     recorded = template_versions.recorded(options.project, before)

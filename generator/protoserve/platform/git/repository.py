@@ -1,91 +1,13 @@
-"""Runs git, and describes the repository that a project lies in, which may be larger than the project.
-
-Every git command of protoserve goes through `run`. The module needs nothing but the standard library of Python 3.10,
-since an update ends in the interpreter of Copier.
-"""
+"""The repository that a project lies in."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from protoserve.platform.errors import ProtoserveError
-
-# Git sets these for its hooks. If protoserve runs in a hook, they would direct its commands to another repository.
-_HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
-
-_NOT_INSTALLED = "git is not installed"
-
-
-class GitError(ProtoserveError):
-    """A git command failed; the message is one line with git's reason."""
-
-
-def run(
-    folder: Path,
-    *arguments: str,
-    stdin: bytes = b"",
-    env: Mapping[str, str] | None = None,
-    exit_codes: Collection[int] = (0,),
-) -> subprocess.CompletedProcess[bytes]:
-    """Runs a git command in `folder`, with `env` added to the environment.
-
-    `exit_codes` are those that do not mean failure, such as 1 of a search without a match. Raises GitError.
-    """
-    inherited = {name: value for name, value in os.environ.items() if name not in _HOOK_VARIABLES}
-    environment = {**inherited, "LC_ALL": "C", **(env or {})}
-    command = ["git", *arguments]
-    try:
-        done = subprocess.run(command, cwd=folder, input=stdin, env=environment, capture_output=True, check=False)
-    except FileNotFoundError:
-        raise GitError(_NOT_INSTALLED) from None
-    if done.returncode not in exit_codes:
-        raise GitError(reason(done.stderr.decode(errors="replace")))
-    return done
-
-
-def git(
-    folder: Path,
-    *arguments: str,
-    stdin: bytes = b"",
-    env: Mapping[str, str] | None = None,
-    exit_codes: Collection[int] = (0,),
-) -> bytes:
-    """The standard output of a git command; the arguments are those of `run`. Raises GitError."""
-    return run(folder, *arguments, stdin=stdin, env=env, exit_codes=exit_codes).stdout
-
-
-def git_line(folder: Path, *arguments: str, stdin: bytes = b"", exit_codes: Collection[int] = (0,)) -> str:
-    """The one line that a git command prints, without its end. Raises GitError."""
-    return os.fsdecode(git(folder, *arguments, stdin=stdin, exit_codes=exit_codes).rstrip(b"\n"))
-
-
-def git_paths(folder: Path, *arguments: str, stdin: bytes = b"", exit_codes: Collection[int] = (0,)) -> list[str]:
-    """The paths, or other fields, that a git command with -z prints. Raises GitError."""
-    output = git(folder, *arguments, stdin=stdin, exit_codes=exit_codes)
-    return [os.fsdecode(field) for field in output.split(b"\0") if field]
-
-
-def clear_hook_variables() -> None:
-    """Removes the variables of a git hook from the environment, for git commands that other programs run."""
-    for name in _HOOK_VARIABLES:
-        os.environ.pop(name, None)
-
-
-def reason(stderr: str) -> str:
-    """The line of git's error output that names the cause, without ssh's and git's own warnings before it."""
-    lines = [line.strip() for line in stderr.splitlines()]
-    causes = [line for line in lines if line and not line.startswith(("warning:", "hint:", "Cloning into"))]
-    return causes[0].removeprefix("fatal: ").removeprefix("error: ") if causes else "git failed"
-
-
-def status(folder: Path, *options: str) -> Iterator[tuple[str, str]]:
-    """For each file that differs from HEAD the two letters of `git status` and its path from the repository's root."""
-    for entry in git_paths(folder, "status", "--porcelain=v1", "-z", "--no-renames", *options):
-        yield entry[:2], entry[3:]
+from protoserve.platform.git.command import git, git_line, git_paths, status
+from protoserve.platform.git.errors import NOT_INSTALLED, GitError
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +104,7 @@ def find_repository(project: Path) -> Repository | None:
     except GitError as error:
         if any((folder / ".git").exists() for folder in (project, *project.parents)):
             text = str(error)
-            raise GitError(text if text == _NOT_INSTALLED else f"git cannot read the repository: {text}") from None
+            raise GitError(text if text == NOT_INSTALLED else f"git cannot read the repository: {text}") from None
         return None
     return Repository(project, prefix.rstrip("/"))
 

@@ -1,0 +1,24 @@
+"""Runs git, and describes the repository that a project lies in, which may be larger than the project.
+
+Every git command of protoserve goes through `run`, so that its answer does not depend on the user's settings. The
+package needs nothing but the standard library of Python 3.10, since an update ends in the interpreter of Copier.
+"""
+
+from protoserve.platform.git.command import git, git_line, git_paths, run, status
+from protoserve.platform.git.errors import GitError, reason
+from protoserve.platform.git.repository import Repository, find_repository, repository_with_commits
+from protoserve.platform.git.settings import clear_environment
+
+__all__ = [
+    "GitError",
+    "Repository",
+    "clear_environment",
+    "find_repository",
+    "git",
+    "git_line",
+    "git_paths",
+    "reason",
+    "repository_with_commits",
+    "run",
+    "status",
+]
