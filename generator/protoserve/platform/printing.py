@@ -1,10 +1,13 @@
-"""Writes to standard output, which may be a pipe without a reader or a file on a full disk."""
+"""Lists of names in a message, and standard output, which may be a pipe without a reader or a file on a full disk."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Literal, TextIO
+
+LISTED = 5  # paths in one message
 
 
 class UnwritableError(OSError):
@@ -31,6 +34,11 @@ def write(text: str | bytes) -> None:
         silence()
     except OSError as error:
         raise UnwritableError(error) from None
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of the names, and how many more there are."""
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
 def colour_system(out: TextIO | None) -> Literal["auto"] | None:

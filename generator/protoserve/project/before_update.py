@@ -8,7 +8,9 @@ from typing import Any
 
 from protoserve.platform import answers
 from protoserve.platform.errors import ProtoserveError
+from protoserve.platform.git import find_repository
 from protoserve.project import git_settings
+from protoserve.project.hidden_edits import refuse_hidden_edits, refuse_hiding_flags
 from protoserve.schema import project_schemas
 
 _NEW_PROJECT = "to have another, create a new project and move model.py and schema.yaml over"
@@ -28,13 +30,17 @@ def check_fixed(name: str, answer: str, recorded: Mapping[str, Any]) -> None:
 
 
 def check_update(project: Path, given: Mapping[str, str]) -> int:
-    """Refuses answers that cannot change, settings of git that do harm, and schemas with errors.
+    """Refuses answers that cannot change, edits that git hides, settings of git that do harm, and schemas with errors.
 
     `given` are answers of the command line. Raises ProtoserveError.
     """
     recorded = answers.read(project)
     for name, answer in given.items():
         check_fixed(name, answer, recorded)
+    repository = find_repository(project)
+    if repository is not None:
+        refuse_hidden_edits(repository)
+        refuse_hiding_flags(repository)
     harmful = list(git_settings.harmful_settings(project))
     if harmful:
         raise ProtoserveError("\nprotoserve: ".join(harmful))

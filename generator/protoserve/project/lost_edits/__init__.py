@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from protoserve.project.hidden_edits import show_all_changes
 from protoserve.project.lost_edits import overlooked_edits, renamed_files, render_version
 from protoserve.project.lost_edits.merge_files import committed_modes, exists
 
@@ -20,6 +21,7 @@ def restore_lost_edits(project: Path, template: Path, package: str) -> list[str]
 
     `template` is a clone of the new version, whose history has the old one. Raises ProtoserveError and OSError.
     """
+    show_all_changes(project)
     table = template / renamed_files.TABLE
     renames = renamed_files.parse_table(table.read_text(encoding="utf-8") if table.is_file() else "", package)
     modes = committed_modes(project)

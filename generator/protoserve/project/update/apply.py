@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from protoserve.platform.files import write_all
 from protoserve.platform.git import Repository, git, git_line
+from protoserve.project.hidden_edits import show_changes
 from protoserve.project.update.scratch import Stage
 
 
 def write_update(
-    repository: Repository, folder: Path, names: Iterable[str], unmerged: Mapping[str, Sequence[Stage]]
+    repository: Repository, folder: Path, names: Collection[str], unmerged: Mapping[str, Sequence[Stage]]
 ) -> None:
     """Makes the files `names` of the project equal to those of the scratch repository `folder`.
 
@@ -37,3 +38,4 @@ def write_update(
             lines.append(f"{stage.mode} {blob} {stage.number}\t{path}\n")
     if lines:
         git(repository.project, "update-index", "--index-info", stdin=os.fsencode("".join(lines)))
+    show_changes(repository, names)

@@ -12,18 +12,25 @@ from protoserve.platform import answers
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.files import Snapshot
 from protoserve.platform.git import Repository, repository_with_commits
-from protoserve.platform.printing import UnwritableError, write
+from protoserve.platform.printing import UnwritableError, listed, write
 from protoserve.project.before_update import FIXED, check_fixed
+from protoserve.project.hidden_edits import refuse_hidden_edits
 from protoserve.project.update import signals, summary, template_versions
 from protoserve.project.update.apply import write_update
 from protoserve.project.update.outcome import Outcome, changed_answers, changed_files, manifest
-from protoserve.project.update.scratch import Stage, committed_files, patch, scratch_repository, unmerged_files
+from protoserve.project.update.scratch import (
+    Stage,
+    committed_files,
+    concerned_files,
+    patch,
+    scratch_repository,
+    unmerged_files,
+)
 from protoserve.project.update.scratch import changed_files as changed_paths
 
 CONFLICTS = 3
 LATEST = "latest"
 SMOKE = ["make", "check", "smoke"]
-_LISTED = 5  # paths in one message
 
 
 class UpdateError(ProtoserveError):
@@ -54,6 +61,7 @@ def update(options: argparse.Namespace) -> int:
         if not names:
             text = f"already at {recorded.commit}{' with these answers' if data else ''}: nothing to do"
             return _report_nothing_to_do(options, before, recorded, text)
+        refuse_hidden_edits(repository, concerned_files(folder, names))
         outcome = _outcome(repository, folder, before, after, data, names, set(unmerged), printed)
         if options.dry_run:
             _report_dry_run(outcome, patch(folder), options.format)
@@ -107,7 +115,7 @@ def _refuse_uncommitted(repository: Repository) -> None:
     names = repository.uncommitted()
     if names:
         raise UpdateError(
-            f"{repository.project} has changes that are not committed ({_listed(names)}): commit or stash them, so "
+            f"{repository.project} has changes that are not committed ({listed(names)}): commit or stash them, so "
             "that git can show what the update changed"
         )
 
@@ -183,7 +191,9 @@ def _apply(
         snapshot.keep(project / name for name in names)
         if smoke:
             snapshot.keep_folder(project / "artifacts")  # smoke trains a model if there is none
-        _refuse_uncommitted(repository)  # again: the author may have worked on meanwhile
+        # Again, since the author may have worked on meanwhile.
+        _refuse_uncommitted(repository)
+        refuse_hidden_edits(repository, concerned_files(folder, names))
         stops = signals.DeferredSignals()
         try:
             write_update(repository, folder, names, unmerged)
@@ -196,7 +206,7 @@ def _apply(
             snapshot.restore()
             if smoke and (left := repository.uncommitted()):
                 print(
-                    f"protoserve: `{' '.join(SMOKE)}` has left files that the update does not know: {_listed(left)}",
+                    f"protoserve: `{' '.join(SMOKE)}` has left files that the update does not know: {listed(left)}",
                     file=sys.stderr,
                 )
             if stops.received:  # Ctrl-C reaches git as well, which then fails
@@ -211,10 +221,6 @@ def _refuse_ignored(repository: Repository, folder: Path, names: list[str]) -> N
     lost = [name for name in names if name not in tracked | generated and (repository.project / name).exists()]
     if lost:
         raise UpdateError(
-            f"{_listed(lost)}: the template now has a file there, and yours is ignored by git and would be "
+            f"{listed(lost)}: the template now has a file there, and yours is ignored by git and would be "
             "lost: move it away"
         )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from protoserve.emit.generated_files import SCHEMA
 from protoserve.platform.git import Repository, git, git_paths, status
+from protoserve.schema import project_schemas
 
 _IDENTITY = {
     f"GIT_{role}_{what}": value
@@ -60,6 +62,13 @@ def changed_files(folder: Path) -> list[str]:
 def committed_files(folder: Path) -> set[str]:
     """The paths that the project has committed."""
     return set(git_paths(folder, "ls-tree", "-r", "--name-only", "-z", "HEAD"))
+
+
+def concerned_files(folder: Path, changed: Iterable[str]) -> set[str]:
+    """The committed files that an update writes, `changed`, or reads: generated files follow from the schemas."""
+    schemas = f"{project_schemas.FOLDER}/"
+    read = {name for name in committed_files(folder) if name == SCHEMA or name.startswith(schemas)}
+    return {*changed, *read}
 
 
 def unmerged_files(folder: Path) -> dict[str, list[Stage]]:
