@@ -11,6 +11,7 @@ from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import find_repository
 from protoserve.project import git_settings
 from protoserve.project.hidden_edits import refuse_hidden_edits, refuse_hiding_flags
+from protoserve.project.unresolved import refuse_reject_names
 from protoserve.schema import project_schemas
 
 _NEW_PROJECT = "to have another, create a new project and move model.py and schema.yaml over"
@@ -30,7 +31,7 @@ def check_fixed(name: str, answer: str, recorded: Mapping[str, Any]) -> None:
 
 
 def check_update(project: Path, given: Mapping[str, str]) -> int:
-    """Refuses answers that cannot change, edits that git hides, settings of git that do harm, and schemas with errors.
+    """Refuses answers that cannot change, edits that would be lost, harmful settings of git, and schemas with errors.
 
     `given` are answers of the command line. Raises ProtoserveError.
     """
@@ -41,6 +42,7 @@ def check_update(project: Path, given: Mapping[str, str]) -> int:
     if repository is not None:
         refuse_hidden_edits(repository)
         refuse_hiding_flags(repository)
+        refuse_reject_names(repository)
     harmful = list(git_settings.harmful_settings(project))
     if harmful:
         raise ProtoserveError("\nprotoserve: ".join(harmful))

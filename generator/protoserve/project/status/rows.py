@@ -8,13 +8,13 @@ from typing import Any
 
 from protoserve.platform import answers
 from protoserve.platform.errors import ProtoserveError
-from protoserve.platform.git import GitError, find_repository, git_line, git_paths
+from protoserve.platform.git import GitError, find_repository, git_line
+from protoserve.project import unresolved
 from protoserve.project.status.recorded_template import Rendered
 from protoserve.project.status.report import Row, State
 from protoserve.project.update import template_versions
 
 _FILE_IN_DIFF = re.compile(r"^--- (?:a/(.+)|/dev/null)\n\+\+\+ (?:b/(.+)|/dev/null)$", re.MULTILINE)
-_MARKERS = ("grep", "-lIz", "--untracked", "-e", "^<<<<<<< before updating$")
 
 
 def version(project: Path, recorded: template_versions.Recorded, *, offline: bool) -> Row:
@@ -124,13 +124,19 @@ def contract(project: Path) -> Row:
 
 
 def conflicts(project: Path) -> Row:
-    """Files that still have the markers of an update, or that git lists as unmerged."""
+    """Files that git lists as unmerged, that still have the markers of an update, or that hold rejected edits."""
     try:
-        unmerged = {entry.partition("\t")[2] for entry in git_paths(project, "ls-files", "--unmerged", "-z")}
-        marked = set(git_paths(project, *_MARKERS, exit_codes=(0, 1)))
+        repository = find_repository(project)
+        if repository is None:
+            return Row("conflicts", State.UNKNOWN, "not in a git repository")
+        names = sorted(unresolved.unmerged_files(repository) | unresolved.marked_files(repository))
+        rejected = sorted(unresolved.rejected_edits(repository))
     except GitError as error:
         return Row("conflicts", State.UNKNOWN, str(error))
-    names = sorted(unmerged | marked)
-    if not names:
+    details = {kind: paths for kind, paths in (("unmerged", names), ("rejected", rejected)) if paths}
+    if not details:
         return Row("conflicts", State.OK, "none")
-    return Row("conflicts", State.TODO, f"{len(names)} files wait", {"unmerged": names}, "edit them, then git add")
+    remedies = ["edit them, then git add"] if names else []
+    remedies += ["make the edits of the .rej files by hand, then remove these"] if rejected else []
+    text = f"{len(names) + len(rejected)} files wait"
+    return Row("conflicts", State.TODO, text, details, "; ".join(remedies))

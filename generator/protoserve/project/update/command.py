@@ -15,6 +15,7 @@ from protoserve.platform.git import Repository, repository_with_commits
 from protoserve.platform.printing import UnwritableError, listed, write
 from protoserve.project.before_update import FIXED, check_fixed
 from protoserve.project.hidden_edits import refuse_hidden_edits
+from protoserve.project.unresolved import refuse_rejected_edits
 from protoserve.project.update import signals, summary, template_versions
 from protoserve.project.update.apply import write_update
 from protoserve.project.update.outcome import Outcome, changed_answers, changed_files, manifest
@@ -48,6 +49,7 @@ def update(options: argparse.Namespace) -> int:
     recorded = template_versions.recorded(options.project, before)
     data = _answers_to_set(options.set, before)
     repository = repository_with_commits(project)
+    refuse_rejected_edits(repository)
     _refuse_uncommitted(repository)
     version = _target_version(options.to, project, recorded, data)
     if version is None:
