@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,9 @@ from protoserve.shared_commands import (
     Command,
     build_parser,
 )
+
+# The folder of this version of the template, with copier.yml.
+_TEMPLATE = Path(__file__).resolve().parents[2]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -81,10 +85,9 @@ def renumber(options: argparse.Namespace) -> int:
 
 
 def _before_update(options: argparse.Namespace) -> int:
-    from protoserve.project.before_update import FIXED, check_update
+    from protoserve.project.before_update import check_update
 
-    given = {name: getattr(options, name) for name in FIXED if getattr(options, name)}
-    return check_update(Path(), given)
+    return check_update(Path(), _TEMPLATE, json.loads(options.answers))
 
 
 HANDLERS: dict[Command, Callable[[argparse.Namespace], int]] = {

@@ -103,8 +103,7 @@ def _add_preview(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_before_update(parser: argparse.ArgumentParser) -> None:
-    for name in ("package", "framework", "schema", "serve"):
-        parser.add_argument(f"--{name}", default="", help="the answer given on the command line, if any")
+    parser.add_argument("--answers", default="{}", help="the answers given on the command line, as JSON")
 
 
 def _add_after_update(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from protoserve.emit import generated_files, proto
 from protoserve.intake.proto import include
 from protoserve.intake.proto.convert import from_proto
 from protoserve.intake.proto.text_scan import scan
+from protoserve.schema import project_schemas
 from protoserve.schema.errors import SchemaError
 from protoserve.schema.load import loads
 from releases import commit, git
@@ -249,6 +250,8 @@ def test_versions_share_an_imported_file(tmp_path: Path) -> None:
     texts = {"schema.yaml": newer, "schemas/v1.yaml": older}
     plan = generated_files.plan(tmp_path, "proj", texts)
     assert sum("tensor_pb2.py" in name for name in plan.files) == 2  # .py and .pyi
+    paths = generated_files.paths(tmp_path, project_schemas.load(texts, "proj"), "proj")
+    assert sorted(paths) == sorted({*plan.files, *plan.seeds} - texts.keys())
     changed = newer.replace("values, number: 1", "values, number: 2")
     with pytest.raises(SchemaError, match=r"common/tensor.proto is not what it is in schema.yaml"):
         generated_files.plan(tmp_path, "proj", texts | {"schema.yaml": changed})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from protoserve.emit import contract_module, proto, samples, served_module, stubs
 from protoserve.emit import upgrade_modules as upgrades
 from protoserve.emit.formatting import format_python
+from protoserve.platform.blocked_paths import Links, refuse_blocked
 from protoserve.platform.files import read_if_exists, write_all
 from protoserve.schema import json_schema, project_schemas
 from protoserve.schema.errors import Problem, SchemaError
@@ -57,6 +58,17 @@ def plan(project: Path, package: str, texts: dict[str, str] | None = None) -> Pl
     return Plan(project, files, tuple(_stale(project, listed | {*schemas.texts})), seeds, steps)
 
 
+def paths(project: Path, schemas: project_schemas.Schemas, package: str) -> list[str]:
+    """The files that `generate` would write from these schemas, without making any. Raises SchemaError."""
+    contracts = schemas.contracts
+    steps = tuple(upgrades.derive_upgrade(old, new) for new, old in pairwise(contracts))[::-1]
+    names = [name for name, _ in _texts(contracts, steps, package)]
+    for contract in contracts:
+        names += [f"src/{name}" for name in stubs.paths(proto.path_of(contract))]
+    names += [f"src/{name}" for name in stubs.paths_of_imports(list(imported_files(contracts)), package)]
+    return sorted({*names, MANIFEST, *_missing(project, _seeds(steps, package))})
+
+
 def without(made: Plan, names: Sequence[str]) -> Plan:
     """The plan that removes these files, too."""
     seeds = {name: content for name, content in made.seeds.items() if name not in names}
@@ -64,27 +76,41 @@ def without(made: Plan, names: Sequence[str]) -> Plan:
 
 
 def differences(made: Plan) -> str:
-    """A unified diff from what lies in the project to what the plan says; empty when they agree."""
+    """A unified diff from what lies in the project to what the plan says; empty when they agree.
+
+    Raises BlockedPathError if a file cannot be written because of what lies there.
+    """
+    _refuse_blocked(made)
     parts: list[str] = []
     for name, content in made.files.items():
         parts.extend(_diff(name, read_if_exists(made.project / name), content))
     for name in made.stale:
         parts.extend(_diff(name, read_if_exists(made.project / name), None))
-    for name, content in made.seeds.items():
-        if not (made.project / name).exists():
-            parts.extend(_diff(name, None, content))
+    for name in _missing(made.project, made.seeds):
+        parts.extend(_diff(name, None, made.seeds[name]))
     return "".join(parts)
 
 
 def apply(made: Plan) -> list[str]:
     """Writes what differs and removes what is stale, all or nothing; the paths that changed.
 
-    Raises OSError with the project as it was; so it is after an interrupt, too.
+    Raises OSError, or BlockedPathError, with the project as it was; so it is after an interrupt, too.
     """
+    _refuse_blocked(made)
     changed = {name: content for name, content in made.files.items() if read_if_exists(made.project / name) != content}
-    changed |= {name: content for name, content in made.seeds.items() if not (made.project / name).exists()}
+    changed |= {name: made.seeds[name] for name in _missing(made.project, made.seeds)}
     write_all(made.project, changed, made.stale)
     return [*changed, *made.stale]
+
+
+def _refuse_blocked(made: Plan) -> None:
+    written = [*made.files, *_missing(made.project, made.seeds), *made.stale]
+    refuse_blocked(made.project, written, Links.INSIDE, "the generator writes")
+
+
+def _missing(project: Path, names: Iterable[str]) -> list[str]:
+    """Those of these files that do not exist."""
+    return [name for name in names if not (project / name).exists()]
 
 
 def _texts(contracts: Sequence[Contract], steps: Sequence[upgrades.Upgrade], package: str) -> Iterator[tuple[str, str]]:

@@ -22,6 +22,22 @@ _LEADING_COMMENTS = re.compile(r"\A(?:#[^\n]*\n)+")
 _OWN = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")
 
 
+def paths(proto: str) -> list[str]:
+    """The files that `compile_proto` writes."""
+    return [proto.removesuffix(".proto") + suffix for suffix in _OWN] + [f"{PurePosixPath(proto).parent}/__init__.py"]
+
+
+def paths_of_imports(imports: Sequence[str], package: str) -> list[str]:
+    """The files that `compile_imports` writes."""
+    names = []
+    for path in imports:
+        if path not in imported_stubs.LIBRARY_FILES:
+            module = imported_stubs.module(path, package)
+            names += [module.replace(".", "/") + suffix for suffix in (".py", ".pyi")]
+            names += [f"{folder}/__init__.py" for folder in _packages(module)]
+    return names
+
+
 def compile_proto(root: Path, proto: str, imports: Sequence[str], package: str, out: Path, header: str) -> None:
     """Compiles `root/proto` into `out`, at the path of its package; every file begins with the line `header`.
 

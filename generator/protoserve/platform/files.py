@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from protoserve.platform.blocked_paths import Links, refuse_blocked
+
 
 def path_of(text: str) -> Path:
     """The path that a user's text names, `~` replaced by the home folder where there is one."""
@@ -31,8 +33,10 @@ def write_all(root: Path, contents: Mapping[str, bytes | Path], removed: Collect
     """Writes files below `root`, and removes others with the folders that become empty: all of this, or nothing.
 
     A content is bytes, or the path of a file or link to copy with its mode and times. Another process sees each file
-    either old or new. Raises OSError with everything as it was; after an interrupt it is so, too.
+    either old or new. Raises OSError with everything as it was; after an interrupt it is so, too. Raises
+    BlockedPathError if a folder or the like lies where a file goes, or a link leads out of `root`.
     """
+    refuse_blocked(root, contents, Links.INSIDE, "protoserve writes")
     staged: dict[Path, Path] = {}
     with tempfile.TemporaryDirectory(prefix="protoserve-undo-") as store:
         snapshot = Snapshot(Path(store))
@@ -98,10 +102,10 @@ class Snapshot:
 
 
 def read_if_exists(path: Path) -> bytes | None:
-    """The content of a file, None if there is none."""
+    """The content of a file, None if there is none, or a folder."""
     try:
         return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from protoserve.emit import generated_files
 from protoserve.platform import answers
+from protoserve.platform.blocked_paths import BlockedPathError, Links, blocked_paths, listed
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import find_repository
 from protoserve.project import git_settings
 from protoserve.project.hidden_edits import refuse_hidden_edits, refuse_hiding_flags
+from protoserve.project.template_paths import template_paths
 from protoserve.project.unresolved import refuse_reject_names
 from protoserve.schema import project_schemas
 
@@ -30,14 +33,15 @@ def check_fixed(name: str, answer: str, recorded: Mapping[str, Any]) -> None:
         raise ProtoserveError(f"{name} cannot change after creation: it stays {recorded.get(name)} ({FIXED[name]})")
 
 
-def check_update(project: Path, given: Mapping[str, str]) -> int:
-    """Refuses answers that cannot change, edits that would be lost, harmful settings of git, and schemas with errors.
+def check_update(project: Path, template: Path, given: Mapping[str, Any]) -> int:
+    """Refuses answers that cannot change, edits that would be lost, harmful settings of git, schemas with errors, and
+    what lies in the way of a file.
 
-    `given` are answers of the command line. Raises ProtoserveError.
+    `template` is the folder of the new version; `given` are answers of the command line. Raises ProtoserveError.
     """
-    recorded = answers.read(project)
+    recorded = answers.load(project)
     for name, answer in given.items():
-        check_fixed(name, answer, recorded)
+        check_fixed(name, str(answer), recorded)
     repository = find_repository(project)
     if repository is not None:
         refuse_hidden_edits(repository)
@@ -46,5 +50,17 @@ def check_update(project: Path, given: Mapping[str, str]) -> int:
     harmful = list(git_settings.harmful_settings(project))
     if harmful:
         raise ProtoserveError("\nprotoserve: ".join(harmful))
-    project_schemas.load(project_schemas.read(project), recorded["package"])
+    package = str(recorded["package"])
+    schemas = project_schemas.load(project_schemas.read(project), package)
+    _refuse_blocked_paths(
+        project, template_paths(template, {**recorded, **given}), generated_files.paths(project, schemas, package)
+    )
     return 0
+
+
+def _refuse_blocked_paths(project: Path, of_template: Iterable[str], generated: Iterable[str]) -> None:
+    """Copier would stop at such a path with half of the project updated, or lose the edits behind a link."""
+    blocked = [path.describe("the template has") for path in blocked_paths(project, of_template, Links.NONE)]
+    blocked += [path.describe("the generator writes") for path in blocked_paths(project, generated, Links.INSIDE)]
+    if blocked:
+        raise BlockedPathError(listed([f"{line}, commit, and update again" for line in blocked]))

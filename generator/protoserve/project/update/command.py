@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from protoserve.platform import answers
+from protoserve.platform.blocked_paths import Links, refuse_blocked
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.files import Snapshot
 from protoserve.platform.git import Repository, repository_with_commits
@@ -64,6 +66,8 @@ def update(options: argparse.Namespace) -> int:
             text = f"already at {recorded.commit}{' with these answers' if data else ''}: nothing to do"
             return _report_nothing_to_do(options, before, recorded, text)
         refuse_hidden_edits(repository, concerned_files(folder, names))
+        # The merge has seen what is committed, but not what git ignores.
+        refuse_blocked(project, _written(folder, names), Links.NONE, "the template has", ", then update again")
         outcome = _outcome(repository, folder, before, after, data, names, set(unmerged), printed)
         if options.dry_run:
             _report_dry_run(outcome, patch(folder), options.format)
@@ -214,6 +218,11 @@ def _apply(
             if stops.received:  # Ctrl-C reaches git as well, which then fails
                 raise KeyboardInterrupt from None
             raise
+
+
+def _written(folder: Path, names: list[str]) -> list[str]:
+    """Those of the changed paths that the update writes, not removes."""
+    return [name for name in names if os.path.lexists(folder / name)]
 
 
 def _refuse_ignored(repository: Repository, folder: Path, names: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -14,13 +15,16 @@ from typing import IO, Any
 
 import copier
 import plumbum
-from copier.errors import CopierError, TaskError
+from copier.errors import CopierError, ForbiddenPathError, TaskError
 from jinja2 import TemplateError
 from plumbum import ProcessExecutionError
 
+from protoserve.platform.blocked_paths import Links, blocked_paths
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import reason
 from protoserve.project.git_settings import required_environment
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class MergeError(ProtoserveError):
@@ -50,12 +54,39 @@ def merge(folder: Path, project: Path, ref: str, data: dict[str, Any]) -> str:
             failure = "a step of the template failed"  # and has printed why
         except ProcessExecutionError as error:
             failure = f"{' '.join(map(str, error.argv[-3:]))}: {reason(str(error.stderr))}"
-        except (CopierError, TemplateError, ValueError, OSError) as error:
+        except OSError as error:
+            failure = _file_error(error, folder)
+        except ForbiddenPathError as error:
+            failure = _blocked(folder, str(error).split('"')[1]) or _one_line(error, data)
+        except (CopierError, TemplateError, ValueError) as error:
             failure = _one_line(error, data)
+        except Exception as error:  # Copier asserts and assumes much that a project need not meet
+            failure = f"Copier failed: {type(error).__name__} {error}"
         printed = _read(captured)
     if failure is not None:
-        raise MergeError(failure, printed)
+        raise MergeError(_without_scratch_folder(" ".join(failure.split()), folder), printed)
     return printed
+
+
+def _file_error(error: OSError, folder: Path) -> str:
+    """An error of the file system in one line, which names the path in the project, or the disk that is full."""
+    if error.errno in _FULL:
+        return f"{tempfile.gettempdir()}: {error.strerror}; TMPDIR can name another temporary folder"
+    path = Path(os.fsdecode(error.filename2 or error.filename or ""))
+    if path.is_relative_to(folder) and (blocked := _blocked(folder, path.relative_to(folder).as_posix())):
+        return blocked
+    return f"{path}: {error.strerror}" if error.filename else _one_line(error, {})
+
+
+def _blocked(folder: Path, name: str) -> str | None:
+    """What lies in the way of a file of the template that Copier could not write, if anything does."""
+    blocked = blocked_paths(folder, [f"{name}/file"], Links.NONE) or blocked_paths(folder, [name], Links.NONE)
+    return f"{blocked[0].describe('the template has')}, commit, and update again" if blocked else None
+
+
+def _without_scratch_folder(text: str, folder: Path) -> str:
+    """The text with paths of the project, which counts as the current folder, in place of those of its scratch copy."""
+    return text.replace(f"{folder}{os.sep}", "").replace(str(folder), "the project")
 
 
 def _one_line(error: Exception, data: dict[str, Any]) -> str:
