@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from protoserve.project.status import rows as status_rows
+from protoserve.project.status.recorded_template import Rendered
+from protoserve.project.status.report import State
 from releases import Work, git
 
 ROWS = ["template", "answers", "generated", "conflicts", "contract", "files"]
@@ -67,6 +74,43 @@ def test_everything_that_can_be_said_of_a_project(work: Work) -> None:
     for line in ("edited    src/iris/server/core/outcomes.py", "deleted   Dockerfile", "unmerged  README.md"):
         assert f"{line}\n" in table.stdout
     assert "protoserve diff release-1" in table.stdout
+
+
+def test_what_lies_in_the_way(work: Work) -> None:
+    """A folder for a file of the template, a link for a folder, a folder for a generated file, a pipe behind a link."""
+    core = work.path / "src/iris/server/core"
+    core.rename(work.path / "core")
+    core.symlink_to("../../../core")
+    for name in ("Makefile", "src/iris/contract/v1.py"):
+        (work.path / name).unlink()
+        (work.path / name).mkdir()
+    os.mkfifo(work.path.parent / "pipe")
+    (work.path / "Dockerfile").unlink()
+    (work.path / "Dockerfile").symlink_to(work.path.parent / "pipe")
+    by_name = rows(work, "--offline", code=1)
+    details = by_name["files"]["details"]
+    assert (by_name["files"]["state"], by_name["generated"]["state"]) == ("todo", "todo")
+    assert details["blocked"] == [
+        "Makefile is a folder, and the template has a file there: move it away",
+        "src/iris/server/core is a link to ../../../core, and the template has a folder there: put a folder in its "
+        "place",
+    ]
+    assert (details["edited"], details["deleted"]) == (["Dockerfile"], [])
+    assert by_name["generated"]["details"]["blocked"] == [
+        "src/iris/contract/v1.py is a folder, and the generator writes a file there: move it away"
+    ]
+
+
+def test_a_file_that_cannot_be_read(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_bytes(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    rendered = Rendered(tmp_path / "render", {}, {})
+    shutil.copytree(work.path, rendered.folder, ignore=shutil.ignore_patterns(".git"))
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    row = status_rows.files(work.path, rendered)
+    said = f"{work.path}/.dockerignore cannot be read: Permission denied"
+    assert (row.state, row.text) == (State.UNKNOWN, said)
 
 
 def test_what_counts_is_said_by_fail_on(work: Work) -> None:

@@ -32,6 +32,8 @@ def read(project: Path) -> dict[str, str]:
 def load(project: Path) -> dict[str, Any]:
     """All answers as they are in the file, with Copier's own. Raises AnswersError."""
     path = project / FILE
+    if path.exists() and not path.is_file():
+        raise AnswersError(f"{path} is not a file: restore it from git")
     try:
         answers = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -13,8 +13,7 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 
 from protoserve.platform.errors import ProtoserveError
-
-_LISTED = 5  # paths in one message
+from protoserve.platform.printing import LISTED
 
 
 class Links(Enum):
@@ -46,13 +45,13 @@ def refuse_blocked(project: Path, files: Iterable[str], links: Links, writer: st
     """Raises BlockedPathError if one of these files cannot be written; `then` says what to do after the remedy."""
     blocked = blocked_paths(project, files, links)
     if blocked:
-        raise BlockedPathError(listed([f"{path.describe(writer)}{then}" for path in blocked]))
+        raise BlockedPathError(joined([f"{path.describe(writer)}{then}" for path in blocked]))
 
 
-def listed(lines: list[str]) -> str:
+def joined(lines: list[str]) -> str:
     """The text of an error with a line for each path, the first few of them."""
-    more = [f"and {len(lines) - _LISTED} more such paths"] if len(lines) > _LISTED else []
-    return "\nprotoserve: ".join([*lines[:_LISTED], *more])
+    more = [f"and {len(lines) - LISTED} more such paths"] if len(lines) > LISTED else []
+    return "\nprotoserve: ".join([*lines[:LISTED], *more])
 
 
 def blocked_paths(project: Path, files: Iterable[str], links: Links) -> list[BlockedPath]:

@@ -102,11 +102,8 @@ class Snapshot:
 
 
 def read_if_exists(path: Path) -> bytes | None:
-    """The content of a file, None if there is none, or a folder."""
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return None
+    """The content of a file, None if there is none, or a folder or the like."""
+    return path.read_bytes() if path.is_file() else None
 
 
 def _stage(target: Path, content: bytes | Path) -> Path:

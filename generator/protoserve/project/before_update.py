@@ -8,7 +8,7 @@ from typing import Any
 
 from protoserve.emit import generated_files
 from protoserve.platform import answers
-from protoserve.platform.blocked_paths import BlockedPathError, Links, blocked_paths, listed
+from protoserve.platform.blocked_paths import BlockedPathError, Links, blocked_paths, joined
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import find_repository
 from protoserve.project import git_settings
@@ -63,4 +63,4 @@ def _refuse_blocked_paths(project: Path, of_template: Iterable[str], generated: 
     blocked = [path.describe("the template has") for path in blocked_paths(project, of_template, Links.NONE)]
     blocked += [path.describe("the generator writes") for path in blocked_paths(project, generated, Links.INSIDE)]
     if blocked:
-        raise BlockedPathError(listed([f"{line}, commit, and update again" for line in blocked]))
+        raise BlockedPathError(joined([f"{line}, commit, and update again" for line in blocked]))

@@ -68,4 +68,6 @@ def _generated(project: Path, folder: Path) -> Row:
     """The row of the generator of the recorded version: a newer one does not judge an old project."""
     command = [sys.executable, str(folder / "generator" / "run.py"), "generate", str(project), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode != 0 and (blocked := rows.blocked_generated(project)):
+        return blocked
     return rows.generated(done.returncode, done.stdout, done.stderr)

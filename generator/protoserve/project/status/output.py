@@ -12,7 +12,8 @@ from protoserve.project.status.report import Report, State
 
 _STYLES = {State.OK: "green", State.TODO: "bold yellow", State.EDITED: "yellow", State.UNKNOWN: "red"}
 _WIDTH = 10_000  # outside of a terminal, so that each row is one line
-_LISTED = ("breaking", "edited", "deleted", "differ", "unmerged", "rejected")  # details that stand below the table
+# The details that stand below the table.
+_LISTED = ("breaking", "blocked", "edited", "deleted", "differ", "unmerged", "rejected")
 
 
 def as_table(report: Report) -> str:

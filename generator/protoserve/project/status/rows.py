@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from protoserve.platform import answers
+from protoserve.platform.blocked_paths import Links, blocked_paths
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import GitError, find_repository, git_line
 from protoserve.project import unresolved
@@ -67,30 +68,55 @@ def generated(code: int, stdout: str, stderr: str) -> Row:
     lines = [line for line in stderr.splitlines() if line.strip()] or ["the generator failed"]
     if lines[0].startswith("schema.yaml:"):
         return Row("generated", State.TODO, lines[0], {}, "edit schema.yaml")
-    return Row("generated", State.UNKNOWN, lines[0])
+    reason = lines[-1] if lines[0].startswith("Traceback") else lines[0]
+    return Row("generated", State.UNKNOWN, reason.removeprefix("protoserve: "))
+
+
+def blocked_generated(project: Path) -> Row | None:
+    """The row of the generated files if something lies in the way of those that the project lists."""
+    from protoserve.project.update.outcome import manifest
+
+    try:
+        blocked = blocked_paths(project, manifest(project), Links.INSIDE)
+    except OSError:
+        return None
+    if not blocked:
+        return None
+    lines = [path.describe("the generator writes") for path in blocked]
+    text = f"in the way of generated files: {len(blocked)}"
+    return Row("generated", State.TODO, text, {"blocked": lines}, "move them away, then make generate")
 
 
 def files(project: Path, rendered: Rendered) -> Row:
-    """The template's files, compared with a fresh render: edited, deleted, unchanged."""
-    edited: list[str] = []
-    deleted: list[str] = []
-    unchanged: list[str] = []
-    for path in sorted(path for path in rendered.folder.rglob("*") if path.is_file()):
-        name = path.relative_to(rendered.folder).as_posix()
-        if name == answers.FILE:
-            continue
-        try:
-            same = (project / name).read_bytes().replace(b"\r\n", b"\n") == path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            deleted.append(name)
-        else:
-            (unchanged if same else edited).append(name)
-    text = f"{len(unchanged)} as the template has them"
-    details = {"edited": edited, "deleted": deleted, "unchanged": unchanged}
-    if edited or deleted:
-        text += f", {len(edited)} edited, {len(deleted)} deleted"
-        return Row("files", State.EDITED, text, details)
-    return Row("files", State.OK, text, details)
+    """The template's files, compared with a fresh render: edited, deleted, unchanged, and what lies in their way."""
+    paths = sorted(path for path in rendered.folder.rglob("*") if path.is_file())
+    rendered_files = {path.relative_to(rendered.folder).as_posix(): path for path in paths}
+    rendered_files.pop(answers.FILE, None)
+    details: dict[str, list[str]] = {"edited": [], "deleted": [], "unchanged": []}
+    try:
+        blocked = blocked_paths(project, rendered_files, Links.NONE)
+        in_the_way = {path.path for path in blocked}
+        for name, path in rendered_files.items():
+            if name not in in_the_way:
+                details[_compared(project / name, path)].append(name)
+    except OSError as error:
+        return Row("files", State.UNKNOWN, f"{error.filename} cannot be read: {error.strerror}")
+    text = f"{len(details['unchanged'])} as the template has them"
+    if details["edited"] or details["deleted"]:
+        text += f", {len(details['edited'])} edited, {len(details['deleted'])} deleted"
+    if blocked:
+        details["blocked"] = [path.describe("the template has") for path in blocked]
+        text += f"; in the way of an update: {len(blocked)}"
+        return Row("files", State.TODO, text, details, "move them away, then commit")
+    return Row("files", State.EDITED if details["edited"] or details["deleted"] else State.OK, text, details)
+
+
+def _compared(path: Path, rendered: Path) -> str:
+    """Which of the details a file of the project is: edited, deleted or unchanged. Raises OSError."""
+    if not path.is_file():
+        return "edited" if path.is_symlink() else "deleted"
+    same = path.read_bytes().replace(b"\r\n", b"\n") == rendered.read_bytes()
+    return "unchanged" if same else "edited"
 
 
 def contract(project: Path) -> Row:
