@@ -12,6 +12,7 @@ from pathlib import Path
 
 from protoserve import generator_cli
 from protoserve.platform import answers, interrupts
+from protoserve.platform.credentials import without_credentials
 from protoserve.platform.errors import ProtoserveError, exit_code
 from protoserve.platform.git import clear_environment
 from protoserve.project import include_folders, questions, template_source
@@ -42,7 +43,7 @@ class _ShowVersion(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         try:
-            source = template_source.template().source
+            source = without_credentials(template_source.template().source)
         except template_source.OriginError:
             source = "unknown"
         commit = template_source.commit() or "unknown"

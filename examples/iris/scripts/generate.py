@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,8 +33,19 @@ SHORT_FORMS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
 HOOK_VARIABLES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX"}
 
 
+USER_OF_URL = re.compile(r"""(?i)\b([a-z][a-z0-9+.-]*://)(?:[^\s/]*@|[^\s/:@\[]*:(?!\d*[/\s])[^\s"']*@)""")
+NO_SUCH_VERSION = re.compile(r"unknown revision|did not match any|not a tree|bad object|single revision")
+
+
 class GeneratorError(Exception):
-    """The generator cannot be run. The message is one line."""
+    """The generator cannot be run. The message is one line, without the credentials of URLs."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_printable(message))
+
+
+class MissingVersionError(GeneratorError):
+    """The template does not have a version."""
 
 
 def main() -> int:
@@ -55,53 +67,92 @@ def find_template() -> Path:
     try:
         answers = yaml.safe_load(ANSWERS.read_text(encoding="utf-8"))
         source, commit = str(answers["_src_path"]), answers.get("_commit")
-    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
+        hashes = answers.get("_commit_hash")  # of the commit that a tag was when the project took it
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise GeneratorError(f"{ANSWERS.name} cannot be read, restore it from git: {error!r}") from error
-    folder = (PROJECT / Path(source).expanduser()).resolve()  # a relative path starts at the project
+    folder = (PROJECT / os.path.expanduser(source)).resolve()  # a relative path starts at the project
+    is_folder = source[:3] not in SHORT_FORMS and folder.is_dir()
     if source[:3] in SHORT_FORMS:
         source = SHORT_FORMS[source[:3]] + source[3:].strip("/").removesuffix(".git") + ".git"
-    elif folder.is_dir():
+    elif is_folder:
         if commit is None:  # the template is not in a git repository
             return folder
-        # A tag in a repository on this machine may move, so it is resolved every time.
-        source, commit = str(folder), _git("-C", str(folder), "rev-parse", f"{commit}^0")
-    return _clone(source.removeprefix("git+"), str(commit))
+        source = str(folder)
+    source, commit = source.removeprefix("git+"), str(commit)
+    if commit.startswith("-"):
+        raise GeneratorError(f"{ANSWERS.name} records {commit}, which is not a version: restore it from git")
+    taken = hashes.get(commit) if isinstance(hashes, dict) else None
+    if isinstance(taken, str) and re.fullmatch("[0-9a-f]{40,64}", taken):
+        try:
+            return _clone(source, taken)
+        except MissingVersionError:
+            text = f"the template no longer has commit {taken}, which {commit} was: using what {commit} is now"
+            print(f"generate: {text}", file=sys.stderr)
+    if is_folder:  # a tag in a repository on this machine may move, so it is resolved every time
+        commit = _git(source, "-C", source, "rev-parse", f"{commit}^0")
+    return _clone(source, commit)
 
 
 def _clone(url: str, commit: str) -> Path:
     """The folder of that commit in the user's cache. It appears there only when it is complete."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "protoserve"
+    cache = _cache()
     folder = cache / hashlib.sha256(f"{url}\0{commit}".encode()).hexdigest()[:24]
     if (folder / RUN).is_file():
         return folder
-    print(f"generate: fetching {commit} of {url} into {cache}", file=sys.stderr)
+    print(f"generate: fetching {commit} of {_printable(url)} into {cache}", file=sys.stderr)
     try:
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="unfinished-", dir=cache, ignore_cleanup_errors=True) as scratch:
             clone = Path(scratch) / "template"
-            _git("clone", "--quiet", "--no-checkout", "--", url, str(clone))
-            _git("-C", str(clone), "checkout", "--quiet", "--detach", f"{commit}^0")
+            _git(url, "clone", "--quiet", "--no-checkout", "--", url, str(clone))
+            _git(url, "-C", str(clone), "checkout", "--quiet", "--detach", f"{commit}^0")
             if not (folder / RUN).is_file():  # as long as no other process was faster
                 shutil.rmtree(folder, ignore_errors=True)
                 clone.rename(folder)
     except OSError as error:
         if not (folder / RUN).is_file():
-            raise GeneratorError(f"{cache} cannot be written, XDG_CACHE_HOME moves it: {error.strerror}") from error
+            remedy = "set XDG_CACHE_HOME to a folder that can"
+            raise GeneratorError(f"{cache} cannot be written ({error.strerror}): {remedy}") from error
     return folder
 
 
-def _git(*arguments: str) -> str:
-    """The standard output of a git command. Raises GeneratorError with git's own reason."""
+def _printable(text: str) -> str:
+    return USER_OF_URL.sub(r"\1", text)
+
+
+def _cache() -> Path:
+    """The folder of all clones of this user."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "protoserve"
+    except RuntimeError as error:
+        raise GeneratorError("this user has no home folder for the cache: set XDG_CACHE_HOME to a folder") from error
+
+
+def _git(url: str, *arguments: str) -> str:
+    """The standard output of a git command for the template. Raises GeneratorError with git's own reason."""
     environment = {name: value for name, value in os.environ.items() if name not in HOOK_VARIABLES}
+    if sys.stdin is None or not sys.stdin.isatty():
+        environment["GIT_TERMINAL_PROMPT"] = "0"
     try:
         done = subprocess.run(["git", *arguments], env=environment, capture_output=True, text=True, check=True)
     except FileNotFoundError as error:
         raise GeneratorError("git is not installed; it fetches the template") from error
     except subprocess.CalledProcessError as error:
-        reasons = [line.removeprefix("fatal: ") for line in error.stderr.splitlines() if "warning:" not in line]
-        command = " ".join(["git", *arguments])
-        raise GeneratorError(f"{next(filter(None, reasons), 'git failed')} (from `{command}`)") from error
+        raise _failure(url, error.stderr) from error
     return done.stdout.strip()
+
+
+def _failure(url: str, stderr: str) -> GeneratorError:
+    """What failed, with git's reason, and what to do."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip() and "warning:" not in line]
+    reason = lines[0].removeprefix("fatal: ").removeprefix("error: ") if lines else "git failed"
+    if NO_SUCH_VERSION.search(reason):
+        return MissingVersionError(f"the template {url} does not have the version in {ANSWERS.name}: {reason}")
+    trust = next((line for line in lines if line.startswith("git config --global --add safe.directory")), None)
+    if trust is not None:
+        return GeneratorError(f"{reason}: if you trust it, run `{trust}`")
+    moved = f"if it has moved, write its new place into {ANSWERS.name} (_src_path), and commit that"
+    return GeneratorError(f"the template {url} cannot be fetched: {reason}; {moved}")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
-# Up to the last @ before the path (RFC 3986, 3.2); with ssh the user is part of the address, as in ssh://git@host/x.
-_PASSWORD = re.compile(r"(?i)(\b(?:\w+\+)?ssh://[^\s/?#:@'\"]*):[^\s/?#'\"]*@")
-_USER = re.compile(r"(?i)(\b(?!(?:\w+\+)?ssh:)[a-z][a-z0-9+.-]*://)[^\s/?#'\"]*@")
+# The user part of a URL (RFC 3986, 3.2.1), up to the last @ before the path. The second form is a password with a slash
+# that should have been encoded: such a URL does not work, but is printed none the less.
+_USER_PART = r"""(?:[^\s/]*@|[^\s/:@\[]*:(?!\d*[/\s])[^\s"']*@)"""
+_USER = re.compile(rf"(?i)(\b(?!(?:\w+\+)?ssh(?:\+\w+)?:)[a-z][a-z0-9+.-]*://){_USER_PART}")
+# With ssh the user is part of the address, as in ssh://git@host/x.
+_PASSWORD = re.compile(r"(?i)(\b(?:\w+\+)?ssh(?:\+\w+)?://[^\s/?#:@'\"]*):[^\s/]*@")
 
 
 def without_credentials(text: str) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from protoserve.platform.credentials import without_credentials
+
 
 class ProtoserveError(Exception):
     """An error whose text is for the user: what is wrong, where it is, and what to do about it."""
 
     def report(self) -> str:
-        """The text for standard error."""
-        return f"protoserve: {self}"
+        """The text for standard error, without the credentials of URLs."""
+        return f"protoserve: {without_credentials(str(self))}"
 
 
 def exit_code(command: Callable[[], int], failure: int = 1) -> int:

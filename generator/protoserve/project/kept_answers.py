@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from protoserve.platform.credentials import without_credentials
 from protoserve.platform.errors import ProtoserveError
 
 # What a project's .copier-answers.yml has besides answers.
-_NOT_ANSWERS = ("_commit", "_src_path", "created")
+_NOT_ANSWERS = ("_commit", "_commit_hash", "_src_path", "created")
 _MAX_BYTES = 1_000_000
 
 
@@ -26,13 +27,14 @@ class AnswersFileError(ProtoserveError):
 
 
 def keep(answers: Mapping[str, Any], project: str, command: Sequence[str], option: str, folder: Path) -> None:
-    """Writes the answers into a new file that only its owner can read, and prints the command that continues.
+    """Writes the answers into a new file that only its owner can read, and prints the command that continues, without
+    the credentials of URLs.
 
     `option` is what the command names the file with, `folder` where its user is.
     """
     for path in _new_paths(folder, project):
         name = path.name if path.parent == folder and folder.resolve() == Path.cwd() else str(path)
-        line = shlex.join([*command, option, name])
+        line = shlex.join([*map(without_credentials, command), option, name])
         head = f"# The answers for a project that was not created. To continue with them:\n#     {line}\n"
         values = "".join(f"{name}: {_as_yaml(answer)}\n" for name, answer in answers.items())
         try:

@@ -28,6 +28,7 @@ from jinja2 import TemplateError
 from plumbum import local
 
 from protoserve.platform import interrupts
+from protoserve.platform.credentials import without_credentials
 from protoserve.project.new import NewError
 from protoserve.project.template_source import Template
 from protoserve.schema.mapping_reader import nearest
@@ -162,7 +163,7 @@ def open_session(template: Template, dest: Path, default_answers: Mapping[str, A
                 reason = words(error.__cause__ if isinstance(error.__cause__, yaml.YAMLError) else error)
                 raise NewError(f"the template {template.source} cannot be read: {reason}") from None
         for warning in caught:
-            print(f"note: {warning.message}", file=sys.stderr)
+            print(f"note: {without_credentials(str(warning.message))}", file=sys.stderr)
         yield session
 
 

@@ -11,9 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from protoserve.platform import answers
+from protoserve.platform.credentials import without_credentials
+from protoserve.platform.git import find_repository
 from protoserve.platform.printing import write
 from protoserve.project.status import output, rows
-from protoserve.project.status.recorded_template import RecordedTemplateError, UnavailableError, render, template_folder
+from protoserve.project.status.recorded_template import (
+    MissingVersionError,
+    RecordedTemplateError,
+    render,
+    template_folder,
+)
 from protoserve.project.status.report import Report, Row, State
 from protoserve.project.update import template_versions
 
@@ -21,7 +28,7 @@ from protoserve.project.update import template_versions
 def status(options: argparse.Namespace) -> int:
     """Exit code 0 if all rows that count are as they should be; 1 if one is not; 2 if one is unknown.
 
-    Raises AnswersError and UnwritableError.
+    Raises AnswersError, GitError for a repository that git refuses to read, and UnwritableError.
     """
     if options.offline:
         os.environ["GIT_ALLOW_PROTOCOL"] = "file"
@@ -33,10 +40,11 @@ def status(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> Report:
     project = options.project.resolve()
     recorded = answers.load(project)
-    source = str(recorded.get("_src_path", ""))
+    find_repository(project)  # refused here if git does not trust its owner
+    source = without_credentials(str(recorded.get("_src_path", "")))
     commit = str(recorded.get("_commit", "no version"))
     # The rows that wait for other processes are computed while Copier renders in this one.
-    template_available = True
+    version_missing = False
     with ThreadPoolExecutor() as pool:
         version = pool.submit(_version, project, recorded, offline=options.offline)
         conflicts = pool.submit(rows.conflicts, project)
@@ -47,14 +55,15 @@ def _report(options: argparse.Namespace) -> Report:
             with render(folder, recorded) as rendered:
                 answers_row, files_row = rows.answers_row(recorded, rendered), rows.files(project, rendered)
         except RecordedTemplateError as error:
-            template_available = not isinstance(error, UnavailableError)
+            version_missing = isinstance(error, MissingVersionError)
             answers_row, files_row = (Row(name, State.UNKNOWN, str(error)) for name in ("answers", "files"))
             generated = pool.submit(Row, "generated", State.UNKNOWN, str(error))
         version_row = version.result()
-        if not template_available:
-            version_row = rows.without_base(version_row, commit)
+        if version_missing:
+            version_row = rows.without_base(project, version_row, commit)
         all_rows = (version_row, answers_row, generated.result(), conflicts.result(), contract.result(), files_row)
-    return Report(str(recorded.get("project_name", project.name)), source, commit, all_rows, options.fail_on)
+    printable = tuple(row.without_credentials() for row in all_rows)
+    return Report(str(recorded.get("project_name", project.name)), source, commit, printable, options.fail_on)
 
 
 def _version(project: Path, recorded: dict[str, Any], *, offline: bool) -> Row:

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import re
 import shutil
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from protoserve.platform import answers
+from protoserve.platform.credentials import without_credentials
 from protoserve.platform.errors import ProtoserveError
 
 SCRIPT = Path("scripts") / "generate.py"
 _REFUSED = re.compile(r"(?:question ['\"]|Invalid choice for ')(\w+)['\"](?:: |)(.*)", re.DOTALL)
+
+# Git's words for a revision that a repository does not have.
+_MISSING = re.compile(r"unknown revision|did not match any|not a tree|bad object|single revision")
 
 
 class RecordedTemplateError(ProtoserveError):
     """The recorded version cannot be fetched or rendered."""
 
 
-class UnavailableError(RecordedTemplateError):
-    """The template cannot be reached, or does not have the recorded version."""
+class MissingVersionError(RecordedTemplateError):
+    """The template does not have the recorded version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,8 @@ class Rendered:
 def template_folder(project: Path) -> Path:
     """The folder of the recorded version, from the cache of the project's own scripts/generate.py.
 
-    The script fetches it if it is not there yet. Raises RecordedTemplateError, UnavailableError if that fails.
+    The script fetches it if it is not there yet. Raises RecordedTemplateError, MissingVersionError if the template does
+    not have that version.
     """
     script = project / SCRIPT
     specification = importlib.util.spec_from_file_location("_protoserve_generate", script)
@@ -54,15 +60,24 @@ def template_folder(project: Path) -> Path:
     try:
         specification.loader.exec_module(module)
         try:
-            return Path(module.find_template())
+            with redirect_stderr(_WithoutCredentials()):
+                return Path(module.find_template())
         except getattr(module, "GeneratorError", ()) as error:
-            raise UnavailableError(" ".join(str(error).split())) from None
+            text = without_credentials(" ".join(str(error).split()))
+            raise (MissingVersionError if _MISSING.search(text) else RecordedTemplateError)(text) from None
     except RecordedTemplateError:
         raise
     except (Exception, SystemExit) as error:  # the script may be of another version, or edited
         raise RecordedTemplateError(" ".join(str(error).split()) or type(error).__name__) from None
     finally:
         sys.dont_write_bytecode = not writes_bytecode
+
+
+class _WithoutCredentials(io.StringIO):
+    """Standard error for scripts of older templates, which print the template's URL as it is recorded."""
+
+    def write(self, text: str) -> int:
+        return sys.__stderr__.write(without_credentials(text)) if sys.__stderr__ is not None else 0
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from protoserve.platform.credentials import without_credentials
+
 
 class State(StrEnum):
     """The state of a row: as it should be, needs action, edited by its author, or not possible to determine."""
@@ -25,6 +27,11 @@ class Row:
     text: str
     details: Mapping[str, list[str]] = field(default_factory=dict)
     remedy: str = ""
+
+    def without_credentials(self) -> Row:
+        """The row as it may be printed."""
+        details = {kind: [*map(without_credentials, lines)] for kind, lines in self.details.items()}
+        return Row(self.name, self.state, without_credentials(self.text), details, without_credentials(self.remedy))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from protoserve.project import unresolved
 from protoserve.project.status.recorded_template import Rendered
 from protoserve.project.status.report import Row, State
 from protoserve.project.update import template_versions
+from protoserve.project.update.template_versions import Standing
 
 _FILE_IN_DIFF = re.compile(r"^--- (?:a/(.+)|/dev/null)\n\+\+\+ (?:b/(.+)|/dev/null)$", re.MULTILINE)
 
@@ -23,22 +24,32 @@ def version(project: Path, recorded: template_versions.Recorded, *, offline: boo
     if offline:
         return Row("template", State.OK, f"{recorded.commit} (the newest was not looked up)")
     try:
-        release = template_versions.newest(project, recorded.source)
-    except GitError as error:
-        return Row("template", State.UNKNOWN, f"{recorded.commit}; {error}")
-    if template_versions.is_after(recorded.commit, release):
-        return Row("template", State.OK, f"{recorded.commit}, after the newest release, {release.name}")
-    if template_versions.is_at(recorded.commit, release):
-        return Row("template", State.OK, f"{recorded.commit} is the newest")
-    newer = release.name if release.name != "HEAD" else release.hash[: len(recorded.commit)]
-    return Row("template", State.TODO, f"{recorded.commit}; the newest is {newer}", {}, "protoserve update")
+        versions = template_versions.available(project, recorded.source)
+    except template_versions.UnreachableTemplateError as error:
+        return Row("template", State.UNKNOWN, f"{recorded.commit}; {error.reason}", {}, error.remedy)
+    compared = template_versions.compare(recorded, versions)
+    match compared.standing:
+        case Standing.UNKNOWN:
+            return _missing_version(project, recorded.commit, f"{compared.project}; the newest is {compared.newest}")
+        case Standing.NEWEST:
+            return Row("template", State.OK, f"{compared.project} is the newest")
+        case Standing.LATER if compared.former and compared.named:
+            text = f"{compared.project}, after the newest release, {compared.newest}"
+            return Row("template", State.TODO, text, {}, f"protoserve update --to {recorded.commit}")
+        case Standing.LATER:
+            return Row("template", State.OK, f"{compared.project}, after the newest release, {compared.newest}")
+    text = f"{compared.project}; the newest is {compared.newest}"
+    return Row("template", State.TODO, text, {}, "protoserve update")
 
 
-def without_base(row: Row, commit: str) -> Row:
+def without_base(project: Path, row: Row, commit: str) -> Row:
     """The row of `version` if the template lacks the recorded commit, so that an update has no base to merge from."""
-    if row.state is not State.TODO:
-        return row
-    return Row(row.name, State.UNKNOWN, f"{row.text}; the template has no {commit}", {}, f"git restore {answers.FILE}")
+    return row if row.state is not State.TODO else _missing_version(project, commit, row.text)
+
+
+def _missing_version(project: Path, commit: str, text: str) -> Row:
+    remedy = template_versions.remedy_for_missing(project, commit)
+    return Row("template", State.UNKNOWN, f"{text}; the template has no {commit}", {}, remedy)
 
 
 def answers_row(recorded: dict[str, Any], rendered: Rendered) -> Row:

@@ -11,6 +11,7 @@ from typing import Any
 
 from protoserve.platform import answers
 from protoserve.platform.blocked_paths import Links, refuse_blocked
+from protoserve.platform.credentials import without_credentials
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.files import Snapshot
 from protoserve.platform.git import Repository, repository_with_commits
@@ -26,14 +27,17 @@ from protoserve.project.update.scratch import (
     committed_files,
     concerned_files,
     patch,
+    record_version,
     scratch_repository,
     unmerged_files,
 )
 from protoserve.project.update.scratch import changed_files as changed_paths
+from protoserve.project.update.template_versions import Comparison, Recorded, Standing
 
 CONFLICTS = 3
 LATEST = "latest"
 SMOKE = ["make", "check", "smoke"]
+_NOTE = "protoserve: "  # how lines begin that a migration prints for the author
 
 
 class UpdateError(ProtoserveError):
@@ -53,13 +57,18 @@ def update(options: argparse.Namespace) -> int:
     repository = repository_with_commits(project)
     refuse_rejected_edits(repository)
     _refuse_uncommitted(repository)
-    version = _target_version(options.to, project, recorded, data)
+    compared = template_versions.compare(recorded, template_versions.available(project, recorded.source))
+    version = _target_version(options.to, project, recorded, compared, data)
     if version is None:
-        text = f"already at {recorded.commit}, the newest version of {recorded.source}"
+        is_later = compared.standing is Standing.LATER
+        relation = f"after the newest release, {compared.newest}," if is_later else "the newest version"
+        text = f"already at {compared.project}, {relation} of {recorded.printable_source}"
         return _report_nothing_to_do(options, before, recorded, text)
     with scratch_repository(repository) as folder:
-        printed = _merge(folder, project, version, data)
+        printed, notes = _merge(folder, project, version, data, recorded, compared)
         after = answers.load(folder)
+        if version == compared.release.name != after.get("_commit"):
+            notes.append(f"{after.get('_commit')} and {version} are the same commit of the template")
         _refuse_unknown(data, after, version)
         names, unmerged = changed_paths(folder), unmerged_files(folder)
         if not names:
@@ -68,7 +77,7 @@ def update(options: argparse.Namespace) -> int:
         refuse_hidden_edits(repository, concerned_files(folder, names))
         # The merge has seen what is committed, but not what git ignores.
         refuse_blocked(project, _written(folder, names), Links.NONE, "the template has", ", then update again")
-        outcome = _outcome(repository, folder, before, after, data, names, set(unmerged), printed)
+        outcome = _outcome(repository, folder, before, after, data, names, set(unmerged), printed, notes)
         if options.dry_run:
             _report_dry_run(outcome, patch(folder), options.format)
         else:
@@ -97,12 +106,12 @@ def _report_dry_run(outcome: Outcome, changes: bytes, form: str) -> None:
         print(summary.render(outcome, form, sys.stderr), file=sys.stderr)
 
 
-def _report_nothing_to_do(
-    options: argparse.Namespace, before: dict[str, Any], recorded: template_versions.Recorded, text: str
-) -> int:
+def _report_nothing_to_do(options: argparse.Namespace, before: dict[str, Any], recorded: Recorded, text: str) -> int:
     if options.format == "json":
         name, commit = str(before.get("project_name", options.project.resolve().name)), recorded.commit
-        write(summary.as_json(Outcome(name, recorded.source, commit, commit), "" if options.dry_run else None))
+        write(
+            summary.as_json(Outcome(name, recorded.printable_source, commit, commit), "" if options.dry_run else None)
+        )
     else:
         print(text, file=sys.stderr if options.dry_run else sys.stdout)
     return 0
@@ -127,25 +136,49 @@ def _refuse_uncommitted(repository: Repository) -> None:
 
 
 def _target_version(
-    to: str | None, project: Path, recorded: template_versions.Recorded, data: dict[str, Any]
+    to: str | None, project: Path, recorded: Recorded, compared: Comparison, data: dict[str, Any]
 ) -> str | None:
-    """The version to update to; None if the project has the newest one and no answer changes."""
-    if to is None and data:
-        return recorded.commit
+    """The version to update to; None if the project has the newest one and no answer changes. Raises UpdateError."""
+    if compared.standing is Standing.UNKNOWN:
+        remedy = template_versions.remedy_for_missing(project, recorded.commit)
+        raise UpdateError(f"the template {recorded.source} has no {recorded.commit}, the project's version: {remedy}")
     if to is not None and to != LATEST:
         return to
-    release = template_versions.newest(project, recorded.source)
-    if template_versions.is_at(recorded.commit, release):
-        return recorded.commit if data else None
-    return release.name
+    if to is None and data:
+        return compared.former or recorded.commit
+    if compared.standing is Standing.OUTDATED:
+        return compared.release.name
+    return (compared.former or recorded.commit) if data else None
 
 
-def _merge(folder: Path, project: Path, version: str, data: dict[str, Any]) -> str:
+def _merge(
+    folder: Path, project: Path, version: str, data: dict[str, Any], recorded: Recorded, compared: Comparison
+) -> tuple[str, list[str]]:
+    """What the merge prints, and notes about the versions; raises UpdateError.
+
+    It starts from the commit that the project was made from, even if the recorded tag names another one by now.
+    """
     # Importing Copier takes most of a second, so everything that can be refused without it comes first.
     from protoserve.project.update.merge import MergeError, merge
 
+    former, notes = compared.former, []
     try:
-        return merge(folder, project, version, data)
+        if former:
+            record_version(folder, former)
+            try:
+                printed = merge(folder, project, version, data)
+                return printed, [f"{compared.project}: the merge starts from the commit that the project was made from"]
+            except MergeError as error:
+                # Copier fetches both versions before it changes anything.
+                if former not in str(error) or not compared.named:
+                    raise
+            record_version(folder, recorded.commit)
+            version = recorded.commit if version == former else version
+            notes = [
+                f"{compared.project}; the template no longer has commit {former[:7]}, so the merge starts from what "
+                f"{recorded.commit} is now, and what differs counts as your edits: `protoserve status` lists the files"
+            ]
+        return merge(folder, project, version, data), notes
     except MergeError as error:
         sys.stderr.write(error.printed)
         raise UpdateError(f"{str(error).rstrip('.')}; the project is as it was") from None
@@ -169,16 +202,17 @@ def _outcome(
     names: list[str],
     conflicts: set[str],
     printed: str,
+    notes: list[str],
 ) -> Outcome:
     version = str(after.get("_commit"))
     return Outcome(
         str(before.get("project_name", repository.project.name)),
-        str(after.get("_src_path")),
+        without_credentials(str(after.get("_src_path"))),
         str(before.get("_commit")),
         version,
         tuple(changed_answers(before, after, data, version)),
         tuple(changed_files(folder, names, committed_files(folder), manifest(repository.project), conflicts)),
-        tuple(line.removeprefix("protoserve: ") for line in printed.splitlines() if line.startswith("protoserve: ")),
+        (*notes, *(text.removeprefix(_NOTE) for text in printed.splitlines() if text.startswith(_NOTE))),
     )
 
 

@@ -20,6 +20,7 @@ from jinja2 import TemplateError
 from plumbum import ProcessExecutionError
 
 from protoserve.platform.blocked_paths import Links, blocked_paths
+from protoserve.platform.credentials import without_credentials
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import reason
 from protoserve.project.git_settings import required_environment
@@ -124,4 +125,4 @@ def _read(captured: IO[bytes]) -> str:
     sys.stdout.flush()
     sys.stderr.flush()
     captured.seek(0)
-    return captured.read().decode(errors="replace")
+    return without_credentials(captured.read().decode(errors="replace"))

@@ -10,6 +10,7 @@ from typing import Any
 
 from protoserve.emit.generated_files import MANIFEST, SCHEMA
 from protoserve.platform import answers
+from protoserve.platform.credentials import without_credentials
 
 
 class Kind(StrEnum):
@@ -126,5 +127,9 @@ def changed_answers(
             why = "no longer asked"
         else:
             why = f"{version} does not accept the earlier answer"
-        changed.append(Answer(name, was, now, why))
+        changed.append(Answer(name, _printable(was), _printable(now), why))
     return changed
+
+
+def _printable(answer: Any) -> Any:
+    return without_credentials(answer) if isinstance(answer, str) else answer

@@ -7,6 +7,7 @@ objects of the project's repository and writes nothing there.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protoserve.emit.generated_files import SCHEMA
+from protoserve.platform import answers
 from protoserve.platform.git import Repository, git, git_paths, status
 from protoserve.schema import project_schemas
 
@@ -49,9 +51,23 @@ def scratch_repository(repository: Repository) -> Iterator[Path]:
         tree = repository.tree
         git(folder, "read-tree", tree)
         git(folder, "checkout-index", "--quiet", "--all", "-u", env=_CHECKOUT)
-        commit = git(folder, "commit-tree", "-m", "before the update", tree, env=_IDENTITY).decode().strip()
-        git(folder, "update-ref", "HEAD", commit)
+        _commit(folder, tree)
         yield folder
+
+
+def _commit(folder: Path, tree: str) -> None:
+    commit = git(folder, "commit-tree", "-m", "before the update", tree, env=_IDENTITY).decode().strip()
+    git(folder, "update-ref", "HEAD", commit)
+
+
+def record_version(folder: Path, commit: str) -> None:
+    """Commits an answers file that names another version of the template, for Copier to merge from. Raises GitError."""
+    path = folder / answers.FILE
+    text = re.sub(rb"^_commit:[^\n]*$", f"_commit: {commit}".encode(), path.read_bytes(), count=1, flags=re.MULTILINE)
+    path.write_bytes(text)
+    git(folder, "add", "--force", "--", answers.FILE)
+    tree = git(folder, "write-tree").decode().strip()
+    _commit(folder, tree)
 
 
 def changed_files(folder: Path) -> list[str]:

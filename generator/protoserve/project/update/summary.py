@@ -45,10 +45,9 @@ def as_json(outcome: Outcome, diff: str | None = None) -> str:
 
 
 def _lines(outcome: Outcome) -> Iterator[str]:
-    same = outcome.before == outcome.after
-    yield f"## {outcome.project}: " + (
-        f"answers changed, template {outcome.after}" if same else f"template {outcome.before} → {outcome.after}"
-    )
+    versions = f"{outcome.before} → {outcome.after}" if outcome.before != outcome.after else outcome.after
+    answers_only = outcome.before == outcome.after and outcome.answers
+    yield f"## {outcome.project}: {'answers changed, ' if answers_only else ''}template {versions}"
     yield f"\nTemplate: {code(outcome.template)}"
     if outcome.conflicts:
         yield f"\n### Conflicts: {len(outcome.conflicts)}\n"
