@@ -1,4 +1,4 @@
-"""Settings of git that an author may have, under which Copier's merge alone rewrites lines or ends in the middle."""
+"""Settings of git that an author may have: what we see and do is the same, or a bare `copier update` is refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from protoserve.project.git_settings import required_environment
+from git_settings import SETTINGS, VARIABLES, as_file, hostile_files
 from releases import NEW, OLD, Work, git
 
 
@@ -28,14 +28,19 @@ def settings(folder: Path, text: str) -> dict[str, str]:
     return {"GIT_CONFIG_GLOBAL": str(path)}
 
 
+def variables(folder: Path) -> dict[str, str]:
+    return {name: value.format(folder=folder) for name, value in VARIABLES.items()}
+
+
 def test_an_update_goes_without_them(work: Work, tmp_path: Path) -> None:
     mine, own = work.read("README.md"), work.read(".dockerignore")
     (tmp_path / "ignored").write_text("*.md\n*.txt\n", encoding="utf-8")
     (tmp_path / "attributes").write_text("*.md -diff\n*.txt binary\n", encoding="utf-8")
     patterns = f"excludesFile = {tmp_path / 'ignored'}\nattributesFile = {tmp_path / 'attributes'}\n"
-    core = f"[core]\nquotepath = false\n{patterns}"
-    text = f"[apply]\nwhitespace = fix\n{core}[status]\nshowUntrackedFiles = no\n"
-    done = work.update("--to=v2.0.0", check=False, **settings(tmp_path, text))
+    hostile = hostile_files(tmp_path / "hostile")
+    text = as_file(SETTINGS, hostile) + f"[core]\n{patterns}"
+    done = work.update("--to=v2.0.0", check=False, **settings(tmp_path, text), **variables(hostile))
+    assert not (hostile / "ran").exists()
     assert done.returncode == 3, done.stderr
     assert git(work.path, "diff", "--name-only", "--diff-filter=U") == "requirements/dev.txt\n"
     assert "<<<<<<< before updating\npytest>=9,<11\n=======\n" in work.read("requirements/dev.txt")
@@ -79,11 +84,3 @@ def test_bare_copier_is_stopped_before_it_begins_until_all_are_mended(work: Work
     work.copier("--vcs-ref=v2.0.0", **settings(tmp_path, text))
     assert work.read("README.md") == mine.replace("## Start\n", "Ask nobody about it.\n\n## Start\n")
     assert work.read(".dockerignore") == own
-
-
-def test_other_settings_in_the_environment_stay() -> None:
-    given = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
-    variables = required_environment(given)
-    assert variables["GIT_CONFIG_COUNT"] == "4"
-    assert not {"GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0"} & variables.keys()
-    assert variables["GIT_CONFIG_KEY_2"] == "core.quotepath"

@@ -29,8 +29,22 @@ PROJECT = Path(__file__).resolve().parent.parent
 ANSWERS = PROJECT / ".copier-answers.yml"
 RUN = Path("generator", "run.py")
 SHORT_FORMS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
-# git sets these for the hooks that it runs; here they would send commands for the clone to the project's repository.
-HOOK_VARIABLES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX"}
+# git sets the first of these for the hooks that it runs: they would send commands for the clone to another repository.
+IGNORED_VARIABLES = {
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX"),
+    *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE"),
+    *("GIT_NAMESPACE", "GIT_TEMPLATE_DIR", "GIT_DEFAULT_HASH", "GIT_LITERAL_PATHSPECS"),
+}
+# The clone is the template as it was committed: no hook of the user runs in it, and no setting converts its lines.
+SETTINGS = {
+    "core.hooksPath": os.devnull,
+    "init.defaultBranch": "main",
+    "init.templateDir": "",
+    "core.fsmonitor": "false",
+    "core.autocrlf": "false",
+    "core.eol": "lf",
+    "submodule.recurse": "false",
+}
 
 
 USER_OF_URL = re.compile(r"""(?i)\b([a-z][a-z0-9+.-]*://)(?:[^\s/]*@|[^\s/:@\[]*:(?!\d*[/\s])[^\s"']*@)""")
@@ -130,11 +144,19 @@ def _cache() -> Path:
 
 def _git(url: str, *arguments: str) -> str:
     """The standard output of a git command for the template. Raises GeneratorError with git's own reason."""
-    environment = {name: value for name, value in os.environ.items() if name not in HOOK_VARIABLES}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in IGNORED_VARIABLES and not name.startswith("GIT_TRACE")
+    }
+    environment |= dict.fromkeys(("GIT_TRACE2", "GIT_TRACE2_EVENT", "GIT_TRACE2_PERF"), "0")  # else settings decide
+    environment["LANGUAGE"] = "en"  # for the reasons of failures
     if sys.stdin is None or not sys.stdin.isatty():
         environment["GIT_TERMINAL_PROMPT"] = "0"
+    settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
     try:
-        done = subprocess.run(["git", *arguments], env=environment, capture_output=True, text=True, check=True)
+        command = ["git", *settings, *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     except FileNotFoundError as error:
         raise GeneratorError("git is not installed; it fetches the template") from error
     except subprocess.CalledProcessError as error:

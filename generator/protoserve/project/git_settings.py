@@ -1,49 +1,65 @@
-"""Settings of git with which Copier's merge loses an author's edits or stops half-way.
+"""Settings of git with which Copier's merge loses an author's edits.
 
-Copier reads the edits, file names included, from `git diff-tree` and applies them with `git apply`.
+Copier reads the edits, file names included, from `git diff-tree` and applies them with `git apply`. `protoserve update`
+replaces these settings; a bare `copier update` cannot be given others.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from protoserve.platform.git import git_line, git_paths
 
-# With other values, edits lose spaces at the ends of lines, Copier cannot read names that are not ASCII, and rejected
-# edits stay in `*.rej` files, which Copier looks up among the untracked files.
-_REQUIRED = {"apply.whitespace": "nowarn", "core.quotepath": "true", "status.showUntrackedFiles": "normal"}
-_REWRITING = ("fix", "strip")
+# What `git apply` does with lines that it takes for wrong in their spaces.
+_WHITESPACE_HARM = {
+    "fix": "spaces and empty lines of your edits would be lost",
+    "strip": "spaces and empty lines of your edits would be lost",
+    "error": "edits with spaces at the end of a line would be left out",
+    "error-all": "edits with spaces at the end of a line would be left out",
+}
+_LARGEST_TEXT = 1_000_000  # bytes; no file of a template is larger
 _HIDING = ("no", "false", "off", "0")
-
-
-def required_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that give git the required settings, numbered after those that `environment` has already."""
-    count = environment.get("GIT_CONFIG_COUNT", "")
-    first = int(count) if count.isdecimal() else 0
-    variables = {"GIT_CONFIG_COUNT": str(first + len(_REQUIRED))}
-    for number, (name, value) in enumerate(_REQUIRED.items(), first):
-        variables |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
-    return variables
+_DEFAULTS = {
+    "apply.whitespace": "nowarn",
+    "core.bigFileThreshold": "512m",
+    "core.quotepath": "true",
+    "status.showUntrackedFiles": "normal",
+}
 
 
 def harmful_settings(project: Path) -> Iterator[str]:
     """A line for each setting that would do harm in this project: what it is, why, and what to do."""
     whitespace = _setting(project, "apply.whitespace")
-    if whitespace in _REWRITING:
-        yield _message("apply.whitespace", whitespace, "spaces and empty lines of your edits would be lost")
+    if whitespace in _WHITESPACE_HARM:
+        yield _message("apply.whitespace", whitespace, _WHITESPACE_HARM[whitespace])
     if _setting(project, "status.showUntrackedFiles") in _HIDING:
         yield _message("status.showUntrackedFiles", "no", "edits that conflict with the template's would be left out")
-    # Copier lists the names in a repository of its own, in the temporary folder.
-    if _setting(Path(tempfile.gettempdir()), "core.quotepath", "--type=bool") == "false":
+    # The others count in repositories that Copier makes in the temporary folder.
+    temporary = Path(tempfile.gettempdir())
+    if _setting(temporary, "core.quotepath", "--type=bool") == "false":
         unreadable = next((name for name in git_paths(project, "ls-files", "-z") if not name.isascii()), None)
         if unreadable is not None:
             yield _message("core.quotepath", "false", f"Copier cannot read names such as {unreadable}", "--global ")
+    threshold = _setting(temporary, "core.bigFileThreshold", "--type=int")
+    if threshold and int(threshold) < _LARGEST_TEXT:
+        large = next(_larger(project, int(threshold)), None)
+        if large is not None:
+            harm = f"edits of larger files, such as {large}, would be left out"
+            yield _message("core.bigFileThreshold", threshold, harm, "--global ")
+
+
+def _larger(project: Path, size: int) -> Iterator[str]:
+    """The tracked files of more than `size` bytes that may be the template's."""
+    for name in git_paths(project, "ls-files", "-z"):
+        path = project / name
+        if path.is_file() and size < path.stat().st_size < _LARGEST_TEXT:
+            yield name
 
 
 def _message(name: str, value: str, harm: str, scope: str = "") -> str:
-    remedy = f"use `protoserve update`, or set `git config {scope}{name} {_REQUIRED[name]}`"
+    remedy = f"use `protoserve update`, or set `git config {scope}{name} {_DEFAULTS[name]}`"
     return f"git's {name} is {value}, and {harm}: {remedy}"
 
 

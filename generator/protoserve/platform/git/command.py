@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from protoserve.platform.git.errors import NOT_INSTALLED, GitError, reason
-from protoserve.platform.git.settings import OPTIONS, environment
+from protoserve.platform.git.settings import OPTIONS, READING, environment
 
 
 def run(
@@ -18,14 +18,15 @@ def run(
     env: Mapping[str, str] | None = None,
     exit_codes: Collection[int] = (0,),
 ) -> subprocess.CompletedProcess[bytes]:
-    """Runs a git command in `folder`, whose answer does not depend on the user's settings.
+    """Runs a git command in `folder`, whose answer does not depend on the user's settings, except for `git config`.
 
     `env` is added to the environment. `exit_codes` are those that do not mean failure, such as 1 of a search without a
     match. Raises GitError.
     """
     name, *rest = arguments
     command = ["git", name, *OPTIONS.get(name, ()), *rest]
-    variables = {**environment(), "LC_ALL": "C", **(env or {})}
+    settings = {} if name == "config" else READING  # which answers what the user has set
+    variables = {**environment(settings), "LC_ALL": "C", **(env or {})}
     try:
         done = subprocess.run(command, cwd=folder, input=stdin, env=variables, capture_output=True, check=False)
     except OSError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 _COLOURED = (
     *("ui", "advice", "branch", "diff", "grep", "interactive", "pager", "push", "remote", "showBranch", "status"),
@@ -129,32 +129,31 @@ _TRACE = re.compile(r"GIT_TRACE(?:2|_|$)")
 _TRACES_OF_SETTINGS = ("GIT_TRACE2", "GIT_TRACE2_EVENT", "GIT_TRACE2_PERF")
 
 
-def environment(settings: Mapping[str, str] = READING, inherited: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The variables of a git command with these settings, which precede those of files and of `git -c`.
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a git command with these settings, which precede those of files and of `git -c`."""
+    removed = removed_variables(os.environ)
+    kept = {name: value for name, value in os.environ.items() if name not in removed}
+    return {**kept, **added_variables(settings, kept)}
 
-    `inherited` are the variables to start from, by default those of this process.
-    """
-    inherited = os.environ if inherited is None else inherited
-    removed = set(removed_variables(inherited))
-    variables = {name: value for name, value in inherited.items() if name not in removed}
-    variables |= {name: "0" for name in _TRACES_OF_SETTINGS if name not in variables}
+
+def added_variables(settings: Mapping[str, str], inherited: Mapping[str, str]) -> dict[str, str]:
+    """The variables that give git these settings, besides those that `inherited` has."""
     # The form in which git hands the settings of `git -c` to its own commands; the last one counts.
     quoted = (f"'{name}={value}'" for name, value in settings.items())
-    variables["GIT_CONFIG_PARAMETERS"] = " ".join([variables.get("GIT_CONFIG_PARAMETERS", ""), *quoted]).strip()
+    parameters = " ".join([inherited.get("GIT_CONFIG_PARAMETERS", ""), *quoted]).strip()
+    variables = {"GIT_CONFIG_PARAMETERS": parameters, "GIT_OPTIONAL_LOCKS": "0"}
+    variables |= {name: "0" for name in _TRACES_OF_SETTINGS if not os.path.isabs(inherited.get(name, ""))}
     # English, for the causes of errors; LC_ALL would change what templates print as well.
-    return {**variables, "GIT_OPTIONAL_LOCKS": "0", "LANGUAGE": "en"}
+    return {**variables, "LANGUAGE": "en"}
 
 
-def removed_variables(inherited: Mapping[str, str]) -> Iterable[str]:
+def removed_variables(inherited: Mapping[str, str]) -> frozenset[str]:
     """The variables that no git command may see; a trace that goes into a file stays."""
-    return [
-        name
-        for name, value in inherited.items()
-        if name in _REMOVED or (_TRACE.match(name) and not os.path.isabs(value))
-    ]
+    traces = (name for name, value in inherited.items() if _TRACE.match(name) and not os.path.isabs(value))
+    return frozenset((*_REMOVED, *traces))
 
 
 def clear_environment() -> None:
     """Removes the same variables from this process, for git commands that other programs run."""
     for name in removed_variables(os.environ):
-        del os.environ[name]
+        os.environ.pop(name, None)

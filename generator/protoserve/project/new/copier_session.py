@@ -25,10 +25,12 @@ from copier._user_data import AnswersMap
 from copier._user_data import Question as Question
 from copier.errors import CopierError, TaskError, UserMessageError
 from jinja2 import TemplateError
-from plumbum import local
+from plumbum import ProcessExecutionError, local
 
 from protoserve.platform import interrupts
 from protoserve.platform.credentials import without_credentials
+from protoserve.platform.git import reason
+from protoserve.project.copier_environment import copier_environment
 from protoserve.project.new import NewError
 from protoserve.project.template_source import Template
 from protoserve.schema.mapping_reader import nearest
@@ -157,14 +159,23 @@ def open_session(template: Template, dest: Path, default_answers: Mapping[str, A
         # Copier has its own form for warnings and for errors in copier.yml.
         with warnings.catch_warnings(record=True) as caught, redirect_stderr(io.StringIO()):
             try:
-                session.names  # noqa: B018  # fetches the template
+                # The steps of the template run later, with the user's own settings and hooks.
+                with copier_environment():
+                    session.names  # noqa: B018  # fetches the template
+                    worker.template.commit, worker.template.git_index_modes  # noqa: B018
             except (*COPIER_ERRORS, OSError) as error:
                 interrupts.raise_if_received()  # what Copier cleaned up may have failed because of it
-                reason = words(error.__cause__ if isinstance(error.__cause__, yaml.YAMLError) else error)
-                raise NewError(f"the template {template.source} cannot be read: {reason}") from None
+                raise NewError(f"the template {template.source} cannot be read: {_unreadable(error)}") from None
         for warning in caught:
             print(f"note: {without_credentials(str(warning.message))}", file=sys.stderr)
         yield session
+
+
+def _unreadable(error: BaseException) -> str:
+    """Why Copier could not fetch or read a template."""
+    if isinstance(error, ProcessExecutionError):
+        return reason(str(error.stderr))
+    return words(error.__cause__ if isinstance(error.__cause__, yaml.YAMLError) else error)
 
 
 def parse(question: Question, answer: Any) -> Any:

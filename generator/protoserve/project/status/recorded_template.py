@@ -87,9 +87,11 @@ def render(template: Path, recorded: dict[str, Any]) -> Iterator[Rendered]:
     from copier.errors import CopierError
     from jinja2 import TemplateError
 
+    from protoserve.project.copier_environment import copier_environment
+
     data = {name: value for name, value in recorded.items() if not name.startswith("_")}
     refused: dict[str, str] = {}
-    with TemporaryDirectory(prefix="protoserve-status-") as temporary, warnings.catch_warnings():
+    with TemporaryDirectory(prefix="protoserve-status-") as temporary, warnings.catch_warnings(), copier_environment():
         warnings.simplefilter("ignore")
         # Copier clones a folder with git, but takes one without git as it is.
         source, folder = Path(temporary) / "template", Path(temporary) / "render"

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import copier
-import plumbum
 from copier.errors import CopierError, ForbiddenPathError, TaskError
 from jinja2 import TemplateError
 from plumbum import ProcessExecutionError
@@ -23,7 +22,7 @@ from protoserve.platform.blocked_paths import Links, blocked_paths
 from protoserve.platform.credentials import without_credentials
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import reason
-from protoserve.project.git_settings import required_environment
+from protoserve.project.copier_environment import copier_environment, merging
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -44,7 +43,7 @@ def merge(folder: Path, project: Path, ref: str, data: dict[str, Any]) -> str:
     """
     failure: str | None = None
     # A relative path of a template counts from the project.
-    with chdir(project), plumbum.local.env(**required_environment(os.environ)), _captured() as captured:
+    with chdir(project), copier_environment(merging(folder)), _captured() as captured:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Copier warns of local templates with changes and of shallow clones
