@@ -12,7 +12,7 @@ from protoserve.platform.blocked_paths import BlockedPathError, Links, blocked_p
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import find_repository
 from protoserve.project import git_settings
-from protoserve.project.hidden_edits import refuse_hidden_edits, refuse_hiding_flags
+from protoserve.project.hidden_edits import refuse_hidden_edits, refuse_hiding_flags, refuse_untracked
 from protoserve.project.template_paths import template_paths
 from protoserve.project.unresolved import refuse_reject_names
 from protoserve.schema import project_schemas
@@ -52,9 +52,10 @@ def check_update(project: Path, template: Path, given: Mapping[str, Any]) -> int
         raise ProtoserveError("\nprotoserve: ".join(harmful))
     package = str(recorded["package"])
     schemas = project_schemas.load(project_schemas.read(project), package)
-    _refuse_blocked_paths(
-        project, template_paths(template, {**recorded, **given}), generated_files.paths(project, schemas, package)
-    )
+    of_template = template_paths(template, {**recorded, **given})
+    _refuse_blocked_paths(project, of_template, generated_files.paths(project, schemas, package))
+    if repository is not None:
+        refuse_untracked(repository, of_template)
     return 0
 
 

@@ -28,12 +28,14 @@ def restore_lost_edits(project: Path, template: Path, package: str) -> list[str]
     any_removed = any(not exists(project, name) for name in modes)
     targets = renamed_files.new_targets(project, renames, modes)
     overlooked = overlooked_edits.candidates(project, modes)
-    if not any_removed and not targets and not overlooked:
+    any_binary = overlooked_edits.any_binary_change(template, render_version.recorded_commits(project))
+    if not any_removed and not targets and not overlooked and not any_binary:
         return []
     with tempfile.TemporaryDirectory(prefix="protoserve-restore-") as temporary:
         old = render_version.committed_version(project, template, Path(temporary))
         notes = list(renamed_files.restore(project, old, renames, modes, targets))
-        if overlooked:
+        if overlooked or any_binary:
             new = render_version.updated_version(project, template, Path(temporary))
-            notes.extend(overlooked_edits.restore(project, old, new, overlooked, modes))
+            names = sorted({*overlooked, *overlooked_edits.binary_files(old, new, modes)})
+            notes.extend(overlooked_edits.restore(project, old, new, names, modes))
     return notes

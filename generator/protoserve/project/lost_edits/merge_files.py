@@ -38,7 +38,14 @@ def committed_content(project: Path, name: str) -> bytes:
 
 
 def merge(project: Path, mine: bytes, base: bytes, theirs: bytes) -> tuple[bytes, int] | None:
-    """The three-way merge and its number of conflicts, which stand between markers; None for binary files."""
+    """The three-way merge and its number of conflicts, which stand between markers; None for binary files.
+
+    What only one side changed, or both in the same way, needs no merge, whatever its bytes.
+    """
+    if theirs in (base, mine):
+        return mine, 0
+    if mine == base:
+        return theirs, 0
     with tempfile.TemporaryDirectory(prefix="protoserve-merge-") as temporary:
         files = [Path(temporary) / name for name in ("mine", "base", "theirs")]
         for path, content in zip(files, (mine, base, theirs), strict=True):

@@ -1,5 +1,5 @@
-"""Edits that Copier overlooks: bytes that are not UTF-8, and all edits of a file that git treats as binary, shows no
-diff of, or ignores."""
+"""Edits that Copier overlooks: bytes that are not UTF-8, and all edits of a file that git shows no diff of, ignores, or
+treats as binary, for whichever side it is so."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from protoserve.platform.files import read_if_exists
 from protoserve.platform.git import git, git_paths
 from protoserve.project.lost_edits.merge_files import committed_content, exists, mark_unmerged, merge
 
@@ -28,6 +29,24 @@ def candidates(project: Path, modes: Mapping[str, str]) -> list[str]:
     return [name for name in files if name in hidden or not _is_text(committed_content(project, name))]
 
 
+def any_binary_change(template: Path, commits: tuple[str, str]) -> bool:
+    """Whether a file that git takes for binary differs between these commits of the template. Raises GitError."""
+    changes = git(template, "diff", "--numstat", "--no-renames", "-z", *commits).split(b"\0")
+    return any(change.startswith(b"-\t-\t") for change in changes)
+
+
+def binary_files(old: Path, new: Path, modes: Mapping[str, str]) -> set[str]:
+    """The files that have another content in `new` than in `old`, and that git takes for binary in one of them.
+
+    Only regular files are meant that the project has committed; `modes` are those of HEAD.
+    """
+    names = {name for name, mode in modes.items() if mode.startswith(_REGULAR_FILE)}
+    pairs = {name: (read_if_exists(old / name), read_if_exists(new / name)) for name in names}
+    return {
+        name for name, (before, after) in pairs.items() if before != after and b"\0" in (before or b"") + (after or b"")
+    }
+
+
 def restore(project: Path, old: Path, new: Path, names: Iterable[str], modes: Mapping[str, str]) -> Iterator[str]:
     """Merges these files again, by their bytes; yields a line for each that cannot be merged.
 
@@ -40,7 +59,7 @@ def restore(project: Path, old: Path, new: Path, names: Iterable[str], modes: Ma
         base = (old / name).read_bytes() if (old / name).is_file() else b""
         if mine == base:
             continue
-        merged = (mine, 0) if theirs == base else merge(project, mine, base, theirs)
+        merged = merge(project, mine, base, theirs)
         content, conflicts = merged or (mine, 1)
         (project / name).write_bytes(content)
         git(project, "reset", "--quiet", "--", name)  # Copier may have listed a conflict that does not exist

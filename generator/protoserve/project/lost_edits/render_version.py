@@ -3,33 +3,58 @@
 from __future__ import annotations
 
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import git
 from protoserve.project.lost_edits.merge_files import ANSWERS
 
 
+def recorded_commits(project: Path) -> tuple[str, str]:
+    """The commits of the template that the project has committed and that the update has recorded."""
+    return _commit(_load(_committed_answers(project))), _commit(_load(_updated_answers(project)))
+
+
 def committed_version(project: Path, template: Path, temporary: Path) -> Path:
     """A folder with the files at the version and with the answers that the project has committed."""
-    answers = git(project, "cat-file", "blob", f"HEAD:./{ANSWERS}")
-    return _render(answers, template, temporary / "committed")
+    return _render(_load(_committed_answers(project)), template, temporary / "committed")
 
 
 def updated_version(project: Path, template: Path, temporary: Path) -> Path:
     """A folder with the files at the version and with the answers that the update has recorded."""
-    return _render((project / ANSWERS).read_bytes(), template, temporary / "updated")
+    return _render(_load(_updated_answers(project)), template, temporary / "updated")
 
 
-def _render(recorded_answers: bytes, template: Path, temporary: Path) -> Path:
-    import copier
+def _committed_answers(project: Path) -> bytes:
+    return git(project, "cat-file", "blob", f"HEAD:./{ANSWERS}")
+
+
+def _updated_answers(project: Path) -> bytes:
+    return (project / ANSWERS).read_bytes()
+
+
+def _load(recorded_answers: bytes) -> dict[str, Any]:
     import yaml
 
-    answers = yaml.safe_load(recorded_answers)
+    answers: dict[str, Any] = yaml.safe_load(recorded_answers)
+    return answers
+
+
+def _commit(answers: Mapping[str, Any]) -> str:
+    """The version of the template that the answers record. Raises ProtoserveError."""
     commit = str(answers["_commit"])
-    source, folder, archive = temporary / "template", temporary / "folder", temporary / "template.tar"
     if commit.startswith("-"):
         raise ProtoserveError(f"{ANSWERS} records {commit}, which is not a commit: restore it from git")
+    return commit
+
+
+def _render(answers: Mapping[str, Any], template: Path, temporary: Path) -> Path:
+    import copier
+
+    commit = _commit(answers)
+    source, folder, archive = temporary / "template", temporary / "folder", temporary / "template.tar"
     temporary.mkdir()
     git(template, "archive", "--format=tar", f"--output={archive}", commit)
     with tarfile.open(archive) as tar:
