@@ -9,12 +9,14 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -29,10 +31,27 @@ def protoserve(
     *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, check: bool = True
 ) -> subprocess.CompletedProcess[str]:
     """Runs `protoserve` with these arguments; one that fails shows all that it printed."""
+    return run_copy("protoserve", *arguments, cwd=cwd, env=env, check=check)
+
+
+def run_copy(
+    program: str,
+    *arguments: str | Path,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    check: bool = True,
+    copies_generator: bool = False,
+) -> subprocess.CompletedProcess[str]:
+    """Runs `protoserve` or `copier` in a copy of the process.
+
+    With `copies_generator` the generator/run.py that an update starts runs in such a copy, too.
+    """
     with tempfile.TemporaryDirectory(prefix="command-") as folder:
         out, errors, code = (Path(folder, name) for name in ("out", "errors", "code"))
         os.mkfifo(code)
         request = {
+            "program": program,
+            "copies_generator": copies_generator,
             "arguments": [str(argument) for argument in arguments],
             "cwd": str(cwd),
             "environment": dict(os.environ if env is None else env),
@@ -45,7 +64,7 @@ def protoserve(
             print(json.dumps(request), file=stdin, flush=True)
         exit_code = int(code.read_text(encoding="utf-8"))
         texts = [path.read_text(encoding="utf-8") for path in (out, errors)]
-    done = subprocess.CompletedProcess(["protoserve", *map(str, arguments)], exit_code, *texts)
+    done = subprocess.CompletedProcess([program, *map(str, arguments)], exit_code, *texts)
     assert not check or exit_code == 0, f"{done.args} exited {exit_code}\n{done.stdout}\n{done.stderr}"
     return done
 
@@ -65,14 +84,23 @@ def _copies() -> subprocess.Popen[str]:
 
 def serve() -> None:
     """Runs commands from standard input, side by side. A copy waits for each and writes its exit code."""
-    from protoserve.cli import main
+    from copier._cli import CopierApp
 
+    import protoserve.cli
+    import protoserve.generator_cli
+    import protoserve.project.generate
+    import protoserve.project.update.merge  # imported once here, not by each update
+
+    programs = {
+        "protoserve": protoserve.cli.main,
+        "copier": lambda arguments: CopierApp.run(["copier", *arguments]),
+    }
     for line in sys.stdin:
         if os.fork() == 0:
             request = json.loads(line)
             pid = os.fork()
             if pid == 0:
-                os._exit(_run(main, request))
+                os._exit(_run(programs[request["program"]], request))
             exit_code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             Path(request["code"]).write_text(str(exit_code), encoding="utf-8")
             os._exit(0)
@@ -85,7 +113,7 @@ def _forget_the_ended() -> None:
             pass
 
 
-def _run(main: Any, request: dict[str, Any]) -> int:
+def _run(main: Callable[[list[str]], Any], request: dict[str, Any]) -> int:
     """The exit code of a command in this process, which is a copy."""
     signal.alarm(900)
     os.chdir(request["cwd"])
@@ -95,13 +123,47 @@ def _run(main: Any, request: dict[str, Any]) -> int:
     local.env.clear()
     local.env.update(request["environment"])
     local.cwd.chdir(request["cwd"])
+    tempfile.tempdir = None  # TMPDIR may be another one
     for number, path in enumerate([os.devnull, *request["output"]]):
         os.dup2(os.open(path, os.O_RDONLY if number == 0 else os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
-    sys.argv = ["protoserve", *request["arguments"]]
+    sys.argv = [request["program"], *request["arguments"]]
+    if request["copies_generator"]:
+        _copy_generators()
+    return _exit_code(lambda: main(request["arguments"]))
+
+
+def _copy_generators() -> None:
+    """Lets Copier run the generator/run.py of a template in a copy of this process, not in a new interpreter."""
+    from protoserve import generator_cli
+
+    start = subprocess.run
+
+    def run(command: Any, **options: Any) -> subprocess.CompletedProcess[Any]:
+        script = Path(str(command[1])) if not isinstance(command, str) and len(command) > 1 else None
+        if script is None or script.parts[-2:] != ("generator", "run.py") or "capture_output" in options:
+            return start(command, **options)
+        pid = os.fork()
+        if pid == 0:
+            os.chdir(local.cwd)
+            os.environ.clear()
+            os.environ.update(options["env"])
+            sys.argv = [str(part) for part in command[1:]]
+            generator_cli._TEMPLATE = script.parents[1]  # where the template's own copy of that module would lie
+            os._exit(_exit_code(lambda: runpy.run_path(str(script), run_name="__main__")))
+        return subprocess.CompletedProcess(command, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+    subprocess.run = run  # type: ignore[assignment]
+
+
+def _exit_code(main: Callable[[], Any]) -> int:
+    """What the process of that function would exit with."""
     try:
-        return int(main(request["arguments"]))
+        return int(main() or 0)
     except SystemExit as error:
-        return error.code if isinstance(error.code, int) else 1
+        return error.code if isinstance(error.code, int) else 1 if error.code else 0
+    except BaseException:
+        traceback.print_exc()
+        return 1
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
