@@ -200,6 +200,8 @@ def as_file(settings: Mapping[str, str] | Iterable[tuple[str, str]], folder: Pat
     """The settings as git reads them."""
     lines = []
     for name, value in settings.items() if isinstance(settings, Mapping) else settings:
-        section, _, key = name.rpartition(".")
-        lines.append(f'[{section}]\n{key} = "{value.format(folder=folder)}"\n')
+        section, _, rest = name.partition(".")
+        subsection, _, key = rest.rpartition(".")
+        heading = f'{section} "{subsection}"' if subsection else section
+        lines.append(f'[{heading}]\n{key} = "{value.format(folder=folder)}"\n')
     return "".join(lines)
