@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from protoserve import cli
+from protoserve.platform.blocked_paths import BlockedPathError
+from protoserve.platform.files import write_all
+from protoserve.project import generate as generated
 from support import ROOT, Project, run
 
 
@@ -101,6 +106,50 @@ def test_a_wrong_schema_writes_nothing(project: Project) -> None:
     assert "schema.yaml:" in done.stderr
     assert "number" in done.stderr
     assert content(project.path) == before
+
+
+def test_what_lies_in_the_way_of_generated_files_is_named(project: Project, tmp_path: Path) -> None:
+    """A folder, a file for a folder, a pipe, a link out of the project, but not a link to a folder in it."""
+    (project.path / "src/iris/v1").rename(project.path / "stubs")
+    (project.path / "src/iris/v1").symlink_to("../../stubs")
+    shutil.move(project.path / "src/iris/contract", tmp_path / "contract")
+    (project.path / "src/iris/contract").symlink_to("../../../contract")
+    shutil.rmtree(project.path / "tests/requests")
+    (project.path / "tests/requests").write_text("mine", encoding="utf-8")
+    for name, make in ((".protoserve/schema.json", Path.mkdir), ("proto/iris/v1/prediction.proto", os.mkfifo)):
+        (project.path / name).unlink()
+        make(project.path / name)
+    edit(project, "maximum: 30", "maximum: 25")
+    before = content(tmp_path)
+    for check in (generated.generate, generated.check):
+        with pytest.raises(BlockedPathError) as refusal:
+            check(project.path)
+        assert str(refusal.value).split("\nprotoserve: ") == [
+            ".protoserve/schema.json is a folder, and the generator writes a file there: move it away",
+            "proto/iris/v1/prediction.proto is a named pipe, and the generator writes a file there: move it away",
+            "src/iris/contract is a link to ../../../contract, and the generator writes a folder there: put a folder "
+            "in its place",
+            "tests/requests is a file, and the generator writes a folder there: move it away",
+        ]
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("failing", ["mkstemp", "fdopen", "replace"])
+def test_a_full_disk_is_an_error_that_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    (tmp_path / "a.txt").write_text("old", encoding="utf-8")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a temporary name")
+
+    monkeypatch.setattr(tempfile if failing == "mkstemp" else os, failing, full)
+    with pytest.raises(OSError, match="No space left") as error:
+        write_all(tmp_path, {"a.txt": b"new", "b/c.txt": b"new"})
+    monkeypatch.undo()
+    assert error.value.filename == str(tmp_path / "a.txt")
+    assert content(tmp_path) == {"a.txt": b"old"}
+    assert not (tmp_path / "b").exists()
 
 
 def test_hand_edits_of_generated_files_are_undone_and_others_kept(project: Project) -> None:

@@ -67,7 +67,8 @@ def remember(project: Path, schemas: dict[str, str], *, committed: bool) -> None
     paths = (path for path in folder.rglob("*") if path.is_file())
     kept = {path.relative_to(folder).as_posix(): path.read_bytes().decode(errors="replace") for path in paths}
     if kept != schemas:
-        write_all(folder, {name: text.encode() for name, text in schemas.items()}, kept.keys() - schemas.keys())
+        contents = {f"{LAST}/{name}": text.encode() for name, text in schemas.items()}
+        write_all(project, contents, [f"{LAST}/{name}" for name in kept.keys() - schemas.keys()])
 
 
 def _committed(repository: Repository, package: str) -> Baseline | None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import filecmp
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from protoserve.platform.blocked_paths import Links, refuse_blocked
+
+# The errors of a disk without room, and of a user who may not have more of it.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_IN_WORDS = re.compile(r"No space left on device|Disk quota exceeded|unable to write file")
 
 
 def path_of(text: str) -> Path:
@@ -19,6 +26,13 @@ def path_of(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         return Path(text)
+
+
+def with_remedy_for_full_disk(text: str) -> str:
+    """The text of an error, with what to do if the temporary folder may be full, of which git does not always speak."""
+    if not _FULL_IN_WORDS.search(text):
+        return text
+    return f"{text}; {tempfile.gettempdir()} may be full: free some of it, or let TMPDIR name another folder"
 
 
 def is_file(path: Path) -> bool:
@@ -43,9 +57,11 @@ def write_all(root: Path, contents: Mapping[str, bytes | Path], removed: Collect
         snapshot.keep(root / name for name in (*contents, *removed))
         try:
             for name, content in contents.items():
-                staged[root / name] = _stage(root / name, content)
+                with _errors_name(root / name):
+                    staged[root / name] = _stage(root / name, content)
             for target, temporary in staged.items():
-                os.replace(temporary, target)
+                with _errors_name(target):
+                    os.replace(temporary, target)
             for name in removed:
                 (root / name).unlink(missing_ok=True)
                 _remove_empty_folders(root, (root / name).parent)
@@ -54,6 +70,15 @@ def write_all(root: Path, contents: Mapping[str, bytes | Path], removed: Collect
                 temporary.unlink(missing_ok=True)
             snapshot.restore()
             raise
+
+
+@contextmanager
+def _errors_name(path: Path) -> Iterator[None]:
+    """Lets errors of the file system name this path, not the temporary file from which it is written."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 @dataclass
@@ -72,11 +97,18 @@ class Snapshot:
                 continue
             if _is_file_or_link(path):
                 copy = self.store / str(len(self._copies))
-                shutil.copy2(path, copy, follow_symlinks=False)
+                self._copy(path, copy)
                 self._copies[path] = copy
             else:
                 self._copies[path] = None
             self._missing_folders.update(folder for folder in path.parents if not folder.exists())
+
+    def _copy(self, path: Path, copy: Path) -> None:
+        try:
+            shutil.copy2(path, copy, follow_symlinks=False)
+        except OSError as error:
+            full = error.errno in _FULL
+            raise OSError(error.errno, error.strerror, str(self.store.parent if full else path)) from None
 
     def keep_folder(self, folder: Path) -> None:
         """Keeps all files of a folder, and that it has no others. Raises OSError."""

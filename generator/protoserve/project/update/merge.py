@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import sys
@@ -21,10 +20,9 @@ from plumbum import ProcessExecutionError
 from protoserve.platform.blocked_paths import Links, blocked_paths
 from protoserve.platform.credentials import without_credentials
 from protoserve.platform.errors import ProtoserveError
+from protoserve.platform.files import with_remedy_for_full_disk
 from protoserve.platform.git import reason
 from protoserve.project.copier_environment import copier_environment, merging
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class MergeError(ProtoserveError):
@@ -64,23 +62,28 @@ def merge(folder: Path, project: Path, ref: str, data: dict[str, Any]) -> str:
             failure = f"Copier failed: {type(error).__name__} {error}"
         printed = _read(captured)
     if failure is not None:
-        raise MergeError(_without_scratch_folder(" ".join(failure.split()), folder), printed)
+        failure = _without_scratch_folder(" ".join(failure.split()), folder)
+        raise MergeError(with_remedy_for_full_disk(failure), printed)
     return printed
 
 
 def _file_error(error: OSError, folder: Path) -> str:
-    """An error of the file system in one line, which names the path in the project, or the disk that is full."""
-    if error.errno in _FULL:
-        return f"{tempfile.gettempdir()}: {error.strerror}; TMPDIR can name another temporary folder"
-    path = Path(os.fsdecode(error.filename2 or error.filename or ""))
-    if path.is_relative_to(folder) and (blocked := _blocked(folder, path.relative_to(folder).as_posix())):
-        return blocked
-    return f"{path}: {error.strerror}" if error.filename else _one_line(error, {})
+    """An error of the file system in one line, which names the path."""
+    if not error.filename:
+        return _one_line(error, {})
+    path = Path(os.fsdecode(error.filename2 or error.filename))
+    if path.is_relative_to(folder):
+        name = path.relative_to(folder).as_posix()
+        # Where a folder is to be made, only what is needed below it says so.
+        needed = f"{name}/file" if isinstance(error, (FileExistsError, NotADirectoryError)) else name
+        if blocked := _blocked(folder, needed):
+            return blocked
+    return f"{path}: {error.strerror}"
 
 
 def _blocked(folder: Path, name: str) -> str | None:
     """What lies in the way of a file of the template that Copier could not write, if anything does."""
-    blocked = blocked_paths(folder, [f"{name}/file"], Links.NONE) or blocked_paths(folder, [name], Links.NONE)
+    blocked = blocked_paths(folder, [name], Links.NONE)
     return f"{blocked[0].describe('the template has')}, commit, and update again" if blocked else None
 
 

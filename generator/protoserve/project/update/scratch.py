@@ -16,7 +16,8 @@ from pathlib import Path
 
 from protoserve.emit.generated_files import SCHEMA
 from protoserve.platform import answers
-from protoserve.platform.git import Repository, git, git_paths, status
+from protoserve.platform.files import with_remedy_for_full_disk
+from protoserve.platform.git import GitError, Repository, git, git_paths, status
 from protoserve.schema import project_schemas
 
 _IDENTITY = {
@@ -44,15 +45,23 @@ def scratch_repository(repository: Repository) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="protoserve-update-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary).resolve() / repository.project.name
         folder.mkdir()
-        git(folder, "init", "--quiet", "--template=", f"--object-format={repository.object_format}")
-        alternates = folder / ".git" / "objects" / "info" / "alternates"
-        alternates.parent.mkdir(parents=True, exist_ok=True)
-        alternates.write_bytes(os.fsencode(repository.git_path("objects").resolve()) + b"\n")
-        tree = repository.tree
-        git(folder, "read-tree", tree)
-        git(folder, "checkout-index", "--quiet", "--all", "-u", env=_CHECKOUT)
-        _commit(folder, tree)
+        try:
+            _fill(folder, repository)
+        except GitError as error:
+            raise GitError(with_remedy_for_full_disk(str(error))) from None
         yield folder
+
+
+def _fill(folder: Path, repository: Repository) -> None:
+    """Makes the folder a repository with one commit, what the project has committed."""
+    git(folder, "init", "--quiet", "--template=", f"--object-format={repository.object_format}")
+    alternates = folder / ".git" / "objects" / "info" / "alternates"
+    alternates.parent.mkdir(parents=True, exist_ok=True)
+    alternates.write_bytes(os.fsencode(repository.git_path("objects").resolve()) + b"\n")
+    tree = repository.tree
+    git(folder, "read-tree", tree)
+    git(folder, "checkout-index", "--quiet", "--all", "-u", env=_CHECKOUT)
+    _commit(folder, tree)
 
 
 def _commit(folder: Path, tree: str) -> None:
