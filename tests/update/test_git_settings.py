@@ -35,10 +35,10 @@ def variables(folder: Path) -> dict[str, str]:
 def test_an_update_goes_without_them(work: Work, tmp_path: Path) -> None:
     mine, own = work.read("README.md"), work.read(".dockerignore")
     (tmp_path / "ignored").write_text("*.md\n*.txt\n", encoding="utf-8")
-    (tmp_path / "attributes").write_text("*.md -diff\n*.txt binary\n", encoding="utf-8")
+    (tmp_path / "attributes").write_text("*.md diff=mine\n*.txt binary\n", encoding="utf-8")
     patterns = f"excludesFile = {tmp_path / 'ignored'}\nattributesFile = {tmp_path / 'attributes'}\n"
     hostile = hostile_files(tmp_path / "hostile")
-    text = as_file(SETTINGS, hostile) + f"[core]\n{patterns}"
+    text = as_file(SETTINGS, hostile) + f'[core]\n{patterns}[diff "mine"]\nbinary = true\n'
     done = work.update("--to=v2.0.0", check=False, **settings(tmp_path, text), **variables(hostile))
     assert not (hostile / "ran").exists()
     assert done.returncode == 3, done.stderr

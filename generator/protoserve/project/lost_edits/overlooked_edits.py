@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from protoserve.platform.files import read_if_exists
-from protoserve.platform.git import git, git_paths
+from protoserve.platform.git import git, git_line, git_paths
 from protoserve.project.lost_edits.merge_files import committed_content, exists, mark_unmerged, merge
 
 _REGULAR_FILE = "100"  # the first digits of its mode; links have others
@@ -24,8 +24,9 @@ def candidates(project: Path, modes: Mapping[str, str]) -> list[str]:
     # Copier works in repositories of its own, where the user's patterns hold, not the project's alone.
     ignored = set(git_paths(project, "check-ignore", "--no-index", "-z", "--stdin", stdin=listed, exit_codes=(0, 1)))
     attributes = git_paths(project, "check-attr", "-z", "--stdin", "diff", stdin=listed)
-    without_diff = {name for name, value in zip(attributes[::3], attributes[2::3], strict=True) if value == "unset"}
-    hidden = ignored | without_diff
+    drivers = dict(zip(attributes[::3], attributes[2::3], strict=True))
+    without_diff = {driver for driver in set(drivers.values()) if _shows_no_diff(project, driver)}
+    hidden = ignored | {name for name, driver in drivers.items() if driver in without_diff}
     return [name for name in files if name in hidden or not _is_text(committed_content(project, name))]
 
 
@@ -70,6 +71,13 @@ def restore(project: Path, old: Path, new: Path, names: Iterable[str], modes: Ma
                 f"{name}: both you and the template changed it, and git cannot merge it: it is as you had it; copy the "
                 f"changes that `git diff :1:./{name} :3:./{name}` shows, then git add it"
             )
+
+
+def _shows_no_diff(project: Path, driver: str) -> bool:
+    """Whether git treats files with this value of the attribute `diff` as binary."""
+    if driver in ("unset", "set", "unspecified"):
+        return driver == "unset"
+    return git_line(project, "config", "--type=bool", "--get", f"diff.{driver}.binary", exit_codes=(0, 1)) == "true"
 
 
 def _is_text(content: bytes) -> bool:
