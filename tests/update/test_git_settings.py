@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from git_settings import SETTINGS, VARIABLES, as_file, hostile_files
+from protoserve.project.git_settings import harmful_settings
 from releases import NEW, OLD, Work, git
 
 
@@ -84,3 +85,24 @@ def test_bare_copier_is_stopped_before_it_begins_until_all_are_mended(work: Work
     work.copier("--vcs-ref=v2.0.0", **settings(tmp_path, text))
     assert work.read("README.md") == mine.replace("## Start\n", "Ask nobody about it.\n\n## Start\n")
     assert work.read(".dockerignore") == own
+
+
+def test_harmful_settings_are_named_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "README.md").write_text("text\n" * 100, encoding="utf-8")
+    git(project, "init", "--quiet")
+    git(project, "add", "--all")
+    for name, value, harm in (
+        ("apply.whitespace", "error", "edits with spaces at the end of a line would be left out"),
+        ("apply.whitespace", "warn", None),
+        ("core.bigFileThreshold", "100", "edits of larger files, such as README.md, would be left out"),
+        ("core.bigFileThreshold", "1k", None),
+        ("color.ui", "always", None),
+        ("merge.conflictStyle", "diff3", None),
+    ):
+        variables = settings(tmp_path, as_file({name: value}, tmp_path))
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", variables["GIT_CONFIG_GLOBAL"])
+        lines = [*harmful_settings(project)]
+        assert len(lines) == (harm is not None), name
+        assert not harm or lines[0].startswith(f"git's {name} is {value}, and {harm}: use `protoserve update`, or set ")
