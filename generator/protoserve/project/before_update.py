@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import find_repository
 from protoserve.project import git_settings
 from protoserve.project.hidden_edits import refuse_hidden_edits, refuse_hiding_flags, refuse_untracked
+from protoserve.project.lost_edits.render_version import extract
 from protoserve.project.template_paths import template_paths
 from protoserve.project.unresolved import refuse_reject_names
 from protoserve.schema import project_schemas
@@ -54,9 +56,15 @@ def check_update(project: Path, template: Path, given: Mapping[str, Any]) -> int
     schemas = project_schemas.load(project_schemas.read(project), package)
     of_template = template_paths(template, {**recorded, **given})
     _refuse_blocked_paths(project, of_template, generated_files.paths(project, schemas, package))
-    if repository is not None:
-        refuse_untracked(repository, of_template)
+    if repository is not None and repository.has_untracked():
+        refuse_untracked(repository, {*of_template, *_recorded_paths(template, recorded)})
     return 0
+
+
+def _recorded_paths(template: Path, recorded: Mapping[str, Any]) -> list[str]:
+    """The files of the version that the project records: Copier removes those that the new version does not have."""
+    with tempfile.TemporaryDirectory(prefix="protoserve-before-") as temporary:
+        return template_paths(extract(recorded, template, Path(temporary)), recorded)
 
 
 def _refuse_blocked_paths(project: Path, of_template: Iterable[str], generated: Iterable[str]) -> None:

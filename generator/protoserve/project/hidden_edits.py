@@ -71,13 +71,13 @@ def refuse_hiding_flags(repository: Repository) -> None:
 def refuse_untracked(repository: Repository, names: Collection[str]) -> None:
     """Raises HiddenEditError if one of these files of the template exists in the project, but not in git.
 
-    Copier overwrites it, and no commit has what it held.
+    Copier overwrites or removes it, and no commit has what it held.
     """
     tracked = set(repository.tracked())
-    lost = [name for name in names if name not in tracked and os.path.lexists(repository.project / name)]
+    lost = sorted(name for name in names if name not in tracked and os.path.lexists(repository.project / name))
     if lost:
         raise HiddenEditError(
-            f"{listed(lost)}: the template has a file there, and Copier would overwrite yours, which git ignores: use "
+            f"{listed(lost)}: the template has a file there, and Copier would replace yours, which git ignores: use "
             "`protoserve update`, or move it away"
         )
 

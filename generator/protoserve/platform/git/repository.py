@@ -85,6 +85,10 @@ class Repository:
         """The paths below the project of its tracked files."""
         return git_paths(self.project, "ls-files", "-z")
 
+    def has_untracked(self) -> bool:
+        """Whether there are files below the project that git does not track, ignored ones among them."""
+        return bool(git(self.project, "ls-files", "-z", "--others", "--directory", "--no-empty-directory"))
+
     def uncommitted(self, paths: Sequence[str] = (".",)) -> list[str]:
         """The files at these paths of the project that are changed, staged, unmerged or untracked, but not ignored.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from protoserve.platform.git import git, git_line, git_paths, run
@@ -35,6 +35,13 @@ def exists(project: Path, name: str) -> bool:
 def committed_content(project: Path, name: str) -> bytes:
     """A file of HEAD, with the line ends that git gives the files of this work tree."""
     return git(project, "cat-file", "--filters", f"HEAD:./{name}")
+
+
+def remove_rejects(project: Path, name: str, modes: Mapping[str, str]) -> None:
+    """Removes the edits of a file that Copier rejected, since they are merged now; `modes` are those of HEAD."""
+    rejects = f"{name}.rej"  # with `copier update --conflict rej`
+    if rejects not in modes:
+        (project / rejects).unlink(missing_ok=True)
 
 
 def merge(project: Path, mine: bytes, base: bytes, theirs: bytes) -> tuple[bytes, int] | None:

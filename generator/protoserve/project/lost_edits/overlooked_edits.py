@@ -9,7 +9,13 @@ from pathlib import Path
 
 from protoserve.platform.files import read_if_exists
 from protoserve.platform.git import git, git_line, git_paths
-from protoserve.project.lost_edits.merge_files import committed_content, exists, mark_unmerged, merge
+from protoserve.project.lost_edits.merge_files import (
+    committed_content,
+    exists,
+    mark_unmerged,
+    merge,
+    remove_rejects,
+)
 
 _REGULAR_FILE = "100"  # the first digits of its mode; links have others
 
@@ -63,6 +69,7 @@ def restore(project: Path, old: Path, new: Path, names: Iterable[str], modes: Ma
         merged = merge(project, mine, base, theirs)
         content, conflicts = merged or (mine, 1)
         (project / name).write_bytes(content)
+        remove_rejects(project, name, modes)
         git(project, "reset", "--quiet", "--", name)  # Copier may have listed a conflict that does not exist
         if conflicts:
             mark_unmerged(project, name, modes[name], [base, mine, theirs])

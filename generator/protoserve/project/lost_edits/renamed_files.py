@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from protoserve.platform.errors import ProtoserveError
-from protoserve.project.lost_edits.merge_files import ANSWERS, committed_content, exists, mark_unmerged, merge
+from protoserve.project.lost_edits.merge_files import (
+    ANSWERS,
+    committed_content,
+    exists,
+    mark_unmerged,
+    merge,
+    remove_rejects,
+)
 
 TABLE = Path("generator") / "renames.txt"
 
@@ -64,6 +71,7 @@ def restore(
             if target is not None:
                 (project / target).unlink()
         elif committed_content(project, name) != (base / name).read_bytes():
+            remove_rejects(project, name, modes)
             if target is not None:
                 yield _move_edits(project, base / name, name, target, mode)
             else:

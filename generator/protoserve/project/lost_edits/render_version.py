@@ -27,6 +27,16 @@ def updated_version(project: Path, template: Path, temporary: Path) -> Path:
     return _render(_load(_updated_answers(project)), template, temporary / "updated")
 
 
+def extract(answers: Mapping[str, Any], template: Path, temporary: Path) -> Path:
+    """A folder with the template at the version that the answers record. Raises ProtoserveError."""
+    source, archive = temporary / "template", temporary / "template.tar"
+    temporary.mkdir(exist_ok=True)
+    git(template, "archive", "--format=tar", f"--output={archive}", _commit(answers))
+    with tarfile.open(archive) as tar:
+        tar.extractall(source)  # files that the trusted template has committed
+    return source
+
+
 def _committed_answers(project: Path) -> bytes:
     return git(project, "cat-file", "blob", f"HEAD:./{ANSWERS}")
 
@@ -53,15 +63,10 @@ def _commit(answers: Mapping[str, Any]) -> str:
 def _render(answers: Mapping[str, Any], template: Path, temporary: Path) -> Path:
     import copier
 
-    commit = _commit(answers)
-    source, folder, archive = temporary / "template", temporary / "folder", temporary / "template.tar"
-    temporary.mkdir()
-    git(template, "archive", "--format=tar", f"--output={archive}", commit)
-    with tarfile.open(archive) as tar:
-        tar.extractall(source)  # files that the trusted template has committed
+    source, folder = extract(answers, template, temporary), temporary / "folder"
     data = {name: value for name, value in answers.items() if not name.startswith("_")}
     try:
         copier.run_copy(str(source), folder, data=data, defaults=True, quiet=True, unsafe=True, skip_tasks=True)
     except Exception as error:  # of Copier, of Jinja, or of a question's template: all mean the same here
-        raise ProtoserveError(f"{commit}, which the project records, cannot be rendered: {error}") from error
+        raise ProtoserveError(f"{_commit(answers)}, which the project records, cannot be rendered: {error}") from error
     return folder
