@@ -10,7 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from releases import Work, git, make_project, release
+from commands import run_copy
+from releases import Work, commit, environment, git, release
 from support import ROOT
 
 FIRST = "v1.0.0"
@@ -67,4 +68,8 @@ def make_small_template(folder: Path) -> Path:
 
 def make_small_project(template: Path, folder: Path, home: Path) -> Work:
     """A project of the first release, committed."""
-    return make_project(template, folder, FIRST, home)
+    arguments = ("--quiet", "--trust", "--defaults", f"--vcs-ref={FIRST}", template, folder)
+    run_copy("copier", "copy", *arguments, cwd=folder.parent, env=environment(home), copies_generator=True)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit(folder, "made")
+    return Work(folder, home)

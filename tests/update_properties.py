@@ -22,6 +22,7 @@ from random_updates import RENAMES, Plan, commit_all, publish, write_project
 from releases import Work, environment, git
 from small_template import NAMES, PORT
 
+PROTOSERVE, COPIER, COPIER_REJECTING = "protoserve", "copier", "copier --conflict rej"
 _OURS = ".copier-answers.yml"
 
 
@@ -89,6 +90,7 @@ class Situation:
     theirs: Tree
     renames: list[tuple[str, str]]
     git_state: str
+    program: str
 
     def later(self, name: str) -> str:
         """The name that the template's file has after the update."""
@@ -109,10 +111,13 @@ class Situation:
         """The paths for whose sake an update may be refused."""
         found = {name for name, entry in self.on_disk.items() if self.committed.get(name, entry) != entry}
         found |= {name for name in self.committed if name not in self.on_disk}
-        found |= {name for name in self.theirs if name in self.on_disk and name not in self.committed}
+        untracked = self.on_disk.keys() - self.committed.keys()
+        found |= untracked & self.theirs.keys()
         for mine in self.on_disk:
             found |= {mine for theirs in self.theirs if _is_inside(mine, theirs) or _is_inside(theirs, mine)}
-        found |= {line[2:] for line in git(self.work.path, "ls-files", "-v").splitlines() if line[0] in "Ss"}
+        if self.program != PROTOSERVE:  # Copier removes untracked files, and cannot take skipped ones back from git
+            found |= untracked & self.base.keys()
+            found |= {line[2:] for line in git(self.work.path, "ls-files", "-v").splitlines() if line[0] in "Ss"}
         return found | {name for name, entry in self.on_disk.items() if entry.is_link and name in self.base}
 
 
@@ -162,9 +167,16 @@ class Result:
 
     def lines(self, *names: str) -> set[bytes]:
         """All lines that these files have, in a conflict or not."""
-        entries = [self.on_disk[name] for part in names for name in (part, f"{part}.rej") if name in self.on_disk]
+        entries = [self.on_disk[name] for name in names if name in self.on_disk]
         entries += [entry for name in names for entry in self.unmerged.get(name, {}).values()]
-        return {line for entry in entries for line in entry.lines}
+        rejected = [self.on_disk[f"{name}.rej"] for name in names if f"{name}.rej" in self.on_disk]
+        added = {line[1:] for entry in rejected for line in entry.lines if line.startswith(b"+")}
+        return {line for entry in entries for line in entry.lines} | added
+
+    @property
+    def conflicts(self) -> set[str]:
+        """The files that wait for the author."""
+        return {*self.unmerged, *(name for name in self.on_disk if name.endswith(".rej"))}
 
 
 def unmerged_entries(project: Path) -> dict[str, dict[str, Entry]]:
@@ -217,7 +229,8 @@ def changed_own_files(result: Result) -> Iterator[str]:
             continue
         if result.on_disk.get(name) != entry:
             yield f"{name}: a file of the author's has changed"
-    for name in result.on_disk.keys() - before.on_disk.keys() - known - _generated(before):
+    new = result.on_disk.keys() - before.on_disk.keys() - known - _generated(before)
+    for name in new - {f"{name}.rej" for name in known}:
         yield f"{name}: nobody has such a file"
 
 
@@ -282,6 +295,8 @@ class Merge:
         """The one right result, () for none; None if it takes a merge."""
         if self.mine == self.base:
             return (self.theirs,) if self.theirs else ()
+        if self.mine is not None and self.mine.is_link and self.old != self.new:
+            return None  # where a link leads depends on its place
         if self.theirs == self.base or self.mine == self.theirs:
             return (self.mine,) if self.mine else ()
         if self.mine is None:
@@ -376,21 +391,22 @@ class Bench:
     first: Work
     folder: Path
 
-    def faults(self, plan: Plan, program: str = "protoserve") -> list[str]:
+    def faults(self, plan: Plan, program: str = PROTOSERVE) -> list[str]:
         """What the update of this plan does wrong, a line each."""
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             tag = f"v2.{len(git(self.template, 'tag').split())}.0"
             publish(self.template, plan, tag)
             work = write_project(self.first, plan, Path(folder, "project"))
-            situation = self._situation(plan, work)
+            situation = self._situation(plan, work, program)
             return list(self._wrong(situation, plan, tag, program, Path(folder, "tmp")))
 
-    def _situation(self, plan: Plan, work: Work) -> Situation:
+    def _situation(self, plan: Plan, work: Work, program: str) -> Situation:
         renames = parse_table((self.template / RENAMES).read_text(encoding="utf-8"), "iris")
         theirs = tree_of_template(self.template, plan.port or "9000")
         base = {name: entry for name, entry in tree_on_disk(self.first.path).items() if name in (*NAMES, PORT)}
         state = git_state(work.path)
-        return Situation(work, base, committed_tree(work.path), tree_on_disk(work.path), theirs, renames, state)
+        committed, on_disk = committed_tree(work.path), tree_on_disk(work.path)
+        return Situation(work, base, committed, on_disk, theirs, renames, state, program)
 
     def _wrong(self, before: Situation, plan: Plan, tag: str, program: str, temporary: Path) -> Iterator[str]:
         temporary.mkdir()
@@ -401,21 +417,23 @@ class Bench:
             return
         for check in (lost_lines, changed_own_files, wrong_merges, wrong_index):
             yield from check(result)
-        if program == "protoserve":
+        if program == PROTOSERVE:
             yield from wrong_reports(result)
         yield from self._wrong_status(result)
-        if not result.unmerged:
+        if not result.conflicts:
             yield from self._wrong_second_update(result, plan, tag)
 
     def _update(self, before: Situation, plan: Plan, tag: str, program: str, temporary: Path) -> Result:
         answers = [f"port={plan.port}"] if plan.port else []
-        if program == "protoserve":
-            arguments = [f"--to={tag}", "--format=json", *(part for answer in answers for part in ("--set", answer))]
+        if program == PROTOSERVE:
+            arguments = [f"--to={tag}", "--format=json", *(f"--set={answer}" for answer in answers)]
         else:
-            data = (part for answer in answers for part in ("--data", answer))
+            data = (f"--data={answer}" for answer in answers)
             arguments = ["--trust", "--defaults", "--quiet", f"--vcs-ref={tag}", *data]
+        if program == COPIER_REJECTING:
+            arguments.append("--conflict=rej")
         project = before.work.path
-        done = self._run(program, "update", *arguments, work=before.work, temporary=temporary)
+        done = self._run(program.split()[0], "update", *arguments, work=before.work, temporary=temporary)
         left = [path.name for path in temporary.iterdir()]
         return Result(before, done, tree_on_disk(project), unmerged_entries(project), left)
 
@@ -426,7 +444,7 @@ class Bench:
 
     def _wrong_status(self, result: Result) -> Iterator[str]:
         row = conflicts(result.situation.work.path)
-        if (row.state == "todo") != bool(result.unmerged):
+        if (row.state == "todo") != bool(result.conflicts):
             yield f"status says of conflicts: {row.text}"
 
     def _wrong_second_update(self, result: Result, plan: Plan, tag: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from random_updates import Plan, Step, random_plan, shorter
 from small_template import make_small_project, make_small_template
-from update_properties import Bench
+from update_properties import COPIER, COPIER_REJECTING, PROTOSERVE, Bench
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def bench(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(template, make_small_project(template, folder / "project", home), folder)
 
 
-def hold(bench: Bench, plan: Plan, program: str = "protoserve") -> None:
+def hold(bench: Bench, plan: Plan, program: str = PROTOSERVE) -> None:
     """Fails with the shortest plan that shows the first fault, if this one shows any."""
     faults = bench.faults(plan, program)
     if not faults:
@@ -46,8 +46,14 @@ FOUND = Plan(
     ),
     (Step("NUL", "src/part0.py", 2), Step("rename", "src/part1.py", 3)),
 )
-# Bare Copier replaced a file that git ignores.
-UNTRACKED = Plan((Step("untrack", "Makefile", 0),), (Step("insert", "README.md", 1),))
+# Bare Copier replaced a file that git ignores, and removed one.
+REPLACED = Plan((Step("untrack", "Makefile", 0),), (Step("insert", "README.md", 1),))
+REMOVED = Plan((Step("untrack", "notes", 0),), (Step("remove", "notes", 1),))
+# Edits that were merged under the new name, or by their bytes, waited as rejected ones, too.
+REJECTED = Plan(
+    (Step("replace half", "src/part1.py", 0), Step("Latin-1", "notes", 1), Step("replace half", "notes", 2)),
+    (Step("replace half", "src/part1.py", 0), Step("rename", "src/part1.py", 1), Step("replace half", "notes", 2)),
+)
 
 
 @pytest.mark.parametrize("plan", [FOUND, random_plan(502)], ids=["found", "random"])
@@ -55,8 +61,9 @@ def test_an_update_loses_nothing(bench: Bench, plan: Plan) -> None:
     hold(bench, plan)
 
 
-def test_bare_copier_loses_nothing(bench: Bench) -> None:
-    hold(bench, UNTRACKED, "copier")
+@pytest.mark.parametrize("plan", [REPLACED, REMOVED], ids=["replaced", "removed"])
+def test_bare_copier_loses_nothing(bench: Bench, plan: Plan) -> None:
+    hold(bench, plan, COPIER)
 
 
 # Each has about thirty steps in as many files.
@@ -67,6 +74,12 @@ def test_an_update_loses_nothing_of_more(bench: Bench, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(601, 607))
-def test_bare_copier_loses_nothing_of_more(bench: Bench, seed: int) -> None:
-    hold(bench, random_plan(seed), "copier")
+@pytest.mark.parametrize("program", [COPIER, COPIER_REJECTING])
+@pytest.mark.parametrize("seed", range(601, 604))
+def test_bare_copier_loses_nothing_of_more(bench: Bench, program: str, seed: int) -> None:
+    hold(bench, random_plan(seed), program)
+
+
+@pytest.mark.slow
+def test_merged_edits_are_not_rejected_ones(bench: Bench) -> None:
+    hold(bench, REJECTED, COPIER_REJECTING)
