@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from protoserve.platform.files import read_if_exists
 from protoserve.platform.git import git, git_line, git_paths
 from protoserve.project.lost_edits.merge_files import (
     committed_content,
@@ -48,10 +47,8 @@ def binary_files(old: Path, new: Path, modes: Mapping[str, str]) -> set[str]:
     Only regular files are meant that the project has committed; `modes` are those of HEAD.
     """
     names = {name for name, mode in modes.items() if mode.startswith(_REGULAR_FILE)}
-    pairs = {name: (read_if_exists(old / name), read_if_exists(new / name)) for name in names}
-    return {
-        name for name, (before, after) in pairs.items() if before != after and b"\0" in (before or b"") + (after or b"")
-    }
+    pairs = {name: (_content(old / name), _content(new / name)) for name in names}
+    return {name for name, (before, after) in pairs.items() if before != after and b"\0" in before + after}
 
 
 def restore(project: Path, old: Path, new: Path, names: Iterable[str], modes: Mapping[str, str]) -> Iterator[str]:
@@ -63,7 +60,7 @@ def restore(project: Path, old: Path, new: Path, names: Iterable[str], modes: Ma
         if not (new / name).is_file():
             continue  # not a file of the template
         mine, theirs = committed_content(project, name), (new / name).read_bytes()
-        base = (old / name).read_bytes() if (old / name).is_file() else b""
+        base = _content(old / name)
         if mine == base:
             continue
         merged = merge(project, mine, base, theirs)
@@ -85,6 +82,11 @@ def _shows_no_diff(project: Path, driver: str) -> bool:
     if driver in ("unset", "set", "unspecified"):
         return driver == "unset"
     return git_line(project, "config", "--type=bool", "--get", f"diff.{driver}.binary", exit_codes=(0, 1)) == "true"
+
+
+def _content(path: Path) -> bytes:
+    """Of a file, none of anything else."""
+    return path.read_bytes() if path.is_file() else b""
 
 
 def _is_text(content: bytes) -> bool:
