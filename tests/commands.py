@@ -63,7 +63,7 @@ def run_copy(
             assert stdin is not None
             print(json.dumps(request), file=stdin, flush=True)
         exit_code = int(code.read_text(encoding="utf-8"))
-        texts = [path.read_text(encoding="utf-8") for path in (out, errors)]
+        texts = [path.read_text(encoding="utf-8", errors="backslashreplace") for path in (out, errors)]
     done = subprocess.CompletedProcess([program, *map(str, arguments)], exit_code, *texts)
     assert not check or exit_code == 0, f"{done.args} exited {exit_code}\n{done.stdout}\n{done.stderr}"
     return done

@@ -130,10 +130,25 @@ class Work:
         commit(self.path, message)
 
     def state(self) -> dict[str, bytes]:
-        """All files, ignored ones and git's index among them, but not the rest of what git keeps."""
-        files = (path for path in self.path.rglob("*") if path.is_file() and ".git" not in path.parts)
-        state = {path.relative_to(self.path).as_posix(): path.read_bytes() for path in files}
-        return {**state, "(index)": git(self.path, "ls-files", "--stage").encode()}
+        """All files with their modes, ignored ones among them, and git's index, settings and references."""
+        files = (path for path in self.path.rglob("*") if ".git" not in path.parts)
+        state = {path.relative_to(self.path).as_posix(): _content(path) for path in files}
+        listings = {
+            "(index)": ("ls-files", "--stage", "-v"),
+            "(settings)": ("config", "--list", "--local"),
+            "(references)": ("for-each-ref",),
+        }
+        # Whoever owns the repository.
+        asked = {name: git(self.path, "-c", "safe.directory=*", *command) for name, command in listings.items()}
+        return {**state, **{name: os.fsencode(text) for name, text in asked.items()}}
+
+
+def _content(path: Path) -> bytes:
+    """The mode and the content of a file, link or folder."""
+    mode = f"{path.lstat().st_mode:o} ".encode()
+    if path.is_symlink():
+        return mode + os.fsencode(path.readlink())
+    return mode + (path.read_bytes() if path.is_file() else b"")
 
 
 def make_project(

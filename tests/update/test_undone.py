@@ -119,7 +119,7 @@ def test_a_schema_that_is_not_sound(work: Work) -> None:
 def test_a_template_that_is_gone(work: Work, fork: Fork) -> None:
     template = fork(work)
     template.rename(template.with_name("moved"))
-    assert f"the template {template} cannot list its versions" in one_line(refused(work))
+    assert f"the template {template} cannot be read" in one_line(refused(work))
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 
@@ -26,7 +27,21 @@ def exit_code(command: Callable[[], int], failure: int = 1) -> int:
     except ProtoserveError as error:
         print(error.report(), file=sys.stderr)
     except OSError as error:
-        print(f"protoserve: {error.filename}: {error.strerror}; nothing was changed", file=sys.stderr)
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"protoserve: {place}{os_reason(error)}; nothing was changed", file=sys.stderr)
     except KeyboardInterrupt:
         print("protoserve: interrupted; nothing was changed", file=sys.stderr)
     return failure
+
+
+def os_reason(error: OSError) -> str:
+    """What the system says of an error, in one line.
+
+    It may stand for several errors of copying a folder, or, from plumbum, for a command that failed.
+    """
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        return str(error.args[0][0][-1])
+    printed = str(getattr(error, "stderr", "")).strip().splitlines()
+    if printed:
+        return printed[-1].removeprefix("fatal: ")
+    return error.strerror or " ".join(str(error).split())

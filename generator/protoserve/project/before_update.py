@@ -49,6 +49,7 @@ def check_update(project: Path, template: Path, given: Mapping[str, Any]) -> int
         refuse_hidden_edits(repository)
         refuse_hiding_flags(repository)
         refuse_reject_names(repository)
+        git_settings.refuse_unreadable_names(project)
     harmful = list(git_settings.harmful_settings(project))
     if harmful:
         raise ProtoserveError("\nprotoserve: ".join(harmful))

@@ -6,10 +6,12 @@ replaces these settings; a bare `copier update` cannot be given others.
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import git_line, git_paths
 
 # What `git apply` does with lines that it takes for wrong in their spaces.
@@ -56,6 +58,26 @@ def _larger(project: Path, size: int) -> Iterator[str]:
         path = project / name
         if path.is_file() and size < path.stat().st_size < _LARGEST_TEXT:
             yield name
+
+
+def unreadable_names(names: Iterable[str]) -> list[str]:
+    """The names of files that are not UTF-8, for which Copier fails half-way."""
+    return [name for name in names if any("\udc80" <= character <= "\udcff" for character in name)]
+
+
+def refuse_unreadable_names(project: Path) -> None:
+    """Raises ProtoserveError if Copier cannot read the name of the project's folder or of a committed file."""
+    if "\n" in str(project.resolve()):
+        raise ProtoserveError(
+            f"{str(project.resolve())!r} has a line break in its name, and Copier fails half-way: use `protoserve "
+            "update`, or rename the folder"
+        )
+    names = unreadable_names(git_paths(project, "ls-files", "-z"))
+    if names:
+        shown = os.fsencode(names[0]).decode(errors="backslashreplace")
+        raise ProtoserveError(
+            f"the name of {shown} is not UTF-8, and Copier fails half-way: use `protoserve update`, or rename the file"
+        )
 
 
 def _message(name: str, value: str, harm: str, scope: str = "") -> str:

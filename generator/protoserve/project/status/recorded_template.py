@@ -18,7 +18,7 @@ from typing import Any
 
 from protoserve.platform import answers
 from protoserve.platform.credentials import without_credentials
-from protoserve.platform.errors import ProtoserveError
+from protoserve.platform.errors import ProtoserveError, os_reason
 
 SCRIPT = Path("scripts") / "generate.py"
 _REFUSED = re.compile(r"(?:question ['\"]|Invalid choice for ')(\w+)['\"](?:: |)(.*)", re.DOTALL)
@@ -83,6 +83,17 @@ class _WithoutCredentials(io.StringIO):
 @contextmanager
 def render(template: Path, recorded: dict[str, Any]) -> Iterator[Rendered]:
     """The files of the template with the recorded answers. Raises RecordedTemplateError."""
+    with TemporaryDirectory(prefix="protoserve-status-") as temporary:
+        try:
+            rendered = _render(template, Path(temporary), recorded)
+        except OSError as error:
+            raise RecordedTemplateError(
+                f"the template cannot be rendered in {temporary}, below TMPDIR: {os_reason(error)}"
+            ) from None
+        yield rendered
+
+
+def _render(template: Path, temporary: Path, recorded: dict[str, Any]) -> Rendered:
     import copier
     from copier.errors import CopierError
     from jinja2 import TemplateError
@@ -91,26 +102,25 @@ def render(template: Path, recorded: dict[str, Any]) -> Iterator[Rendered]:
 
     data = {name: value for name, value in recorded.items() if not name.startswith("_")}
     refused: dict[str, str] = {}
-    with TemporaryDirectory(prefix="protoserve-status-") as temporary, warnings.catch_warnings(), copier_environment():
-        warnings.simplefilter("ignore")
-        # Copier clones a folder with git, but takes one without git as it is.
-        source, folder = Path(temporary) / "template", Path(temporary) / "render"
-        ignored = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__")
-        shutil.copytree(template, source, symlinks=True, ignore=ignored, copy_function=_link_or_copy)
-        while True:
-            try:
+    # Copier clones a folder with git, but takes one without git as it is.
+    source, folder = temporary / "template", temporary / "render"
+    ignored = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__")
+    shutil.copytree(template, source, symlinks=True, ignore=ignored, copy_function=_link_or_copy)
+    while True:
+        try:
+            with warnings.catch_warnings(), copier_environment():
+                warnings.simplefilter("ignore")
                 copier.run_copy(str(source), folder, data=data, defaults=True, quiet=True, unsafe=True, skip_tasks=True)
-                break
-            except (CopierError, ValueError, TypeError) as error:
-                # Copier stops at the first refused answer, so the others are tried without it.
-                refusal = _REFUSED.search(str(error))
-                if refusal is None or refusal[1] not in data:
-                    raise RecordedTemplateError(" ".join(str(error).split())) from None
-                refused[refusal[1]] = " ".join(refusal[2].split()) or "it does not have the question's type"
-                del data[refusal[1]]
-            except TemplateError as error:
-                raise RecordedTemplateError(f"the template cannot be rendered: {error}") from None
-        yield Rendered(folder, answers.load(folder), refused)
+            return Rendered(folder, answers.load(folder), refused)
+        except (CopierError, ValueError, TypeError) as error:
+            # Copier stops at the first refused answer, so the others are tried without it.
+            refusal = _REFUSED.search(str(error))
+            if refusal is None or refusal[1] not in data:
+                raise RecordedTemplateError(" ".join(str(error).split())) from None
+            refused[refusal[1]] = " ".join(refusal[2].split()) or "it does not have the question's type"
+            del data[refusal[1]]
+        except TemplateError as error:
+            raise RecordedTemplateError(f"the template cannot be rendered: {error}") from None
 
 
 def _link_or_copy(source: str, target: str) -> None:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from protoserve.project.hidden_edits import refuse_hidden_edits
 from protoserve.project.unresolved import refuse_rejected_edits
 from protoserve.project.update import signals, summary, template_versions
 from protoserve.project.update.apply import write_update
+from protoserve.project.update.lock import locked
 from protoserve.project.update.outcome import Outcome, changed_answers, changed_files, manifest
 from protoserve.project.update.scratch import (
     Stage,
@@ -64,7 +66,8 @@ def update(options: argparse.Namespace) -> int:
         relation = f"after the newest release, {compared.newest}," if is_later else "the newest version"
         text = f"already at {compared.project}, {relation} of {recorded.printable_source}"
         return _report_nothing_to_do(options, before, recorded, text)
-    with scratch_repository(repository) as folder:
+    lock = nullcontext() if options.dry_run else locked(repository)
+    with lock, scratch_repository(repository) as folder:
         printed, notes = _merge(folder, project, version, data, recorded, compared)
         after = answers.load(folder)
         if version == compared.release.name != after.get("_commit"):

@@ -17,7 +17,8 @@ from pathlib import Path
 from protoserve.emit.generated_files import SCHEMA
 from protoserve.platform import answers
 from protoserve.platform.files import with_remedy_for_full_disk
-from protoserve.platform.git import GitError, Repository, git, git_paths, status
+from protoserve.platform.git import GitError, Repository, git, git_line, git_paths, status
+from protoserve.project.git_settings import unreadable_names
 from protoserve.schema import project_schemas
 
 _IDENTITY = {
@@ -43,7 +44,8 @@ class Stage:
 def scratch_repository(repository: Repository) -> Iterator[Path]:
     """The folder of a new scratch repository, removed at the end. Raises GitError."""
     with tempfile.TemporaryDirectory(prefix="protoserve-update-", ignore_cleanup_errors=True) as temporary:
-        folder = Path(temporary).resolve() / repository.project.name
+        # Copier writes this path into a file of lines.
+        folder = Path(temporary).resolve() / repository.project.name.replace("\n", " ")
         folder.mkdir()
         try:
             _fill(folder, repository)
@@ -57,9 +59,11 @@ def _fill(folder: Path, repository: Repository) -> None:
     git(folder, "init", "--quiet", "--template=", f"--object-format={repository.object_format}")
     alternates = folder / ".git" / "objects" / "info" / "alternates"
     alternates.parent.mkdir(parents=True, exist_ok=True)
-    alternates.write_bytes(os.fsencode(repository.git_path("objects").resolve()) + b"\n")
+    alternates.write_bytes(_quoted(os.fsencode(repository.git_path("objects").resolve())) + b"\n")
     tree = repository.tree
     git(folder, "read-tree", tree)
+    if _leave_out_unreadable_names(folder):
+        tree = git_line(folder, "write-tree", "--missing-ok")
     git(folder, "checkout-index", "--quiet", "--all", "-u", env=_CHECKOUT)
     _commit(folder, tree)
 
@@ -77,6 +81,20 @@ def record_version(folder: Path, commit: str) -> None:
     git(folder, "add", "--force", "--", answers.FILE)
     tree = git(folder, "write-tree").decode().strip()
     _commit(folder, tree)
+
+
+def _quoted(path: bytes) -> bytes:
+    """A path as git reads it in a file of lines, whatever bytes it has."""
+    return b'"' + path.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n") + b'"'
+
+
+def _leave_out_unreadable_names(folder: Path) -> bool:
+    """Takes files whose names are not UTF-8 out of the index: Copier cannot read them, and no template has them."""
+    names = unreadable_names(git_paths(folder, "ls-files", "-z"))
+    if names:
+        listed = b"".join(os.fsencode(name) + b"\0" for name in names)
+        git(folder, "update-index", "--force-remove", "-z", "--stdin", stdin=listed)
+    return bool(names)
 
 
 def changed_files(folder: Path) -> list[str]:
