@@ -3,18 +3,22 @@ is merged or written, with the path and what to do."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from copier.errors import ForbiddenPathError
 
 from protoserve.platform import answers
 from protoserve.platform.blocked_paths import BlockedPathError, Links, blocked_paths
 from protoserve.platform.errors import ProtoserveError
 from protoserve.project.before_update import check_update
 from protoserve.project.template_paths import template_paths
+from protoserve.project.update.merge import MergeError, merge
 from releases import NEW, Work, git
 from support import create
 
@@ -149,3 +153,45 @@ def test_an_ignored_folder_is_in_the_way_of_a_new_file_only(work: Work) -> None:
     shutil.rmtree(work.path / NEW)
     work.update()
     assert work.read(f"{OUTCOMES}/mine.pyc") == "mine"
+
+
+def _error(kind: type[OSError], number: int) -> Callable[[Path], Exception]:
+    return lambda path: kind(number, os.strerror(number), str(path))
+
+
+@pytest.mark.parametrize(
+    ("error", "name", "said"),
+    [
+        (_error(FileExistsError, errno.EEXIST), "core", f"core is a file, {HAS_FOLDER}: move it away, commit, and up"),
+        (_error(IsADirectoryError, errno.EISDIR), "notes", f"notes is a folder, {HAS_FILE}: move it away, commit, and"),
+        (
+            lambda _: ForbiddenPathError(path=Path("out/a.py")),
+            "",
+            f"out is a link to .., {HAS_FOLDER}: put a",
+        ),
+        (_error(PermissionError, errno.EACCES), "core", "core: Permission denied"),
+        (
+            _error(OSError, errno.ENOSPC),
+            "core",
+            f"core: No space left on device; {tempfile.gettempdir()} may be full",
+        ),
+        (lambda _: AssertionError("of\nCopier's"), "", "Copier failed: AssertionError of Copier's"),
+    ],
+)
+def test_errors_of_copier_name_the_path_in_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Callable[[Path], Exception], name: str, said: str
+) -> None:
+    """For a version of a template whose step before the update does not look at paths yet."""
+    scratch = tmp_path / "scratch"
+    (scratch / "notes").mkdir(parents=True)
+    (scratch / "core").write_text("mine", encoding="utf-8")
+    (scratch / "out").symlink_to("..")
+
+    def fail(*_: object, **__: object) -> None:
+        raise error(scratch / name)
+
+    monkeypatch.setattr("copier.run_update", fail)
+    with pytest.raises(MergeError) as failure:
+        merge(scratch, tmp_path, "v1.0.0", {})
+    assert str(failure.value).startswith(said)
+    assert str(scratch) not in str(failure.value)
