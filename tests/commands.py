@@ -24,6 +24,7 @@ from typing import Any
 
 from plumbum import local
 
+from protoserve.platform.git import clear_environment
 from support import ROOT
 
 
@@ -120,8 +121,10 @@ def _run(main: Callable[[list[str]], Any], request: dict[str, Any]) -> int:
     os.environ.clear()
     os.environ.update(request["environment"])
     # plumbum, through which Copier runs git, keeps an environment and a folder of its own.
+    if request["program"] == "protoserve":
+        clear_environment()  # as it does before it imports plumbum
     local.env.clear()
-    local.env.update(request["environment"])
+    local.env.update(dict(os.environ))
     local.cwd.chdir(request["cwd"])
     tempfile.tempdir = None  # TMPDIR may be another one
     for number, path in enumerate([os.devnull, *request["output"]]):

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from commands import protoserve
 from git_settings import SETTINGS, VARIABLES, as_file, hostile_files
 from protoserve.project.git_settings import harmful_settings
-from releases import NEW, OLD, Work, git
+from releases import NEW, OLD, Work, environment, git
 
 
 @pytest.fixture
@@ -106,3 +107,25 @@ def test_harmful_settings_are_named_with_a_remedy(tmp_path: Path, monkeypatch: p
         lines = [*harmful_settings(project)]
         assert len(lines) == (harm is not None), name
         assert not harm or lines[0].startswith(f"git's {name} is {value}, and {harm}: use `protoserve update`, or set ")
+
+
+@pytest.mark.slow
+def test_commands_answer_the_same_under_all_of_them(work: Work, releases: Path, tmp_path: Path) -> None:
+    hostile = hostile_files(tmp_path / "hostile")
+    under_all = {**settings(tmp_path, as_file(SETTINGS, hostile)), **variables(hostile)}
+    for command in (("status", "--format=json"), ("generate", "--check"), ("update", "--to=v1.1.0", "--dry-run")):
+        plain, same = (
+            protoserve(*command, cwd=work.path, check=False, env={**environment(home), **given})
+            for home, given in ((tmp_path / "home", {}), (tmp_path / "other home", under_all))
+        )
+        assert (same.returncode, same.stdout) == (plain.returncode, plain.stdout), same.stderr
+    made = ("new", "made", "--defaults", f"--template={releases}", "--ref=v1.0.0")
+    for name, given in (("plain", {}), ("same", under_all)):
+        (tmp_path / name).mkdir()
+        protoserve(*made, cwd=tmp_path / name, env={**environment(tmp_path / "home"), **given})
+    assert files(tmp_path / "same") == files(tmp_path / "plain")
+    assert not (hostile / "ran").exists()
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -30,8 +30,9 @@ def copier_environment(settings: Mapping[str, str] = READING) -> Iterator[None]:
         try:
             yield
         finally:
-            os.environ.clear()
-            os.environ.update(before)
+            for name in added.keys() - before.keys():
+                del os.environ[name]
+            os.environ.update({name: before[name] for name in (*removed, *added) if name in before})
 
 
 def merging(folder: Path) -> dict[str, str]:

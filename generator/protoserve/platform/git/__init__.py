@@ -7,7 +7,7 @@ package needs nothing but the standard library of Python 3.10, since an update e
 from protoserve.platform.git.command import git, git_line, git_paths, run, status
 from protoserve.platform.git.errors import GitError, reason
 from protoserve.platform.git.repository import Repository, find_repository, repository_with_commits
-from protoserve.platform.git.settings import clear_environment
+from protoserve.platform.git.settings import clear_environment, set_environment
 
 __all__ = [
     "GitError",
@@ -20,5 +20,6 @@ __all__ = [
     "reason",
     "repository_with_commits",
     "run",
+    "set_environment",
     "status",
 ]

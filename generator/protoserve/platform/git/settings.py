@@ -157,3 +157,9 @@ def clear_environment() -> None:
     """Removes the same variables from this process, for git commands that other programs run."""
     for name in removed_variables(os.environ):
         os.environ.pop(name, None)
+
+
+def set_environment() -> None:
+    """Gives the settings to all git commands that other programs run from now on, too."""
+    clear_environment()
+    os.environ.update(added_variables(READING, os.environ))

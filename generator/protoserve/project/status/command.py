@@ -12,7 +12,7 @@ from typing import Any
 
 from protoserve.platform import answers
 from protoserve.platform.credentials import without_credentials
-from protoserve.platform.git import find_repository
+from protoserve.platform.git import find_repository, set_environment
 from protoserve.platform.printing import write
 from protoserve.project.status import output, rows
 from protoserve.project.status.recorded_template import (
@@ -30,6 +30,7 @@ def status(options: argparse.Namespace) -> int:
 
     Raises AnswersError, GitError for a repository that git refuses to read, and UnwritableError.
     """
+    set_environment()  # a project's scripts/generate.py may be of a version that does not do so itself
     if options.offline:
         os.environ["GIT_ALLOW_PROTOCOL"] = "file"
     report = _report(options)
