@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from protoserve.platform.git import git, git_line, git_paths, run
+from protoserve.project.file_modes import EXECUTABLE, LINK, mode_on_disk
 
 ANSWERS = ".copier-answers.yml"
 LABELS = ("before updating", "last update", "after updating")  # as Copier writes them
 # The exit code of `git merge-file` is the number of conflicts, or 255 if a file is binary.
 _CONFLICTS = range(128)
 _BINARY = 255
+
+
+@dataclass(frozen=True)
+class Version:
+    """What one side has at a path: its mode, as git writes it, and the content of a file or where a link leads."""
+
+    mode: str
+    content: bytes
 
 
 def committed_modes(project: Path) -> dict[str, str]:
@@ -63,10 +73,46 @@ def merge(project: Path, mine: bytes, base: bytes, theirs: bytes) -> tuple[bytes
     return None if done.returncode == _BINARY else (done.stdout, done.returncode)
 
 
-def mark_unmerged(project: Path, name: str, mode: str, versions: Sequence[bytes]) -> None:
-    """Lists a file as unmerged in git's index; `versions` are its base, the author's and the template's content."""
+def committed_version(project: Path, name: str, mode: str) -> Version:
+    """What HEAD has at this path."""
+    if mode == LINK:
+        return Version(mode, git(project, "cat-file", "blob", f"HEAD:./{name}"))
+    return Version(mode, committed_content(project, name))
+
+
+def version_on_disk(path: Path) -> Version | None:
+    """What is at the path; None for nothing and for a folder."""
+    mode = mode_on_disk(path)
+    if not mode:
+        return None
+    return Version(mode, os.fsencode(os.readlink(path)) if mode == LINK else path.read_bytes())
+
+
+def write_version(path: Path, version: Version) -> None:
+    """Replaces what is at the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    if version.mode == LINK:
+        path.symlink_to(os.fsdecode(version.content))
+    else:
+        path.write_bytes(version.content)
+        path.chmod(0o755 if version.mode == EXECUTABLE else 0o644)
+
+
+def files_below(folder: Path) -> list[str]:
+    """The paths of all files and links below a folder, sorted."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if mode_on_disk(path))
+
+
+def mark_unmerged(project: Path, name: str, versions: Mapping[int, Version | None]) -> None:
+    """Lists a file as unmerged in git's index, with the version of each stage: 1 is the base, 2 ours, 3 theirs."""
     path = git_line(project, "rev-parse", "--show-prefix") + name
-    blobs = [git_line(project, "hash-object", "-w", "--stdin", f"--path={name}", stdin=version) for version in versions]
-    removal = f"0 {'0' * len(blobs[0])}\t{path}"
-    stages = [f"{mode} {blob} {stage}\t{path}" for stage, blob in enumerate(blobs, 1)]
-    git(project, "update-index", "--index-info", stdin=os.fsencode("\n".join([removal, *stages]) + "\n"))
+    lines = []
+    for stage, version in versions.items():
+        if version is None:
+            continue
+        conversion = "--no-filters" if version.mode == LINK else f"--path={name}"
+        blob = git_line(project, "hash-object", "-w", "--stdin", conversion, stdin=version.content)
+        lines.append(f"{version.mode} {blob} {stage}\t{path}\n")
+    removal = f"0 {'0' * len(lines[0].split()[1])}\t{path}\n"
+    git(project, "update-index", "--index-info", stdin=os.fsencode("".join([removal, *lines])))

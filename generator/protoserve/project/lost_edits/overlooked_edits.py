@@ -9,6 +9,7 @@ from pathlib import Path
 
 from protoserve.platform.git import git, git_line, git_paths
 from protoserve.project.lost_edits.merge_files import (
+    Version,
     committed_content,
     exists,
     mark_unmerged,
@@ -57,7 +58,7 @@ def restore(project: Path, old: Path, new: Path, names: Iterable[str], modes: Ma
     `old` and `new` are folders with the template's files before and after the update.
     """
     for name in names:
-        if not (new / name).is_file():
+        if not (new / name).is_file() or (new / name).is_symlink():
             continue  # not a file of the template
         mine, theirs = committed_content(project, name), (new / name).read_bytes()
         base = _content(old / name)
@@ -69,7 +70,8 @@ def restore(project: Path, old: Path, new: Path, names: Iterable[str], modes: Ma
         remove_rejects(project, name, modes)
         git(project, "reset", "--quiet", "--", name)  # Copier may have listed a conflict that does not exist
         if conflicts:
-            mark_unmerged(project, name, modes[name], [base, mine, theirs])
+            mode = modes[name]
+            mark_unmerged(project, name, {1: Version(mode, base), 2: Version(mode, mine), 3: Version(mode, theirs)})
         if merged is None:
             yield (
                 f"{name}: both you and the template changed it, and git cannot merge it: it is as you had it; copy the "

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from protoserve.platform.errors import ProtoserveError
+from protoserve.project.file_modes import LINK, set_modes
 from protoserve.project.lost_edits.merge_files import (
     ANSWERS,
-    committed_content,
+    Version,
+    committed_version,
     exists,
+    files_below,
     mark_unmerged,
     merge,
     remove_rejects,
+    version_on_disk,
+    write_version,
 )
 
 TABLE = Path("generator") / "renames.txt"
@@ -54,30 +59,37 @@ def restore(
     base: Path,
     renames: Sequence[tuple[str, str]],
     modes: Mapping[str, str],
-    targets: set[str],
+    targets: Collection[str],
+    left_links: Collection[str],
 ) -> Iterator[str]:
     """Brings the edits to the new names, or keeps the old file where that is impossible; yields a line for each.
 
-    `base` has the template's files before the update, `targets` is the result of `new_targets`.
+    `base` has the template's files before the update, `targets` is the result of `new_targets`, and
+    `left_links` are links that the template no longer has, which Copier does not remove.
     """
-    for name in sorted(path.relative_to(base).as_posix() for path in base.rglob("*") if path.is_file()):
-        if name == ANSWERS or exists(project, name):
+    for name in files_below(base):
+        if name == ANSWERS or (exists(project, name) and name not in left_links):
             continue
         names = list(later_names(name, renames))
         target = next((later for later in reversed(names) if later in targets and not (base / later).exists()), None)
-        mode = modes.get(name)
-        if mode is None:
+        mode, before = modes.get(name), version_on_disk(base / name)
+        if mode is None or before is None:
             # The author removed the file, so it stays removed under its new name.
             if target is not None:
                 (project / target).unlink()
-        elif committed_content(project, name) != (base / name).read_bytes():
-            remove_rejects(project, name, modes)
-            if target is not None:
-                yield _move_edits(project, base / name, name, target, mode)
-            else:
-                _keep_old_file(project, base / name, name, mode)
-                occupied = next((later for later in reversed(names) if later in modes), None)
-                yield _kept_note(name, occupied)
+            continue
+        mine = committed_version(project, name, mode)
+        if mine == before:
+            if name in left_links:
+                (project / name).unlink(missing_ok=True)
+            continue
+        remove_rejects(project, name, modes)
+        if target is not None:
+            yield _move_edits(project, name, target, before, mine)
+        else:
+            _keep_old_file(project, name, before, mine)
+            occupied = next((later for later in reversed(names) if later in modes), None)
+            yield _kept_note(name, occupied)
 
 
 def _targets(project: Path, renames: Sequence[tuple[str, str]]) -> Iterator[str]:
@@ -89,17 +101,22 @@ def _targets(project: Path, renames: Sequence[tuple[str, str]]) -> Iterator[str]
             yield new
 
 
-def _move_edits(project: Path, base: Path, name: str, target: str, mode: str) -> str:
+def _move_edits(project: Path, name: str, target: str, before: Version, mine: Version) -> str:
     """Merges the author's edits of `name` into `target`; the line that says so."""
-    mine, before, theirs = committed_content(project, name), base.read_bytes(), (project / target).read_bytes()
-    merged = merge(project, mine, before, theirs)
-    if merged is None:
-        _keep_old_file(project, base, name, mode)
+    theirs = version_on_disk(project / target)
+    if theirs is None or LINK in (before.mode, mine.mode, theirs.mode):
+        merged = None
+    else:
+        merged = merge(project, mine.content, before.content, theirs.content)
+    if merged is None or theirs is None:
+        _keep_old_file(project, name, before, mine)
         return f"{name}: it is now {target}, and git cannot merge it: copy your edits there, then git rm it"
     content, conflicts = merged
     if conflicts:
-        mark_unmerged(project, target, mode, [before, mine, theirs])
+        mark_unmerged(project, target, {1: before, 2: mine, 3: theirs})
     (project / target).write_bytes(content)
+    if mine.mode != before.mode:
+        set_modes(project, {target: mine.mode})
     with_conflicts = f", with {conflicts} conflict(s)" if conflicts else ""
     return f"{name} is now {target}: your edits are in it{with_conflicts}"
 
@@ -110,10 +127,7 @@ def _kept_note(name: str, occupied: str | None) -> str:
     return f"{name}: it is now {occupied}, where you have a file of your own: copy your edits there, then git rm it"
 
 
-def _keep_old_file(project: Path, base: Path, name: str, mode: str) -> None:
+def _keep_old_file(project: Path, name: str, before: Version, mine: Version) -> None:
     """Writes the author's file back, as the conflict that git calls `deleted by them`."""
-    path, content = project / name, committed_content(project, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    path.chmod(int(mode[-3:], 8))
-    mark_unmerged(project, name, mode, [base.read_bytes(), content])
+    write_version(project / name, mine)
+    mark_unmerged(project, name, {1: before, 2: mine})

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from protoserve.platform.files import write_all
 from protoserve.platform.git import Repository, git, git_line
+from protoserve.project.file_modes import LINK, current_modes, links_on_disk, on_disk, set_modes
 from protoserve.project.hidden_edits import show_changes
 from protoserve.project.update.scratch import Stage
 
@@ -20,10 +21,14 @@ def write_update(
     The conflicts of the scratch repository, `unmerged`, become those of the project's. Raises OSError or GitError,
     possibly half-way: the caller has a Snapshot.
     """
-    contents, removed = {}, []
+    links = links_on_disk(repository.project)
+    contents: dict[str, bytes | Path] = {}
+    removed = []
     for name in names:
         source = folder / name
-        if source.is_symlink() or source.is_file():
+        if source.is_symlink() and not links:
+            contents[name] = os.fsencode(os.readlink(source))
+        elif source.is_symlink() or source.is_file():
             contents[name] = source
         else:
             removed.append(name)
@@ -39,3 +44,6 @@ def write_update(
     if lines:
         git(repository.project, "update-index", "--index-info", stdin=os.fsencode("".join(lines)))
     show_changes(repository, names)
+    if not on_disk(repository.project):
+        modes = current_modes(folder, names)
+        set_modes(repository.project, {name: mode for name, mode in modes.items() if mode != LINK})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -94,7 +95,7 @@ def changed_files(
         if name == answers.FILE:
             continue
         kind = Kind.GENERATED if name in generated else Kind.TEMPLATE
-        if not (folder / name).is_file():
+        if not os.path.lexists(folder / name):
             change = Change.REMOVED
         else:
             change = Change.CHANGED if name in committed else Change.ADDED
