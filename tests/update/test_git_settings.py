@@ -80,6 +80,7 @@ def test_bare_copier_is_stopped_before_it_begins_until_all_are_mended(work: Work
         assert message in done.stderr
         assert work.state() == before
         work.run("git", "config", *remedy, **variables)
+        before = work.state()  # which has the project's settings
 
     # The global settings are all wrong, but for the one that was mended there; the project's own remedies count.
     text = "[apply]\nwhitespace = strip\n[core]\nquotepath = true\n[status]\nshowUntrackedFiles = no\n"
