@@ -113,9 +113,9 @@ def _clone(url: str, commit: str) -> Path:
     folder = cache / hashlib.sha256(f"{url}\0{commit}".encode()).hexdigest()[:24]
     if (folder / RUN).is_file():
         return folder
-    print(f"generate: fetching {commit} of {_printable(url)} into {cache}", file=sys.stderr)
     try:
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        print(f"generate: fetching {commit} of {_printable(url)} into {cache}", file=sys.stderr)
         with tempfile.TemporaryDirectory(prefix="unfinished-", dir=cache, ignore_cleanup_errors=True) as scratch:
             clone = Path(scratch) / "template"
             _git(url, "clone", "--quiet", "--no-checkout", "--", url, str(clone))

@@ -78,7 +78,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _new_paths(folder: Path, project: str) -> Iterator[Path]:
     """Paths for a new file where its user is, else in their home."""
-    for place in (folder, Path.home()):
+    for place in (folder, Path(os.path.expanduser("~"))):
         yield place / f"{project}.answers.yml"
         yield from (place / f"{project}.answers-{number}.yml" for number in range(2, 100))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from protoserve.platform.errors import ProtoserveError
-from protoserve.platform.git import GitError, git_line
+from protoserve.platform.git import GitError, find_repository, git_line
 
 _QUESTIONS = "copier.yml"
 # The checkout that this file lies in, unless protoserve was installed as a package.
@@ -33,13 +34,17 @@ class Template:
 def chosen(source: str | None, ref: str | None) -> Template:
     """The template that the options --template and --ref name, else the one that belongs to this protoserve.
 
-    `source` is a folder, a URL, or one of Copier's short forms. Raises OriginError.
+    `source` is a folder, a URL, or one of Copier's short forms. Raises OriginError, and GitError for a
+    repository that git refuses to read.
     """
     if not source:
         own = template()
         return Template(own.source, ref or own.ref)
-    if not re.match(r"[a-z+]{2,}:|[\w.-]+@", source) and not Path(source).expanduser().is_dir():
+    if not re.match(r"[a-z+]{2,}:|[\w.-]+@", source) and not Path(os.path.expanduser(source)).is_dir():
         raise OriginError(f"{source} must be a folder, a URL, or a short form such as gh:owner/name")
+    folder = Path(os.path.expanduser(source))
+    if (folder / ".git").exists():
+        find_repository(folder)  # Copier would take a repository that git does not trust for a folder without versions
     return Template(source, ref)
 
 

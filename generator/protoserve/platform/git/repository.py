@@ -39,6 +39,12 @@ class Repository:
         return git_line(self.project, "rev-parse", "--is-shallow-repository") == "true"
 
     @property
+    def partial(self) -> bool:
+        """Whether it was cloned without all objects, which git fetches when it needs them."""
+        pattern = r"^(remote\..*\.promisor|extensions\.partialclone)$"
+        return bool(git(self.project, "config", "--get-regexp", pattern, exit_codes=(0, 1)))
+
+    @property
     def object_format(self) -> str:
         """The hash function, `sha1` or `sha256`."""
         return git_line(self.project, "rev-parse", "--show-object-format")

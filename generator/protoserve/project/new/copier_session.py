@@ -33,6 +33,7 @@ from protoserve.platform.git import reason
 from protoserve.project.copier_environment import copier_environment
 from protoserve.project.new import NewError
 from protoserve.project.template_source import Template
+from protoserve.project.user_folders import copier_cache
 from protoserve.schema.mapping_reader import nearest
 
 # What a wrong answer, or a mistake in a team's copier.yml, raises in Copier.
@@ -145,6 +146,7 @@ def open_session(template: Template, dest: Path, default_answers: Mapping[str, A
     """Fetches the template, for a project in `dest`. Raises NewError if it cannot be fetched or read."""
     # Copier's tasks run in plumbum's environment, which is the one that this process began with.
     with (
+        copier_cache(),
         local.env(TMPDIR=tempfile.gettempdir()),
         Worker(
             src_path=template.source,

@@ -6,6 +6,7 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from protoserve.project.status.recorded_template import (
 )
 from protoserve.project.status.report import Report, Row, State
 from protoserve.project.update import template_versions
+from protoserve.project.user_folders import temporary_folder_outside
 
 
 def status(options: argparse.Namespace) -> int:
@@ -33,15 +35,19 @@ def status(options: argparse.Namespace) -> int:
     set_environment()  # a project's scripts/generate.py may be of a version that does not do so itself
     if options.offline:
         os.environ["GIT_ALLOW_PROTOCOL"] = "file"
-    report = _report(options)
+    project = options.project.resolve()
+    recorded = answers.load(project)
+    repository = find_repository(project)  # refused here if git does not trust its owner
+    with (
+        temporary_folder_outside(repository.root if repository else project),
+        tempfile.TemporaryDirectory(prefix="protoserve-cache-", ignore_cleanup_errors=True) as spare_cache,
+    ):
+        report = _report(options, project, recorded, Path(spare_cache))
     write(output.FORMATS[options.format](report))
     return report.exit_code
 
 
-def _report(options: argparse.Namespace) -> Report:
-    project = options.project.resolve()
-    recorded = answers.load(project)
-    find_repository(project)  # refused here if git does not trust its owner
+def _report(options: argparse.Namespace, project: Path, recorded: dict[str, Any], spare_cache: Path) -> Report:
     source = without_credentials(str(recorded.get("_src_path", "")))
     commit = str(recorded.get("_commit", "no version"))
     # The rows that wait for other processes are computed while Copier renders in this one.
@@ -51,7 +57,7 @@ def _report(options: argparse.Namespace) -> Report:
         conflicts = pool.submit(rows.conflicts, project)
         contract = pool.submit(rows.contract, project)
         try:
-            folder = template_folder(project)
+            folder = template_folder(project, spare_cache)
             generated = pool.submit(_generated, project, folder)
             with render(folder, recorded) as rendered:
                 answers_row, files_row = rows.answers_row(recorded, rendered), rows.files(project, rendered)

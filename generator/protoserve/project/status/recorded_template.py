@@ -14,11 +14,14 @@ from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Any
 
 from protoserve.platform import answers
 from protoserve.platform.credentials import without_credentials
 from protoserve.platform.errors import ProtoserveError, os_reason
+from protoserve.platform.git import GitError, git
+from protoserve.project.user_folders import environment_variable
 
 SCRIPT = Path("scripts") / "generate.py"
 _REFUSED = re.compile(r"(?:question ['\"]|Invalid choice for ')(\w+)['\"](?:: |)(.*)", re.DOTALL)
@@ -44,16 +47,16 @@ class Rendered:
     refused: dict[str, str]
 
 
-def template_folder(project: Path) -> Path:
+def template_folder(project: Path, spare_cache: Path) -> Path:
     """The folder of the recorded version, from the cache of the project's own scripts/generate.py.
 
-    The script fetches it if it is not there yet. Raises RecordedTemplateError, MissingVersionError if the template does
-    not have that version.
+    The script fetches it if it is not there yet, into `spare_cache` if its cache cannot be written. Raises
+    RecordedTemplateError, MissingVersionError if the template does not have that version.
     """
     script = project / SCRIPT
     specification = importlib.util.spec_from_file_location("_protoserve_generate", script)
     if not script.is_file() or specification is None or specification.loader is None:
-        raise RecordedTemplateError(f"{SCRIPT.as_posix()}, which fetches the recorded version, is missing")
+        raise RecordedTemplateError(f"{SCRIPT.as_posix()}, which fetches the recorded version, {_absence(project)}")
     module = importlib.util.module_from_spec(specification)
     writes_bytecode = not sys.dont_write_bytecode
     sys.dont_write_bytecode = True  # nothing is written into the project
@@ -61,7 +64,7 @@ def template_folder(project: Path) -> Path:
         specification.loader.exec_module(module)
         try:
             with redirect_stderr(_WithoutCredentials()):
-                return Path(module.find_template())
+                return _find_template(module, spare_cache)
         except getattr(module, "GeneratorError", ()) as error:
             text = without_credentials(" ".join(str(error).split()))
             raise (MissingVersionError if _MISSING.search(text) else RecordedTemplateError)(text) from None
@@ -71,6 +74,26 @@ def template_folder(project: Path) -> Path:
         raise RecordedTemplateError(" ".join(str(error).split()) or type(error).__name__) from None
     finally:
         sys.dont_write_bytecode = not writes_bytecode
+
+
+def _absence(project: Path) -> str:
+    """Why the project does not have the script."""
+    try:
+        hidden = git(project, "ls-files", "-t", "--", SCRIPT.as_posix()).startswith(b"S ")
+    except GitError:
+        hidden = False
+    return "is not checked out: run `git sparse-checkout add scripts`" if hidden else "is missing"
+
+
+def _find_template(module: ModuleType, spare_cache: Path) -> Path:
+    try:
+        return Path(module.find_template())
+    except (RuntimeError, getattr(module, "GeneratorError", RuntimeError)) as error:
+        # Without a home folder, Python raises RuntimeError in scripts of older templates.
+        if not isinstance(error, RuntimeError) and "XDG_CACHE_HOME" not in str(error):
+            raise
+    with environment_variable("XDG_CACHE_HOME", str(spare_cache)):
+        return Path(module.find_template())
 
 
 class _WithoutCredentials(io.StringIO):

@@ -36,11 +36,12 @@ def write_update(
     lines = []
     for name, stages in unmerged.items():
         path = repository.path_from_root(name)
-        lines.append(f"0 {'0' * len(stages[0].blob)}\t{path}\n")
+        entries = []
         for stage in stages:
             content = git(folder, "cat-file", "blob", stage.blob)
             blob = git_line(repository.project, "hash-object", "-w", "--stdin", stdin=content)
-            lines.append(f"{stage.mode} {blob} {stage.number}\t{path}\n")
+            entries.append(f"{stage.mode} {blob} {stage.number}\t{path}\n")
+        lines += [f"0 {'0' * len(blob)}\t{path}\n", *entries]
     if lines:
         git(repository.project, "update-index", "--index-info", stdin=os.fsencode("".join(lines)))
     show_changes(repository, names)

@@ -35,6 +35,7 @@ from protoserve.project.update.scratch import (
 )
 from protoserve.project.update.scratch import changed_files as changed_paths
 from protoserve.project.update.template_versions import Comparison, Recorded, Standing
+from protoserve.project.user_folders import copier_cache, temporary_folder_outside
 
 CONFLICTS = 3
 LATEST = "latest"
@@ -67,10 +68,10 @@ def update(options: argparse.Namespace) -> int:
         text = f"already at {compared.project}, {relation} of {recorded.printable_source}"
         return _report_nothing_to_do(options, before, recorded, text)
     lock = nullcontext() if options.dry_run else locked(repository)
-    with lock, scratch_repository(repository) as folder:
+    with temporary_folder_outside(repository.root), copier_cache(), lock, scratch_repository(repository) as folder:
         printed, notes = _merge(folder, project, version, data, recorded, compared)
         after = answers.load(folder)
-        if version == compared.release.name != after.get("_commit"):
+        if version == compared.release.name not in ("HEAD", after.get("_commit")):
             notes.append(f"{after.get('_commit')} and {version} are the same commit of the template")
         _refuse_unknown(data, after, version)
         names, unmerged = changed_paths(folder), unmerged_files(folder)
@@ -82,7 +83,7 @@ def update(options: argparse.Namespace) -> int:
         refuse_blocked(project, _written(folder, names), Links.NONE, "the template has", ", then update again")
         outcome = _outcome(repository, folder, before, after, data, names, set(unmerged), printed, notes)
         if options.dry_run:
-            _report_dry_run(outcome, patch(folder), options.format)
+            _report_dry_run(outcome, _printable_patch(folder, recorded), options.format)
         else:
             _apply(repository, folder, names, unmerged, smoke=options.smoke)
             _report(outcome, options.format)
@@ -107,6 +108,19 @@ def _report_dry_run(outcome: Outcome, changes: bytes, form: str) -> None:
     else:
         write(changes)
         print(summary.render(outcome, form, sys.stderr), file=sys.stderr)
+
+
+def _printable_patch(folder: Path, recorded: Recorded) -> bytes:
+    """The diff, in which the line beside the version does not show the credentials of the template's URL."""
+    changes, source = patch(folder), recorded.source.encode()
+    printable = changes.replace(source, recorded.printable_source.encode())
+    if printable != changes:
+        print(
+            f"note: the diff of {answers.FILE} leaves out the credentials of the template's URL, so `git apply` "
+            "refuses that file",
+            file=sys.stderr,
+        )
+    return printable
 
 
 def _report_nothing_to_do(options: argparse.Namespace, before: dict[str, Any], recorded: Recorded, text: str) -> int:

@@ -1,7 +1,7 @@
 """A scratch repository with what a project has committed, in which an update can fail without harm.
 
 The project's folder is its root, even if the project lies in a subfolder of a larger repository. It borrows the
-objects of the project's repository and writes nothing there.
+objects of the project's repository and writes nothing there, except that a partial clone fetches what it lacks.
 """
 
 from __future__ import annotations
@@ -48,24 +48,52 @@ def scratch_repository(repository: Repository) -> Iterator[Path]:
         folder = Path(temporary).resolve() / repository.project.name.replace("\n", " ")
         folder.mkdir()
         try:
-            _fill(folder, repository)
+            _fill(folder, repository, Path(temporary) / "fetched")
         except GitError as error:
             raise GitError(with_remedy_for_full_disk(str(error))) from None
         yield folder
 
 
-def _fill(folder: Path, repository: Repository) -> None:
-    """Makes the folder a repository with one commit, what the project has committed."""
-    git(folder, "init", "--quiet", "--template=", f"--object-format={repository.object_format}")
+def _fill(folder: Path, repository: Repository, fetched: Path) -> None:
+    """Makes the folder a repository with one commit, what the project has committed; `fetched` may be used for that."""
+    # Copier's own repositories, which borrow from this one, are of SHA-1.
+    git(folder, "init", "--quiet", "--template=", "--object-format=sha1")
+    if repository.object_format == "sha1":
+        if repository.partial:
+            # Only the clone itself can fetch what it lacks; a checkout fetches all of it in one go.
+            _fetch(repository, fetched)
+        _borrow(repository, folder)
+    else:
+        _check_out(repository, folder)
+        git(folder, "add", "--all", "--force")
+    _leave_out_unreadable_names(folder)
+    if repository.object_format == "sha1":
+        git(folder, "checkout-index", "--quiet", "--all", "-u", env=_CHECKOUT)
+    _commit(folder, git_line(folder, "write-tree", "--missing-ok"))
+
+
+def _borrow(repository: Repository, folder: Path) -> None:
+    """Fills the index of the scratch repository, with the project's objects by reference."""
     alternates = folder / ".git" / "objects" / "info" / "alternates"
     alternates.parent.mkdir(parents=True, exist_ok=True)
     alternates.write_bytes(_quoted(os.fsencode(repository.git_path("objects").resolve())) + b"\n")
-    tree = repository.tree
-    git(folder, "read-tree", tree)
-    if _leave_out_unreadable_names(folder):
-        tree = git_line(folder, "write-tree", "--missing-ok")
-    git(folder, "checkout-index", "--quiet", "--all", "-u", env=_CHECKOUT)
-    _commit(folder, tree)
+    git(folder, "read-tree", repository.tree)
+
+
+def _fetch(repository: Repository, folder: Path) -> None:
+    try:
+        _check_out(repository, folder)
+    except GitError as error:
+        raise GitError(f"this clone is partial, and what it lacks of the project cannot be fetched: {error}") from None
+
+
+def _check_out(repository: Repository, folder: Path) -> None:
+    """Writes what the project has committed into a folder, without the index and the work tree of its repository."""
+    folder.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="protoserve-index-") as temporary:
+        elsewhere = {"GIT_INDEX_FILE": str(Path(temporary) / "index"), "GIT_WORK_TREE": str(folder)}
+        options = ("--reset", "-u", "--no-sparse-checkout")
+        git(repository.project, "read-tree", *options, repository.tree, env={**_CHECKOUT, **elsewhere})
 
 
 def _commit(folder: Path, tree: str) -> None:
@@ -88,13 +116,12 @@ def _quoted(path: bytes) -> bytes:
     return b'"' + path.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n") + b'"'
 
 
-def _leave_out_unreadable_names(folder: Path) -> bool:
+def _leave_out_unreadable_names(folder: Path) -> None:
     """Takes files whose names are not UTF-8 out of the index: Copier cannot read them, and no template has them."""
     names = unreadable_names(git_paths(folder, "ls-files", "-z"))
     if names:
         listed = b"".join(os.fsencode(name) + b"\0" for name in names)
         git(folder, "update-index", "--force-remove", "-z", "--stdin", stdin=listed)
-    return bool(names)
 
 
 def changed_files(folder: Path) -> list[str]:
