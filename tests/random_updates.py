@@ -6,6 +6,7 @@ A plan is a list of steps, each of which changes one path on one side. It can be
 from __future__ import annotations
 
 import random
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -78,7 +79,7 @@ def _is_regular(path: Path) -> bool:
 
 
 def _lines(path: Path) -> list[bytes]:
-    return path.read_bytes().splitlines(keepends=True) if _is_regular(path) else []
+    return re.findall(rb"[^\n]*\n|[^\n]+", path.read_bytes()) if _is_regular(path) else []
 
 
 def _write(path: Path, lines: list[bytes]) -> None:
@@ -122,6 +123,13 @@ def end_lines_as_dos(root: Path, name: str, word: str, draw: random.Random) -> N
 def write_latin1(root: Path, name: str, word: str, draw: random.Random) -> None:
     lines, place = _lines(root / name), _place(root / name, draw)
     _write(root / name, [*lines[:place], f"{word} naïve\n".encode("latin-1"), *lines[place:]])
+
+
+def write_odd_line(root: Path, name: str, word: str, draw: random.Random) -> None:
+    """Spaces at its end, or what some programs take for the end of a line, a patch or a conflict."""
+    odd = draw.choice(["{}  \t", "{}\f", "{}\rodd", "{}\u2028odd", "--- {}", "======= {}"])
+    lines, place = _lines(root / name), _place(root / name, draw)
+    _write(root / name, [*lines[:place], f"{odd.format(word)}\n".encode(), *lines[place:]])
 
 
 def write_null(root: Path, name: str, word: str, draw: random.Random) -> None:
@@ -188,6 +196,7 @@ CONTENT: dict[str, Change] = {
     "append without end": append_without_end,
     "DOS line ends": end_lines_as_dos,
     "Latin-1": write_latin1,
+    "odd line": write_odd_line,
     "NUL": write_null,
     "empty": empty,
     "mode": toggle_executable,
@@ -288,6 +297,8 @@ def _record_rename(root: Path, old: str, new: str) -> None:
 def rename(root: Path, name: str, word: str, draw: random.Random) -> None:
     """As `move`, with a row in the table of renames."""
     new = draw.choice(_NEW_NAMES)
+    if not (root / name).exists():  # what got a name from another step gets one more
+        name = next((other for other in _NEW_NAMES if (root / other).is_file()), name)
     if _move(root, name, new):
         _record_rename(root, name, new)
 

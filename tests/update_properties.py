@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -74,7 +75,7 @@ def tree_of_template(folder: Path, port: str) -> Tree:
             continue
         content = entry.content
         if name.endswith(".jinja"):  # Jinja's line ends
-            content = content.replace(b"{{ port }}", port.encode()).replace(b"\r\n", b"\n")
+            content = re.sub(rb"\r\n?", b"\n", content.replace(b"{{ port }}", port.encode()))
         tree[name.removesuffix(".jinja")] = Entry(entry.mode, content)
     return tree
 
@@ -345,6 +346,9 @@ def wrong_reports(result: Result) -> Iterator[str]:
         yield f"reports conflicts in {outcome['conflicts']}, git in {sorted(result.unmerged)}"
     if (result.done.returncode == 3) != bool(result.unmerged):
         yield f"exit code {result.done.returncode}, git has {len(result.unmerged)} conflicts"
+    listed, changed = {file["path"] for file in outcome["files"]}, _differing(result.situation.on_disk, result.on_disk)
+    if not {*changed} - {_OURS} <= listed <= {*changed, *result.unmerged}:
+        yield f"lists {sorted(listed)}, but {changed} changed"
 
 
 def wrong_index(result: Result) -> Iterator[str]:

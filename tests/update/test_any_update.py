@@ -61,7 +61,9 @@ def test_an_update_loses_nothing(bench: Bench, plan: Plan) -> None:
     hold(bench, plan)
 
 
-@pytest.mark.parametrize("plan", [REPLACED, REMOVED], ids=["replaced", "removed"])
+@pytest.mark.parametrize(
+    "plan", [pytest.param(REPLACED, id="replaced"), pytest.param(REMOVED, id="removed", marks=pytest.mark.slow)]
+)
 def test_bare_copier_loses_nothing(bench: Bench, plan: Plan) -> None:
     hold(bench, plan, COPIER)
 
