@@ -68,7 +68,7 @@ def restore(
     `left_links` are links that the template no longer has, which Copier does not remove.
     """
     for name in files_below(base):
-        if name == ANSWERS or (exists(project, name) and name not in left_links):
+        if name == ANSWERS or (_is_there(project, name, modes) and name not in left_links):
             continue
         names = list(later_names(name, renames))
         target = next((later for later in reversed(names) if later in targets and not (base / later).exists()), None)
@@ -90,6 +90,11 @@ def restore(
             _keep_old_file(project, name, before, mine)
             occupied = next((later for later in reversed(names) if later in modes), None)
             yield _kept_note(name, occupied)
+
+
+def _is_there(project: Path, name: str, modes: Mapping[str, str]) -> bool:
+    """Whether the file is there after the update; a folder that the author put in its place is another thing."""
+    return exists(project, name) and (name in modes or not (project / name).is_dir())
 
 
 def _targets(project: Path, renames: Sequence[tuple[str, str]]) -> Iterator[str]:
