@@ -38,7 +38,7 @@ class Step:
     seed: int
 
     def __str__(self) -> str:
-        return f"{self.kind:<22} {self.name}"
+        return f'Step("{self.kind}", "{self.name}", {self.seed})'  # as a test can have it
 
 
 @dataclass(frozen=True)

@@ -43,11 +43,6 @@ class Entry:
     def is_link(self) -> bool:
         return self.mode == "120000"
 
-    @property
-    def is_text(self) -> bool:
-        """Whether every line stands for itself: git does not merge files with a null."""
-        return not self.is_link and b"\0" not in self.content
-
 
 Tree = dict[str, Entry]
 
@@ -163,6 +158,15 @@ class Result:
     def printed(self) -> str:
         return self.done.stdout + self.done.stderr
 
+    def asks_for(self, names: Iterable[str]) -> bool:
+        """Whether a note asks the author to look at one of these files."""
+        try:
+            notes: list[str] = json.loads(self.done.stdout)["notes"]
+        except ValueError:  # bare Copier prints what its migrations print
+            notes = [line.removeprefix("protoserve: ") for line in self.printed.splitlines()]
+        starts = tuple(f"{name}{mark}" for name in names for mark in (":", " "))
+        return any(note.startswith(starts) and "your edits are in it" not in note for note in notes)
+
     def in_conflict(self, *names: str | None) -> bool:
         return any(name in self.unmerged or f"{name}.rej" in self.on_disk for name in names)
 
@@ -272,24 +276,20 @@ class Merge:
             if conflict:
                 yield "is a conflict without reason"
             return
-        reported = any(name is not None and name in result.done.stderr for name in (self.old, self.new))
-        reported = reported or any(
-            name is not None and note.startswith(name) for name in (self.old, self.new) for note in _notes(result)
-        )
+        names = [name for name in (self.old, self.new) if name is not None]
         if self.theirs is None or self.mine is None:
-            if not conflict and not reported:
+            if not conflict and not result.asks_for(names):
                 yield "one side removed what the other changed, and nobody says so"
             return
         if conflict:
-            found = result.lines(*(name for name in (self.old, self.new) if name))
-            lost = set(self.theirs.lines) - set(self.base.lines if self.base else ()) - found
+            lost = set(self.theirs.lines) - set(self.base.lines if self.base else ()) - result.lines(*names)
             if lost:
                 yield f"is a conflict without the template's {sorted(lost)}"
         elif there is None:
             yield "is gone"
-        elif not reported:
+        elif not result.asks_for(names):
             yield from self._wrong_lines(there)
-        if there is not None and not there.is_link and there.mode != self._mode():
+        if there is not None and not there.is_link and not self.mine.is_link and there.mode != self._mode():
             yield f"has the mode {there.mode}, not {self._mode()}"
 
     def _expected(self) -> tuple[Entry, ...] | None:
@@ -329,14 +329,6 @@ class Merge:
             kept = [line for line in side.lines if line in set(there.lines)]
             if kept != [line for line in there.lines if line in set(side.lines)]:
                 yield "has its lines in another order"
-
-
-def _notes(result: Result) -> Iterable[str]:
-    try:
-        notes: list[str] = json.loads(result.done.stdout)["notes"]
-    except ValueError:
-        notes = [line.removeprefix("protoserve: ") for line in result.printed.splitlines()]
-    return notes
 
 
 def wrong_reports(result: Result) -> Iterator[str]:
