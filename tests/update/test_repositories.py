@@ -93,7 +93,7 @@ def test_a_partial_and_sparse_clone(work: Work, tmp_path: Path) -> None:
     work.update()
     clone.update()
     changed = [name for name, content in work.state().items() if clone.state().get(name, content) != content]
-    assert set(changed) <= {"(index)"}
+    assert [name for name in changed if not name.startswith("(")] == []
     assert "git sparse-checkout add scripts" in clone.status("--fail-on", "generated", check=False).stdout
     shutil.rmtree(tmp_path / "partial")
     git(tmp_path, "clone", "--quiet", "--filter=blob:none", "--sparse", f"file://{work.path}", "partial")
