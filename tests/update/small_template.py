@@ -47,10 +47,10 @@ def make_small_template(folder: Path) -> None:
     for name in own:
         (folder / "template" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / "template" / name, folder / "template" / name)
-    (folder / "generator").mkdir()
-    shutil.copy2(generator / "run.py", folder / "generator" / "run.py")
-    for name in ("protoserve", "requirements"):  # Python compiles the modules once, not again in each clone
-        (folder / "generator" / name).symlink_to(generator / name)
+    shutil.copytree(generator, folder / "generator", ignore=lambda path, _: _folders(Path(path), generator))
+    for path in [*(generator / "protoserve").iterdir(), generator / "requirements"]:
+        if path.is_dir():  # Python compiles these modules once, not again in each clone
+            (folder / "generator" / path.relative_to(generator)).symlink_to(path)
     _write_questions(folder / "copier.yml")
     for name, text in _FILES.items():
         _write(folder, name, text)
@@ -64,6 +64,11 @@ def make_small_template(folder: Path) -> None:
     _path(folder, NEW_SCRIPT).chmod(0o755)
     _write(folder, NEW_FILE, "# Guide\n")
     release(folder, "v2.0.0")
+
+
+def _folders(folder: Path, generator: Path) -> list[str]:
+    """The folders in this one, except for the package's own."""
+    return [path.name for path in folder.iterdir() if path.is_dir() and path != generator / "protoserve"]
 
 
 def _copy_generator(folder: Path) -> Path:
