@@ -154,7 +154,14 @@ def _hide(place: Place, option: str) -> None:
 HIDDEN = refused(README, "skip-worktree")
 
 
-@situation("a file with `skip-worktree`, edited", fast=("update",), new=NOT_RUN, update=HIDDEN, copier=HIDDEN)
+@situation(
+    "a file with `skip-worktree`, edited",
+    remedy="run the `git update-index` of the message, then commit or stash the edit",
+    fast=("update",),
+    new=NOT_RUN,
+    update=HIDDEN,
+    copier=HIDDEN,
+)
 def skip_worktree(place: Place) -> None:
     _hide(place, "--skip-worktree")
 
@@ -162,7 +169,13 @@ def skip_worktree(place: Place) -> None:
 ASSUMED = refused(README, "assume-unchanged")
 
 
-@situation("a file with `assume-unchanged`, edited", new=NOT_RUN, update=ASSUMED, copier=ASSUMED)
+@situation(
+    "a file with `assume-unchanged`, edited",
+    remedy="run the `git update-index` of the message, then commit or stash the edit",
+    new=NOT_RUN,
+    update=ASSUMED,
+    copier=ASSUMED,
+)
 def assume_unchanged(place: Place) -> None:
     _hide(place, "--assume-unchanged")
 
@@ -176,7 +189,12 @@ def without_file_modes(place: Place) -> None:
 # Links, and folders in the way
 
 
-@situation("a template file that became a link", new=NOT_RUN)
+@situation(
+    "a template file that became a link",
+    remedy="the file is listed as a conflict, since the link stays as it is",
+    new=NOT_RUN,
+    update=served("symbolic link", code=3),
+)
 def file_is_a_link(place: Place) -> None:
     (place.project / "docs").mkdir()
     (place.project / README).rename(place.project / "docs" / README)
@@ -196,12 +214,24 @@ def _folder_is_a_link(place: Place, target: Path) -> None:
 LINKED = refused("src/iris/server", "link")
 
 
-@situation("a folder of the template that is a link to one in the project", new=NOT_RUN, copier=LINKED)
+@situation(
+    "a folder of the template that is a link to one in the project",
+    remedy="put a folder in place of the link",
+    new=NOT_RUN,
+    update=LINKED,
+    copier=LINKED,
+)
 def folder_is_a_link_inside(place: Place) -> None:
     _folder_is_a_link(place, place.project / "lib" / "server")
 
 
-@situation("a folder of the template that is a link to one outside", new=NOT_RUN, update=LINKED, copier=LINKED)
+@situation(
+    "a folder of the template that is a link to one outside",
+    remedy="put a folder in place of the link",
+    new=NOT_RUN,
+    update=LINKED,
+    copier=LINKED,
+)
 def folder_is_a_link_outside(place: Place) -> None:
     _folder_is_a_link(place, place.folder / "outside")
 
@@ -210,27 +240,50 @@ IN_THE_WAY = refused(NEW_FILE)
 
 
 @situation(
-    "a folder where the template brings a file", fast=("update",), new=NOT_RUN, update=IN_THE_WAY, copier=IN_THE_WAY
+    "a folder where the template brings a file",
+    remedy="move it away",
+    fast=("update",),
+    new=NOT_RUN,
+    update=IN_THE_WAY,
+    copier=IN_THE_WAY,
 )
 def folder_for_a_file(place: Place) -> None:
     place.work.write(f"{NEW_FILE}/own.txt", "mine\n")
     place.work.commit()
 
 
-@situation("a file where the template brings a folder", new=NOT_RUN, update=refused("guide"), copier=refused("guide"))
+@situation(
+    "a file where the template brings a folder",
+    remedy="move it away",
+    new=NOT_RUN,
+    update=refused("guide"),
+    copier=refused("guide"),
+)
 def file_for_a_folder(place: Place) -> None:
     place.work.write("guide", "mine\n")
     place.work.commit()
 
 
-@situation("an ignored folder where the template brings a file", new=NOT_RUN, update=IN_THE_WAY, copier=IN_THE_WAY)
+@situation(
+    "an ignored folder where the template brings a file",
+    remedy="move it away",
+    new=NOT_RUN,
+    update=IN_THE_WAY,
+    copier=IN_THE_WAY,
+)
 def ignored_folder(place: Place) -> None:
     place.work.write(".gitignore", place.work.read(".gitignore") + "/guide/\n")
     place.work.commit()
     place.work.write(f"{NEW_FILE}/own.txt", "mine\n")
 
 
-@situation("an ignored file where the template brings one", new=NOT_RUN, update=IN_THE_WAY, copier=IN_THE_WAY)
+@situation(
+    "an ignored file where the template brings one",
+    remedy="move it away",
+    new=NOT_RUN,
+    update=IN_THE_WAY,
+    copier=IN_THE_WAY,
+)
 def ignored_file(place: Place) -> None:
     place.work.write(".gitignore", place.work.read(".gitignore") + "/guide/\n")
     place.work.commit()
@@ -269,7 +322,12 @@ def partial_and_sparse(place: Place) -> None:
     sparse(place)
 
 
-@situation("a shallow clone", new=NOT_RUN, status=refused("git fetch --unshallow --tags", code=2))
+@situation(
+    "a shallow clone",
+    remedy="`git fetch --unshallow --tags` for the row `contract` of `status`",
+    new=NOT_RUN,
+    status=refused("git fetch --unshallow --tags", code=2),
+)
 def shallow(place: Place) -> None:
     clone = place.folder / "shallow" / "iris"
     git(place.folder, "clone", "--quiet", "--depth=1", _origin(place), str(clone))
@@ -340,7 +398,11 @@ def eol_crlf(place: Place) -> None:
     _checked_out_again(place)
 
 
-@situation("hooks for all repositories, which fail", copier=refused())
+@situation(
+    "hooks for all repositories, which fail",
+    remedy="`protoserve update` runs none of them in its copies",
+    copier=refused(),
+)
 def hooks(place: Place) -> None:
     folder = place.folder / "hooks"
     folder.mkdir()
@@ -356,7 +418,7 @@ def signing(place: Place) -> None:
     place.settings("[commit]\ngpgSign = true\n[tag]\ngpgSign = true\n[gpg]\nprogram = false\n[user]\nsigningKey = me\n")
 
 
-@situation("inside a git hook", fast=("update",), copier=refused())
+@situation("inside a git hook", remedy="`protoserve update`", fast=("update",), copier=refused())
 def hook_environment(place: Place) -> None:
     place.variables |= {"GIT_DIR": ".git", "GIT_INDEX_FILE": ".git/index", "GIT_PREFIX": "", "GIT_WORK_TREE": "."}
 
@@ -376,6 +438,7 @@ FOREIGN = refused("safe.directory")
 
 @situation(
     "a repository of another owner",
+    remedy="the `git config` with `safe.directory` of the message",
     fast=("status",),
     new=NOT_RUN,
     generate=served("safe.directory"),
@@ -396,6 +459,7 @@ NO_CACHE = "XDG_CACHE_HOME"
 
 @situation(
     "a home that cannot be written",
+    remedy="XDG_CACHE_HOME names another place for the cache",
     generate=refused(NO_CACHE),
     status=refused(NO_CACHE, code=2),
 )
@@ -434,7 +498,13 @@ NO_SPACE = refused("No space left on device")
 
 
 @situation(
-    "no space left for the project", around=small_disk, new=NO_SPACE, generate=NO_SPACE, update=NO_SPACE, copier=NOT_RUN
+    "no space left for the project",
+    remedy="free some; `copier update` stops half-way there: `git restore .`",
+    around=small_disk,
+    new=NO_SPACE,
+    generate=NO_SPACE,
+    update=NO_SPACE,
+    copier=NOT_RUN,
 )
 def full_disk(place: Place) -> None:
     _fill(place.folder, 8192)
@@ -445,6 +515,7 @@ NO_ROOM = refused("TMPDIR")
 
 @situation(
     "no space left for temporary files",
+    remedy="TMPDIR names another folder",
     around=small_disk,
     new=NO_SPACE,
     status=refused("TMPDIR", code=2),
@@ -465,6 +536,7 @@ def full_temporary_folder(place: Place) -> None:
 
 @situation(
     "a folder with spaces, a line break, a leading dash and letters that are not ASCII",
+    remedy="`protoserve update`; only the line break is in Copier's way",
     copier=refused("line break"),
 )
 def odd_folder(place: Place) -> None:
@@ -474,7 +546,13 @@ def odd_folder(place: Place) -> None:
     place.fresh = "-fresh näme"
 
 
-@situation("names of files that are not UTF-8", fast=("update",), new=NOT_RUN, copier=refused("is not UTF-8", "rename"))
+@situation(
+    "names of files that are not UTF-8",
+    remedy="`protoserve update`, or rename the file",
+    fast=("update",),
+    new=NOT_RUN,
+    copier=refused("is not UTF-8", "rename"),
+)
 def odd_names(place: Place) -> None:
     for name in (b"na\xefve.txt", b'with "quotes"\nand a line break', b"docs/\xff/\xfe.txt"):
         path = os.fsencode(place.project) + b"/" + name
@@ -513,6 +591,7 @@ GONE = "_src_path"
 
 @situation(
     "a template that has moved",
+    remedy="change `_src_path` as the message says",
     fast=("status",),
     new=NOT_RUN,
     generate=refused(GONE),
@@ -526,6 +605,7 @@ def moved_template(place: Place) -> None:
 
 @situation(
     "an answers file with a version that the template lacks",
+    remedy="`git restore .copier-answers.yml`",
     new=NOT_RUN,
     generate=refused("v9.9.9"),
     status=refused("v9.9.9", "git restore .copier-answers.yml", code=2),
@@ -541,6 +621,7 @@ NO_PROJECT = "is not a protoserve project"
 
 @situation(
     "an answers file that was deleted",
+    remedy="restore it from git",
     new=NOT_RUN,
     generate=refused(NO_PROJECT),
     diff=refused(NO_PROJECT, code=2),
@@ -555,6 +636,7 @@ def no_answers(place: Place) -> None:
 
 @situation(
     "an older version",
+    remedy="revert the commits of the update",
     new=NOT_RUN,
     states={"template": "ok"},
     update=refused("Downgrades are not supported"),
@@ -563,3 +645,26 @@ def no_answers(place: Place) -> None:
 def downgrade(place: Place) -> None:
     place.recorded("_commit", "v2.0.0")
     place.update_options, place.copier_options = ("--to=v1.0.0",), ("--vcs-ref=v1.0.0",)
+
+
+_WORDS = {(False, 3): "conflict", (True, 1): "refused", (True, 2): "refused"}
+
+
+def table() -> str:
+    """The table in docs/update-situations.md."""
+    headings = ("situation", *(f"`{name}`" for name in COMMANDS[:-1]), "`copier update`", "what to do, or to know")
+    rows = [headings, ("---",) * len(headings)]
+    for row in SITUATIONS:
+        cells = (_word(command, row.outcome(command)) for command in COMMANDS)
+        rows.append((row.name, *cells, row.remedy))
+    return "".join(f"| {' | '.join(cells)} |\n".replace("|  |", "| |") for cells in rows)
+
+
+def _word(command: str, outcome: Outcome) -> str:
+    if outcome is NOT_RUN:
+        return "-"
+    if outcome.unchanged:
+        return "nothing to do"
+    if command == "status" and outcome.refusal:
+        return "unknown"
+    return _WORDS.get((outcome.refusal, outcome.exit_code), "served")
