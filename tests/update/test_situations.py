@@ -220,19 +220,16 @@ def _files(place: Place) -> dict[str, bytes]:
     return {name: content.replace(b"\r\n", b"\n") for name, content in state if not name.startswith(kept)}
 
 
-# Not right yet.
-PENDING: set[str] = set()
-SHOWN = [situation for situation in SITUATIONS if situation.make.__name__ not in PENDING]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("situation", SHOWN, ids=lambda situation: situation.make.__name__)
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.make.__name__)
 def test_every_command(situation: Situation, make_place: Make) -> None:
     wrong = list(wrong_cells(situation, make_place, COMMANDS))
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("situation", [row for row in SHOWN if row.fast], ids=lambda situation: situation.make.__name__)
+@pytest.mark.parametrize(
+    "situation", [row for row in SITUATIONS if row.fast], ids=lambda situation: situation.make.__name__
+)
 def test_some_commands(situation: Situation, make_place: Make) -> None:
     wrong = list(wrong_cells(situation, make_place, situation.fast))
     assert not wrong, "\n".join(wrong)

@@ -11,7 +11,7 @@ from protoserve.emit import generated_files
 from protoserve.platform import answers
 from protoserve.platform.blocked_paths import BlockedPathError, Links, blocked_paths, joined
 from protoserve.platform.errors import ProtoserveError
-from protoserve.platform.git import find_repository
+from protoserve.platform.git import Repository, find_repository, git
 from protoserve.project import git_settings
 from protoserve.project.hidden_edits import refuse_hidden_edits, refuse_hiding_flags, refuse_untracked
 from protoserve.project.lost_edits.render_version import extract
@@ -50,6 +50,7 @@ def check_update(project: Path, template: Path, given: Mapping[str, Any]) -> int
         refuse_hiding_flags(repository)
         refuse_reject_names(repository)
         git_settings.refuse_unreadable_names(project)
+        _refuse_missing_objects(repository)
     harmful = list(git_settings.harmful_settings(project))
     if harmful:
         raise ProtoserveError("\nprotoserve: ".join(harmful))
@@ -60,6 +61,18 @@ def check_update(project: Path, template: Path, given: Mapping[str, Any]) -> int
     if repository is not None and repository.has_untracked():
         refuse_untracked(repository, {*of_template, *_recorded_paths(template, recorded)})
     return 0
+
+
+def _refuse_missing_objects(repository: Repository) -> None:
+    """Copier's own repositories borrow the objects of a partial clone, but cannot fetch those that it lacks."""
+    if not repository.partial:
+        return
+    listed = git(repository.project, "rev-list", "--objects", "--missing=print", "--no-object-names", repository.tree)
+    if any(line.startswith(b"?") for line in listed.splitlines()):
+        raise ProtoserveError(
+            "this partial clone lacks files of the project, and Copier fails half-way: use `protoserve update`, or "
+            "check out all files first (`git sparse-checkout disable`)"
+        )
 
 
 def _recorded_paths(template: Path, recorded: Mapping[str, Any]) -> list[str]:
