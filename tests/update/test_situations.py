@@ -216,7 +216,7 @@ def wrong_cells(situation: Situation, make_place: Make, commands: tuple[str, ...
 def _files(place: Place) -> dict[str, bytes]:
     """The files of a project, without what git keeps of it; line ends are checked elsewhere."""
     state = place.work.state().items()
-    kept = (".protoserve/last", "(")  # what the last `generate` was made from, and what git keeps
+    kept = (".protoserve/last", *place.left_out)  # what the last `generate` was made from, and what git keeps
     return {name: content.replace(b"\r\n", b"\n") for name, content in state if not name.startswith(kept)}
 
 
