@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from protoserve.project.update import command as update
+from protoserve.project.update import printing
 from protoserve.project.update.outcome import Outcome
 from releases import Work, git
 
@@ -32,7 +32,7 @@ def test_a_summary_that_finds_no_room_does_not_undo_the_update(
     """The last step of an update alone: raising an error there would restore the project."""
     with FULL.open("w", encoding="utf-8") as full:
         monkeypatch.setattr("sys.stdout", full)
-        update._report(Outcome("iris", "models", "v1.0.0", "v1.1.0"), "markdown")
+        printing.print_summary(Outcome("iris", "models", "v1.0.0", "v1.1.0"), "markdown")
     said = "protoserve: the project is updated, but its summary cannot be written: No space left"
     assert capsys.readouterr().err.startswith(said)
 

@@ -10,7 +10,7 @@ import pytest
 
 from protoserve.project.status.report import Row, State
 from protoserve.project.status.rows import version
-from protoserve.project.update.command import UpdateError, _target_version
+from protoserve.project.update.request import Request, UpdateError, target_version
 from protoserve.project.update.template_versions import Recorded, available, compare
 from releases import Work, commit, git
 
@@ -44,7 +44,7 @@ def judged(project: Path, template: Path, tag: str, taken: str = "") -> tuple[Ro
     """The row of `status`, and the version to which `update` goes; None if there is nothing to do."""
     recorded = Recorded(str(template), tag, taken)
     compared = compare(recorded, available(project, str(template)))
-    return version(project, recorded, offline=False), _target_version(None, project, recorded, compared, {})
+    return version(project, recorded, offline=False), target_version(None, Request(project, {}, {}, recorded), compared)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_tag_that_was_moved_or_removed(project: Path, template: Path) -> None:
     assert row.remedy.startswith("restore the tag v1.0.0 in the template, or set _commit in .copier-answers.yml")
     compared = compare(recorded, available(project, str(template)))
     with pytest.raises(UpdateError, match=r"has no v1\.0\.0.*: restore the tag"):
-        _target_version(None, project, recorded, compared, {})
+        target_version(None, Request(project, {}, {}, recorded), compared)
     (project / ".copier-answers.yml").write_text("_commit: v1.0.0\n")
     assert version(project, recorded, offline=False).remedy == "git restore .copier-answers.yml"
 
