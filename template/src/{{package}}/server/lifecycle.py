@@ -2,9 +2,11 @@
 
 import asyncio
 import gc
+import math
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from ..contract import served
 from .adapters import Adapter, platform_adapters
 from .artifact import LoadError
 from .core.calls import Calls
+from .core.evidence import READY, Evidence, FailureCount, Patience
 from .core.model_thread import ModelFailed, ModelLoaded, ModelThread
 from .core.outcomes import Failure, Outcome
 from .core.state import ServerState, State
@@ -31,6 +34,7 @@ from .servicer import Servicer
 from .settings import Settings
 
 SETTLE_SECONDS = 0.2  # time for gRPC to flush its last replies
+EXIT_SECONDS = 5.0  # at most, for the model's own threads, and what libraries do when the interpreter ends
 SWITCH_SECONDS = 0.001  # of the interpreter lock; a model that holds it then delays the event loop less
 
 
@@ -64,17 +68,26 @@ class Server:
 
     def __init__(self, settings: Settings, adapters: Sequence[Adapter]) -> None:
         self.settings, self.adapters = settings, adapters
+        self.end = math.inf  # the time of `time.monotonic` at which a stop must be over
         self.events: asyncio.Queue[ModelLoaded | ModelFailed | StopRequested] = asyncio.Queue()
         self.state = ServerState()
         loop = asyncio.get_running_loop()
+        count = FailureCount(lambda *doubt: loop.call_soon_threadsafe(self.evidence.doubt, *doubt))
         self.model = ModelThread(
             load=partial(load, settings, adapters),
             report=lambda event: loop.call_soon_threadsafe(self.events.put_nowait, event),
+            observe=count.observe,
             max_batch_sizes=settings.max_batch_sizes(served.METHODS),
         )
         self.calls = Calls(
             self.state, self.model, max_in_flight=settings.max_in_flight, log_requests=settings.log_requests
         )
+        patience = Patience(
+            model_timeout_seconds=settings.model_timeout_seconds,
+            broken_seconds=settings.broken_seconds,
+            ready_seconds=settings.ready_seconds,
+        )
+        self.evidence = Evidence(self.state, self.model, self.calls, patience)
         self.grpc = _grpc_server(self.calls, self.state, settings.max_request_bytes)
 
     async def run(self) -> int:
@@ -87,7 +100,7 @@ class Server:
             await self._serve()
             code = await self._drain()
         else:
-            self.state.become(State.BROKEN)
+            self.state.become(State.FAILED)
             code = 1
         await self._close(code)
         return code
@@ -110,6 +123,12 @@ class Server:
         if isinstance(event, ModelFailed):
             _log_failed_start("loading the model", event.error)
             return False
+        self.evidence.watch_for_hang()
+        try:
+            await self.evidence.until_ready()
+        except Failure as error:
+            _log_failed_start(f"the model's {READY}", error)
+            return False
         for method in served.METHODS:
             try:
                 await self.calls.warm_up(method)
@@ -128,10 +147,11 @@ class Server:
         """Serves until a signal asks for a stop; ends the process if the model's thread breaks."""
         _on_signal(partial(self.events.put_nowait, StopRequested()), signal.SIGTERM, signal.SIGINT)
         self.state.become(State.SERVING)
+        self.evidence.watch_ready()
         logger.info("serving %s", ", ".join(served.SERVICES))
         event = await self.events.get()
         if isinstance(event, ModelFailed):  # a server that cannot answer must not look alive
-            self.state.become(State.BROKEN)
+            self.state.become(State.FAILED)
             _exit(1, f"the model's thread broke: {event.error!r}")
 
     async def _drain(self) -> int:
@@ -139,12 +159,13 @@ class Server:
         _on_signal(_ignore, signal.SIGTERM)  # timeout(1) and some supervisors send it twice
         _on_signal(partial(_exit, 1, "interrupted while stopping"), signal.SIGINT)
         admission, settings = self.calls.admission, self.settings
-        end = time.monotonic() + settings.drain_seconds - SETTLE_SECONDS
+        self.end = time.monotonic() + settings.drain_seconds - SETTLE_SECONDS
         logger.info("stopping, with %d requests in flight", admission.open_calls)
-        self.state.become(State.LAME_DUCK)
-        await asyncio.sleep(min(settings.lame_duck_seconds, settings.drain_seconds))
+        if self.state.is_serving:  # a broken model takes no calls anyway, and health says so
+            self.state.become(State.LAME_DUCK)
+            await asyncio.sleep(min(settings.lame_duck_seconds, settings.drain_seconds))
         self.state.become(State.DRAINING)
-        while admission.open_calls and time.monotonic() < end:
+        while admission.open_calls and time.monotonic() < self.end:
             await asyncio.sleep(0.01)
         if admission.open_calls:
             logger.error("requests without a reply after DRAIN_SECONDS: %d", admission.open_calls)
@@ -159,6 +180,10 @@ class Server:
         await asyncio.gather(self.grpc.stop(SETTLE_SECONDS), *(adapter.stop() for adapter in self.adapters))
         if not self.model.stop(SETTLE_SECONDS):
             _exit(code, "the model is still computing; the process ends without it")
+        left = max(SETTLE_SECONDS, min(EXIT_SECONDS, self.end - time.monotonic()))
+        timer = threading.Timer(left, _exit, (code, "threads of the model still run; the process ends without them"))
+        timer.daemon = True  # the interpreter waits for all other threads before it ends
+        timer.start()
 
 
 def _grpc_server(calls: Calls, state: ServerState, max_request_bytes: int) -> grpc.aio.Server:

@@ -25,7 +25,7 @@ from .v2 import (
     encode_score_request,
     encode_score_response,
 )
-from .violations import InvalidReply, InvalidRequest, Retired, Violation
+from .violations import InvalidReply, InvalidRequest, ModelBroken, Retired, Violation
 
 __all__ = [
     "METHODS",
@@ -38,6 +38,7 @@ __all__ = [
     "Json",
     "Merchant",
     "Method",
+    "ModelBroken",
     "ModelInterface",
     "Payment",
     "Retired",

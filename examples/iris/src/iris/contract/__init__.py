@@ -17,7 +17,7 @@ from .v1 import (
     encode_predict_request,
     encode_predict_response,
 )
-from .violations import InvalidReply, InvalidRequest, Retired, Violation
+from .violations import InvalidReply, InvalidRequest, ModelBroken, Retired, Violation
 
 __all__ = [
     "METHODS",
@@ -26,6 +26,7 @@ __all__ = [
     "InvalidRequest",
     "Json",
     "Method",
+    "ModelBroken",
     "ModelInterface",
     "PredictRequest",
     "PredictResponse",

@@ -42,6 +42,13 @@ class Retired(NotImplementedError):
     """An older version's method that the server no longer answers: UNIMPLEMENTED, with this text for its callers."""
 
 
+class ModelBroken(RuntimeError):
+    """The model cannot answer anybody, says the model: UNAVAILABLE, with this text for callers.
+
+    Health is NOT_SERVING from then on, until the model answers a sample request again.
+    """
+
+
 class Violations:
     """Collects what is wrong with one request, in the order of its fields; keeps the first `MAX_VIOLATIONS`."""
 

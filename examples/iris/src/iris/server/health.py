@@ -1,7 +1,8 @@
 """grpc.health.v1: the state of the server, as platforms ask for it.
 
-`""` and the services' names are SERVING when the model can answer. `liveness` is SERVING while the process lives: a
-probe that restarts the container must ask for that, since on the others it would kill a server that still loads.
+`""` and the services' names are SERVING while there is evidence that the model can answer. `liveness` is SERVING while
+a restart would not help: a probe that restarts the container must ask for that, since on the others it would kill a
+server that still loads. Both follow from the state of the server (`core/state.py`), which has every rule.
 """
 
 from collections.abc import AsyncIterator
@@ -26,9 +27,8 @@ class Health(health_pb2_grpc.HealthServicer):
         """SERVICE_UNKNOWN for a name that is not the server's."""
         if name not in self._names:
             return HealthCheckResponse.SERVICE_UNKNOWN
-        if name == LIVENESS or self._state.is_serving:
-            return HealthCheckResponse.SERVING
-        return HealthCheckResponse.NOT_SERVING
+        healthy = self._state.is_alive if name == LIVENESS else self._state.is_serving
+        return HealthCheckResponse.SERVING if healthy else HealthCheckResponse.NOT_SERVING
 
     async def Check(self, request: HealthCheckRequest, context: Context) -> HealthCheckResponse:
         status = self._status(request.service)

@@ -2,20 +2,21 @@
 
 import gc
 import importlib
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
 from ..contract import served
-from ..contract.methods import Handler
 from . import artifact
 from .adapters import Adapter
+from .core.model_thread import LoadedModel
 from .logs import logger
 from .settings import Settings
 
 
-def load(settings: Settings, adapters: Sequence[Adapter]) -> dict[str, Handler]:
-    """The handler of each method, by the method's path. Raises LoadError, or what the author's code raises."""
+def load(settings: Settings, adapters: Sequence[Adapter]) -> LoadedModel:
+    """The author's model. Raises LoadError, or what the author's code raises."""
     module = _import_model()
     if missing := served.missing_code(module):
         raise artifact.LoadError(missing)
@@ -24,7 +25,20 @@ def load(settings: Settings, adapters: Sequence[Adapter]) -> dict[str, Handler]:
     about = f"{path}, SHA-256 {digest}" if digest else str(path)
     logger.info("loading %s", about, extra={"artifact": str(path), "sha256": digest})
     model = module.Model(path)
-    return {method.path: method.bind(model) for method in served.METHODS}
+    return LoadedModel({method.path: method.bind(model) for method in served.METHODS}, _ready(model))
+
+
+def _ready(model: object) -> Callable[[], object] | None:
+    """The model's method `ready`, if it has one that is not a method of the contract."""
+    if not callable(getattr(type(model), "ready", None)) or any(each.attribute == "ready" for each in served.METHODS):
+        return None
+    ready: Callable[[], object] = model.ready  # type: ignore[attr-defined]
+    try:
+        inspect.signature(ready).bind()
+    except TypeError:
+        logger.warning("the model's ready() is not asked whether the model can answer: it requires arguments")
+        return None
+    return ready
 
 
 def _import_model() -> ModuleType:

@@ -30,13 +30,11 @@ def parse_bytes(text: str) -> int:
 
 
 def parse_seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1
-    if not 0 <= seconds <= 86400:
-        raise ValueError("must be a number of seconds from 0 to 86400")
-    return seconds
+    return _seconds(text, 0)
+
+
+def parse_limit(text: str) -> float:
+    return _seconds(text, 0.1)
 
 
 def parse_host(text: str) -> str:
@@ -84,6 +82,16 @@ def _integer(text: str, low: int, high: int) -> int:
     return number
 
 
+def _seconds(text: str, low: float) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not low <= seconds <= 86400:
+        raise ValueError(f"must be a number of seconds from {low:g} to 86400")
+    return seconds
+
+
 def _choice(word: str, *words: str) -> str:
     if word not in words:
         raise ValueError(f"must be one of {', '.join(words)}")
@@ -122,6 +130,15 @@ class Settings:
     drain_seconds: float = setting(25.0, parse_seconds, "Seconds from SIGTERM to answer what is in flight, 0 to 86400.")
     lame_duck_seconds: float = setting(
         1.0, parse_seconds, "Seconds from SIGTERM in which new requests are still taken; keep it below DRAIN_SECONDS."
+    )
+    model_timeout_seconds: float = setting(
+        300.0, parse_limit, "Most seconds for a batch, or a step of a stream; a model that takes longer hangs."
+    )
+    broken_seconds: float = setting(
+        60.0, parse_seconds, "Seconds in which a broken model may recover before `liveness` is NOT_SERVING."
+    )
+    ready_seconds: float = setting(
+        5.0, parse_limit, "Seconds between two calls of the model's `ready`, and the most that one may take."
     )
     log_level: str = setting("INFO", parse_log_level, "Lowest level that is logged: DEBUG, INFO, WARNING or ERROR.")
     log_format: str = setting("auto", parse_log_format, "`json`, `text`, or `auto`: text on a terminal, else JSON.")

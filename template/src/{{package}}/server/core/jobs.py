@@ -5,19 +5,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ...contract.methods import Method
-from .outcomes import Failure, failure_of
+from .outcomes import Failure, classify, failure_of
 
 RUN_AHEAD = 16  # replies of a stream that may wait for a slow client
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Job:
-    """A decoded request. `deadline` is a time of `time.monotonic`; whoever gives the request up sets `cancelled`."""
+    """A decoded request. `deadline` is a time of `time.monotonic`; whoever gives the request up sets `cancelled`.
+
+    A probe is a request of the server's own, for evidence. It is computed alone, and whoever asks logs its failure.
+    """
 
     method: Method
     request: object
     request_id: str
     deadline: float
+    is_probe: bool = False
     cancelled: bool = False
 
     def is_abandoned(self) -> bool:
@@ -25,7 +29,7 @@ class Job:
         return self.cancelled or time.monotonic() > self.deadline
 
     def failure(self, error: BaseException) -> Failure:
-        return failure_of(error, self.method.label, self.request_id)
+        return classify(error) if self.is_probe else failure_of(error, self.method.label, self.request_id)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

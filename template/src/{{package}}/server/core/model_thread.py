@@ -5,16 +5,25 @@ grow with the load.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from queue import SimpleQueue
 
-from ...contract.methods import Handler
-from ...contract.violations import InvalidReply, shown
+from ...contract.methods import Handler, Method
+from ...contract.violations import InvalidReply, ModelBroken, shown
 from .jobs import StreamJob, UnaryJob
-from .outcomes import Failure, abandoned
+from .outcomes import Failure, Outcome, abandoned, classify
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """The handler of each method, by the method's path, and the model's own `ready`, if it has one."""
+
+    handlers: Mapping[str, Handler]
+    ready: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,24 @@ class ModelFailed:
     error: BaseException
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """What the model is computing: a batch or a step of a stream of `method`, or its `ready` where that is None.
+
+    `since` is a time of `time.monotonic`.
+    """
+
+    method: Method | None
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyCheck:
+    """Asks the model's `ready`, between two batches; `on_answer` gets None for yes, and otherwise why not."""
+
+    on_answer: Callable[[Failure | None], object]
+
+
 class Wake(Enum):
     """Why the thread should stop waiting, other than for new jobs."""
 
@@ -41,28 +68,42 @@ NO_REPLY = object()  # in place of a reply, after a stream's last
 
 
 class ModelThread(threading.Thread):
-    """Loads the model with `load`, which returns the handler of each method by its path, and computes jobs with it.
+    """Loads the model with `load`, and computes jobs with it.
 
-    `report` is called from this thread. `max_batch_sizes` are the most requests that a method gets at once, by path.
+    `report` and `observe` are called from this thread: `observe` with every request that the model has seen, as its
+    method and how it failed, or None. `max_batch_sizes` are the most requests that a method gets at once, by path.
     """
 
     def __init__(
         self,
-        load: Callable[[], Mapping[str, Handler]],
+        load: Callable[[], LoadedModel],
         report: Callable[[ModelLoaded | ModelFailed], object],
+        observe: Callable[[Method, Failure | None], object],
         max_batch_sizes: Mapping[str, int],
     ) -> None:
         super().__init__(name="model", daemon=True)  # a model that hangs must not keep the process from ending
-        self._load, self._report, self._max_batch_sizes = load, report, max_batch_sizes
-        self._handlers: Mapping[str, Handler] = {}
-        self._queue: SimpleQueue[Sequence[UnaryJob | StreamJob] | Wake] = SimpleQueue()
+        self.work: Work | None = None
+        """What the model is computing; None while it has nothing to do. For every thread to read."""
+        self._load, self._report, self._observe, self._max_batch_sizes = load, report, observe, max_batch_sizes
+        self._model = LoadedModel({})
+        self._queue: SimpleQueue[Sequence[UnaryJob | StreamJob] | ReadyCheck | Wake] = SimpleQueue()
         self._waiting: dict[str, deque[UnaryJob]] = {path: deque() for path in max_batch_sizes}
+        self._questions: deque[UnaryJob | ReadyCheck] = deque()  # of the server's own, which come first
         self._streams: list[StreamJob] = []
         self._stopping = False
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether the model, once it is loaded, has a method `ready`."""
+        return self._model.ready is not None
 
     def submit(self, jobs: Sequence[UnaryJob | StreamJob]) -> None:
         """Queues jobs; those that come together can be computed together. Any thread may call this."""
         self._queue.put(jobs)
+
+    def check_ready(self, check: ReadyCheck) -> None:
+        """Has the thread ask the model's `ready`. Any thread may call this."""
+        self._queue.put(check)
 
     def look_at_streams(self) -> None:
         """Has the thread look at its streams, after a reply was sent or a stream was cancelled."""
@@ -76,7 +117,7 @@ class ModelThread(threading.Thread):
 
     def run(self) -> None:
         try:
-            self._handlers = self._load()
+            self._model = self._load()
             self._report(ModelLoaded())
             self._compute_until_stopped()
         except BaseException as error:  # SystemExit too: the server must hear of every end of this thread
@@ -97,6 +138,8 @@ class ModelThread(threading.Thread):
             wait = False
             if item is Wake.STOP:
                 self._stopping = True
+            elif isinstance(item, ReadyCheck):
+                self._questions.append(item)
             elif not isinstance(item, Wake):
                 for job in item:
                     self._add(job)
@@ -104,11 +147,15 @@ class ModelThread(threading.Thread):
     def _add(self, job: UnaryJob | StreamJob) -> None:
         if isinstance(job, StreamJob):
             self._streams.append(job)
+        elif job.is_probe:
+            self._questions.append(job)
         else:
             self._waiting[job.method.path].append(job)
 
     def _turn(self) -> bool:
         """Computes one batch of every method and one reply of every stream; False if there was nothing to do."""
+        while self._questions:
+            self._answer(self._questions.popleft())
         waiting = [path for path, jobs in self._waiting.items() if jobs]
         for path in waiting:
             self._compute(self._next_batch(path))
@@ -116,6 +163,16 @@ class ModelThread(threading.Thread):
         for stream in streams:
             self._advance(stream)
         return bool(waiting or streams)
+
+    def _answer(self, question: UnaryJob | ReadyCheck) -> None:
+        """Computes a probe, alone, or asks the model's `ready`."""
+        if isinstance(question, UnaryJob):
+            self._compute([question])
+            return
+        self.work = Work(None, time.monotonic())
+        failure = _why_not_ready(self._model.ready)
+        self.work = None
+        question.on_answer(failure)
 
     def _next_batch(self, path: str) -> list[UnaryJob]:
         jobs = self._waiting[path]
@@ -128,21 +185,32 @@ class ModelThread(threading.Thread):
             batch = _without_abandoned(batches.pop())
             if not batch:
                 continue
-            try:
-                replies = self._ask(batch)
-            except BaseException as error:  # SystemExit too: whatever a model raises concerns its requests alone
-                if len(batch) == 1:
-                    batch[0].on_result(batch[0].failure(error))
-                else:
-                    half = len(batch) // 2
-                    batches += [batch[half:], batch[:half]]
-                continue
-            for index, job in enumerate(batch):
-                job.on_result(_encoded(job, replies, index))
+            self.work = Work(batch[0].method, time.monotonic())
+            batches += self._try(batch)
+            self.work = None
+
+    def _try(self, batch: list[UnaryJob]) -> list[list[UnaryJob]]:
+        """Computes a batch; returns what to try instead of it, the last first."""
+        try:
+            replies = self._ask(batch)
+        except BaseException as error:  # SystemExit too: whatever a model raises concerns its requests alone
+            if len(batch) > 1 and not isinstance(error, ModelBroken):
+                half = len(batch) // 2
+                return [batch[half:], batch[:half]]
+            for job in batch:
+                self._finish(job, job.failure(error))
+            return []
+        for index, job in enumerate(batch):
+            self._finish(job, _encoded(job, replies, index))
+        return []
+
+    def _finish(self, job: UnaryJob, result: bytes | Failure) -> None:
+        self._observe(job.method, result if isinstance(result, Failure) else None)
+        job.on_result(result)
 
     def _ask(self, batch: Sequence[UnaryJob]) -> Sequence[object] | InvalidReply:
         """The model's replies, or what is wrong with all of them. Raises what the model raises."""
-        handler = self._handlers[batch[0].method.path]
+        handler = self._model.handlers[batch[0].method.path]
         replies = handler([job.request for job in batch])
         if isinstance(replies, Sequence) and len(replies) == len(batch):
             return replies
@@ -150,22 +218,44 @@ class ModelThread(threading.Thread):
 
     def _advance(self, stream: StreamJob) -> None:
         """Computes the next reply of a stream; ends it after its last, when it fails and when it is abandoned."""
-        failure: Failure | None = None
+        self.work = Work(stream.method, time.monotonic())
+        is_over, failure = self._step(stream)
+        if is_over:
+            failure = _close(stream) or failure
+            self._streams.remove(stream)
+            self._observe(stream.method, failure)
+            stream.on_end(failure)
+        self.work = None
+
+    def _step(self, stream: StreamJob) -> tuple[bool, Failure | None]:
+        """Sends the next reply of a stream; returns whether it is over, and then why it failed, if it did."""
         try:
             if stream.is_abandoned():
                 raise abandoned()
             if stream.replies is None:
-                handler = self._handlers[stream.method.path]
+                handler = self._model.handlers[stream.method.path]
                 stream.replies = iter(handler(stream.request))  # type: ignore[call-overload]  # raises if not iterable
             reply = next(stream.replies, NO_REPLY)
-            if reply is not NO_REPLY:
-                stream.on_reply(stream.method.encode(reply))
-                stream.computed += 1
-                return
+            if reply is NO_REPLY:
+                return True, None
+            stream.on_reply(stream.method.encode(reply))
+            stream.computed += 1
+            return False, None
         except BaseException as error:
-            failure = stream.failure(error)
-        self._streams.remove(stream)
-        stream.on_end(_close(stream) or failure)
+            return True, stream.failure(error)
+
+
+def _why_not_ready(ready: Callable[[], object] | None) -> Failure | None:
+    """None if the model says that it is ready, or leaves that to its samples."""
+    if ready is None:
+        return None
+    try:
+        answer = ready()
+        if not isinstance(answer, bool):
+            raise TypeError(f"ready() must return True or False, got {shown(answer)}")
+    except BaseException as error:
+        return classify(error)
+    return None if answer else Failure(Outcome.UNAVAILABLE, "", reason="it returned False")
 
 
 def _without_abandoned(jobs: Sequence[UnaryJob]) -> list[UnaryJob]:

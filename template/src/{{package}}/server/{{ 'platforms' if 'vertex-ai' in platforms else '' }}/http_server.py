@@ -82,7 +82,9 @@ class HttpServer:
     async def _health(self, _: web.Request) -> web.StreamResponse:
         if self._state.is_serving:
             return _json_response(HTTPStatus.OK, {"status": "SERVING"})
-        response = _json_response(HTTPStatus.SERVICE_UNAVAILABLE, {"status": "NOT_SERVING"})
+        refusal = self._calls.admission.refusal()
+        message = refusal.message if refusal else "the server is stopping"  # a lame duck still takes calls
+        response = _json_response(HTTPStatus.SERVICE_UNAVAILABLE, {"status": "NOT_SERVING", "message": message})
         response.force_close()
         return response
 

@@ -6,16 +6,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from ..logs import logger
-from .outcomes import Failure, Outcome
+from .outcomes import CANNOT_ANSWER, Broken, Failure, Outcome
 from .state import ServerState, State
 
 # States in which no call is taken, and what its caller gets to read.
 REFUSALS = {
     State.LOADING: "the model is still loading",
     State.READY: "the model is still loading",
+    State.BROKEN: CANNOT_ANSWER,
+    State.NEEDS_RESTART: CANNOT_ANSWER,
     State.DRAINING: "the server is stopping",
     State.STOPPED: "the server is stopping",
-    State.BROKEN: "the server is stopping",
+    State.FAILED: "the server is stopping",
 }
 
 
@@ -60,12 +62,21 @@ class Admission:
         self._state, self._max_in_flight = state, max_in_flight
         self._refusals = RefusalLog(max_in_flight)
 
+    def refusal(self) -> Failure | None:
+        """Why no call is taken in the current state; None if calls are taken."""
+        state = self._state
+        if state.current not in REFUSALS:
+            return None
+        if state.words and state.follows_evidence:
+            return Broken(state.words)
+        return Failure(Outcome.UNAVAILABLE, REFUSALS[state.current])
+
     @contextmanager
     def admitted(self) -> Iterator[None]:
         """Counts a call until its end; raises Failure if it is refused."""
-        refusal = REFUSALS.get(self._state.current)
+        refusal = self.refusal()
         if refusal is not None:
-            raise Failure(Outcome.UNAVAILABLE, refusal)
+            raise refusal
         in_flight = max(self.open_calls, self.held_requests)
         if in_flight >= self._max_in_flight:
             self._refusals.add()

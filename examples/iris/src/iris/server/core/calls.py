@@ -17,7 +17,7 @@ from ..logs import logger
 from .admission import Admission
 from .jobs import StreamJob, UnaryJob
 from .model_thread import ModelThread
-from .outcomes import Failure, Outcome, failure_of
+from .outcomes import CANNOT_ANSWER, Failure, Outcome, classify, failure_of
 from .state import ServerState
 
 A = TypeVar("A")
@@ -25,6 +25,7 @@ R = TypeVar("R")
 
 LARGE_REQUEST = 2**16  # bytes, whose decoding takes so long that health should not wait for it
 WARM_UP_REPLIES = 3  # of a stream
+PROBE_REPLIES = 100  # of a stream, at most
 
 
 @dataclass(slots=True)
@@ -74,22 +75,26 @@ class Calls:
     def __init__(self, state: ServerState, model: ModelThread, *, max_in_flight: int, log_requests: bool) -> None:
         self.admission = Admission(state, max_in_flight)
         self._model, self._log_requests = model, log_requests
+        self._open_batches: set[asyncio.Future[None]] = set()
+        self._open_streams: set[asyncio.Queue[bytes | EndOfStream]] = set()
         self._new_ids = map(f"{os.urandom(4).hex()}-{{}}".format, itertools.count(1))
 
     def start(self, method: str, request_id: str, transport: str = "") -> Call:
         """A call that has arrived; `request_id` is the caller's, and if that is empty the call gets a new one."""
         return Call(method, request_id[:128] or next(self._new_ids), self._log_requests, transport)
 
-    async def unary(self, method: Method, data: bytes, request_id: str, deadline: float) -> bytes:
+    async def unary(
+        self, method: Method, data: bytes, request_id: str, deadline: float, *, is_probe: bool = False
+    ) -> bytes:
         """The reply to a request of a unary method. Raises Failure and InvalidRequest."""
         request = await self._decode(method, data)
-        (result,) = await self.compute(method, [request], [request_id], deadline)
+        (result,) = await self.compute(method, [request], [request_id], deadline, is_probe=is_probe)
         if isinstance(result, Failure):
             raise result
         return result
 
     async def stream(
-        self, method: Method, data: bytes, request_id: str, deadline: float
+        self, method: Method, data: bytes, request_id: str, deadline: float, *, is_probe: bool = False
     ) -> AsyncGenerator[bytes, None]:
         """The replies of a streaming method, at most `RUN_AHEAD` of which wait here. Closing this ends the stream.
 
@@ -107,10 +112,12 @@ class Calls:
             request=await self._decode(method, data),
             request_id=request_id,
             deadline=deadline,
+            is_probe=is_probe,
             on_reply=lambda reply: loop.call_soon_threadsafe(events.put_nowait, reply),
             on_end=lambda failure: loop.call_soon_threadsafe(on_end, failure),
         )
         self.admission.held_requests += 1
+        self._open_streams.add(events)
         self._model.submit([job])
         try:
             while True:
@@ -123,22 +130,31 @@ class Calls:
             if event.failure is not None:
                 raise event.failure
         finally:
+            self._open_streams.discard(events)
             job.cancelled = True
             self._model.look_at_streams()
 
     async def compute(
-        self, method: Method, requests: Sequence[object], request_ids: Sequence[str], deadline: float
+        self,
+        method: Method,
+        requests: Sequence[object],
+        request_ids: Sequence[str],
+        deadline: float,
+        *,
+        is_probe: bool = False,
     ) -> list[bytes | Failure]:
         """The replies to requests of a unary method, in order; a Failure where there is none. They are queued together.
 
-        When this is cancelled, those that still wait are not computed.
+        When this is cancelled, those that still wait are not computed. Raises Failure if the model hangs.
         """
-        loop, complete = asyncio.get_running_loop(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        complete = loop.create_future()
         results: dict[int, bytes | Failure] = {}
 
         def on_complete() -> None:
             self.admission.held_requests -= len(requests)
-            complete.set()
+            if not complete.done():  # nobody may wait any more
+                complete.set_result(None)
 
         def on_result(index: int, result: bytes | Failure) -> None:
             """In the model's thread, which comes back to the loop only once."""
@@ -152,6 +168,7 @@ class Calls:
                 request=request,
                 request_id=request_id,
                 deadline=deadline,
+                is_probe=is_probe,
                 on_result=partial(on_result, index),
             )
             for index, (request, request_id) in enumerate(zip(requests, request_ids, strict=True))
@@ -159,25 +176,53 @@ class Calls:
         if not jobs:
             return []
         self.admission.held_requests += len(jobs)
+        self._open_batches.add(complete)
         self._model.submit(jobs)
         try:
-            await complete.wait()
+            await complete
         finally:
+            self._open_batches.discard(complete)
             for job in jobs:
                 job.cancelled = True
         return [results[index] for index in range(len(jobs))]
 
+    def give_up(self) -> None:
+        """Ends all calls that wait for the model, which hangs; their requests are not computed when it comes back."""
+        for complete in self._open_batches:
+            if not complete.done():
+                complete.set_exception(Failure(Outcome.UNAVAILABLE, CANNOT_ANSWER))
+        for events in self._open_streams:
+            events.put_nowait(EndOfStream(Failure(Outcome.UNAVAILABLE, CANNOT_ANSWER)))
+
     async def warm_up(self, method: Method) -> None:
         """Takes a sample request the whole way, of a stream up to three replies; raises Failure if that fails."""
-        sample = method.sample()
-        if not method.streaming:
-            await self.unary(method, sample, "warm-up", math.inf)
-            return
-        async with aclosing(self.stream(method, sample, "warm-up", math.inf)) as replies:
-            for _ in range(WARM_UP_REPLIES):
-                await anext(replies, None)
+        await self._compute_sample(method, "warm-up", WARM_UP_REPLIES)
         while self.admission.held_requests:  # until the model's thread has closed a stream that goes on
             await asyncio.sleep(0.001)
+
+    async def probe(self, method: Method) -> Failure | None:
+        """Whether the model answers a sample request, of a stream up to its end or 100 replies; if not, the failure.
+
+        It is computed alone. A request that the model refuses is answered: only a model that works can judge it.
+        """
+        try:
+            await self._compute_sample(method, "probe", PROBE_REPLIES, is_probe=True)
+        except Exception as error:
+            failure = classify(error)
+            return failure if failure.is_the_models else None
+        return None
+
+    async def _compute_sample(
+        self, method: Method, request_id: str, most_replies: int, *, is_probe: bool = False
+    ) -> None:
+        sample = method.sample()
+        if not method.streaming:
+            await self.unary(method, sample, request_id, math.inf, is_probe=is_probe)
+            return
+        async with aclosing(self.stream(method, sample, request_id, math.inf, is_probe=is_probe)) as replies:
+            for _ in range(most_replies):
+                if await anext(replies, None) is None:
+                    return
 
     async def _decode(self, method: Method, data: bytes) -> object:
         return await in_thread_if(len(data) >= LARGE_REQUEST, method.decode, data)

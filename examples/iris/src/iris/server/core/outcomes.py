@@ -1,13 +1,14 @@
 """How a call can end, and what its caller and the log learn of an error."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
-from ...contract.violations import InvalidReply, InvalidRequest, Retired, Violation
+from ...contract.violations import InvalidReply, InvalidRequest, ModelBroken, Retired, Violation
 from ..logs import logger
 from ..remedies import remedy
 
 MESSAGE_BYTES = 512
+CANNOT_ANSWER = "the model cannot answer at the moment"  # for callers, whatever the reason
 
 
 class Outcome(Enum):
@@ -27,28 +28,65 @@ class Outcome(Enum):
 
 
 class Failure(Exception):
-    """The end of a call that has no reply. `message` and `violations` are for the caller: no internals in them."""
+    """The end of a call that has no reply.
 
-    def __init__(self, outcome: Outcome, message: str, violations: Sequence[Violation] = ()) -> None:
+    `message` and `violations` are for the caller: no internals in them. `reason` is for the log, and empty where the
+    author has nothing to fix.
+    """
+
+    def __init__(
+        self, outcome: Outcome, message: str, violations: Sequence[Violation] = (), *, reason: str = ""
+    ) -> None:
         super().__init__(message)
-        self.outcome, self.message, self.violations = outcome, message, tuple(violations)
+        self.outcome, self.message, self.violations, self.reason = outcome, message, tuple(violations), reason
+
+    @property
+    def is_the_models(self) -> bool:
+        """Whether the model failed, rather than its caller."""
+        return self.outcome in (Outcome.INTERNAL, Outcome.UNAVAILABLE)
+
+
+class Broken(Failure):
+    """The model says of itself that it cannot answer, in `words`, which are for callers and escaped."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(Outcome.UNAVAILABLE, f"the model is broken: {words}" if words else CANNOT_ANSWER)
+        self.words = words
 
 
 def failure_of(error: BaseException, method: str, request_id: str) -> Failure:
     """What the caller gets for an error. An error for the author to fix is logged, and its text kept back."""
+    failure = classify(error)
+    if failure.reason and failure is not error:
+        extra = {"method": method, "request_id": request_id}
+        traceback = None if isinstance(error, InvalidReply) else error  # which says where the code is that checks
+        logger.error("%s (request %s): %s", method, request_id, failure.reason, exc_info=traceback, extra=extra)
+    return failure
+
+
+def classify(error: BaseException) -> Failure:
+    """What an error means for the caller, and for the log."""
     if isinstance(error, Failure):
         return error
     if isinstance(error, InvalidRequest):
         return Failure(Outcome.INVALID_ARGUMENT, cut(str(error), MESSAGE_BYTES), error.violations)
     if isinstance(error, Retired):
         return Failure(Outcome.UNIMPLEMENTED, str(error))
-    extra = {"method": method, "request_id": request_id}
+    if isinstance(error, ModelBroken):
+        return Broken(escaped(_text(error, str), MESSAGE_BYTES))
     if isinstance(error, InvalidReply):
-        logger.error("%s (request %s): %s is wrong: %s", method, request_id, error.subject, error, extra=extra)
+        reason = f"{error.subject} is wrong: {error}"
     else:
-        reason = "\n".join(filter(None, (repr(error), remedy(error))))
-        logger.error("%s (request %s): %s", method, request_id, reason, exc_info=error, extra=extra)
-    return Failure(Outcome.INTERNAL, "the server failed to answer this request")
+        reason = "\n".join(filter(None, (_text(error, repr) or type(error).__name__, _text(error, remedy))))
+    return Failure(Outcome.INTERNAL, "the server failed to answer this request", reason=reason)
+
+
+def _text(error: BaseException, describe: Callable[[BaseException], str]) -> str:
+    """What `describe` makes of an error; empty if the error's own code fails at that."""
+    try:
+        return describe(error)
+    except BaseException:
+        return ""
 
 
 def abandoned() -> Failure:
@@ -60,3 +98,8 @@ def cut(text: str, size: int) -> str:
     """At most `size` bytes of `text` in UTF-8."""
     data = text.encode("utf-8", "replace")
     return data.decode() if len(data) <= size else data[: size - 3].decode(errors="ignore") + "..."
+
+
+def escaped(text: str, size: int) -> str:
+    """At most `size` bytes of `text` in UTF-8, with line ends and control characters as Python writes them."""
+    return cut("".join(each if each.isprintable() else repr(each)[1:-1] for each in text[: size + 1]), size)
