@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 
 from conftest import FRAUD
+from scripted import CANNOT
+from scripted import MODEL as SCRIPTED
 from serving import NOT_SERVING, PATIENCE, Probe, error_of
 from support import Project, create
 from vertex_probe import JSON, Http, loading, make_vertex_probe, row, running
@@ -62,6 +64,23 @@ def test_a_server_whose_model_fails_was_never_healthy(probe: Probe, tmp_path: Pa
     with loading(probe, MODEL_PATH=str(probe.artifact("failing", tmp_path))) as web:
         assert web.server.ended() == 1
         assert "the weights are torn" in web.server.messages("CRITICAL")
+
+
+def test_a_model_that_is_broken_or_hangs_is_503_with_the_same_words(probe: Probe, tmp_path: Path) -> None:
+    script = tmp_path / "script.txt"
+    lines = "if mode == 'broken': raise ModelBroken('no GPU')", "if mode == 'hang': time.sleep(4)"
+    script.write_text("def predict(call, mode):\n    " + "\n    ".join(lines), encoding="utf-8")
+    project = probe.with_model(SCRIPTED, tmp_path / "project")
+    with running(project, MODEL_PATH=str(script), MODEL_TIMEOUT_SECONDS="2") as web:
+        for mode, words in (("broken", "the model is broken: no GPU"), ("hang", CANNOT.partition(": ")[2])):
+            for asked in (row(1, mode), row(1)):
+                refused = web.predict(asked)
+                assert (refused.status, refused.body["error"]["status"]) == (503, "UNAVAILABLE")
+                assert (refused.message, refused.headers["Retry-After"]) == (words, "1")
+            unwell = web.ask("GET", "/health")
+            assert (unwell.status, unwell.body) == (503, {"status": "NOT_SERVING", "message": words})
+            web.server.until_serving()
+            assert (web.health(), web.predict(row(1)).status) == (200, 200)
 
 
 def test_instances_become_predictions_by_protobufs_json(web: Http) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from scripted import NO, RESTART, SCRIPTS, Script, Seen, follow, scripted
-from serving import Lines, Probe
+from scripted import CANNOT, MODEL, NO, OK, RESTART, SCRIPTS, Client, Script, Seen, follow, scripted
+from serving import NOT_SERVING, SERVING, Lines, Probe, Server, serving, starting
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +41,121 @@ def test_health_over_time(script: Script, life: tuple[dict[str, Future[Seen]], L
     if NO in script.health[1:] or RESTART in script.health:
         reasons = [line["message"] for line in log.json() if line["message"].startswith("NOT_SERVING: ")]
         assert any(script.log in reason for reason in reasons), reasons
+
+
+@dataclass(frozen=True)
+class Ending:
+    """A model that ends its process, or tries to keep it; what its log says, and the exit code.
+
+    `ask` is how a call ends, if one is made, and `stop` whether SIGTERM follows.
+    """
+
+    title: str
+    script: str
+    code: int
+    words: str
+    ask: str = ""
+    stop: bool = False
+
+
+LOST = "UNAVAILABLE: "
+LEFT = "threads of the model still run; the process ends without them"
+THREAD = "from concurrent.futures import ThreadPoolExecutor as Pool; Pool().submit(time.sleep, 999)"
+ENDINGS = [
+    Ending(
+        "hangs in its warm-up",
+        "def predict(call, mode): time.sleep(999)",
+        1,
+        "the warm-up request of v1.Predict failed: the model cannot answer at the moment",
+    ),
+    Ending(
+        "says in its warm-up that it is broken",
+        "def predict(call, mode): raise ModelBroken('no GPU')",
+        1,
+        "the warm-up request of v1.Predict failed: the model is broken: no GPU",
+    ),
+    Ending(
+        "hangs at the start when asked whether it is ready",
+        "def ready(call): time.sleep(999)",
+        1,
+        "the model's ready() failed: it has not returned within 2 s (MODEL_TIMEOUT_SECONDS)",
+    ),
+    Ending(
+        "leaves a thread and does not load", f"def load(call): {THREAD}; 1 / 0", 1, "threads of the model still run"
+    ),
+    Ending("leaves a thread", f"def load(call): {THREAD}", 0, "threads of the model still run", OK, stop=True),
+    Ending(
+        "hangs",
+        "def predict(call, mode): time.sleep(999 * (call > 1))",
+        0,
+        "the model is still computing; the process ends without it",
+        CANNOT,
+        stop=True,
+    ),
+    Ending(
+        "aborts",
+        "import os\ndef predict(call, mode): call == 1 or os.abort()",
+        -signal.SIGABRT,
+        "Fatal Python error: Aborted",
+        LOST,
+    ),
+    Ending(
+        "crashes",
+        "import ctypes\ndef predict(call, mode): call == 1 or ctypes.string_at(0)",
+        -signal.SIGSEGV,
+        "Fatal Python error: Segmentation fault",
+        LOST,
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def project(probe: Probe, tmp_path_factory: pytest.TempPathFactory) -> Probe:
+    """A project whose model does what the artifact says."""
+    return probe.with_model(MODEL, tmp_path_factory.mktemp("ending") / "project")
+
+
+def test_no_model_keeps_or_ends_its_process_without_a_word(project: Probe, tmp_path: Path) -> None:
+    with ExitStack() as running:
+        servers = []
+        for number, each in enumerate(ENDINGS):
+            path = tmp_path / f"{number}.txt"
+            path.write_text(each.script, encoding="utf-8")
+            settings = {"MODEL_TIMEOUT_SECONDS": "2", "DRAIN_SECONDS": "2", "MODEL_PATH": str(path)}
+            servers.append(running.enter_context(starting(project, **settings)))
+        for each, server in zip(ENDINGS, servers, strict=True):
+            if each.ask:
+                server.until_serving()
+                assert ask(server).startswith(each.ask), each.title
+            if each.stop:
+                server.terminate()
+        for each, server in zip(ENDINGS, servers, strict=True):
+            assert server.ended() == each.code, each.title
+            server.log.ended()
+            assert any(each.words in line for line in server.log.all), (each.title, server.log.all)
+
+
+def ask(server: Server) -> str:
+    return Client(server.probe, f"127.0.0.1:{server.port}").ask("plain")
+
+
+def test_a_stop_comes_before_what_the_model_says(project: Probe, tmp_path: Path) -> None:
+    """A model that is ready again while the server drains changes nothing."""
+    script = tmp_path / "script.txt"
+    script.write_text(
+        "def ready(call): return call == 1 or not lasts(0.5)\n"
+        "def count(call, mode):\n"
+        "    for index in range(30 if call > 1 else 3):\n"
+        "        yield index\n"
+        "        time.sleep(0.1)\n",
+        encoding="utf-8",
+    )
+    with serving(project, MODEL_PATH=str(script), READY_SECONDS="0.3") as server:
+        states = server.watch()
+        stream = server.count(1)
+        assert next(stream).index == 0
+        assert [next(states), next(states)] == [SERVING, NOT_SERVING]
+        server.terminate()
+        assert len(list(stream)) == 29
+        assert list(states) == []
+        assert server.ended() == 0
