@@ -97,7 +97,10 @@ class Payment:
 
 
 class ModelInterface(Protocol):
-    """What the server calls: one method for each method of the service."""
+    """What the server calls: one method for each method of the service.
+
+    A class may also have `ready(self) -> bool`, for the server to ask whether it can answer.
+    """
 
     def score(self, batch: Sequence[ScoreRequest], /) -> Sequence[ScoreResponse]:
         """Say how likely a payment is a fraud."""

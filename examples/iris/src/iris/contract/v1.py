@@ -54,7 +54,10 @@ class PredictResponse:
 
 
 class ModelInterface(Protocol):
-    """What the server calls: one method for each method of the service."""
+    """What the server calls: one method for each method of the service.
+
+    A class may also have `ready(self) -> bool`, for the server to ask whether it can answer.
+    """
 
     def predict(self, batch: Sequence[PredictRequest], /) -> Sequence[PredictResponse]:
         """Predict the species of a flower."""
