@@ -159,3 +159,54 @@ def test_a_stop_comes_before_what_the_model_says(project: Probe, tmp_path: Path)
         assert len(list(stream)) == 29
         assert list(states) == []
         assert server.ended() == 0
+
+
+QUEUE = """\
+import dataclasses, math, threading
+from probe import contract
+from probe.server.core.jobs import UnaryJob
+from probe.server.core.model_thread import LoadedModel, ModelThread, ReadyCheck
+
+method = dataclasses.replace(contract.METHODS[0], encode=str.encode)
+held, full, done = threading.Event(), threading.Event(), threading.Event()
+
+def handler(batch):
+    print(*batch)
+    held.set()
+    full.wait()
+    if "poison" in batch:
+        raise ValueError
+    return batch
+
+def job(request, **kind):
+    on_result = lambda result: done.set() if request == "last" else None
+    return UnaryJob(method=method, request=request, request_id="", deadline=math.inf, on_result=on_result, **kind)
+
+def observe(method, failure):
+    print("failed" if failure else "answered")
+
+def ready():
+    print("ready")
+    return True
+
+model = LoadedModel({method.path: handler}, ready)
+thread = ModelThread(lambda: model, lambda event: None, observe, {method.path: 4})
+thread.start()
+thread.submit([job("first")])
+held.wait()
+thread.submit([job("a"), job("poison"), job("b")])
+thread.submit([job("probe", is_probe=True)])
+thread.check_ready(ReadyCheck(lambda failure: None))
+thread.submit([job("last")])
+full.set()
+done.wait()
+"""
+
+
+def test_a_probe_is_computed_alone_and_first_and_a_bad_request_costs_the_others_nothing(probe: Probe) -> None:
+    lines = probe.python("-c", QUEUE).stdout.splitlines()
+    assert lines[:5] == ["first", "answered", "probe", "answered", "ready"]
+    assert lines[5:] == [
+        *("a poison b last", "a poison", "a", "answered", "poison", "failed"),
+        *("b last", "answered", "answered"),
+    ]

@@ -1,9 +1,9 @@
 """The model: loads its artifact once, then answers requests, a batch at a time.
 
 This file is yours. It serves the example model that train.py makes. Put your own in its place: any class with these
-methods will do. A model that cannot answer anybody any more can say so, and health follows: it raises ModelBroken("why"),
+methods will do. A model that cannot answer anybody any more can say so, and health follows: it raises ModelBroken,
 which the contract has beside InvalidRequest, or has a method `ready(self) -> bool`, which the server asks now and then.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 

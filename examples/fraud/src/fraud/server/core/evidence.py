@@ -117,6 +117,7 @@ class Evidence:
         while self._state.follows_evidence:
             failure = await self._calls.probe(method)
             if failure is None:
+                del self._tasks[method.label]  # from here on a new doubt needs a new task
                 self._answered(method.label)
                 return
             reason = f"{method.label} fails, and does not answer its sample request: {_reason(failure)}"
@@ -205,9 +206,7 @@ class Evidence:
 
     def _run(self, name: str, work: Coroutine[object, object, None]) -> None:
         """Runs a task, of which there is one of each name."""
-        task = asyncio.create_task(work)
-        self._tasks[name] = task
-        task.add_done_callback(lambda _: self._tasks.pop(name, None))
+        self._tasks[name] = asyncio.create_task(work)
 
 
 def _reason(failure: Failure) -> str:

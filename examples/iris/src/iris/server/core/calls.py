@@ -18,7 +18,7 @@ from .admission import Admission
 from .jobs import StreamJob, UnaryJob
 from .model_thread import ModelThread
 from .outcomes import CANNOT_ANSWER, Failure, Outcome, classify, failure_of
-from .state import ServerState
+from .state import ServerState, State
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -74,7 +74,7 @@ class Calls:
 
     def __init__(self, state: ServerState, model: ModelThread, *, max_in_flight: int, log_requests: bool) -> None:
         self.admission = Admission(state, max_in_flight)
-        self._model, self._log_requests = model, log_requests
+        self._state, self._model, self._log_requests = state, model, log_requests
         self._open_batches: set[asyncio.Future[None]] = set()
         self._open_streams: set[asyncio.Queue[bytes | EndOfStream]] = set()
         self._new_ids = map(f"{os.urandom(4).hex()}-{{}}".format, itertools.count(1))
@@ -107,9 +107,11 @@ class Calls:
             self.admission.held_requests -= 1
             events.put_nowait(EndOfStream(failure))
 
+        request = await self._decode(method, data)
+        self._refuse_if_hanging(is_probe)
         job = StreamJob(
             method=method,
-            request=await self._decode(method, data),
+            request=request,
             request_id=request_id,
             deadline=deadline,
             is_probe=is_probe,
@@ -147,6 +149,7 @@ class Calls:
 
         When this is cancelled, those that still wait are not computed. Raises Failure if the model hangs.
         """
+        self._refuse_if_hanging(is_probe)
         loop = asyncio.get_running_loop()
         complete = loop.create_future()
         results: dict[int, bytes | Failure] = {}
@@ -223,6 +226,11 @@ class Calls:
             for _ in range(most_replies):
                 if await anext(replies, None) is None:
                     return
+
+    def _refuse_if_hanging(self, is_probe: bool) -> None:
+        """For a call that was taken before the model hung, and decoded since: nobody would end it."""
+        if self._state.current is State.NEEDS_RESTART and not is_probe:
+            raise Failure(Outcome.UNAVAILABLE, CANNOT_ANSWER)
 
     async def _decode(self, method: Method, data: bytes) -> object:
         return await in_thread_if(len(data) >= LARGE_REQUEST, method.decode, data)
