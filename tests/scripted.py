@@ -473,6 +473,7 @@ class Client:
     """Asks one of the servers."""
 
     def __init__(self, probe: Probe, target: str) -> None:
+        self.target = target
         self._messages = probe.messages
         self._channel = grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)])
         self._health = HealthStub(self._channel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from scripted import CANNOT, MODEL, NO, OK, RESTART, SCRIPTS, Client, Script, Seen, follow, scripted
+from scripted import CANNOT, MODEL, NO, OK, REFUSED, RESTART, SCRIPTS, YES, Client, Script, Seen, follow, scripted
 from serving import NOT_SERVING, SERVING, Lines, Probe, Server, serving, starting
+from zoo.process import verify_here
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,32 @@ def test_health_over_time(script: Script, life: tuple[dict[str, Future[Seen]], L
     if NO in script.health[1:] or RESTART in script.health:
         reasons = [line["message"] for line in log.json() if line["message"].startswith("NOT_SERVING: ")]
         assert any(script.log in reason for reason in reasons), reasons
+
+
+# What verify says of these depends on how many calls it makes at a time.
+DEPENDS = ("raises twice", "is slow")
+
+
+def verdict(script: Script) -> int | None:
+    """The exit code of `verify` for a script's server: None where it depends on the moment at which that looks."""
+    if "poison" not in script.asks and script.health[-1] == RESTART:
+        return 1  # it fails whatever is asked
+    if {*script.health[1:], script.health[-1]} == {YES} and script.later != REFUSED and script.title not in DEPENDS:
+        return 0  # nobody sees a failure, unless by an input that only a script knows
+    return None
+
+
+@pytest.mark.slow
+def test_verify_says_the_same(probe: Probe, tmp_path: Path) -> None:
+    scripts = [each for each in SCRIPTS if verdict(each) is not None]
+    options = ("--proto", str(probe.path / "proto" / "probe" / "v1" / "prediction.proto"), "--timeout", "5")
+    with scripted(probe, scripts, tmp_path) as (clients, _), ThreadPoolExecutor(6) as pool:
+        for script, client in zip(scripts, clients, strict=True):
+            while verdict(script) == 1 and not script.ready and client.health() != YES:
+                time.sleep(0.1)  # it breaks by what verify asks
+        reports = pool.map(lambda client: verify_here(client.target, *options), clients)
+        for script, (code, report) in zip(scripts, reports, strict=True):
+            assert code == verdict(script), (script.title, report["checks"])
 
 
 @dataclass(frozen=True)
