@@ -236,5 +236,5 @@ def test_a_probe_is_computed_alone_and_first_and_a_bad_request_costs_the_others_
     assert lines[:5] == ["first", "answered", "probe", "answered", "ready"]
     assert lines[5:] == [
         *("a poison b last", "a poison", "a", "answered", "poison", "failed"),
-        *("b last", "answered", "answered"),
+        *("b last", "answered"),
     ]

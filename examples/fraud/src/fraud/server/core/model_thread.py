@@ -38,7 +38,7 @@ class ModelFailed:
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Work:
     """What the model is computing: a batch or a step of a stream of `method`, or its `ready` where that is None.
 
@@ -70,8 +70,8 @@ NO_REPLY = object()  # in place of a reply, after a stream's last
 class ModelThread(threading.Thread):
     """Loads the model with `load`, and computes jobs with it.
 
-    `report` and `observe` are called from this thread: `observe` with every request that the model has seen, as its
-    method and how it failed, or None. `max_batch_sizes` are the most requests that a method gets at once, by path.
+    `report` and `observe` are called from this thread: `observe` with a method and a failure, or None for a batch or a
+    stream that was answered. `max_batch_sizes` are the most requests that a method gets at once, by path.
     """
 
     def __init__(
@@ -198,15 +198,23 @@ class ModelThread(threading.Thread):
                 half = len(batch) // 2
                 return [batch[half:], batch[:half]]
             for job in batch:
-                self._finish(job, job.failure(error))
+                self._fail(job, job.failure(error))
             return []
+        is_answered = False
         for index, job in enumerate(batch):
-            self._finish(job, _encoded(job, replies, index))
+            result = _encoded(job, replies, index)
+            if isinstance(result, Failure):
+                self._fail(job, result)
+            else:
+                is_answered = True
+                job.on_result(result)
+        if is_answered:  # once for all: this is what most batches come to
+            self._observe(batch[0].method, None)
         return []
 
-    def _finish(self, job: UnaryJob, result: bytes | Failure) -> None:
-        self._observe(job.method, result if isinstance(result, Failure) else None)
-        job.on_result(result)
+    def _fail(self, job: UnaryJob, failure: Failure) -> None:
+        self._observe(job.method, failure)
+        job.on_result(failure)
 
     def _ask(self, batch: Sequence[UnaryJob]) -> Sequence[object] | InvalidReply:
         """The model's replies, or what is wrong with all of them. Raises what the model raises."""

@@ -36,7 +36,7 @@ class FailureCount:
         self._in_a_row: dict[str, int] = {}
 
     def observe(self, method: Method, failure: Failure | None) -> None:
-        """A call of the method had its reply, or failed. A failure that is the caller's says nothing of the model."""
+        """The model answered calls of a method, or failed one. A failure that is the caller's says nothing of it."""
         if failure is None:
             self._in_a_row[method.path] = 0
         elif failure.is_the_models:
