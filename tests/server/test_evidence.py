@@ -238,3 +238,31 @@ def test_a_probe_is_computed_alone_and_first_and_a_bad_request_costs_the_others_
         *("a poison b last", "a poison", "a", "answered", "poison", "failed"),
         *("b last", "answered"),
     ]
+
+
+OTHER_READY = """\
+import dataclasses
+from probe.server import loading
+from probe.server.logs import configure
+
+class Says:
+    def ready(self): return False
+
+class HasFlag:
+    ready = True
+
+class AsksBack:
+    def ready(self, request): return True
+
+configure("INFO", "text")
+print([loading._ready(model()) is not None for model in (Says, HasFlag, AsksBack)])
+method, *_ = loading.served.METHODS
+loading.served.METHODS = (dataclasses.replace(method, attribute="ready"),)
+print(loading._ready(Says()))  # it is the contract's method
+"""
+
+
+def test_what_is_called_ready_but_is_something_else_is_not_asked(probe: Probe) -> None:
+    done = probe.python("-c", OTHER_READY)
+    assert done.stdout.split("\n") == ["[True, False, False]", "None", ""]
+    assert "the model's ready() is not asked whether the model can answer: it requires arguments" in done.stderr

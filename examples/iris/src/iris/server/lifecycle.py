@@ -181,9 +181,7 @@ class Server:
         if not self.model.stop(SETTLE_SECONDS):
             _exit(code, "the model is still computing; the process ends without it")
         left = max(SETTLE_SECONDS, min(EXIT_SECONDS, self.end - time.monotonic()))
-        timer = threading.Timer(left, _exit, (code, "threads of the model still run; the process ends without them"))
-        timer.daemon = True  # the interpreter waits for all other threads before it ends
-        timer.start()
+        _call_later(left, _exit, code, "threads of the model still run; the process ends without them")
 
 
 def _grpc_server(calls: Calls, state: ServerState, max_request_bytes: int) -> grpc.aio.Server:
@@ -219,12 +217,20 @@ def _on_signal(call: Callable[[], object], *numbers: int) -> None:
             loop.add_signal_handler(number, call)
 
 
+def _call_later(seconds: float, call: Callable[..., object], *arguments: object) -> None:
+    """Calls from a thread of its own, for which the interpreter does not wait before it ends."""
+    timer = threading.Timer(seconds, call, arguments)
+    timer.daemon = True
+    timer.start()
+
+
 def _ignore() -> None:
     """For a signal that changes nothing."""
 
 
 def _exit(code: int, message: str) -> NoReturn:
     """Ends the process whatever the model's thread is doing: a normal exit might wait for it, or crash in it."""
+    _call_later(SETTLE_SECONDS, os._exit, code)  # a model that hangs in a print has the lock of stdout
     logger.warning(message)
     sys.stdout.flush()
     os._exit(code)

@@ -210,8 +210,8 @@ class Evidence:
 
 
 def _reason(failure: Failure) -> str:
-    """What the log says of a failure, in one line."""
-    return failure.reason or failure.message
+    """What the log says of a failure, in one line: the calls that failed before left the rest there."""
+    return failure.reason.partition("\n")[0] or failure.message
 
 
 def _set_result(future: asyncio.Future[Failure | None], result: Failure | None) -> None:
