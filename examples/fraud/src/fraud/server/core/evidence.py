@@ -162,9 +162,10 @@ class Evidence:
     def _hangs(self, work: Work) -> None:
         """Ends the calls that wait for the model, and asks it with the sample, which is answered when it comes back."""
         name = READY if work.method is None else work.method.label
-        self._needs_restart = True
         limit = self._patience.model_timeout_seconds
-        self._fail(name, f"{name} has not come back within {limit:g} s (MODEL_TIMEOUT_SECONDS): liveness is NOT_SERVING too")
+        reason = f"{name} has not come back within {limit:g} s (MODEL_TIMEOUT_SECONDS)"
+        self._fail(name, reason)
+        self._ask_for_restart(reason)
         self._calls.give_up()
         if work.method is not None:
             self._ask(work.method, 0.0)
@@ -174,18 +175,18 @@ class Evidence:
         if not self._broken:
             self._since = time.monotonic()
             seconds = self._patience.broken_seconds
-            self._restart_timer = asyncio.get_running_loop().call_later(seconds, self._give_up)
+            text = f"the model has not answered for {seconds:g} s (BROKEN_SECONDS)"
+            self._restart_timer = asyncio.get_running_loop().call_later(seconds, self._ask_for_restart, text)
         if name not in self._broken:
             logger.error("NOT_SERVING: %s", escaped(reason, REASON_BYTES))
         self._broken[name] = words
         self._judge()
 
-    def _give_up(self) -> None:
-        """BROKEN_SECONDS have passed: a restart may help."""
+    def _ask_for_restart(self, reason: str) -> None:
+        """What is broken may not recover without a restart."""
         if self._needs_restart or not self._state.follows_evidence:
             return
-        seconds = self._patience.broken_seconds
-        logger.error("liveness is NOT_SERVING: the model has not answered for %g s (BROKEN_SECONDS)", seconds)
+        logger.error("liveness is NOT_SERVING: %s", reason)
         self._needs_restart = True
         self._judge()
 
