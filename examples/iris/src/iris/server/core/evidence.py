@@ -15,7 +15,7 @@ from ...contract.methods import Method
 from ..logs import logger
 from .calls import Calls
 from .model_thread import ModelThread, ReadyCheck, Work
-from .outcomes import CANNOT_ANSWER, Broken, Failure, Outcome, escaped
+from .outcomes import Broken, Failure, Outcome, escaped
 from .state import ServerState, State
 
 FAILURES = 3  # in a row, after which the sample is asked
