@@ -178,7 +178,7 @@ HANDLERS: dict[Command, Callable[[argparse.Namespace], int]] = {
         "verify",
         "find out why a platform refuses a model server",
         "Does to a gRPC model server what a serving platform does, and reports what fails, why, and what to change. "
-        "Exit code 0: no check failed; 1: one did; 2: it could not run.",
+        "Exit code 0: no check failed; 1: one did; 2: it could not run; 3: what decides could not be judged.",
         verify_options.add_arguments,
         failure=2,
     ): _verify,

@@ -102,7 +102,8 @@ def test_routes_of_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_anything_to_send_health_is_still_judged() -> None:
     with running("http-healthy") as port:
         code, report = verify("--http", f"127.0.0.1:{port}", "--platform", "vertex")
-    assert code == 0
+    assert (code, report["verdict"]) == (3, "unjudged")
+    assert "--instance FILE.json" in report["unjudged"]
     assert "http-health" in checks_with(report, "pass")
     assert "--instance FILE.json" in checks_with(report, "skip")["http-predict"]
 

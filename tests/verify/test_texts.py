@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from protoserve.verify.checks.implemented import _NO_METHOD, _NO_SERVICE, _STOCK_TEXT
-from protoserve.verify.checks.serialization import (
-    _ABOUT_DATA,
-    _NO_REASON,
-    _NO_SUCH_FIELD,
-    _UNREADABLE_REQUEST,
-    _UNSERIALIZABLE_REPLY,
+from protoserve.verify.error_texts import (
+    ABOUT_DATA,
+    NO_REASON,
+    NO_SUCH_FIELD,
+    UNREADABLE_REQUEST,
+    UNSERIALIZABLE_REPLY,
 )
 from protoserve.verify.sample_requests import lengths_in
 
@@ -88,11 +88,11 @@ BROKEN = [
 def test_what_broke(text: str, kind: str | None, source: str) -> None:
     """In the order in which the check asks."""
     kinds = {
-        "unsent": _UNSERIALIZABLE_REPLY,
-        "unread": _UNREADABLE_REQUEST,
-        "field": _NO_SUCH_FIELD,
-        "silent": _NO_REASON,
-        "data": _ABOUT_DATA,
+        "unsent": UNSERIALIZABLE_REPLY,
+        "unread": UNREADABLE_REQUEST,
+        "field": NO_SUCH_FIELD,
+        "silent": NO_REASON,
+        "data": ABOUT_DATA,
     }
     assert next((name for name, words in kinds.items() if words.search(text)), None) == kind, source
 
@@ -102,7 +102,7 @@ def test_what_broke(text: str, kind: str | None, source: str) -> None:
     ["json.decoder.JSONDecodeError: Extra data", "'utf-8' codec can't decode byte 0x89: UnicodeDecodeError"],
 )
 def test_another_decoder_is_not_protobuf(text: str) -> None:
-    assert not _UNREADABLE_REQUEST.search(text)
+    assert not UNREADABLE_REQUEST.search(text)
 
 
 @pytest.mark.parametrize(

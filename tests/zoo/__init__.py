@@ -32,6 +32,7 @@ class Row:
     none fails, of those that warn, which must be among `warns`. A server that `reflects` is verified with its
     reflection and with --proto, others with --proto only. `options` are further arguments of the command; `{zoo}` and
     `{certificates}` in them stand for folders. `proto` is a file in this folder, `host` the name in the address.
+    An `unjudged` one gets that verdict, and no other, if it is verified without --proto.
     `listens` is whether the server ever opens its port, `slow` marks rows that need more than this environment. Servers
     that are `started` belong to a project, and the run starts and stops them itself.
     """
@@ -47,3 +48,4 @@ class Row:
     listens: bool = True
     slow: bool = False
     started: bool = False
+    unjudged: bool = False

@@ -12,6 +12,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import grpc
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, text_format
-from grpc_health.v1 import health
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from zoo_pb import zoo_pb2, zoo_pb2_grpc
 
@@ -32,12 +33,14 @@ _QUICK = ("--timeout", "2")
 ROWS = (
     Row("sync"),
     Row("aio"),
-    Row("sync-without-reflection", reflects=False),
-    Row("aio-without-reflection", reflects=False),
+    Row("sync-without-reflection", unjudged=True),
+    Row("aio-without-reflection", unjudged=True),
+    Row("a-dict-without-reflection", "serialization", ("returned something other",), unjudged=True),
+    Row("a-dict-without-reflection-aio", "serialization", ("returned a dict",), unjudged=True),
     Row("reflection-v1"),
     Row("reflection-v1alpha"),
-    Row("reflection-hangs"),
-    Row("reflection-errs"),
+    Row("reflection-hangs", unjudged=True),
+    Row("reflection-errs", unjudged=True),
     Row("unary-for-stream"),
     Row("endless-stream"),
     Row("slow-loader"),
@@ -78,7 +81,11 @@ ROWS = (
     Row("explain-retired", None, ("a text of the server's own", "ended with v1"), frozenset({"implemented"})),
     Row("all-retired", "implemented", ("a text of the server's own", "nothing is left")),
     Row("dies", "implemented", ("connection broke",)),
-    Row("hangs", "implemented", ("does not answer",), options=("--timeout", "3")),
+    Row("hangs", "implemented", ("only Predict does not answer",), options=_QUICK),
+    Row("hangs-on-one-worker", "implemented", ("every worker is taken",), options=_QUICK),
+    Row("blocks-the-loop-aio", "implemented", ("Nothing is answered",), options=_QUICK),
+    Row("process-pool", "implemented", ("ProcessPoolExecutor cannot run them",), reflects=False, options=_QUICK),
+    Row("yields-none", None, ("ended without a zoo.v1.Reason",), _ASKS),
     # Not the declared message.
     Row("a-list", "serialization", ("returned something other than this message",)),
     Row("a-tuple", "serialization", ("returned something other than this message",)),
@@ -93,8 +100,8 @@ ROWS = (
     Row("none-aio", "serialization", ("None",)),
     Row("a-request", "serialization", ("other types", "scores")),
     Row("a-request-aio", "serialization", ("other types", "scores")),
-    Row("raises", "serialization", ("raised an exception",)),
-    Row("raises-aio", "serialization", ("raised an exception",)),
+    Row("raises", "serialization", ("raised an exception",), options=_QUICK),
+    Row("raises-aio", "serialization", ("raised an exception",), options=_QUICK),
     Row("no-such-field", "serialization", ("a field score,", "misspelt")),
     Row("json-bytes", "serialization", ("JSON",)),
     Row("pickle-bytes", "serialization", ("pickle",)),
@@ -143,6 +150,16 @@ def sync_without_reflection(port: int) -> None:
 @server("aio-without-reflection")
 def aio_without_reflection(port: int) -> None:
     base.serve_aio(port, reflects=None)
+
+
+@server("a-dict-without-reflection")
+def a_dict_without_reflection(port: int) -> None:
+    base.serve(port, returning({"label": "high"}), reflects=None)
+
+
+@server("a-dict-without-reflection-aio")
+def a_dict_without_reflection_aio(port: int) -> None:
+    base.serve_aio(port, returning_aio({"label": "high"}), reflects=None)
 
 
 @server("nothing-registered")
@@ -296,6 +313,52 @@ def hangs(port: int) -> None:
             threading.Event().wait(60)
 
     base.serve(port, Hangs())
+
+
+@server("hangs-on-one-worker")
+def hangs_on_one_worker(port: int) -> None:
+    class Hangs(base.Servicer):
+        def Predict(self, request: Any, context: Any) -> Any:
+            threading.Event().wait(60)
+
+    base.serve(port, Hangs(), workers=1)
+
+
+@server("blocks-the-loop-aio")
+def blocks_the_loop_aio(port: int) -> None:
+    class Blocks(base.AioServicer):
+        async def Predict(self, request: Any, context: Any) -> Any:
+            time.sleep(60)
+
+    base.serve_aio(port, Blocks())
+
+
+class Elsewhere(Executor):
+    """What a ProcessPoolExecutor does with a handler: it cannot send it to another process, and gives it up."""
+
+    def submit(self, *_: Any, **__: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_exception(TypeError("cannot pickle 'cygrpc.RequestCallEvent' object"))
+        return future
+
+
+@server("process-pool")
+def process_pool(port: int) -> None:
+    server = grpc.server(Elsewhere())
+    base.add(base.Servicer(), server)
+    health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)
+    server.add_insecure_port(f"0.0.0.0:{port}")
+    server.start()
+    server.wait_for_termination()
+
+
+@server("yields-none")
+def yields_none(port: int) -> None:
+    class Nothing(base.Servicer):
+        def Explain(self, request: Any, context: Any) -> Iterator[Any]:
+            yield None
+
+    base.serve(port, Nothing())
 
 
 @server("http1")

@@ -44,7 +44,8 @@ def running(name: str, listens: bool = True) -> Iterator[int]:
         until = time.monotonic() + 30
         while listens and time.monotonic() < until and _runs(pid):
             with closing(socket.socket()) as attempt:
-                if attempt.connect_ex(("127.0.0.1", port)) == 0:
+                connected = attempt.connect_ex(("127.0.0.1", port)) == 0
+                if connected and attempt.getsockname() != attempt.getpeername():  # not with itself
                     break
             time.sleep(0.02)
         assert _runs(pid), f"{name} has ended"

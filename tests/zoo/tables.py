@@ -11,6 +11,6 @@ from zoo.proto import stubs
 if importlib.util.find_spec("zoo_pb") is None:
     sys.path.append(str(stubs()))
 
-from zoo import calls, health, js, load, other, stop
+from zoo import calls, health, js, load, other, scripted, stop
 
-ROWS: tuple[Row, ...] = tuple(row for module in (calls, other, js, load, health, stop) for row in module.ROWS)
+ROWS: tuple[Row, ...] = tuple(row for module in (calls, other, js, load, health, stop, scripted) for row in module.ROWS)

@@ -17,7 +17,7 @@ from typing import Any
 from protoserve.platform.printing import UnwritableError
 from protoserve.verify import address, interface
 from protoserve.verify.address import Address, Tls, UsageError
-from protoserve.verify.checks import CHECKS
+from protoserve.verify.checks import CHECKS, stopping
 from protoserve.verify.checks.check import Check
 from protoserve.verify.checks.http_requests import HTTP, as_json, unary
 from protoserve.verify.grpc_client import Client
@@ -39,7 +39,7 @@ CHECK_SECONDS = 40.0
 
 
 def main(options: argparse.Namespace) -> int:
-    """Exit code 0 if no check failed, 1 if one did, 2 if the report cannot be written.
+    """Exit code 0 if no check failed, 1 if one did, 2 if the report cannot be written, 3 if the run is unjudged.
 
     Raises UsageError if the run cannot begin.
     """
@@ -64,7 +64,7 @@ def verify(options: argparse.Namespace) -> Report:
     checks = _checks(options, kind)
     spec = None if options.spec is None else load(options.spec, options.region)
     os.environ.update({} if spec is None else spec.variables)  # as the platform will set them
-    outcomes: list[Outcome] = []
+    outcomes: dict[str, Outcome] = {}  # by check
     stopped, sent = "", 0
     try:
         with ExitStack() as stack:
@@ -77,7 +77,7 @@ def verify(options: argparse.Namespace) -> Report:
 
             def progress(name: str, outcome: Outcome | None) -> None:
                 if outcome is not None:
-                    outcomes.append(outcome)  # before it is shown, so that an interrupted run reports it
+                    outcomes[name] = outcome  # before it is shown, so that an interrupted run reports it
                 show(name, outcome)
 
             session = None if kind == "spec" else stack.enter_context(_session(options, kind, ends, left))
@@ -89,12 +89,14 @@ def verify(options: argparse.Namespace) -> Report:
     except KeyboardInterrupt:  # also while the server is stopped
         stopped = "interrupted"
     seconds = time.monotonic() - started
-    return Report(name, options.platform, tuple(outcomes), sent, seconds, stopped)
+    return Report(name, options.platform, tuple(outcomes.values()), sent, seconds, stopped)
 
 
 def _step(check: Check, spec: Spec | None, session: Session | None) -> Step:
     """A check of specifications gets the specification and, with a target, the session; others get the session."""
-    return Step(check, partial(check.run, spec, session) if "spec" in check.kinds else partial(check.run, session))
+    if "spec" in check.kinds or session is None:
+        return Step(check, partial(check.run, spec, session))
+    return Step(check, partial(stopping.judged, check, session))
 
 
 def _no_progress(name: str, outcome: Outcome | None) -> None:

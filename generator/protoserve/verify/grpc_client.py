@@ -36,7 +36,8 @@ _CONNECTION_LOST = re.compile(
 class Reply:
     """How a call ended: its status, the messages that came before (bytes), and after how many seconds.
 
-    `cut` is whether it is we who ended a stream, which would have gone on: its status is OK then.
+    `cut` is whether it is we who ended a stream, which would have gone on: its status is OK then. `cancelled_here` is
+    whether the whole call was cancelled here, so that its status says nothing about the server.
     """
 
     code: grpc.StatusCode
@@ -44,6 +45,7 @@ class Reply:
     messages: tuple[bytes, ...]
     seconds: float
     cut: bool = False
+    cancelled_here: bool = False
 
     @property
     def ok(self) -> bool:
@@ -65,11 +67,17 @@ class Call:
 
     def __init__(self, started: float, call: Any, many: bool) -> None:
         self._started, self._call, self._many = started, call, many
+        self._cancelled = False
+        self.on_end: Callable[[Reply], None] | None = None  # gets the reply before `reply()` returns it
 
     def reply(self, seconds: float = STREAM_SECONDS) -> Reply:
         """Waits for the end. A stream is ended here after MOST_MESSAGES, or `seconds` after its first message."""
-        if self._many:
-            return self._stream(seconds)
+        reply = self._stream(seconds) if self._many else self._single()
+        if self.on_end is not None:
+            self.on_end(reply)
+        return reply
+
+    def _single(self) -> Reply:
         try:
             return self._ended(grpc.StatusCode.OK, "", [self._call.result()])
         except grpc.RpcError as error:
@@ -110,13 +118,16 @@ class Call:
             return
 
     def cancel(self) -> None:
+        self._cancelled = True
         self._call.cancel()
 
     def done(self) -> bool:
         return bool(self._call.done())
 
     def _ended(self, code: grpc.StatusCode, details: str, messages: Iterable[bytes], cut: bool = False) -> Reply:
-        return Reply(code, details, tuple(messages), time.monotonic() - self._started, cut)
+        seconds = time.monotonic() - self._started
+        cancelled_here = self._cancelled and code is grpc.StatusCode.CANCELLED
+        return Reply(code, details, tuple(messages), seconds, cut, cancelled_here)
 
 
 class Client:

@@ -28,6 +28,12 @@ class Health:
     def may_be_starting(self) -> bool:
         return self.status == "NOT_SERVING" or self.reply.code is grpc.StatusCode.UNAVAILABLE
 
+    @property
+    def answered(self) -> bool:
+        """Whether the health service answered, be it with an error."""
+        silent = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNIMPLEMENTED)
+        return self.reply.code not in silent and not self.reply.connection_lost
+
     def __str__(self) -> str:
         return self.status or str(self.reply)
 

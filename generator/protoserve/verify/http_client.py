@@ -15,6 +15,7 @@ from typing import Any
 
 from protoserve.verify.address import Address
 from protoserve.verify.grpc_client import clipped
+from protoserve.verify.protocol_detection import NOTHING_LISTENS, refuse_itself
 
 ROUTES = {"AIP_HEALTH_ROUTE": "/health", "AIP_PREDICT_ROUTE": "/predict"}
 HEALTH_SECONDS = 10.0  # how long Vertex AI waits for an answer of the health route
@@ -25,7 +26,9 @@ _MISSING_SECONDS = 1.0  # a starting server may lack a route for this long
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to one request. `status` is None if no HTTP answer came, and `reason` then says why."""
+    """The answer to one request. `status` is None if no HTTP answer came, and `reason` then says why; `timed_out` is
+    whether we gave up waiting for one.
+    """
 
     status: int | None
     reason: str
@@ -33,6 +36,7 @@ class Answer:
     seconds: float
     content_type: str = ""
     location: str = ""
+    timed_out: bool = False
 
     def json(self) -> Any:
         """The body. Raises ValueError if it is not JSON."""
@@ -83,6 +87,8 @@ class HttpClient:
         timed_out = threading.Event()
         try:
             connection.connect()
+            if refuse_itself(connection.sock):
+                raise ConnectionRefusedError
             deadline = threading.Timer(timeout, _shut_down, (connection.sock, timed_out))
             deadline.daemon = True
             deadline.start()
@@ -94,8 +100,8 @@ class HttpClient:
             seconds = time.monotonic() - started
             return Answer(response.status, response.reason, data, seconds, content_type, location)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = _failure(error, timed_out.is_set() or isinstance(error, TimeoutError))
-            return Answer(None, reason, b"", time.monotonic() - started)
+            gave_up = timed_out.is_set() or isinstance(error, TimeoutError)
+            return Answer(None, _failure(error, gave_up), b"", time.monotonic() - started, timed_out=gave_up)
         finally:
             if deadline is not None:
                 deadline.cancel()
@@ -168,7 +174,7 @@ def _failure(error: Exception, timed_out: bool) -> str:
     if timed_out:
         return "no answer"
     if isinstance(error, ConnectionRefusedError):
-        return "the connection is refused: nothing listens there"
+        return NOTHING_LISTENS
     if isinstance(error, ConnectionResetError | BrokenPipeError | http.client.RemoteDisconnected):
         return "the connection was closed without an answer"
     if isinstance(error, http.client.HTTPException):

@@ -27,7 +27,7 @@ INFRASTRUCTURE = ("grpc.health.", "grpc.reflection.", "grpc.channelz.", "grpc.ad
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One method; `path` is its name on the wire, `/package.Service/Method`."""
+    """One method; `path` is its name on the wire, `/package.Service/Method`, `file` the .proto that defines it."""
 
     service: str
     name: str
@@ -35,6 +35,7 @@ class Method:
     output: Descriptor
     takes_stream: bool
     gives_stream: bool
+    file: str = ""
 
     @property
     def path(self) -> str:
@@ -182,4 +183,5 @@ def _method(descriptor: MethodDescriptor) -> Method:
         descriptor.output_type,
         takes_stream=bool(descriptor.client_streaming),
         gives_stream=bool(descriptor.server_streaming),
+        file=str(service.file.name),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import struct
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -15,6 +16,7 @@ from protoserve.verify.grpc_client import clipped
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 _FRAME_BYTES = 9
 _SETTINGS = 4
+NOTHING_LISTENS = "the connection is refused: nothing listens there"
 _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")  # alert, handshake
 
 
@@ -64,6 +66,8 @@ def detect(address: Address, timeout: float) -> Detection:
 def _connect(address: Address, name: str, timeout: float) -> Detection:
     try:
         with socket.create_connection((address.host, address.port), timeout) as connection:
+            if refuse_itself(connection):
+                return Detection(Answerer.REFUSED, NOTHING_LISTENS)
             connection.settimeout(timeout)
             if address.tls is None:
                 return _send_preface(connection, address, timeout)
@@ -71,9 +75,21 @@ def _connect(address: Address, name: str, timeout: float) -> Detection:
     except TimeoutError:
         return Detection(Answerer.UNREACHABLE, f"no connection within {timeout:.0f} s")
     except ConnectionRefusedError:
-        return Detection(Answerer.REFUSED, "the connection is refused: nothing listens there")
+        return Detection(Answerer.REFUSED, NOTHING_LISTENS)
     except OSError as error:
         return Detection(Answerer.UNREACHABLE, f"no connection: {error.strerror or error}")
+
+
+def refuse_itself(connection: socket.socket) -> bool:
+    """Whether the connection is one with itself, which is then reset.
+
+    Where nothing listens on a local port from which clients connect, too, the kernel may choose that very port for a
+    client, and TCP connects it to itself (RFC 9293, section 3.5, simultaneous open). Reset, it leaves the port free.
+    """
+    if connection.getsockname() != connection.getpeername():
+        return False
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return True
 
 
 def _handshake(connection: socket.socket, address: Address, name: str, timeout: float) -> Detection:

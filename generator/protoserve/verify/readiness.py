@@ -6,8 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import grpc
-
+from protoserve.verify.error_texts import may_be_loading, says_not_ready
 from protoserve.verify.grpc_client import Reply
 from protoserve.verify.health_client import Health
 from protoserve.verify.request_search import find_accepted_request
@@ -15,11 +14,9 @@ from protoserve.verify.request_search import find_accepted_request
 if TYPE_CHECKING:
     from protoserve.verify.session import Session
 
-# A method that fails while health says SERVING may still be loading its model: it is called again for this long.
-SETTLING_SECONDS = 2.0
 _HEALTH_PAUSE = 0.05  # short, to catch a server that says SERVING a second too early
-_RETRY_PAUSE = 0.25  # longer, since each attempt that fails may leave a traceback in the server's log
-ERRORS = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL)
+# Longer, and growing, since each call that fails may leave a traceback in the server's log.
+_RETRY_PAUSE, _LONGEST_PAUSE = 0.25, 1.0
 
 
 @dataclass(slots=True)
@@ -27,16 +24,18 @@ class Readiness:
     """How the server became ready. Seconds count from the start of the server or of the run.
 
     `serving_after`: when health first said SERVING, by service name. `last`: the last answer of Check for each name.
-    `first_reply`: the answer to a call of the first method that was sent as soon as health said SERVING; None if it
-    never did. `settled_reply`: the method's answer once it stopped changing, at `settled_after`; None without methods.
+    `not_serving_until`: when a name last said NOT_SERVING; None if none did. `first_reply`: the answer to a call of the
+    first method that was sent as soon as a name said SERVING; None if none did. `settled_reply`: the method's answer
+    once it no longer changed, at `settled_after`; None without methods. `attempts` is how often the method was called.
     """
 
     serving_after: dict[str, float] = field(default_factory=dict)
     last: dict[str, Health] = field(default_factory=dict)
+    not_serving_until: float | None = None
     first_reply: Reply | None = None
     settled_reply: Reply | None = None
     settled_after: float = 0.0
-    waited: float = 0.0
+    attempts: int = 0
 
     @property
     def premature_reply(self) -> Reply | None:
@@ -44,14 +43,14 @@ class Readiness:
         first, settled = self.first_reply, self.settled_reply
         if first is None or settled is None or first.connection_lost or settled.connection_lost:
             return None
-        if first.code in ERRORS and settled.code not in ERRORS:
+        if may_be_loading(first) and not may_be_loading(settled):
             return first
-        return settled if settled.code is grpc.StatusCode.UNAVAILABLE else None
+        return settled if says_not_ready(settled) else None
 
 
 def wait_until_ready(session: Session) -> Readiness:
     """Waits, at most `session.timeout` since the start, until health says SERVING and the first method answers."""
-    readiness, began = Readiness(), time.monotonic()
+    readiness = Readiness()
     deadline = session.started + session.timeout
     names = ("", *(session.interface.services if session.interface else ()))
     while True:
@@ -63,11 +62,8 @@ def wait_until_ready(session: Session) -> Readiness:
         if not starting or time.monotonic() >= deadline or not session.left() or session.server_ended():
             break
         time.sleep(min(_HEALTH_PAUSE, session.left()))
-    if any(health.status for health in readiness.last.values()):
-        readiness.waited = time.monotonic() - began
     if session.methods:
-        readiness.settled_reply = _settled_reply(session, readiness.first_reply, deadline)
-        readiness.settled_after = time.monotonic() - session.started
+        _call_until_settled(session, readiness, deadline)
     return readiness
 
 
@@ -87,20 +83,25 @@ def _ask_health(session: Session, readiness: Readiness, names: tuple[str, ...]) 
             continue
         health = readiness.last[name] = session.health(name)
         if health.status == "SERVING":
-            readiness.serving_after[name] = time.monotonic() - session.started
+            readiness.serving_after[name] = session.age()
+        elif health.status == "NOT_SERVING":
+            readiness.not_serving_until = session.age()
 
 
-def _settled_reply(session: Session, first_reply: Reply | None, deadline: float) -> Reply:
-    """The first method's answer; the call is repeated while the model may still be loading."""
-    settling_ends = min(deadline, time.monotonic() + SETTLING_SECONDS)
+def _call_until_settled(session: Session, readiness: Readiness, deadline: float) -> None:
+    """Calls the first method again and again while the model may still be loading.
+
+    Where health never said SERVING, an exception counts at once: only a text about the server's state is waited for.
+    """
     method = session.methods[0]
-    reply = find_accepted_request(session, method) if first_reply is None else first_reply
-    while reply.code in ERRORS and not reply.connection_lost and session.left() and not session.server_ended():
-        unavailable = reply.code is grpc.StatusCode.UNAVAILABLE
-        if time.monotonic() >= (deadline if unavailable else settling_ends):
-            break
-        if first_reply is None and not unavailable:
-            break  # health never said SERVING, so an error other than UNAVAILABLE is the final answer
-        time.sleep(min(_RETRY_PAUSE, session.left()))
+    reply = readiness.first_reply
+    if reply is None:
+        reply = find_accepted_request(session, method)
+    readiness.attempts, pause = 1, _RETRY_PAUSE
+    is_waited_for = says_not_ready if readiness.first_reply is None else may_be_loading
+    while is_waited_for(reply) and time.monotonic() < deadline and session.left() and not session.server_ended():
+        time.sleep(min(pause, session.left()))
+        pause = min(1.25 * pause, _LONGEST_PAUSE)
         reply = session.ask(method, session.request(method).data)
-    return reply
+        readiness.attempts += 1
+    readiness.settled_reply, readiness.settled_after = reply, session.age()

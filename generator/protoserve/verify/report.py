@@ -3,43 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from textwrap import dedent
 
-# How the skip of a gRPC check ends on a platform that needs no gRPC; what builds upon that check is skipped too.
-HTTP_ONLY = "speaks HTTP only"
-
 
 class Verdict(StrEnum):
-    """`warn` deserves a look and breaks nothing; `skip` could not be judged."""
+    """`warn` deserves a look and breaks nothing; `skip` is of a check that was not judged.
+
+    `unjudged` is of a whole run only: nothing failed, but what decides whether a server is sound was not judged.
+    """
 
     PASS = "pass"
     WARN = "warn"
     FAIL = "fail"
     SKIP = "skip"
+    UNJUDGED = "unjudged"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One verdict: what was seen (bytes, status, time); for warn and fail also the likely cause and the remedy.
 
-    For a skip, `seen` is the reason.
+    For a skip, `seen` is the reason. `give` says what verify needs to judge a check that it could not judge; it is
+    empty where there is nothing to judge. With `blocks`, what builds upon the check is skipped for the same reason.
+    `deferrals` are faults that were seen here and that other checks report.
     """
 
     verdict: Verdict
     seen: str
     cause: str = ""
     remedy: str = ""
+    give: str = ""
+    blocks: bool = False
+    deferrals: tuple[Deferral, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deferral:
+    """A fault is left to the check `to`, so that it is reported once; `otherwise` holds if that check reports none."""
+
+    to: str
+    otherwise: Finding
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The finding of the check `id`, which took `seconds`."""
+    """The finding of the check `id`, which took `seconds`.
+
+    `decisive` is whether a run is unjudged without the check's verdict.
+    """
 
     id: str
     finding: Finding
     seconds: float = 0.0
+    decisive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +73,30 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst verdict of all checks: fail, else warn, else pass."""
+        """The worst verdict of all checks: fail, else unjudged, else warn, else pass."""
         worst = first_with((outcome.finding for outcome in self.outcomes), Verdict.FAIL, Verdict.WARN)
+        if self.unjudged and (worst is None or worst.verdict is not Verdict.FAIL):
+            return Verdict.UNJUDGED
         return Verdict.PASS if worst is None else worst.verdict
 
     @property
+    def unjudged(self) -> str:
+        """Which decisive checks could not be judged, why, and what to give verify; empty if all were."""
+        gaps: dict[str, list[Outcome]] = {}  # by what to give
+        for outcome in self.outcomes:
+            if outcome.decisive and outcome.finding.give:
+                gaps.setdefault(outcome.finding.give, []).append(outcome)
+        return " ".join(
+            f"{', '.join(outcome.id for outcome in outcomes)} could not be judged ({outcomes[0].finding.seen}). {give}"
+            for give, outcomes in gaps.items()
+        )
+
+    @property
     def exit_code(self) -> int:
-        """0 when no check failed, 1 when one did or the run was interrupted."""
-        return 1 if self.stopped or self.verdict is Verdict.FAIL else 0
+        """0 when no check failed, 1 when one did or the run was interrupted, 3 when it is unjudged."""
+        if self.stopped or self.verdict is Verdict.FAIL:
+            return 1
+        return 3 if self.verdict is Verdict.UNJUDGED else 0
 
 
 def passed(seen: str) -> Finding:
@@ -70,7 +104,18 @@ def passed(seen: str) -> Finding:
 
 
 def skipped(reason: str) -> Finding:
+    """There is nothing to judge, for this reason."""
     return Finding(Verdict.SKIP, reason)
+
+
+def unjudged(reason: str, give: str) -> Finding:
+    """It could not be judged; `give` is a sentence that says what verify needs."""
+    return Finding(Verdict.SKIP, reason, give=give)
+
+
+def deferred(to: str, otherwise: Finding) -> Finding:
+    """What was seen is the fault that the check `to` reports; if it does not, `otherwise` is the finding."""
+    return Finding(Verdict.SKIP, f"{otherwise.seen}; see {to}", deferrals=(Deferral(to, otherwise),))
 
 
 def failed(seen: str, cause: str, remedy: str) -> Finding:
@@ -88,3 +133,23 @@ def first_with(findings: Iterable[Finding], *verdicts: Verdict) -> Finding | Non
     for finding in findings:
         by_verdict.setdefault(finding.verdict, finding)
     return next((by_verdict[verdict] for verdict in verdicts if verdict in by_verdict), None)
+
+
+def combined(findings: Iterable[Finding]) -> Finding:
+    """One finding for several subjects: the first failure, else the first warning, else what was seen of all.
+
+    It is a pass if any of them passed and none is left to another check.
+    """
+    judged = list(findings)
+    deferrals = tuple(deferral for finding in judged for deferral in finding.deferrals)
+    if (bad := first_with(judged, Verdict.FAIL, Verdict.WARN)) is not None:
+        return bad if bad.verdict is Verdict.FAIL else replace(bad, deferrals=deferrals)
+    seen = "; ".join(dict.fromkeys(finding.seen for finding in judged))
+    some_passed = any(finding.verdict is Verdict.PASS for finding in judged)
+    some_left = any(finding.verdict is Verdict.SKIP and finding.deferrals for finding in judged)
+    return Finding(
+        Verdict.PASS if some_passed and not some_left else Verdict.SKIP,
+        seen,
+        give="" if some_passed else next((finding.give for finding in judged if finding.give), ""),
+        deferrals=deferrals,
+    )

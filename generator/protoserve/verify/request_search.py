@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from protoserve.verify.error_texts import EXCEPTIONS, says_not_ready
 from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.sample_requests import Request, lengths_in
@@ -23,15 +24,14 @@ _REFUSALS = (
     grpc.StatusCode.OUT_OF_RANGE,
     grpc.StatusCode.FAILED_PRECONDITION,
 )
-_ERRORS = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL)
 _STREAM_SECONDS = 3.0
 
 
-def find_accepted_request(session: Session, method: Method) -> Reply:
+def find_accepted_request(session: Session, method: Method, timeout: float | None = None) -> Reply:
     """The reply to the first candidate that the method accepts, which becomes the method's request.
 
     If it accepts none: the reply to one that it did not refuse, since that one got furthest, else to the first. That
-    request is then the method's first candidate.
+    request is then the method's first candidate. `timeout` is for each call; that of --timeout unless another is given.
     """
     assert session.requests is not None
     best: tuple[Request, Reply] | None = None
@@ -39,7 +39,7 @@ def find_accepted_request(session: Session, method: Method) -> Reply:
     errors: list[str] = []
     until = time.monotonic() + _SECONDS
     for request in session.requests.candidates(method, suggested_lengths):
-        reply = session.ask(method, request.data)
+        reply = session.ask(method, request.data, timeout)
         if not method.gives_stream and hung(session, reply):
             reply = _ask_as_stream(session, method, request.data) or reply
         if reply.ok:
@@ -49,8 +49,8 @@ def find_accepted_request(session: Session, method: Method) -> Reply:
             best = request, reply
         errors.append(f"{reply.code} {reply.details}")
         suggested_lengths[:] = [*lengths_in(reply.details), *suggested_lengths]
-        repeats = reply.code in _ERRORS and errors[-_SAME_ERRORS:] == errors[-1:] * _SAME_ERRORS
-        if reply.code not in (*_REFUSALS, *_ERRORS) or repeats or time.monotonic() > until:
+        repeats = reply.code in EXCEPTIONS and errors[-_SAME_ERRORS:] == errors[-1:] * _SAME_ERRORS
+        if reply.code not in (*_REFUSALS, *EXCEPTIONS) or repeats or says_not_ready(reply) or time.monotonic() > until:
             break
     assert best is not None
     session.requests.prefer(method, best[0])

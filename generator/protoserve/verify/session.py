@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from protoserve.schema.model import Contract
 from protoserve.verify import health_client, readiness
 from protoserve.verify.address import Address
+from protoserve.verify.call_log import CallLog
 from protoserve.verify.grpc_client import Call, Client, Reply
 from protoserve.verify.health_client import CHECK_TIMEOUT, Health
 from protoserve.verify.http_client import HttpClient
@@ -16,9 +18,11 @@ from protoserve.verify.interface import Interface, Method
 from protoserve.verify.options import GRACE
 from protoserve.verify.readiness import Readiness
 from protoserve.verify.reflection import Reflection
-from protoserve.verify.request_search import find_accepted_request
+from protoserve.verify.request_search import find_accepted_request, hung
 from protoserve.verify.sample_requests import Request, Requests, read_requests
 from protoserve.verify.targets import Started
+
+_IMPATIENT = 5.0  # seconds for a call once another method has taken all of --timeout
 
 
 @dataclass(slots=True)
@@ -39,7 +43,12 @@ class Session:
     reflection: Reflection | None = None  # None until the server was asked
     web: HttpClient | None = None  # the HTTP side, if there is one
     replies: dict[str, Reply] = field(default_factory=dict)  # by path of method: the answer to its valid request
+    stopped: dict[str, str] = field(default_factory=dict)  # by path of a method that stopped answering: who reports it
+    failing: set[str] = field(default_factory=set)  # paths of the methods whose failure the current check reports
+    unresponsive: str = ""  # the check that reports that the whole server stopped answering
+    health_answered: bool = False  # whether Check was ever answered, even with an error
     started: float = field(default_factory=time.monotonic)
+    _logs: defaultdict[str, CallLog] = field(default_factory=lambda: defaultdict(CallLog))
     _readiness: Readiness | None = None
 
     def left(self) -> float:
@@ -72,8 +81,14 @@ class Session:
         return self.requests.of(method)
 
     def start(self, method: Method, data: bytes, timeout: float) -> Call:
-        """Starts a call, without waiting for its answer."""
-        return self.client.start(method.path, data, timeout, stream=method.takes_stream, many=method.gives_stream)
+        """Starts a call, without waiting for its answer. Its end is in the method's log."""
+        call = self.client.start(method.path, data, timeout, stream=method.takes_stream, many=method.gives_stream)
+        call.on_end = self.log(method).add
+        return call
+
+    def log(self, method: Method) -> CallLog:
+        """What became of the method's calls so far."""
+        return self._logs[method.path]
 
     def ask(self, method: Method, data: bytes, timeout: float | None = None) -> Reply:
         """Calls a method; the timeout is that of --timeout unless another is given."""
@@ -81,7 +96,13 @@ class Session:
 
     def health(self, service: str, timeout: float = CHECK_TIMEOUT) -> Health:
         """Calls the health service's Check once."""
-        return health_client.check(self.client, service, timeout)
+        health = health_client.check(self.client, service, timeout)
+        self.health_answered = self.health_answered or health.answered
+        return health
+
+    def age(self) -> float:
+        """Seconds since the start of the server, or of the run if it was running before."""
+        return time.monotonic() - self.started
 
     def readiness(self) -> Readiness:
         """How the server became ready; the first call waits for that."""
@@ -93,10 +114,13 @@ class Session:
 
     def answer_all(self) -> None:
         """Fills `replies`, once the server is ready. Raises UsageError."""
-        self.readiness()
+        settled = self.readiness().settled_reply
+        if settled is not None and hung(self, settled):  # it need not hang a second time
+            self.replies.setdefault(self.methods[0].path, settled)
         for method in self.methods:
             if method.path not in self.replies:
-                self.replies[method.path] = find_accepted_request(self, method)
+                some_hang = any(hung(self, reply) for reply in self.replies.values())
+                self.replies[method.path] = find_accepted_request(self, method, _IMPATIENT if some_hang else None)
 
     def server_ended(self) -> bool:
         """Whether the server was started by this run and has ended by itself."""

@@ -15,6 +15,7 @@ from zoo import Row, server
 
 _HERE = Path(__file__).parent
 
+_QUICK = ("--timeout", "3")
 ROWS = (
     Row("js-healthy", slow=True),
     Row("js-silent-healthy", slow=True, reflects=False),
@@ -25,13 +26,13 @@ ROWS = (
     Row("js-nothing", "serialization", ("returned something other than this message",), slow=True),
     Row("js-wrong-type", "serialization", ("returned something other than this message",), slow=True),
     Row("js-other-names", None, ("0 bytes", "JavaScript"), frozenset({"serialization"}), slow=True),
-    Row("js-error", "serialization", ("raised an exception", "no model"), slow=True),
-    Row("js-throws", None, ("Unknown error", "--request"), frozenset({"serialization"}), slow=True),
+    Row("js-error", "serialization", ("raised an exception", "no model"), options=_QUICK, slow=True),
+    Row("js-throws", None, ("Unknown error", "--request"), frozenset({"serialization"}), options=_QUICK, slow=True),
     Row(
         "js-throws",
         "serialization",
         ("raised an exception", "does not give the reason"),
-        options=("--request", "Predict={zoo}/valid.json"),
+        options=("--request", "Predict={zoo}/valid.json", *_QUICK),
         slow=True,
     ),
     Row("js-rejects", "implemented", ("connection broke",), slow=True, options=("--only", "implemented")),

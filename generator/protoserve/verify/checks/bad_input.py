@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import grpc
 
-from protoserve.verify.checks import method_calls
+from protoserve.verify.checks import method_calls, silence
 from protoserve.verify.checks.check import Check
+from protoserve.verify.checks.code_names import check_of_field, first_field, module
+from protoserve.verify.checks.stopping import error_of_valid_request, stopped_answering
 from protoserve.verify.conformance import request_violations
 from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
@@ -31,6 +33,7 @@ _INTERNALS = re.compile(
     r"|(?<![\w/.])/(?:app|usr|home|opt|root|srv|var|tmp|mnt|workspace|Users|build)/[\w.@-]+|\b[A-Za-z]:\\\w+"
 )
 _EXCEPTION = re.compile(r"\b(?:[a-z]\w*\.)*[A-Z]\w*(?:Error|Exception)\b(?=[:(]|$)|\bUnexpected <class")
+_EMPTY, _MISSING = "an empty request", " missing"
 _SERVER_ERRORS = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL)
 
 
@@ -53,24 +56,17 @@ def run(session: Session) -> Finding:
 
 def _judge(session: Session, method: Method) -> Finding:
     timeout = method_calls.timeout_for(session, session.replies[method.path].seconds)
-    if finding := method_calls.stopped_working(method, method_calls.call_valid(session, method, timeout)):
+    if finding := error_of_valid_request(session, method, method_calls.call_alone(session, method, timeout)):
         return finding
     answers: _Answers = []
     for bad in _bad_requests(session, method):
         reply = session.ask(method, bad.data, timeout)
-        seen = f"{method.path}, {bad.description}: {reply}"
-        if reply.connection_lost:
-            return _crashes(session, method, reply, seen)
-        if method_calls.timed_out(reply, timeout):
-            method_calls.record_failure(session, method, reply)
-            return _hangs(method, seen)
+        if reply.connection_lost or method_calls.timed_out(reply, timeout):
+            return _takes_down(session, method, bad, reply)
         answers.append((bad, reply))
-    after = method_calls.call_valid(session, method, timeout)
-    if after.connection_lost:
-        return _crashes(session, method, after, f"{method.path}, after {len(answers)} bad requests: {after}")
+    after = method_calls.call_alone(session, method, timeout)
     if not after.ok:
-        method_calls.record_failure(session, method, after)
-        return _is_left_broken(method, f"{method.path}: the valid request, after {len(answers)} bad ones: {after}")
+        return _left_broken(session, method, after, [bad for bad, _ in answers])
     return (
         _accepts_forbidden(method, answers)
         or _reveals_internals(method, answers)
@@ -87,7 +83,7 @@ def _bad_requests(session: Session, method: Method) -> Iterator[_BadRequest]:
     valid = session.request(method).data
     if method.input.fields and valid:
         forbidden = contract is not None and bool(request_violations(contract, method.name, method.request()))
-        yield _BadRequest("an empty request", b"", parses=True, forbidden=forbidden)
+        yield _BadRequest(_EMPTY, b"", parses=True, forbidden=forbidden)
     if contract is not None:
         message = method.request()
         type(message).ParseFromString(message, valid)
@@ -111,35 +107,41 @@ def revealed_internals(reply: Reply, parses: bool = True) -> str | None:
     return next((match[0] for pattern in patterns if (match := pattern.search(reply.details))), None)
 
 
-def _crashes(session: Session, method: Method, reply: Reply, seen: str) -> Finding:
-    method_calls.record_failure(session, method, reply)
-    again = method_calls.call_valid(session, method, min(session.timeout, 2.0))
+def _takes_down(session: Session, method: Method, bad: _BadRequest, reply: Reply) -> Finding:
+    """The connection broke, or no answer came, in answer to a bad request: it is asked once more with the valid one."""
+    valid = method_calls.call_valid(session, method, min(session.timeout, 2.0))
+    note = "" if valid.ok else f"; {silence.health_word(session)}"
+    seen = f"{method.path}, {bad.description}: {reply}; then the valid request: {valid}{note}{session.exit_note()}"
+    check = f"Check the request before the model sees it:\n{_require_field(method)}"
+    if reply.connection_lost:
+        what = "the server's process" if not valid.ok or session.server_ended() else "the connection, or a process"
+        return failed(
+            seen,
+            f"The bad request ({bad.description}) ends {what}. Native code that crashes, an exit and too little memory "
+            "do that. Anyone who can reach the port can do it.",
+            f"Look at the server's log and exit code. {check}",
+        )
     return failed(
-        f"{seen}; then the valid request: {again}{session.exit_note()}",
-        f"A bad request ends the server's process (or at least the connection): {method.name} crashes in native code, "
-        "calls exit, or runs out of memory. Anyone who can reach the port can stop the server.",
-        "Look at the server's log and exit code. Check the request before the model sees it:\n"
-        + _REQUIRE_VALUES.format(method=method.name),
+        seen,
+        f"{method.name} never ends for this request ({bad.description}): it waits or loops because of a value that it "
+        "does not expect"
+        + (", and occupies a worker." if valid.ok else ", and the valid request is not answered, either."),
+        f"Refuse requests that the model cannot compute before it starts, and limit every loop and every wait. {check}",
     )
 
 
-def _hangs(method: Method, seen: str) -> Finding:
+def _left_broken(session: Session, method: Method, after: Reply, sent: list[_BadRequest]) -> Finding:
+    """The valid request is no longer answered after the bad ones."""
+    descriptions = ", ".join(bad.description for bad in sent)
+    stopped = stopped_answering(session, method, after, f", after {len(sent)} bad requests ({descriptions})")
+    if after.connection_lost or after.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return stopped
     return failed(
-        seen,
-        f"{method.name} never ends for this request: it waits or loops because of an unexpected value, and blocks a "
-        "worker for ever.",
-        "Refuse requests that the model cannot compute before it starts:\n"
-        + _REQUIRE_VALUES.format(method=method.name)
-        + "(grpc.aio: `await context.abort(...)`), and limit every loop and every wait in it.",
-    )
-
-
-def _is_left_broken(method: Method, seen: str) -> Finding:
-    return failed(
-        seen,
-        f"A bad request leaves something behind that breaks {method.name} for all later callers: a half-written "
-        "attribute of the servicer or the model, or a lock that was not released.",
-        "Keep what belongs to one request in local variables, and release locks with `with lock:`.",
+        stopped.seen,
+        f"{method.name} answered its valid request before the bad ones, and fails afterwards. If it is they that break "
+        "it, one of them leaves something behind: a half-written attribute of the servicer or the model, or a lock "
+        f"that was not released. {stopped.cause}",
+        "Keep what belongs to one request in local variables, and release locks with `with lock:`.\n" + stopped.remedy,
     )
 
 
@@ -156,22 +158,20 @@ def _accepts_forbidden(method: Method, answers: _Answers) -> Finding | None:
             f"""
             Register the servicer with its stubs, which parse requests; or parse them yourself and report errors:
                 try:
-                    request = prediction_pb2.{method.input.name}.FromString(data)
+                    request = {module(method.input.file.name)}.{method.input.name}.FromString(data)
                 except google.protobuf.message.DecodeError:
                     context.abort(grpc.StatusCode.INVALID_ARGUMENT, "not a valid {method.input.full_name}")
             """,
         )
+    zero = " Protobuf reads a missing number as 0, so the answer is wrong and nobody notices."
     return failed(
         seen,
         f"{method.name} computes an answer for requests that the contract forbids: they are not compared with "
-        "schema.yaml. Protobuf reads a missing number as 0, so the answer is wrong and nobody notices.",
-        """
-        Check each field before the model sees it, and report every violation by name:
-            if not request.HasField("amount"):
-                context.abort(grpc.StatusCode.INVALID_ARGUMENT, "amount: is required")
-        (grpc.aio: `await context.abort(...)`.) `protoserve new` generates these checks. If the server is right and
-        the limit too narrow, change it in schema.yaml.
-        """,
+        "schema.yaml." + (zero if any(bad.description.endswith(_MISSING) for bad in accepted) else ""),
+        "Check each field before the model sees it, and report every violation by name:\n"
+        + _refuse(method, accepted[0])
+        + "`protoserve new` generates these checks. If the server is right and the limit too narrow, change it in "
+        "schema.yaml.",
     )
 
 
@@ -185,8 +185,8 @@ def _reveals_internals(method: Method, answers: _Answers) -> Finding | None:
                 f"""
                 Check the request first, and let no exception leave the method with its text:
                     def {method.name}(self, request, context):
-                        if not request.values:
-                            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "values: is required")
+                        {check_of_field(method)}
+                            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "{first_field(method)}: is required")
                         try:
                             return self.answer(request)
                         except Exception:
@@ -210,10 +210,7 @@ def _blames_server(method: Method, answers: _Answers) -> Finding | None:
         f"{method.path}: " + "; ".join(f"{bad.description}: {reply.code.name}" for bad, reply in blamed[:6]),
         f"{method.name} refuses what the contract forbids as if it were the server's fault: callers cannot see what "
         "to fix, and many will retry or alert the operator.",
-        """
-        Answer the caller's mistakes with INVALID_ARGUMENT, and name the field:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "amount: must be from 0 to 30; got 99")
-        """,
+        f"Answer the caller's mistakes with INVALID_ARGUMENT, and name the field:\n{_refuse(method, blamed[0][0])}",
     )
 
 
@@ -225,10 +222,29 @@ def _refuses_well(method: Method, answers: _Answers) -> Finding:
     )
 
 
-_REQUIRE_VALUES = """\
-    def {method}(self, request, context):
-        if not request.values:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "values: is required")
-"""
+def _require_field(method: Method) -> str:
+    """Code that refuses a request without its first field."""
+    return (
+        f"    def {method.name}(self, request, context):\n"
+        f"        {check_of_field(method)}\n"
+        f'            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "{first_field(method)}: is required")\n'
+        "grpc.aio: `await context.abort(...)`.\n"
+    )
+
+
+def _refuse(method: Method, bad: _BadRequest) -> str:
+    """Code that refuses this bad request in the words of the contract."""
+    violation = bad.description
+    if violation.endswith(_MISSING):
+        violation = f"{violation.removesuffix(_MISSING)}: is required"
+    if violation == _EMPTY:
+        violation = f"{first_field(method)}: is required"
+    text = violation.replace("\\", "\\\\").replace('"', '\\"')
+    return (
+        f"    def {method.name}(self, request, context):\n"
+        f'        if ...:\n            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "{text}")\n'
+        "grpc.aio: `await context.abort(...)`.\n"
+    )
+
 
 CHECK = Check("bad-input", "bad requests are refused and harm nothing", run, after="serialization")

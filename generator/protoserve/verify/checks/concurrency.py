@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import grpc
 from google.protobuf.message import Message
 
-from protoserve.verify.checks import method_calls
+from protoserve.verify.checks import method_calls, silence, stopping
 from protoserve.verify.checks.check import Check
+from protoserve.verify.checks.code_names import first_field
 from protoserve.verify.grpc_client import Call, Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.reply_diff import difference, parsed
@@ -33,7 +33,6 @@ _PLANS = (_Plan(0.03, 8, 3), _Plan(0.12, 6, 2), _Plan(0.5, 4, 1), _Plan(2.0, 2, 
 SECONDS = 10.0
 BURST = 64
 _BURST_SECONDS = 0.02  # only a method that answers within this time is sent a burst
-_OVERLOAD = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +59,8 @@ def run(session: Session) -> Finding:
 
 def _judge(session: Session, method: Method, ends: float) -> Finding:
     timeout = method_calls.timeout_for(session, session.replies[method.path].seconds)
-    first = method_calls.call_valid(session, method, timeout)
-    if finding := method_calls.stopped_working(method, first):
+    first = method_calls.call_alone(session, method, timeout)
+    if finding := stopping.error_of_valid_request(session, method, first):
         return finding
     plan = next((plan for plan in _PLANS if first.seconds <= plan.seconds), None)
     if plan is None or first.seconds * (4 * plan.requests + plan.rounds) > ends - time.monotonic():
@@ -69,7 +68,9 @@ def _judge(session: Session, method: Method, ends: float) -> Finding:
     baseline = _measure_baseline(session, method, plan.requests, timeout)
     known = baseline.known
     if not known:
-        return skipped(f"{method.name}: the valid request is no longer answered when it is sent again")
+        again = method_calls.call_alone(session, method, timeout)
+        lost = stopping.error_of_valid_request(session, method, again)
+        return lost or skipped(f"{method.name}: of the requests that were sent alone, none was answered twice")
     for _ in range(plan.rounds):
         wait = min(session.timeout, 3 * len(known) * baseline.seconds + 2)
         replies = send_together(session, method, [each.request for each in known], wait)
@@ -85,9 +86,12 @@ def _judge(session: Session, method: Method, ends: float) -> Finding:
             return finding
         refused = sum(not reply.ok for reply in replies)
         done += f"; of {BURST} at once {BURST - refused} answered, {refused} refused"
+    last = method_calls.call_alone(session, method, timeout)
+    if not last.ok:
+        return stopping.stopped_answering(session, method, last, ", alone after many at a time")
     if not baseline.deterministic:
         return skipped(f"{method.name}: answers are not deterministic, so they cannot be compared ({done}: no error)")
-    return passed(f"{done}: each gets the answer that it gets alone")
+    return passed(f"{done}: each answer is the one that the request gets alone")
 
 
 def _measure_baseline(session: Session, method: Method, count: int, timeout: float) -> _Baseline:
@@ -130,15 +134,20 @@ def _wrong_replies(
     together = f"of {len(replies)} requests in flight together"
     broken = [reply for reply in replies if reply.connection_lost]
     unanswered = [reply for reply in replies if method_calls.timed_out(reply, wait)]
-    errors = [reply for reply in replies if not reply.ok and reply.code not in _OVERLOAD]
+    errors = [reply for reply in replies if not reply.ok and not method_calls.is_busy(reply)]
+    if not (broken or unanswered or errors):
+        return _mixed_up_reply(method, known, replies, together) if deterministic else None
+    alone = method_calls.call_alone(session, method, method_calls.timeout_for(session, wait))
     if broken:
-        return _breaks_connection(method, f"{len(broken)} {together}: {broken[0]}{session.exit_note()}")
+        seen = f"{len(broken)} {together}: {broken[0]}; then one alone: {alone}; {silence.health_word(session)}"
+        return _breaks_connection(session, method, seen)
+    first = next(iter(errors))
+    if not alone.ok:  # whether that has to do with parallel calls is not known
+        return stopping.stopped_answering(session, method, alone, f", alone after {len(errors)} {together}: {first}")
     if unanswered:
-        seen = f"{len(unanswered)} {together} got no answer in {wait:.1f} s"
+        seen = f"{len(unanswered)} {together} got no answer in {wait:.1f} s; then one alone: {alone}"
         return _loses_replies(method, seen, is_burst=len(replies) >= BURST)
-    if errors:
-        return _fails_in_parallel(method, f"{len(errors)} {together}: {errors[0]}; alone each is OK")
-    return _mixed_up_reply(method, known, replies, together) if deterministic else None
+    return _fails_in_parallel(method, f"{len(errors)} {together}: {first}; alone each is OK, before and after")
 
 
 def _mixed_up_reply(
@@ -164,8 +173,8 @@ def _mixes_up(method: Method, seen: str, *, swapped: bool) -> Finding:
         f"""
         Keep the data of one request in local variables:
             def {method.name}(self, request, context):
-                features = list(request.values)          # not self.features = ...
-                return self.answer(features)
+                {first_field(method)} = request.{first_field(method)}          # not self.{first_field(method)} = ...
+                return self.answer({first_field(method)})
         If the model or a buffer is shared, let one request at a time use it: `with self.lock:`, or a single thread.
         A batcher must pair each answer with its request: zip(batch, answers, strict=True).
         """,
@@ -201,11 +210,12 @@ def _loses_replies(method: Method, seen: str, *, is_burst: bool) -> Finding:
     )
 
 
-def _breaks_connection(method: Method, seen: str) -> Finding:
+def _breaks_connection(session: Session, method: Method, seen: str) -> Finding:
+    what = "the server's process ended" if session.process is None or session.server_ended() else "it was closed"
     return failed(
-        f"{method.path}: {seen}",
-        f"The connection breaks when {method.name} is called in parallel: the server's process ended (native code that "
-        "is not thread-safe, or out of memory), or something closed the connection.",
+        f"{method.path}: {seen}{session.exit_note()}",
+        f"The connection breaks while {method.name} is called in parallel: {what}. Native code that is not thread-safe "
+        "and too little memory end a process.",
         """
         Look at the server's log and exit code. Let one request at a time use the model (`with self.lock:`), and limit
         how many requests are in progress.

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from dataclasses import replace
 
 import grpc
 
-from protoserve.verify.checks import method_calls
+from protoserve.verify.checks import method_calls, stopping
 from protoserve.verify.checks.check import Check
 from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
-from protoserve.verify.report import Finding, failed, passed, skipped
+from protoserve.verify.report import Finding, deferred, failed, passed, skipped
 from protoserve.verify.session import Session
 from protoserve.verify.traffic import NO_SUCH_METHOD
 
@@ -54,10 +55,10 @@ def _try_generous_deadlines(session: Session, method: Method, usual: dict[str, f
     """Calls the method with deadlines that it can meet, and adds the seconds that it takes to `usual`."""
     timeout = _LONG_DEADLINE
     for _ in range(2):
-        reply = method_calls.call_valid(session, method, timeout)
+        reply = method_calls.call_alone(session, method, timeout)
         if reply.code is grpc.StatusCode.DEADLINE_EXCEEDED and reply.seconds < 0.5 * min(timeout, session.left()):
             return _gives_up_early(method, timeout, reply)
-        if finding := method_calls.stopped_working(method, reply):
+        if finding := stopping.error_of_valid_request(session, method, reply):
             return finding
         usual[method.path] = min(reply.seconds, usual.get(method.path, reply.seconds))
         if reply.seconds > _SLOW:
@@ -95,15 +96,17 @@ def _let_calls_expire(session: Session, method: Method, usual: float) -> Finding
     )
     if reply.ok:
         return passed(seen)
-    if reply.connection_lost:
-        method_calls.record_failure(session, method, reply)
-        return _never_answers_again(method, seen)
+    if method_calls.is_busy(reply):
+        return passed(f"{seen}; what it had begun still takes its room")
     if reply.code is not grpc.StatusCode.DEADLINE_EXCEEDED:
-        return skipped(f"{seen}; this has nothing to do with deadlines")
+        drained = method_calls.call_alone(session, method, method_calls.timeout_for(session, usual))
+        if not drained.ok:
+            return _never_answers_again(session, method, seen, drained)
+        return _fails_after_expired(method, seen)
     if control_seconds > max(0.1, 0.3 * usual):
-        return skipped(
-            f"even a method that does not exist is answered only after {control_seconds:.1f} s; see health-honest"
-        )
+        seen += f"; a method that does not exist is answered only after {control_seconds:.1f} s"
+        # The whole server is blocked. If health-honest does not see that, it was the machine that was busy.
+        return deferred("health-honest", skipped(f"{seen}, so it is not known why"))
     return _judge_late_answer(session, method, usual, seen)
 
 
@@ -125,10 +128,9 @@ def _call_after_expired(session: Session, method: Method, usual: float, deadline
 
 def _judge_late_answer(session: Session, method: Method, usual: float, seen: str) -> Finding:
     """Whether the expired calls were waiting in a queue, or had all been in progress from the start."""
-    drained = method_calls.call_valid(session, method, min(2 * _call_count(usual) * usual + 2, session.timeout))
+    drained = method_calls.call_alone(session, method, min(2 * _call_count(usual) * usual + 2, session.timeout))
     if not drained.ok:
-        method_calls.record_failure(session, method, drained)
-        return _never_answers_again(method, f"{seen}; and then: {drained}")
+        return _never_answers_again(session, method, seen, drained)
     if _answers_one_by_one(session, method, usual):
         return _computes_expired(method, seen)
     return passed(f"{seen}; it computes many calls at once, and finishes what it has begun")
@@ -169,17 +171,30 @@ def _computes_expired(method: Method, seen: str) -> Finding:
     )
 
 
-def _never_answers_again(method: Method, seen: str) -> Finding:
+def _never_answers_again(session: Session, method: Method, seen: str, last: Reply) -> Finding:
+    """Neither the call after the expired ones nor a later one is answered."""
+    stopped = stopping.stopped_answering(session, method, last, ", after calls that were given up")
+    if last.code is not grpc.StatusCode.DEADLINE_EXCEEDED:
+        return replace(stopped, seen=f"{seen}; then {stopped.seen}")
     return failed(
-        seen,
-        f"After calls that were given up, {method.name} never answers again: its worker or loop ended when it tried to "
-        "answer a call that was gone (setting the result of a cancelled future raises InvalidStateError), or a lock "
-        "was never released.",
+        f"{seen}; then {stopped.seen}",
+        f"After calls that were given up, {method.name} never answers again. {stopped.cause} In a server that answers "
+        "through futures, setting the result of a cancelled one raises InvalidStateError, which ends its worker.",
         """
         Answer only calls that still wait, and let no exception end the worker:
             if not future.cancelled():
                 future.set_result(reply)
         """,
+    )
+
+
+def _fails_after_expired(method: Method, seen: str) -> Finding:
+    return failed(
+        f"{seen}; a later one is answered",
+        f"After calls that were given up, {method.name} fails once for a valid request: a caller that gives up "
+        "disturbs the next one.",
+        f"Look in the server's log for the exception. Nothing that a call of {method.name} leaves behind may reach the "
+        "next one.",
     )
 
 

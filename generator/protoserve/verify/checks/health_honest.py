@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import grpc
 
-from protoserve.verify.checks import method_calls
+from protoserve.verify.checks import method_calls, stopping
 from protoserve.verify.checks.check import Check
-from protoserve.verify.checks.health_service import USE_STOCK, register_remedy, unrelated_to_health
+from protoserve.verify.checks.health_service import USE_STOCK, register_remedy, why_check_fails
 from protoserve.verify.grpc_client import Client, Reply
 from protoserve.verify.health_client import Health, Watch
 from protoserve.verify.interface import Method
-from protoserve.verify.report import Finding, Verdict, failed, first_with, passed, skipped, warned
+from protoserve.verify.report import Deferral, Finding, Verdict, combined, failed, passed, warned
 from protoserve.verify.session import Session
 from protoserve.verify.traffic import NO_SUCH_METHOD, Traffic
 
@@ -26,6 +26,7 @@ PROBE_SECONDS = 1.0  # Kubernetes' default timeout of a probe
 IN_FLIGHT = 32
 LOAD_SECONDS = 0.8
 MOST_CALLS = 64  # of each caller
+_LONGEST_BACKLOG = 10.0  # seconds that a server may take to work off the load
 _PAUSE = 0.05
 WATCHES = 12
 WATCH_SECONDS = 2.0
@@ -40,8 +41,7 @@ def run(session: Session) -> Finding:
             findings.append(part(session, prober))
             if findings[-1].verdict in (Verdict.FAIL, Verdict.SKIP):
                 return findings[-1]
-    warning = first_with(findings, Verdict.WARN)
-    return warning or passed("; ".join(finding.seen for finding in findings if finding.seen))
+    return combined(finding for finding in findings if finding.seen)
 
 
 @contextmanager
@@ -61,18 +61,11 @@ def _starts_honestly(session: Session, _: Session) -> Finding:
     first, settled = readiness.first_reply, readiness.settled_reply
     if not readiness.serving_after or first is None or settled is None:
         return passed("")
-    method, serving_after = session.methods[0], min(readiness.serving_after.values())
     if (premature := readiness.premature_reply) is not None:
-        return failed(
-            f"health says SERVING at {serving_after:.2f} s, and {method.path} then answers {premature}; "
-            f"at {readiness.settled_after:.2f} s {settled.code.name}",
-            f"Health says SERVING before {method.name} can answer: the stock health servicer starts with SERVING under "
-            'the name "", and the server does not change that while the model loads (or while something that it needs '
-            "is missing). A platform sends requests from then on, and they fail.",
-            register_remedy(session),
-        )
+        return _serving_too_early(session, premature, settled)
     if not first.ok or first.seconds < PROBE_SECONDS:
         return passed("")
+    method, serving_after = session.methods[0], min(readiness.serving_after.values())
     second = session.ask(method, session.request(method).data)
     if not second.ok or second.seconds * _WARM_UP_FACTOR > first.seconds:
         return passed("")  # the model is always that slow
@@ -86,13 +79,36 @@ def _starts_honestly(session: Session, _: Session) -> Finding:
     )
 
 
+def _serving_too_early(session: Session, premature: Reply, settled: Reply) -> Finding:
+    """SERVING, while the first method says or shows that its model is not there."""
+    readiness, method = session.readiness(), session.methods[0]
+    at = min(readiness.serving_after.values())
+    words = [f'"{name}" says SERVING at {seconds:.2f} s' for name, seconds in readiness.serving_after.items()]
+    words += [f'"{name}": {health}' for name, health in readiness.last.items() if name not in readiness.serving_after]
+    recovered = settled is not premature
+    then = f"{settled.code.name} at {readiness.settled_after:.2f} s"
+    if not recovered:
+        then = f"the last of {readiness.attempts} calls, at {readiness.settled_after:.2f} s, ends in the same way"
+    by_then = [name for name, seconds in readiness.serving_after.items() if seconds < at + _AT_ONCE]
+    stock = ""
+    if by_then == [""] and len(readiness.last) > 1:  # somebody sets the other name at the right time
+        stock = ' It says so under the name "", with which the stock health servicer starts as SERVING.'
+    return failed(
+        f"health: {', '.join(words)}; {method.path} then answers {premature}; {then}",
+        f"Health says SERVING before {method.name} can answer: the model, or something that it needs, was not there "
+        + ("yet." if recovered else f"within {readiness.settled_after:.0f} s.")
+        + f"{stock} A platform sends requests from then on, and they fail.",
+        register_remedy(session),
+    )
+
+
 def _unknown_name(session: Session, _: Session) -> Finding:
     health = session.health(UNKNOWN_NAME)
     seen = f'Check of the unknown name "{UNKNOWN_NAME}": {health}'
     if health.reply.code is grpc.StatusCode.NOT_FOUND:
         return passed("NOT_FOUND for an unknown name")
-    if (reason := unrelated_to_health(session, health.reply)) is not None:
-        return skipped(reason)
+    if (gone := stopping.server_is_gone(session, health.reply, f'Check of "{UNKNOWN_NAME}"')) is not None:
+        return gone
     if health.status == "SERVING":
         return failed(
             seen,
@@ -109,18 +125,18 @@ def _unknown_name(session: Session, _: Session) -> Finding:
         )
     return failed(
         seen,
-        "Check raises an exception (such as KeyError) for a name that it does not know, instead of answering "
-        "NOT_FOUND.",
+        f"Instead of answering NOT_FOUND, Check fails: {why_check_fails(health.reply)} for a name that "
+        "it does not know.",
         USE_STOCK,
     )
 
 
 def _under_load(session: Session, prober: Session) -> Finding:
-    """Whether Check answers in time while a method is saturated with calls."""
+    """Whether Check answers in time while a method is saturated with calls, and whether it is right to say SERVING."""
     session.answer_all()  # with --only, no method has been called yet
     method = next(iter(method_calls.working_methods(session)), None)
     if method is None:
-        return passed("no load, since no method has answered with OK")
+        return passed("no load, since no method answers with OK")
     slowest, count = 0.0, 0
     with Traffic(session, method, IN_FLIGHT, MOST_CALLS) as traffic:
         load_ends = time.monotonic() + LOAD_SECONDS
@@ -128,28 +144,52 @@ def _under_load(session: Session, prober: Session) -> Finding:
         while (count < MIN_CHECKS or time.monotonic() < load_ends) and traffic.running() and session.left():
             health = prober.health("", PROBE_SECONDS)
             if health.status != "SERVING":
-                return _unhealthy_under_load(method, prober, health)
+                return _unhealthy_under_load(session, method, prober, health)
             slowest, count = max(slowest, health.reply.seconds), count + 1
             time.sleep(_PAUSE)
-        sent = len(traffic.sent) + traffic.in_flight()
-    method_calls.call_valid(
-        session, method, min(session.timeout, 10.0)
-    )  # returns when the server has worked off the load
-    return passed(
-        f"{count} Checks while {sent} calls of {method.name} ran, {IN_FLIGHT} at once: "
-        f"SERVING within {slowest * 1000:.0f} ms"
+        in_flight = traffic.in_flight()
+        replies = [call.reply for call in traffic.sent]
+    # This call returns once the server has worked off the load.
+    last = method_calls.call_alone(session, method, min(session.timeout, _LONGEST_BACKLOG))
+    during = f", alone after {IN_FLIGHT} callers at a time"
+    if not last.ok:
+        return stopping.stopped_answering(session, method, last, during)
+    return _judge_load(method, replies, f"{count} Checks within {slowest * 1000:.0f} ms say SERVING", in_flight)
+
+
+def _judge_load(method: Method, replies: Sequence[Reply], checks: str, in_flight: int) -> Finding:
+    """What became of the calls while health said SERVING."""
+    answered = sum(reply.ok for reply in replies)
+    errors = [reply for reply in replies if not reply.ok and not method_calls.is_busy(reply)]
+    refused = len(replies) - answered - len(errors)
+    ends = f"{answered} answered" + (f", {refused} refused for lack of room" if refused else "")
+    ends += (f", {len(errors)} failed" if errors else "") + (f", {in_flight} under way" if in_flight else "")
+    seen = f"{checks} while {len(replies) + in_flight} calls of {method.name} ran, {IN_FLIGHT} at once: {ends}"
+    if not errors:
+        return passed(seen)
+    failure = failed(
+        f"{seen}, such as {errors[0]}; then a single call is answered",
+        f"Health says SERVING while {method.name} fails for valid requests: it fails when many are in flight.",
+        f"""
+        Let one request at a time use what {method.name} shares: a lock, or one thread that owns the model. Refuse
+        what is too much with RESOURCE_EXHAUSTED, so that callers try again.
+        """,
     )
+    return Finding(Verdict.PASS, seen, deferrals=(Deferral("concurrency", failure),))
 
 
-def _unhealthy_under_load(method: Method, prober: Session, health: Health) -> Finding:
+def _unhealthy_under_load(session: Session, method: Method, prober: Session, health: Health) -> Finding:
     reply = health.reply
     seen = f'with {IN_FLIGHT} calls of {method.path} in flight, Check of "": {health}'
     if reply.connection_lost:
-        return skipped(f"the server accepts no connections under load: {reply}")
+        asked = f'with {IN_FLIGHT} calls of {method.path} in flight, Check of ""'
+        gone = stopping.server_is_gone(session, reply, asked)
+        assert gone is not None
+        return gone
     if health.status is not None:
         return failed(
             seen,
-            f"Health changes to {health.status} because the server is busy. A platform then sends it no requests, or "
+            f"Health changes to {health.status} while the server is busy. A platform then sends it no requests, or "
             "restarts the container, and the other replicas have to bear its load as well.",
             "Say SERVING as long as the model can answer. Refuse excess requests in the method itself, with "
             "RESOURCE_EXHAUSTED.",
@@ -159,7 +199,7 @@ def _unhealthy_under_load(method: Method, prober: Session, health: Health) -> Fi
             seen,
             "A limit on the calls in flight of the whole server (maximum_concurrent_rpcs, a limiting interceptor) "
             "counts the health service too, so a busy server looks dead.",
-            _FREE_WORKER,
+            _free_worker(method),
         )
     if reply.code is not grpc.StatusCode.DEADLINE_EXCEEDED:
         return failed(
@@ -179,7 +219,7 @@ def _slow_under_load(method: Method, prober: Session, seen: str) -> Finding:
             f"{seen}; then {again} after {again.reply.seconds:.2f} s",
             "One Check took longer than a probe waits (1 s by default in Kubernetes), the next one did not: health is "
             "slow while the server is busy.",
-            _FREE_WORKER,
+            _free_worker(method),
         )
     seen += f"; again {again}; a method that does not exist: {control}"
     if only_workers_busy:
@@ -188,16 +228,16 @@ def _slow_under_load(method: Method, prober: Session, seen: str) -> Finding:
             f"All worker threads are busy with {method.name}, and Check waits in their queue. (Calls that need no "
             "worker are answered, such as the refusal of a method that does not exist.) A probe gives up after 1 s, "
             "and the platform takes the busy server for a dead one.",
-            _FREE_WORKER,
+            _free_worker(method),
         )
     return failed(
         seen,
         f"The event loop is blocked: {method.name} computes on it (or holds the interpreter lock), so nothing else is "
         "answered, not even a call of a method that does not exist. A probe gives up after 1 s, and the platform takes "
         "the busy server for a dead one.",
-        """
+        f"""
         Compute in a thread, so that the event loop stays free:
-            async def Predict(self, request, context):
+            async def {method.name}(self, request, context):
                 return await asyncio.get_running_loop().run_in_executor(self.executor, self.predict, request)
         Node: compute in a worker thread (worker_threads), or in a process of its own.
         """,
@@ -205,7 +245,24 @@ def _slow_under_load(method: Method, prober: Session, seen: str) -> Finding:
 
 
 def _watch(session: Session, prober: Session) -> Finding:
-    """Whether Watch streams the status, and many open Watches block nothing."""
+    """Whether Watch streams the status, and many open Watches block nothing.
+
+    What fails may also be a server that stopped answering meanwhile: with all Watches cancelled, it is asked again.
+    """
+    finding = _judge_watches(session, prober)
+    if finding.verdict is not Verdict.FAIL:
+        return finding
+    if (gone := stopping.server_is_gone(session, prober.health("").reply, 'after a Watch, Check of ""')) is not None:
+        return gone
+    method = next(iter(method_calls.working_methods(session)), None)
+    if method is None:
+        return finding
+    timeout = method_calls.timeout_for(session, session.replies[method.path].seconds)
+    reply = method_calls.call_alone(session, method, timeout)
+    return finding if reply.ok else stopping.stopped_answering(session, method, reply, ", while Watch was tried")
+
+
+def _judge_watches(session: Session, prober: Session) -> Finding:
     watches = [Watch(prober.client, "", 4 * WATCH_SECONDS)]
     try:
         if (bad := _one_watch(watches[0])) is not None:
@@ -221,7 +278,13 @@ def _watch(session: Session, prober: Session) -> Finding:
         for watch in watches:
             watch.cancel()
     after = prober.health("")
-    if after.status != "SERVING":
+    if after.status is not None and after.status != "SERVING":
+        return failed(
+            f'Check of "", after {WATCHES} Watches were cancelled: {after}',
+            f"Health changed to {after.status} in the course of this check.",
+            "Look at the server's log for the reason. Watches must not change the status.",
+        )
+    if after.status is None:
         return failed(
             f'Check of "", after {WATCHES} Watches were cancelled: {after}',
             "A Watch whose client has gone still holds something that Check needs (a lock, a thread).",
@@ -286,7 +349,7 @@ def _blocked_by_watches(session: Session, prober: Session, answered: int) -> Fin
         timeout = min(session.timeout, 4 * session.replies[method.path].seconds + WATCH_SECONDS)
         reply = method_calls.call_valid(session, method, timeout)
         seen += f"; {method.path}: {reply}"
-        blocked = blocked or reply.code is grpc.StatusCode.DEADLINE_EXCEEDED
+        blocked = blocked or not reply.ok
     if not blocked:
         return None
     return failed(
@@ -311,11 +374,12 @@ def _watch_of_unknown_name(prober: Session) -> Finding:
     )
 
 
-_FREE_WORKER = """
+def _free_worker(method: Method) -> str:
+    return f"""
     Let the method refuse requests that would have to wait for the model, so that a worker is always free:
         room = threading.BoundedSemaphore(8)
         server = grpc.server(ThreadPoolExecutor(max_workers=32))
-        def Predict(self, request, context):
+        def {method.name}(self, request, context):
             if not room.acquire(blocking=False):
                 context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many requests in flight")
             try:
@@ -325,4 +389,5 @@ _FREE_WORKER = """
     Have more workers than calls that may be in flight; or use grpc.aio, with the model in a thread of its own.
     """
 
-CHECK = Check("health-honest", "health says SERVING only when it is true", run, after="health-serving")
+
+CHECK = Check("health-honest", "health says SERVING only when it is true", run, after="health-serving", decisive=True)

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import difflib
+import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import grpc
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 from grpc_health.v1 import health_pb2
 
+from protoserve.verify import error_texts
+from protoserve.verify.checks import code_names
 from protoserve.verify.checks.check import Check
+from protoserve.verify.checks.method_calls import call_valid, timeout_for, working_methods
+from protoserve.verify.checks.stopping import server_is_gone
+from protoserve.verify.error_texts import may_be_loading
 from protoserve.verify.grpc_client import Reply
 from protoserve.verify.health_client import CHECK as CHECK_PATH
 from protoserve.verify.health_client import LIST, Health
-from protoserve.verify.readiness import ERRORS
 from protoserve.verify.reflection import Reflection
-from protoserve.verify.report import Finding, failed, passed, skipped
+from protoserve.verify.report import Finding, Verdict, combined, failed, passed, warned
 from protoserve.verify.session import Session
+from protoserve.verify.traffic import NO_SUCH_METHOD
 
 _BUSY = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
 _BUSY_SECONDS = 4.0
+_CONTROL_SECONDS = 2.0
+_PROXY = re.compile(r"http2 header with status|upstream", re.I)
 _UNAUTHORIZED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 
 
@@ -29,8 +38,8 @@ def service(session: Session) -> Finding:
     """`health-service`."""
     health = _health_when_idle(session)
     reply, seen = health.reply, f'Check of "": {health.reply}'
-    if (reason := unrelated_to_health(session, reply)) is not None:
-        return skipped(reason)
+    if (gone := server_is_gone(session, reply, 'Check of ""')) is not None:
+        return gone
     if reply.ok:
         return passed(f'Check of "" answers {health}') if _is_response(reply) else _another_message(session, reply)
     if reply.code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAVAILABLE):
@@ -38,12 +47,7 @@ def service(session: Session) -> Finding:
     if reply.code is grpc.StatusCode.UNIMPLEMENTED:
         return _missing(session, seen)
     if reply.code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return failed(
-            f"{seen}, while nothing else was running",
-            "The health service does not answer: its Check waits for something (the model, a lock, a database), no "
-            "worker thread of the server is free, or its event loop is blocked.",
-            "Let Check only read a value that is set elsewhere; it must not compute or wait.",
-        )
+        return _silent(session, seen)
     if reply.code in _UNAUTHORIZED:
         return failed(
             seen,
@@ -56,12 +60,7 @@ def service(session: Session) -> Finding:
                         return continuation(details)
             """,
         )
-    return failed(
-        seen,
-        "The health service is registered, but its Check fails: it raises an exception, or returns something other "
-        "than a HealthCheckResponse.",
-        USE_STOCK,
-    )
+    return failed(seen, f"The health service is registered, but its Check fails: {why_check_fails(reply)}.", USE_STOCK)
 
 
 def _health_when_idle(session: Session) -> Health:
@@ -72,15 +71,27 @@ def _health_when_idle(session: Session) -> Health:
     return health
 
 
-def unrelated_to_health(session: Session, reply: Reply) -> str | None:
-    """Why an answer of the health service says nothing about health: a method has crashed or blocked the server."""
-    if reply.connection_lost:
-        return f"the server has ended or accepts no connections: {reply}"
-    if reply.code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        hanging = [path for path, earlier in session.replies.items() if earlier.code is reply.code]
-        if hanging:
-            return f"the server has not answered since {hanging[0]} hung; see the check implemented"
-    return None
+def _silent(session: Session, seen: str) -> Finding:
+    """Check is not answered, although this run has no other call under way."""
+    control = session.client.call(NO_SUCH_METHOD, b"", _CONTROL_SECONDS)
+    seen += f", while no other call of this run was under way; a method that does not exist: {control}"
+    if control.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        cause = (
+            "Nothing is answered, not even a call of a method that does not exist: the event loop, or the process, is "
+        )
+        cause += "blocked."
+    elif (method := next(iter(working_methods(session)), None)) is not None:
+        reply = call_valid(session, method, timeout_for(session, session.replies[method.path].seconds))
+        seen += f"; {method.path}: {reply}"
+        cause = "Check itself waits for something (the model, a lock, a database): the server's methods are answered."
+        if not reply.ok:
+            cause = "No handler is answered, neither Check nor the methods: no worker is free, or none runs."
+    else:
+        cause = (
+            "Check is not answered, while calls that need no worker are refused at once: Check waits for something, or "
+        )
+        cause += "no worker is free for it."
+    return failed(seen, cause, "Let Check only read a value that is set elsewhere; it must not compute or wait.")
 
 
 def _is_response(reply: Reply) -> bool:
@@ -148,62 +159,82 @@ def _custom_health_methods(session: Session, listed: tuple[str, ...] | None) -> 
 
 
 def serving(session: Session) -> Finding:
-    """`health-serving`."""
+    """`health-serving`: each name by itself."""
     if session.interface is None and session.reflection is None:
         session.reflect()
-    serving_after = session.readiness().serving_after
-    times = []
-    for name in ("", *_present_services(session)):
-        if name not in serving_after:
-            health = session.health(name)
-            if health.status != "SERVING":
-                reason = unrelated_to_health(session, health.reply)
-                return _not_serving(session, name, health) if reason is None else skipped(reason)
-        times.append(f'"{name}" after {serving_after.get(name, session.timeout):.2f} s')
-    return passed("SERVING: " + ", ".join(times))
+    session.readiness()
+    names = ("", *_present_services(session))
+    judged = [_judge_name(session, name) for name in names]
+    finding = combined(judged)
+    if finding.verdict is Verdict.PASS:
+        return passed("SERVING: " + ", ".join(each.seen for each in judged))
+    good = [name for name, each in zip(names, judged, strict=True) if each.verdict is Verdict.PASS]
+    others = "".join(f'; Check of "{name}": SERVING' for name in good)
+    return replace(finding, seen=finding.seen + others)
+
+
+def _judge_name(session: Session, name: str) -> Finding:
+    if (after := session.readiness().serving_after.get(name)) is not None:
+        return passed(f'"{name}" after {after:.2f} s')
+    health = session.health(name)
+    if health.status == "SERVING":
+        return passed(f'"{name}" after {session.age():.2f} s')
+    gone = server_is_gone(session, health.reply, f'Check of "{name}"')
+    return _not_serving(session, name, health) if gone is None else gone
 
 
 def _not_serving(session: Session, name: str, health: Health) -> Finding:
-    waited = f"{session.timeout:g} s" if health.may_be_starting else f"{health.reply.seconds:.2f} s"
-    seen = f'Check of "{name}": {health}, after {waited}' if health.status else f'Check of "{name}": {health}'
     subject = f"the service {name}" if name else "the server as a whole"
+    seen = f'Check of "{name}": {health}'
+    if health.status is not None:
+        seen += f", {session.age():.0f} s after the start"
     if health.status == "NOT_SERVING":
         return failed(seen, _why_not_serving(session, subject), _set_serving(session))
     if health.reply.code is grpc.StatusCode.NOT_FOUND:
         return _not_found(session, name, seen)
     if health.reply.code is grpc.StatusCode.UNAVAILABLE:
+        proxy = " A proxy answers, whose server is not running." if _PROXY.search(health.reply.details) else ""
         return failed(
-            f"{seen}; waited {waited}",
-            "Loading did not end (raise --timeout for a slow model) or failed, or a proxy answers for a server that is "
-            "not running.",
-            _set_serving(session),
+            f"{seen}; waited {session.age():.0f} s", _why_not_serving(session, subject) + proxy, _set_serving(session)
         )
-    if health.status in ("UNKNOWN", "SERVICE_UNKNOWN"):
+    if health.status is not None:
         return failed(
             seen,
-            f"Check answers with status {health.status} for {subject}: the status of the response was never set (an "
-            "empty HealthCheckResponse says UNKNOWN), or the server does not know the name.",
+            f"Check answers with status {health.status} for {subject}. An empty HealthCheckResponse, in which no "
+            "status was set, says UNKNOWN; for a name that it does not know, Check should answer NOT_FOUND.",
             USE_STOCK,
         )
-    return failed(
-        seen,
-        f"Check of {subject} fails: for this name it raises an exception (such as KeyError), waits for something, or "
-        "returns something other than a HealthCheckResponse.",
-        USE_STOCK,
+    return failed(seen, f"Check of {subject} fails: {why_check_fails(health.reply, 'for this name ')}.", USE_STOCK)
+
+
+def why_check_fails(reply: Reply, when: str = "") -> str:
+    """What an error of Check shows."""
+    if reply.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"{when}it waits for something, or no worker is free for it"
+    if reply.ok or error_texts.UNSERIALIZABLE_REPLY.search(reply.details):
+        return f"{when}it returns something other than a HealthCheckResponse"
+    return (
+        f"{when}it raises an exception (such as KeyError)"
+        if reply.code in error_texts.EXCEPTIONS
+        else f"{when}it refuses"
     )
 
 
 def _why_not_serving(session: Session, subject: str) -> str:
+    """What the first method answers shows whether the model is there."""
     reply = session.readiness().settled_reply
-    if reply is not None and reply.code not in ERRORS:
+    if reply is None:
         return (
-            f"{session.methods[0].name} answers, but health still says NOT_SERVING for {subject}: the status is never "
-            "set after the model has loaded."
+            f"Loading did not end (raise --timeout for a slow model) or failed, or {subject} is never set to SERVING."
         )
-    return (
-        "Loading did not end (raise --timeout for a slow model) or failed, or the status is never set for "
-        f"{subject} after the model has loaded."
-    )
+    name = session.methods[0].name
+    if reply.ok:
+        return f"{name} answers, so the model is there: the status is never set for {subject} after it has loaded."
+    if may_be_loading(reply):
+        return (
+            f"Loading did not end (raise --timeout for a slow model) or failed: {name} answers {reply.code.name}, too."
+        )
+    return f"{name} answers {reply.code.name}, and the status is never set for {subject}."
 
 
 def _not_found(session: Session, name: str, seen: str) -> Finding:
@@ -220,15 +251,22 @@ def _not_found(session: Session, name: str, seen: str) -> Finding:
             f'The health service knows "{similar}" but not "{name}": names must match exactly, including the package.',
             f"""
             Register the full name of the service; take it from the stubs, so that it cannot be mistyped:
-                name = prediction_pb2.DESCRIPTOR.services_by_name["{name.rpartition(".")[2]}"].full_name
+                name = {_stubs_of(session, name)}.DESCRIPTOR.services_by_name["{name.rpartition(".")[2]}"].full_name
                 checks.set(name, health_pb2.HealthCheckResponse.SERVING)    # grpc.aio: await checks.set(...)
             """,
         )
-    return failed(
+    # A probe of Kubernetes asks for "" unless its specification names another service.
+    finding = warned if session.platform == "kubernetes" else failed
+    return finding(
         seen,
         f'Health was never set for the service "{name}"; a client that asks for it by name gets NOT_FOUND.',
         _set_serving(session),
     )
+
+
+def _stubs_of(session: Session, service: str) -> str:
+    """The module of the stubs that define the service."""
+    return next(code_names.module(method.file) for method in session.methods if method.service == service)
 
 
 def _similar_registered_name(session: Session, name: str) -> str | None:
@@ -303,5 +341,5 @@ USE_STOCK = """
             return health_pb2.HealthCheckResponse(status=self.states[request.service])
     """
 
-SERVICE = Check("health-service", "the server has grpc.health.v1", service, after="reachable")
-SERVING = Check("health-serving", "health says SERVING in time", serving, after="health-service")
+SERVICE = Check("health-service", "the server has grpc.health.v1", service, after="reachable", decisive=True)
+SERVING = Check("health-serving", "health says SERVING in time", serving, after="health-service", decisive=True)

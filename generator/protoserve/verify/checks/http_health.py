@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
 from protoserve.verify.checks.check import Check
-from protoserve.verify.checks.http_requests import LISTEN, ONLY, not_judged, request_bodies
+from protoserve.verify.checks.http_requests import (
+    LISTEN,
+    ONLY,
+    OVERLOAD,
+    not_judged,
+    predict_alone,
+    request_bodies,
+    stopped_predicting,
+)
 from protoserve.verify.http_client import HEALTH_SECONDS, Answer, HttpClient
-from protoserve.verify.report import Finding, failed, passed, warned
+from protoserve.verify.protocol_detection import NOTHING_LISTENS
+from protoserve.verify.report import Deferral, Finding, Verdict, failed, passed, warned
 from protoserve.verify.session import Session
 
 # The load during which health is checked; of a quick model, it ends after _LOAD_SECONDS.
@@ -40,12 +50,16 @@ def run(session: Session) -> Finding:
     if finding := _healthy_too_early(web, first, settled):
         return finding
     if settled.status != 200:
-        answer = settled.status or settled.reason
-        return passed(f"{seen}; not checked under load, since {web.predict_route} answers {answer}")
-    slowest, unhealthy = _check_health_under_load(web, session, body)
-    if unhealthy is not None:
-        return _unhealthy_under_load(web, unhealthy)
-    seen = f"{seen}; with {CALLERS} callers predicting, at most {slowest:.2f} s"
+        return _not_under_load(web, seen, settled)
+    load = _check_health_under_load(web, session, body)
+    last = predict_alone(web, session, body)
+    if last.status != 200:
+        return stopped_predicting(web, session, last, f"after {CALLERS} callers at a time")
+    if load.unhealthy is not None:
+        return _unhealthy_under_load(web, load.unhealthy)
+    seen = f"{seen}; with {CALLERS} callers predicting, at most {load.slowest:.2f} s"
+    if load.failures:
+        return _fails_under_load(web, seen, load)
     if first.status == 200 and first.seconds > _SLOW and first.seconds > 10 * settled.seconds:
         return warned(
             f"{seen}; the first prediction took {first.seconds:.1f} s, a later one {settled.seconds:.2f} s",
@@ -72,35 +86,74 @@ def _predict_until_settled(web: HttpClient, session: Session, body: Any) -> list
     return answers
 
 
-def _check_health_under_load(web: HttpClient, session: Session, body: Any) -> tuple[float, Answer | None]:
-    """The slowest answer of the health route while CALLERS predict, in seconds, and the first that was not 200."""
-    stop = threading.Event()
+@dataclass(slots=True)
+class _Load:
+    """What was seen under load: the slowest answer of the health route in seconds, and the first that was not 200; how
+    many predictions were made, and those that failed, which no overload explains."""
+
+    slowest: float = 0.0
+    unhealthy: Answer | None = None
+    predictions: int = 0
+    failures: list[Answer] = field(default_factory=list)
+
+
+def _check_health_under_load(web: HttpClient, session: Session, body: Any) -> _Load:
+    """Asks for health while CALLERS predict."""
+    load, stop, lock = _Load(), threading.Event(), threading.Lock()
 
     def predict_repeatedly() -> None:
         for _ in range(_CALLS_EACH):
-            if not stop.is_set():
-                web.predict(body, HEALTH_SECONDS * 2)
+            if stop.is_set():
+                return
+            answer = web.predict(body, HEALTH_SECONDS * 2)
+            with lock:
+                load.predictions += 1
+                if answer.status != 200 and answer.status not in OVERLOAD:
+                    load.failures.append(answer)
 
     callers = [threading.Thread(target=predict_repeatedly, daemon=True) for _ in range(CALLERS)]
     for caller in callers:
         caller.start()
     load_ends = time.monotonic() + _LOAD_SECONDS
-    slowest = 0.0
     try:
         for number in range(_HEALTH_CHECKS):
             if number and (time.monotonic() > load_ends or not session.left()):
                 break
             time.sleep(_PAUSE / 2)
             answer = web.health(HEALTH_SECONDS)
-            slowest = max(slowest, answer.seconds)
+            load.slowest = max(load.slowest, answer.seconds)
             if answer.status != 200:
-                return slowest, answer
-        return slowest, None
+                load.unhealthy = answer
+                break
     finally:
         stop.set()
         deadline = time.monotonic() + min(HEALTH_SECONDS, session.left())
         for caller in callers:  # later checks must not meet this load
             caller.join(max(0.0, deadline - time.monotonic()))
+    return load
+
+
+def _not_under_load(web: HttpClient, seen: str, settled: Answer) -> Finding:
+    """Predictions fail: that is the fault that http-predict reports."""
+    answer = settled.status or settled.reason
+    failure = failed(
+        f"{seen}; then POST {web.predict_route}: {settled}",
+        "The prediction fails, and health says 200.",
+        "Look at the server's log, and send the same request with curl.",
+    )
+    seen = f"{seen}; not checked under load, since {web.predict_route} answers {answer}"
+    return Finding(Verdict.PASS, seen, deferrals=(Deferral("http-predict", failure),))
+
+
+def _fails_under_load(web: HttpClient, seen: str, load: _Load) -> Finding:
+    return failed(
+        f"{seen}; {len(load.failures)} of {load.predictions} predictions failed, such as {load.failures[0]}; one "
+        "alone is answered",
+        f"Health says 200 while POST {web.predict_route} fails: the model, or what it uses, does not support "
+        f"{CALLERS} requests at a time.",
+        "Let one request at a time use what is shared (a lock, one thread that owns the model), and refuse what is too "
+        "much with 503 or 429.",
+    )
 
 
 def _never_healthy(web: HttpClient, answer: Answer) -> Finding:
@@ -108,11 +161,19 @@ def _never_healthy(web: HttpClient, answer: Answer) -> Finding:
     route, status = web.health_route, answer.status
     seen = f"GET {route} at {web.address}: {answer}"
     if status is None:
-        return failed(seen, *_NO_ANSWER)
+        return failed(seen, _why_no_answer(answer), LISTEN)
     if status == 404:
         return _no_route(web, seen)
     cause, remedy = _STATUSES.get(status) or _STATUSES.get(status // 100 * 100) or _STATUSES[200]
     return failed(seen, cause, remedy)
+
+
+def _why_no_answer(answer: Answer) -> str:
+    if answer.timed_out:
+        return "No HTTP answer comes: something listens on this port, and hangs or speaks another protocol."
+    if answer.reason == NOTHING_LISTENS:
+        return "No HTTP answer comes: nothing listens on this port; the server uses another port or another address."
+    return "No HTTP answer comes: what listens on this port speaks another protocol, or ends the connection."
 
 
 def _no_route(web: HttpClient, seen: str) -> Finding:
@@ -153,6 +214,14 @@ def _healthy_too_early(web: HttpClient, first: Answer, settled: Answer) -> Findi
 
 def _unhealthy_under_load(web: HttpClient, answer: Answer) -> Finding:
     seen = f"with {CALLERS} callers at {web.predict_route}, GET {web.health_route}: {answer}"
+    if answer.status is None and not answer.timed_out:
+        return failed(
+            seen,
+            "Under load the connection breaks before health answers: a worker ends, or the queue of connections that "
+            "wait to be accepted is full.",
+            "Look at the server's log. Accept more connections (uvicorn: --backlog), and refuse what is too much with "
+            "503.",
+        )
     if answer.status is not None:
         return failed(
             seen,
@@ -173,11 +242,6 @@ def _unhealthy_under_load(web: HttpClient, answer: Answer) -> Finding:
     )
 
 
-_NO_ANSWER = (
-    "No HTTP answer comes: nothing listens on this port, the server is bound to another address or port, it speaks "
-    "another protocol, or it hangs.",
-    LISTEN,
-)
 _NEEDS_CREDENTIALS = (
     "The health route requires credentials, and the platform has none.",
     "Exempt the health route from authentication: the platform already protects the container.",
@@ -222,4 +286,6 @@ _STATUSES = {
     ),
 }
 
-CHECK = Check("http-health", "the HTTP health route says 200 when, and only when, it is ready", run, platforms=ONLY)
+CHECK = Check(
+    "http-health", "the HTTP health route says 200 when, and only when, it is ready", run, platforms=ONLY, decisive=True
+)

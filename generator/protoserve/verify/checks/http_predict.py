@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from protoserve.verify.checks.check import Check
-from protoserve.verify.checks.http_requests import ONLY, not_judged, request_bodies, unary
+from protoserve.verify.checks.http_requests import (
+    ONLY,
+    not_judged,
+    predict_alone,
+    request_bodies,
+    stopped_predicting,
+    unary,
+)
 from protoserve.verify.http_client import Answer, HttpClient
 from protoserve.verify.json_compare import close, reordered, scaled
-from protoserve.verify.report import Finding, failed, passed, skipped, warned
+from protoserve.verify.report import Finding, failed, passed, skipped, unjudged, warned
 from protoserve.verify.session import Session
 
 # Requests that are a caller's mistake: a description, and the body.
@@ -27,19 +34,19 @@ def run(session: Session) -> Finding:
     assert session.web is not None
     first = _first_prediction(session, session.web)
     if first is None:
-        return skipped("nothing to send: use --instance FILE.json (an instance that the model can answer) or --proto")
+        return _nothing_to_send(session.web)
     route = _PredictRoute(session, session.web, *first)
-    finding = (
-        route.judge_one_instance()
-        or route.judge_parameters()
-        or route.judge_three_instances()
-        or route.judge_wrong_bodies()
-        or route.judge_content_type()
-    )
+    finding = route.judge_one_instance() or route.judge_more()
     return finding or passed(
         f"POST {route.path}: one prediction for each instance, in order, with and without parameters; "
         f"{len(_WRONG_BODIES)} wrong requests were refused; {route.answer.seconds:.2f} s each"
     )
+
+
+def _nothing_to_send(web: HttpClient) -> Finding:
+    """Without gRPC, nothing that predicts was judged then."""
+    give = "Give it an instance that the model can answer with --instance FILE.json, or the contract with --proto FILE."
+    return unjudged("nothing to send", give) if web.alone else skipped(f"nothing to send. {give}")
 
 
 def _first_prediction(session: Session, web: HttpClient) -> tuple[Any, Answer] | None:
@@ -144,6 +151,22 @@ class _PredictRoute:
         if self.web.instance is not None or method is None or self.session.requests is None:
             return False
         return self.session.requests.of(method).guess
+
+    def judge_more(self) -> Finding | None:
+        """What else a route must do that answers one instance; it must answer that one to the end."""
+        parts: tuple[tuple[str, Callable[[], Finding | None]], ...] = (
+            ("one with parameters", self.judge_parameters),
+            ("several instances", self.judge_three_instances),
+            ("wrong requests", self.judge_wrong_bodies),
+        )
+        for description, judge in parts:
+            finding = judge()
+            alone = predict_alone(self.web, self.session, {"instances": [self.instance]})
+            if alone.status != 200:
+                return stopped_predicting(self.web, self.session, alone, f"after {description}")
+            if finding is not None:
+                return finding
+        return self.judge_content_type()
 
     def judge_parameters(self) -> Finding | None:
         answer = self._post({"instances": [self.instance], "parameters": {}})
@@ -259,5 +282,10 @@ _ANSWER_400 = """
 _RETURN_PREDICTIONS = 'Return an object: {"predictions": [one for each instance, in their order]}'
 
 CHECK = Check(
-    "http-predict", "the HTTP predict route turns instances into predictions", run, after="http-health", platforms=ONLY
+    "http-predict",
+    "the HTTP predict route turns instances into predictions",
+    run,
+    after="http-health",
+    platforms=ONLY,
+    decisive=True,
 )

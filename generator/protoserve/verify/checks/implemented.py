@@ -9,10 +9,13 @@ from collections.abc import Iterable, Iterator
 import grpc
 
 from protoserve.schema.model import Contract
+from protoserve.verify.checks import silence
 from protoserve.verify.checks.check import Check
+from protoserve.verify.checks.code_names import new_message, service_module
+from protoserve.verify.checks.method_calls import GIVE_CONTRACT
 from protoserve.verify.grpc_client import Reply, clipped
 from protoserve.verify.interface import Method, own_services
-from protoserve.verify.report import Finding, failed, passed, skipped, warned
+from protoserve.verify.report import Finding, failed, passed, unjudged, warned
 from protoserve.verify.request_search import hung
 from protoserve.verify.session import Session
 
@@ -48,13 +51,13 @@ def run(session: Session) -> Finding:
         if reply.connection_lost:
             return _crashes(session, method, reply)
         if hung(session, reply):
-            return _hangs(method, reply)
+            return _hangs(session, method, reply)
     if other_services:
         return _serves_some_services(session, missing, other_services)
     if retired:
         return _some_retired(session, retired)
-    waited = session.readiness().waited
-    prefix = f"after {waited:.1f} s in which health said NOT_SERVING, " if waited > 1 else ""
+    not_serving = session.readiness().not_serving_until
+    prefix = "" if not_serving is None else f"health said NOT_SERVING until {not_serving:.1f} s; "
     count = len(session.methods)
     return passed(f"{prefix}{count} method{'s' * (count > 1)}: {_status_names(session, session.methods)}")
 
@@ -72,12 +75,10 @@ def _no_methods(session: Session) -> Finding:
     if reflection is None or reflection.services is None:
         hangs = reflection is not None and reflection.hangs
         reason = "reflection does not answer" if hangs else "the server has no reflection"
-        return skipped(f"no contract to compare with: {reason}; use --proto FILE or --project FOLDER")
+        return unjudged(f"no contract to compare with: {reason}", GIVE_CONTRACT)
     listed = reflection.services
     if services := own_services(listed):
-        return skipped(
-            f"reflection lists {', '.join(services)} but does not describe it; use --proto FILE or --project FOLDER"
-        )
+        return unjudged(f"reflection lists {', '.join(services)} but does not describe it", GIVE_CONTRACT)
     return failed(
         f"reflection lists {', '.join(listed) or 'nothing'}: no service of the server's own",
         "The servicer was never added to the server (or its name was not passed to reflection).",
@@ -165,7 +166,7 @@ def _serves_some_services(session: Session, missing: list[Method], other_service
         f"{_replies(session, missing)}; {', '.join(served)} is served",
         f"The contract has several services, and this server does not have {', '.join(other_services)}. That is right "
         "if another server has it; otherwise its servicer was never added.",
-        _ADD_SERVICER.format(service=other_services[0].rpartition(".")[2]),
+        _add_servicer(missing[0]),
     )
 
 
@@ -200,7 +201,7 @@ def _servicer_not_added(seen: str, method: Method, *, certain: bool) -> Finding:
             f"The server does not know {method.service}: the servicer was never added to the server, or its .proto has "
             "another package or service name."
         )
-    return failed(seen, cause, _ADD_SERVICER.format(service=method.service.rpartition(".")[2]))
+    return failed(seen, cause, _add_servicer(method))
 
 
 def _service_not_listed(method: Method, seen: str, listed: tuple[str, ...]) -> Finding:
@@ -244,9 +245,9 @@ def _not_overridden(seen: str, method: Method, names: str) -> Finding:
         "for a method that is not overridden. Names are case-sensitive: predict is another method.",
         f"""
         Define it in the servicer class, with exactly this name:
-            class {service}(prediction_pb2_grpc.{service}Servicer):
+            class {service}({service_module(method)}.{service}Servicer):
                 def {method.name}(self, request, context):
-                    return prediction_pb2.{method.output.name}(...)
+                    return {new_message(method.output)}
         """,
     )
 
@@ -311,27 +312,32 @@ def _path_variants(method: Method) -> Iterator[str]:
 
 
 def _crashes(session: Session, method: Method, reply: Reply) -> Finding:
+    ended = session.server_ended()
+    what = "the server's process has ended" if ended else "the server's process ended, or it closed the connection"
     return failed(
         f"{method.path}: {reply}{session.exit_note()}",
-        f"The connection broke during the call of {method.name}: the server's process ended (a crash in native code, "
-        "os._exit, or killed for its memory use), or it closed the connection.",
+        f"The connection broke during the call of {method.name}: {what}. Native code that crashes, os._exit and too "
+        "little memory end a process.",
         f"Look at the server's log and exit code. Call {method.name} directly with the same request, and watch its "
         "memory use.",
     )
 
 
-def _hangs(method: Method, reply: Reply) -> Finding:
+def _hangs(session: Session, method: Method, reply: Reply) -> Finding:
+    quiet = silence.observe(session)
     return failed(
-        f"{method.path}: {reply}",
-        f"{method.name} does not answer: it waits for something (a lock, another service, a queue that nobody reads) "
-        "or computes for longer than --timeout.",
-        f"Find out where {method.name} hangs (py-spy dump --pid PID). If the model is just slow, raise --timeout.",
+        f"{method.path}: {reply}; meanwhile {quiet}",
+        quiet.cause(method.name),
+        quiet.remedy(method.name) + f" If the model just takes longer than {session.timeout:g} s, raise --timeout.",
     )
 
 
-_ADD_SERVICER = """
+def _add_servicer(method: Method) -> str:
+    service = method.service.rpartition(".")[2]
+    return f"""
     Add the servicer before server.start():
-        prediction_pb2_grpc.add_{service}Servicer_to_server({service}(), server)
+        {service_module(method)}.add_{service}Servicer_to_server({service}(), server)
     """
 
-CHECK = Check("implemented", "every method is implemented", run, after="reachable")
+
+CHECK = Check("implemented", "every method is implemented", run, after="reachable", decisive=True)

@@ -10,8 +10,10 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from protoserve.emit import limit_code
 from protoserve.schema.model import Contract, Field, Message
 from protoserve.schema.types import SCALARS, Kind
-from protoserve.verify.checks import method_calls
+from protoserve.verify.checks import method_calls, silence
 from protoserve.verify.checks.check import Check
+from protoserve.verify.checks.stopping import error_of_valid_request, stopped_answering
+from protoserve.verify.error_texts import EXCEPTIONS
 from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, failed, passed, skipped
@@ -52,20 +54,39 @@ def _judge(session: Session, method: Method) -> Finding:
 def _send(session: Session, method: Method, size: int) -> Finding:
     data = padded(session.request(method).data, min(size, MOST_BYTES))
     timeout = min(SECONDS, session.timeout)
-    if finding := method_calls.stopped_working(method, method_calls.call_valid(session, method, timeout)):
+    if finding := error_of_valid_request(session, method, method_calls.call_alone(session, method, timeout)):
         return finding
     reply = session.ask(method, data, timeout)
     seen = f"{method.path}, {_bytes(len(data))} of the {_bytes(size)} that the contract allows: {reply}"
-    if reply.connection_lost:
-        return _connection_breaks(method, seen)
     if not reply.ok and _TOO_LARGE.search(reply.details):
         return _over_limit(method, seen, size, reply)
+    if reply.ok or reply.code not in (*EXCEPTIONS, *method_calls.OVERLOAD, grpc.StatusCode.DEADLINE_EXCEEDED):
+        allowed = (
+            "as much as the contract allows" if size <= len(data) else f"of {_bytes(size)} that the contract allows"
+        )
+        word = "accepts" if reply.ok else f"answers {reply.code.name}, but not for its size, to"
+        return passed(f"{method.name} {word} {_bytes(len(data))}, {allowed}")
+    return _fails(session, method, seen, reply, timeout)
+
+
+def _fails(session: Session, method: Method, seen: str, reply: Reply, timeout: float) -> Finding:
+    """The large request ended in an error that does not speak of its size: the small one is sent again."""
+    again = method_calls.call_alone(session, method, timeout)
+    seen += f"; then the valid request as it is: {again}"
+    if reply.connection_lost:
+        return _connection_breaks(session, method, f"{seen}; {silence.health_word(session)}{session.exit_note()}")
+    if not again.ok:
+        return stopped_answering(session, method, again, f", after a request of {seen.partition(', ')[2]}")
     if method_calls.timed_out(reply, timeout):
         return skipped(f"{seen}: the connection or the model is too slow to judge")
-    if reply.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+    if method_calls.is_busy(reply):
         return skipped(f"{seen}: it is not clear whether the size is the reason")
-    allowed = "as much as the contract allows" if size <= len(data) else f"of {_bytes(size)} that the contract allows"
-    return passed(f"{method.name} accepts {_bytes(len(data))}, {allowed} ({reply.code.name})")
+    return failed(
+        seen,
+        f"{method.name} fails for the large request and answers the small one, although both say the same: the rest is "
+        "a field that the contract does not have, which protobuf ignores. Its size is too much for something.",
+        "Look in the server's log for the exception, and at the memory that it has.",
+    )
 
 
 def padded(valid: bytes, size: int) -> bytes:
@@ -179,11 +200,12 @@ def _over_limit(method: Method, seen: str, size: int, reply: Reply) -> Finding:
     )
 
 
-def _connection_breaks(method: Method, seen: str) -> Finding:
+def _connection_breaks(session: Session, method: Method, seen: str) -> Finding:
+    what = "the server's process ended" if session.server_ended() else "the process ended, or something closed it"
     return failed(
         seen,
-        f"The connection breaks while {method.name} receives a request as large as the contract allows: the server's "
-        "process ended (often killed for its memory use), or a proxy in between cuts off long requests.",
+        f"The connection breaks while {method.name} receives a request as large as the contract allows: {what}. Too "
+        "little memory ends a process; a proxy in between may cut off long requests.",
         "Give the container more memory, or lower max_length and max_items in schema.yaml. Check the proxies' limits.",
     )
 

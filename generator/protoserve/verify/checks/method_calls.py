@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable
 
 import grpc
 
 from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
-from protoserve.verify.report import Finding, Verdict, first_with, passed, skipped
+from protoserve.verify.report import Deferral, Finding, Verdict, combined, skipped, unjudged
 from protoserve.verify.session import Session
 
 # A contract may have a hundred methods; this many are enough to judge the server.
 MOST_METHODS = 8
+# With these codes a server refuses a call that it has no room for. It may still be busy with earlier calls of this run
+# that were given up: such a refusal counts once it has lasted for PATIENCE seconds.
+OVERLOAD = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
+PATIENCE = 5.0
+_PAUSE = 0.2
+GIVE_CONTRACT = "Give it the contract with --proto FILE or --project FOLDER, or let the server offer reflection."
 
 
 def for_each_method(session: Session, judge: Callable[[Session, Method], Finding]) -> Finding:
@@ -22,24 +29,48 @@ def for_each_method(session: Session, judge: Callable[[Session, Method], Finding
 
 
 def working_methods(session: Session) -> list[Method]:
-    """The methods that have answered their valid request with OK, at most MOST_METHODS."""
+    """The methods that have answered their valid request with OK and still do, at most MOST_METHODS."""
     working = [m for m in session.methods if (reply := session.replies.get(m.path)) is not None and reply.ok]
-    return working[:MOST_METHODS]
+    return [method for method in working if method.path not in session.stopped][:MOST_METHODS]
 
 
 def no_working_method(session: Session) -> Finding:
     """Why no method can be judged."""
     if not session.methods:
-        return skipped("no contract, so no method to call; use --proto FILE or --project FOLDER")
+        return unjudged("no contract, so no method to call", GIVE_CONTRACT)
     codes = ", ".join(
         f"{m.name}: {session.replies[m.path].code.name}" for m in session.methods if m.path in session.replies
     )
-    return skipped(f"no method has answered a valid request with OK ({codes or 'none was called'})")
+    finding = skipped(f"no method answers a valid request with OK ({codes or 'none was called'})")
+    return _left_to(dict.fromkeys(session.stopped.values()), finding)
+
+
+def _left_to(checks: dict[str, None], finding: Finding) -> Finding:
+    """The skip, which these checks have the reason for; a failure should none of them report it."""
+    otherwise = Finding(
+        Verdict.FAIL, finding.seen, "A method that has answered no longer does.", "Look at the server's log."
+    )
+    return Finding(Verdict.SKIP, finding.seen, deferrals=tuple(Deferral(check, otherwise) for check in checks))
 
 
 def call_valid(session: Session, method: Method, timeout: float) -> Reply:
     """The answer to the method's valid request."""
     return session.ask(method, session.request(method).data, timeout)
+
+
+def call_alone(session: Session, method: Method, timeout: float, patience: float = PATIENCE) -> Reply:
+    """The same where no other call of this run is under way; a busy server gets `patience` seconds to answer it."""
+    until = time.monotonic() + patience
+    reply = call_valid(session, method, timeout)
+    while is_busy(reply) and time.monotonic() < until and session.left():
+        time.sleep(min(_PAUSE, session.left()))
+        reply = call_valid(session, method, timeout)
+    return reply
+
+
+def is_busy(reply: Reply) -> bool:
+    """Whether the server refuses the call for lack of room."""
+    return reply.code in OVERLOAD and not reply.connection_lost
 
 
 def timeout_for(session: Session, usual: float) -> float:
@@ -50,25 +81,3 @@ def timeout_for(session: Session, usual: float) -> float:
 def timed_out(reply: Reply, timeout: float) -> bool:
     """Whether our own timeout ended the call; a DEADLINE_EXCEEDED from the server comes sooner."""
     return reply.code is grpc.StatusCode.DEADLINE_EXCEEDED and reply.seconds >= 0.9 * timeout
-
-
-def record_failure(session: Session, method: Method, reply: Reply) -> None:
-    """Remembers that the method no longer works, so that later checks do not blame the server once more."""
-    session.replies[method.path] = reply
-
-
-def stopped_working(method: Method, reply: Reply) -> Finding | None:
-    """A skip if the method no longer answers its valid request: another check has reported why."""
-    if reply.ok:
-        return None
-    problem = "the connection breaks" if reply.connection_lost else "it no longer answers its valid request"
-    return skipped(f"{method.name}: {problem}: {reply}")
-
-
-def combined(findings: Iterable[Finding]) -> Finding:
-    """One finding for several methods: the first failure, else the first warning, else what was seen of all."""
-    judged = list(findings)
-    if (bad := first_with(judged, Verdict.FAIL, Verdict.WARN)) is not None:
-        return bad
-    seen = "; ".join(dict.fromkeys(finding.seen for finding in judged))
-    return passed(seen) if any(finding.verdict is Verdict.PASS for finding in judged) else skipped(seen)

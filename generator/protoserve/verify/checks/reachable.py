@@ -14,7 +14,7 @@ from protoserve.verify.checks.check import Check
 from protoserve.verify.grpc_client import clipped
 from protoserve.verify.protocol_detection import Answerer, Detection, detect
 from protoserve.verify.readiness import wait_while_starting
-from protoserve.verify.report import HTTP_ONLY, Finding, failed, passed, skipped
+from protoserve.verify.report import Finding, Verdict, failed, passed
 from protoserve.verify.session import Session
 from protoserve.verify.targets.crash_causes import crash_cause
 
@@ -29,7 +29,7 @@ _REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 
 def run(session: Session) -> Finding:
     if session.web is not None and session.web.alone:
-        return skipped(f"{session.web.address} {HTTP_ONLY}")
+        return Finding(Verdict.SKIP, f"{session.web.address} speaks HTTP only", blocks=True)
     started = time.monotonic()
     result = _probe_until_started(session)
     if result.kind is Answerer.GRPC and session.process is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,11 +10,14 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from protoserve.verify import conformance
+from protoserve.verify import conformance, error_texts
 from protoserve.verify.checks.check import Check
+from protoserve.verify.checks.code_names import new_message
+from protoserve.verify.checks.method_calls import GIVE_CONTRACT
+from protoserve.verify.error_texts import says_not_ready
 from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
-from protoserve.verify.report import Finding, Verdict, failed, first_with, passed, skipped, warned
+from protoserve.verify.report import Deferral, Finding, Verdict, combined, deferred, failed, passed, unjudged, warned
 from protoserve.verify.session import Session
 
 # With these codes a server refuses a request on purpose.
@@ -28,69 +30,59 @@ _DECLINED = (
     grpc.StatusCode.ABORTED,
 )
 _UNAUTHORIZED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
-_EXCEPTION = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL)
-# How servers word their errors; tests/verify/test_texts.py has real texts of each kind, with their sources.
-# The server could not parse the request: gRPC Python (sync, aio), grpc-js, grpc-go, Java, tonic, C#.
-_UNREADABLE_REQUEST = re.compile(
-    r"exception deserializing request|error deserializing request|error parsing message with type"
-    r"|error unmarshalling request|failed to unmarshal|cannot parse invalid wire-format"
-    r"|string field contains invalid utf-8"
-    r"|invalid protobuf byte sequence|failed to decode protobuf message|invalid wire ?type"
-    r"|(?<![a-z])decodeerror|invalidprotocolbufferexception|protocol message end-group|end-group tag"
-    r"|invalid tag|index out of range: \d+ \+ \d+ >|error in server deserializing",
-    re.I,
-)
-# The method returned something else than the message. Tried first: Go reports invalid UTF-8 in a reply in the same way.
-_UNSERIALIZABLE_REPLY = re.compile(
-    r"failed to serialize response|error serializing response|serializetostring|error while marshaling"
-    r"|failed to marshal|failed to encode|must be instance of same class"
-    r"|\.\w+: (?:object|array|number|string|integer\S*) expected",
-    re.I,
-)
-_RETURNED_TYPE = re.compile(
-    r"'(list|dict|tuple|str|NoneType|ndarray|numpy\.ndarray|int|float|bytes|set|DataFrame)' object"
-)
-# The method's code uses a field that the message does not have.
-_NO_SUCH_FIELD = re.compile(r"message (\w+) has no \"(\w+)\" field|no field \"(\w+)\" in protocol message", re.I)
-# A model complains about its data: that speaks against a generated request, not against the server.
-_ABOUT_DATA = re.compile(
-    r"shape|feature|dimension|\bndim|broadcast|(?<!un)expect|could not convert|cannot convert|invalid literal"
-    r"|cannot identify|decod|too (?:short|few|many|small|long)|length|\bsize|out of (?:range|bounds)|missing|required"
-    r"|must |should |not (?:a )?valid|invalid|unsupported|unknown (?:label|categor|model|token)|nan\b",
-    re.I,
-)
-# The error does not say what happened.
-_NO_REASON = re.compile(
-    r"^$|^application error processing rpc$|^exception was thrown by handler\.?$|^unknown error$"
-    r"|^internal(?: server)? error\.?$|^stream removed$",
-    re.I,
-)
 
 
 def run(session: Session) -> Finding:
     if not session.methods:
-        return skipped("no contract to compare replies with; use --proto FILE or --project FOLDER")
-    findings = [_judge(session, method) for method in session.methods]
-    bad = first_with(findings, Verdict.FAIL, Verdict.WARN, Verdict.SKIP)
-    return bad or passed("; ".join(finding.seen for finding in findings))
+        return unjudged("no contract to compare replies with", GIVE_CONTRACT)
+    return combined(_judge(session, method) for method in session.methods)
 
 
 def _judge(session: Session, method: Method) -> Finding:
     reply = session.replies[method.path]
-    if reply.code is grpc.StatusCode.UNIMPLEMENTED:  # the check `implemented` has reported it
-        return passed(f"{method.name} is not served here")
+    if reply.code is grpc.StatusCode.UNIMPLEMENTED:
+        deferral = Deferral("implemented", _unimplemented(method, reply))
+        return Finding(Verdict.PASS, f"{method.name} is not served here", deferrals=(deferral,))
     if len(reply.messages) > 1 and not method.gives_stream:
         return _stream_instead_of_message(method, reply)
     if not reply.ok and not (reply.messages and reply.code is grpc.StatusCode.DEADLINE_EXCEEDED):
         return _judge_error(session, method, reply)
     if not reply.messages:
-        return passed(f"{method.name}: an empty stream")
+        return _empty_stream(session, method, reply)
     for number, data in enumerate(reply.messages, 1):
         if finding := _judge_message(session, method, data, f" (message {number})" if method.gives_stream else ""):
             return finding
     size = sum(map(len, reply.messages))
     count = f"{len(reply.messages)} messages" if method.gives_stream else "one message"
     return passed(f"{method.name}: {count} {method.output.full_name}, {size} bytes after {reply.seconds:.2f} s")
+
+
+def _unimplemented(method: Method, reply: Reply) -> Finding:
+    return failed(
+        f"{method.path}: {reply}",
+        f"{method.name} is in the contract, and the server does not serve it.",
+        f"Implement {method.name}, or remove it from the contract.",
+    )
+
+
+def _empty_stream(session: Session, method: Method, reply: Reply) -> Finding:
+    """A stream without a message, which is right only where there is nothing to say."""
+    seen = f"{method.name}: an empty stream after {reply.seconds:.2f} s"
+    if not method.output.fields:
+        return passed(seen)
+    asked = (
+        "a request that was made from the types" if session.request(method).guess else session.request(method).source
+    )
+    return warned(
+        f"{method.path}: OK, and the stream ended without a {method.output.full_name}, to {asked}",
+        "Callers get nothing, and no error. That is right only if the model has no answer to this request; a handler "
+        "in Python that yields None or returns without a yield looks the same.",
+        f"""
+        Yield a message for every part of the answer, or refuse the request with a status:
+            def {method.name}(self, request, context):
+                yield {new_message(method.output)}
+        """,
+    )
 
 
 def _stream_instead_of_message(method: Method, reply: Reply) -> Finding:
@@ -102,7 +94,7 @@ def _stream_instead_of_message(method: Method, reply: Reply) -> Finding:
         f"""
         Return one message:
             def {method.name}(self, request, context):
-                return prediction_pb2.{method.output.name}(...)   # no yield
+                return {new_message(method.output)}   # no yield
         or generate the stubs of both sides from a .proto with `returns (stream {method.output.name})`.
         """,
     )
@@ -228,6 +220,8 @@ def _judge_error(session: Session, method: Method, reply: Reply) -> Finding:
             "Platforms send no credentials to the container either. To verify the rest, start the server once without "
             "authentication.",
         )
+    if says_not_ready(reply):
+        return _not_ready(session, method, reply)
     if reply.code in _DECLINED and request.guess:
         return _needs_request(
             session,
@@ -241,18 +235,32 @@ def _judge_error(session: Session, method: Method, reply: Reply) -> Finding:
             "The method refuses a request that should be valid: the server checks more than the contract says.",
             "Fix the request, or the server's check. If the limit is right, add it to the contract.",
         )
-    if reply.code is grpc.StatusCode.UNAVAILABLE:
-        if session.readiness().premature_reply is not None:
-            return skipped(f"{method.name} is not ready: {reply}; see health-honest")
-        if any(health.status == "NOT_SERVING" for health in session.readiness().last.values()):
-            return skipped(f"{method.name} is not ready: {reply}; see health-serving")
     return _judge_error_text(session, method, reply, seen)
 
 
+def _not_ready(session: Session, method: Method, reply: Reply) -> Finding:
+    """The error is a state of the server: health is to blame for it if it says SERVING, or reports it itself."""
+    readiness, failure = session.readiness(), _never_ready(method, reply)
+    if readiness.premature_reply is not None:
+        return deferred("health-honest", failure)
+    if any(health.status == "NOT_SERVING" for health in readiness.last.values()):
+        return deferred("health-serving", failure)
+    return failure
+
+
+def _never_ready(method: Method, reply: Reply) -> Finding:
+    return failed(
+        f"{method.path}: {reply}",
+        f"{method.name} is never ready: the error describes a state of the server, and not the request. The model did "
+        "not load, or something that it needs is not available.",
+        "Look in the server's log for what failed at the start. Load the model before health says SERVING.",
+    )
+
+
 def _judge_error_text(session: Session, method: Method, reply: Reply, seen: str) -> Finding:
-    if _UNSERIALIZABLE_REPLY.search(reply.details):
+    if error_texts.UNSERIALIZABLE_REPLY.search(reply.details):
         return _unserializable_reply(method, reply, seen)
-    if _UNREADABLE_REQUEST.search(reply.details):
+    if error_texts.UNREADABLE_REQUEST.search(reply.details):
         return failed(
             seen,
             f"The server cannot parse a {method.input.full_name}: its stubs are from another (older) .proto, in which "
@@ -260,7 +268,7 @@ def _judge_error_text(session: Session, method: Method, reply: Reply, seen: str)
             "Generate the server's stubs again from the .proto that callers have:\n"
             "    python -m grpc_tools.protoc -I proto --python_out=. --grpc_python_out=. proto/....proto",
         )
-    if match := _NO_SUCH_FIELD.search(reply.details):
+    if match := error_texts.NO_SUCH_FIELD.search(reply.details):
         return failed(
             seen,
             f"The code of {method.name} uses a field {match[2] or match[3]}, which the server's stubs do not have: "
@@ -268,8 +276,8 @@ def _judge_error_text(session: Session, method: Method, reply: Reply, seen: str)
             f"Use the names of the .proto. {method.output.name} has: "
             f"{', '.join(field.name for field in method.output.fields) or 'no field'}.",
         )
-    about_data = bool(_NO_REASON.search(reply.details) or _ABOUT_DATA.search(reply.details))
-    if reply.code in _EXCEPTION and session.request(method).vague and about_data:
+    about_data = bool(error_texts.NO_REASON.search(reply.details) or error_texts.ABOUT_DATA.search(reply.details))
+    if reply.code in error_texts.EXCEPTIONS and session.request(method).vague and about_data:
         return _needs_request(
             session,
             method,
@@ -292,7 +300,7 @@ def _needs_request(session: Session, method: Method, seen: str, cause: str) -> F
 
 
 def _unserializable_reply(method: Method, reply: Reply, seen: str) -> Finding:
-    match = _RETURNED_TYPE.search(reply.details)
+    match = error_texts.RETURNED_TYPE.search(reply.details)
     returned_type = match[1] if match else None
     returned = {
         None: "something other than this message (a list, a dict, an array, None or another message)",
@@ -310,7 +318,11 @@ def _never_answers(method: Method, reply: Reply, seen: str) -> Finding:
     if reply.code in _OWN_LIMITS:
         note, cause, remedy = _OWN_LIMITS[reply.code]
         return failed(seen + note, f"{method.name} {cause}", remedy)
-    hidden = " (The error does not give the reason: see the server's log.)" if _NO_REASON.search(reply.details) else ""
+    hidden = (
+        " (The error does not give the reason: see the server's log.)"
+        if error_texts.NO_REASON.search(reply.details)
+        else ""
+    )
     return failed(
         seen,
         f"{method.name} does not answer a valid request: it raised an exception.{hidden}",
@@ -338,11 +350,6 @@ _OWN_LIMITS = {
         "gives up after a timeout of its own, or passes on that of another service that it calls.",
         "Look in the server's log for what timed out. The caller's remaining time is context.time_remaining().",
     ),
-    grpc.StatusCode.UNAVAILABLE: (
-        "",
-        "is never ready: the model did not load, or another service that it calls is not available.",
-        "Look in the server's log for what failed at the start. Load the model before health says SERVING.",
-    ),
 }
 
 
@@ -355,4 +362,4 @@ def _return_message(method: Method) -> str:
     """
 
 
-CHECK = Check("serialization", "replies are the declared message", run, after="implemented")
+CHECK = Check("serialization", "replies are the declared message", run, after="implemented", decisive=True)

@@ -17,8 +17,9 @@ from protoserve.verify.checks.check import Check
 from protoserve.verify.grpc_client import Client
 from protoserve.verify.health_client import Watch
 from protoserve.verify.interface import Method
-from protoserve.verify.report import Finding, failed, passed, skipped, warned
+from protoserve.verify.report import Finding, deferred, failed, passed, skipped, warned
 from protoserve.verify.session import Session
+from protoserve.verify.targets.crash_causes import crash_cause
 from protoserve.verify.traffic import AcceptTimer, SentCall, Traffic
 
 CALLERS = 8
@@ -78,9 +79,20 @@ def run(session: Session) -> Finding:
     if session.process is None:
         return skipped("this run did not start the server, so it must not stop it")
     if session.server_ended():
-        return skipped(f"the server has already ended{session.exit_note()}")
+        return _already_ended(session)
     method = next(iter(method_calls.working_methods(session)), None)
     return judge(_shut_down(session, method), method)
+
+
+def _already_ended(session: Session) -> Finding:
+    """The server ended before it was stopped: left to the check that saw it."""
+    assert session.process is not None
+    last_words = session.process.exit_report()
+    cause, remedy = crash_cause(last_words)
+    failure = failed(
+        f"the server has already ended; {last_words}", f"The server ended by itself, before SIGTERM. {cause}", remedy
+    )
+    return deferred(session.unresponsive, failure) if session.unresponsive else failure
 
 
 def _shut_down(session: Session, method: Method | None) -> Shutdown:
@@ -350,4 +362,6 @@ _HANDLE_SIGTERM = """
     Go: server.GracefulStop(); Java: server.shutdown().awaitTermination(...); Node: server.tryShutdown(callback).
     """
 
-CHECK = Check("shutdown", "on SIGTERM: NOT_SERVING, replies in flight, exit 0", run, after="implemented")
+CHECK = Check(
+    "shutdown", "on SIGTERM: NOT_SERVING, replies in flight, exit 0", run, after="implemented", ends_server=True
+)

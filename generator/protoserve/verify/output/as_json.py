@@ -9,7 +9,7 @@ from typing import Any
 from protoserve.platform.printing import write
 from protoserve.verify.checks.check import Check
 from protoserve.verify.output.escaping import verdict
-from protoserve.verify.report import Report
+from protoserve.verify.report import Report, Verdict
 
 
 def show(report: Report, checks: Sequence[Check]) -> None:
@@ -37,6 +37,7 @@ def whole(report: Report) -> dict[str, Any]:
         "requests": report.requests,
         "seconds": round(report.seconds, 3),
         "stopped": report.stopped,
+        "unjudged": report.unjudged if verdict(report) is Verdict.UNJUDGED else "",
         "checks": checks,
     }
 

@@ -9,7 +9,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from protoserve.platform.printing import write
 from protoserve.verify.checks.check import Check
 from protoserve.verify.output.check_pages import page
-from protoserve.verify.output.escaping import line, safe
+from protoserve.verify.output.escaping import line, safe, verdict
 from protoserve.verify.report import Outcome, Report, Verdict
 
 _CLASS = "protoserve.verify"
@@ -17,21 +17,28 @@ _MESSAGE = 300
 
 
 def show(report: Report, checks: Sequence[Check]) -> None:
-    """Prints it. A warn is a passed case with the details as output; an interrupted run has one more case."""
+    """Prints it. A warn is a passed case with the details as output; a run that was interrupted or is unjudged has one
+    more case."""
     suite = TestSuite(f"protoserve verify {line(report.target, 200)}")
     suite.add_property("platform", report.platform)
     suite.add_property("requests", str(report.requests))
     for outcome in report.outcomes:
         suite.add_testcase(_case(outcome))
     if report.stopped:
-        stopped = TestCase("the whole run", classname=_CLASS, time=0)
-        stopped.result = [Error(report.stopped, "stopped")]
-        suite.add_testcase(stopped)
+        suite.add_testcase(_whole_run(report.stopped, "stopped"))
+    elif verdict(report) is Verdict.UNJUDGED:
+        suite.add_testcase(_whole_run(line(report.unjudged, _MESSAGE), "unjudged"))
     whole = JUnitXml("protoserve verify")
     whole.add_testsuite(suite)
     whole.update_statistics()  # type: ignore[no-untyped-call]
     suite.time = whole.time = round(report.seconds, 3)
     write(f'<?xml version="1.0" encoding="utf-8"?>\n{whole.tostring().decode()}')  # type: ignore[no-untyped-call]
+
+
+def _whole_run(message: str, kind: str) -> TestCase:
+    case = TestCase("the whole run", classname=_CLASS, time=0)
+    case.result = [Error(message, kind)]
+    return case
 
 
 def _case(outcome: Outcome) -> TestCase:

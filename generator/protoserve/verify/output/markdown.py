@@ -15,14 +15,17 @@ from protoserve.verify.output.check_pages import page
 from protoserve.verify.output.escaping import blocks, counts, line, safe, verdict
 from protoserve.verify.report import Outcome, Report, Verdict
 
-_SIGNS = {Verdict.PASS: "✅", Verdict.WARN: "⚠️", Verdict.FAIL: "❌", Verdict.SKIP: "⏭️"}
+_SIGNS = {Verdict.PASS: "✅", Verdict.WARN: "⚠️", Verdict.FAIL: "❌", Verdict.SKIP: "⏭️", Verdict.UNJUDGED: "❔"}
 _CELL = 160
+_HEADING = 400
 
 
 def show(report: Report, checks: Sequence[Check]) -> None:
     """Prints it."""
     titles = {check.id: check.title for check in checks}
-    overall = "interrupted" if report.stopped else verdict(report)
+    overall: str = "interrupted" if report.stopped else verdict(report)
+    if overall == Verdict.UNJUDGED:
+        overall += f": {_entities(line(report.unjudged, _HEADING))}"
     write(
         "\n".join(
             [

@@ -22,7 +22,13 @@ from protoserve.verify.output.escaping import blocks, line, safe, summary, verdi
 from protoserve.verify.report import Outcome, Report, Verdict
 from protoserve.verify.run import Progress
 
-_STYLES = {Verdict.PASS: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red", Verdict.SKIP: "dim"}
+_STYLES = {
+    Verdict.PASS: "green",
+    Verdict.WARN: "yellow",
+    Verdict.FAIL: "bold red",
+    Verdict.SKIP: "dim",
+    Verdict.UNJUDGED: "bold yellow",
+}
 _SEEN = 200  # characters of what was seen in the table; the stories have all of it
 _INDENT = 4
 
@@ -74,16 +80,19 @@ def progress(checks: Sequence[Check]) -> Iterator[Progress]:
 
 
 def show(report: Report, checks: Sequence[Check]) -> None:
-    """Prints what failed and what deserves a look, with cause and remedy, and the run in one line."""
+    """Prints what to give a run that is unjudged, what failed and what deserves a look, and the run in one line."""
     console = _console()
     titles = {check.id: check.title for check in checks}
+    whole = verdict(report)
+    if whole is Verdict.UNJUDGED:
+        console.print()
+        _prose(console, f"{whole}: {safe(report.unjudged)}", 0, _STYLES[whole])
     for outcome in report.outcomes:
         if outcome.finding.verdict in (Verdict.FAIL, Verdict.WARN):
             _story(console, outcome, titles[outcome.id])
     console.print()
     if report.stopped:
         _prose(console, f"{safe(report.stopped)}: only the checks above were run to their end", 0, "yellow")
-    whole = verdict(report)
     overall = "interrupted" if report.stopped and whole is not Verdict.FAIL else whole
     _prose(console, f"{overall}: {summary(report)}", 0, _STYLES[whole])
 

@@ -1,0 +1,190 @@
+"""A method that answered its valid request and no longer does: noticed in whichever check it happens, reported once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import grpc
+
+from protoserve.verify.checks import silence
+from protoserve.verify.checks.check import Check
+from protoserve.verify.checks.method_calls import (
+    OVERLOAD,
+    PATIENCE,
+    call_alone,
+    call_valid,
+    timeout_for,
+    working_methods,
+)
+from protoserve.verify.checks.silence import Silence
+from protoserve.verify.error_texts import says_not_ready
+from protoserve.verify.grpc_client import Reply
+from protoserve.verify.interface import Method
+from protoserve.verify.report import Finding, Verdict, deferred, failed
+from protoserve.verify.session import Session
+from protoserve.verify.targets.crash_causes import crash_cause
+
+_MORE_CALLS = 3  # after an error, to see whether it was the only one
+_PAUSE = 0.1
+_PATIENCE = 1.0  # seconds that a busy server gets after a failure
+_MOST_SILENT = 2  # methods; after that the others are not asked any more
+
+
+def judged(check: Check, session: Session) -> Finding:
+    """The check's finding; a failure if a method stopped answering meanwhile.
+
+    Later checks leave alone what no longer answers, and refer to this one.
+    """
+    finding = check.run(session)
+    if check.ends_server:
+        return finding
+    suspects = [method for method in working_methods(session) if not session.log(method).last_ok]
+    if finding.verdict is not Verdict.FAIL:
+        for method in suspects:
+            reply = call_alone(session, method, timeout_for(session, session.replies[method.path].seconds))
+            if not reply.ok:
+                finding = stopped_answering(session, method, reply)
+                break
+    if finding.verdict is Verdict.FAIL and (suspects or session.failing or _is_unwell(session)):
+        _record_stopped(session, check)
+    session.failing.clear()
+    return finding
+
+
+def _is_unwell(session: Session) -> bool:
+    """Whether the call of some method ended with the connection, or not at all."""
+    replies = session.replies.values()
+    return any(reply.connection_lost or reply.code is grpc.StatusCode.DEADLINE_EXCEEDED for reply in replies)
+
+
+def error_of_valid_request(session: Session, method: Method, reply: Reply) -> Finding | None:
+    """A failure if the reply to the valid request, sent alone, is an error although it was answered before."""
+    return None if reply.ok else stopped_answering(session, method, reply)
+
+
+def stopped_answering(session: Session, method: Method, reply: Reply, during: str = "") -> Finding:
+    """The failure of a method that answered before: when, after how many calls, and what health says meanwhile.
+
+    `reply` is the error; `during` says what else was under way.
+    """
+    session.failing.add(method.path)
+    log = session.log(method)
+    when = (
+        f"{session.age():.1f} s after the start, in call {log.ended} of {method.name} ({log.answered} answered with OK)"
+    )
+    stop = _observe(session, method, reply)
+    seen = f"{method.path}: {reply}{during}, {when}; {stop.again}; {stop.silence}{session.exit_note()}"
+    return failed(seen, stop.cause(session, method.name), _remedy(session, method))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """An error of a method that answered before; what the next calls showed, and what else the server answers."""
+
+    reply: Reply
+    recovered: bool
+    again: str
+    silence: Silence
+
+    def cause(self, session: Session, name: str) -> str:
+        if session.server_ended():
+            assert session.process is not None
+            return f"The server's process has ended. {crash_cause(session.process.exit_report())[0]}"
+        if self.recovered:
+            return (
+                f"{name} fails for a valid request that it answers before and after: it depends on something that is "
+                "not always there, or not always right (a connection, a cache, another call, the time)."
+            )
+        if self.reply.connection_lost or self.reply.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return self.silence.cause(name)
+        return _broken(name, self.reply, self.silence)
+
+
+def _observe(session: Session, method: Method, reply: Reply) -> _Stop:
+    """Calls the method again, unless it hangs, and looks at what else the server answers."""
+    if reply.code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return _Stop(reply, False, "no further call was made", silence.observe(session))
+    replies: list[Reply] = []
+    while len(replies) < _MORE_CALLS and session.left():
+        time.sleep(min(_PAUSE, session.left()))
+        replies.append(call_valid(session, method, timeout_for(session, session.replies[method.path].seconds)))
+        if replies[-1].ok or replies[-1].code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            break
+    recovered = bool(replies) and replies[-1].ok
+    if recovered:
+        again = (
+            "the next call is answered" if len(replies) == 1 else f"the call after {len(replies)} errors is answered"
+        )
+    else:
+        again = f"{len(replies)} more, and the last one: {replies[-1]}" if replies else "no time for another call"
+    return _Stop(reply, recovered, again, silence.observe(session))
+
+
+def _broken(name: str, reply: Reply, quiet: Silence) -> str:
+    if says_not_ready(reply):
+        cause = f"{name} answered, and now says that the server is not ready: its model was unloaded or has broken."
+    elif reply.code in OVERLOAD:
+        cause = (
+            f"{name} refuses a single call for lack of room, {PATIENCE:.0f} s after all others have ended: calls that "
+            "have ended are still counted, or it is not room that is missing."
+        )
+    else:
+        cause = (
+            f"{name} fails for the request that it answered before: something that it needs is used up, closed or "
+            "broken (an iterator, a session, a connection, memory of a device), and nothing restores it."
+        )
+    if quiet.health.status == "SERVING":
+        cause += " Health says SERVING all the same, so that platforms go on sending requests."
+    return cause
+
+
+def _remedy(session: Session, method: Method) -> str:
+    services = session.interface.services if session.interface is not None else ()
+    return f"""
+        Look at the server's log for the first error of {method.name}. If the server cannot repair what broke, let
+        health say so, and end the process, so that the platform starts another one:
+            for name in ("", "{next(iter(services), method.service)}"):
+                checks.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)    # grpc.aio: await checks.set(...)
+        """
+
+
+def _record_stopped(session: Session, check: Check) -> None:
+    """Remembers which methods no longer answer, and that this check reports it."""
+    quiet, silent = silence.observe(session), 0
+    for method in working_methods(session):
+        reply = None
+        if method.path not in session.failing and not quiet.server_is_silent and silent < _MOST_SILENT:
+            reply = call_alone(session, method, timeout_for(session, session.replies[method.path].seconds), _PATIENCE)
+            silent += reply.code is grpc.StatusCode.DEADLINE_EXCEEDED
+        if reply is None or not reply.ok:
+            session.stopped[method.path] = check.id
+    if quiet.server_is_silent or (quiet.handlers_are_silent and not working_methods(session)):
+        session.unresponsive = check.id
+
+
+def server_is_gone(session: Session, reply: Reply, asked: str) -> Finding | None:
+    """A finding if the answer to a call (`asked` says which) shows that the server has ended, or is as silent as a
+    check has reported; None if the answer speaks for itself.
+    """
+    silent = bool(session.unresponsive) and reply.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    if not reply.connection_lost and not silent:
+        return None
+    failure = _server_failure(session, reply, asked)
+    return deferred(session.unresponsive, failure) if session.unresponsive else failure
+
+
+def _server_failure(session: Session, reply: Reply, asked: str) -> Finding:
+    calls = sum(session.log(method).ended for method in session.methods)
+    seen = f"{asked}: {reply}, {session.age():.1f} s after the start and after {calls} calls of its methods"
+    if session.server_ended():
+        assert session.process is not None
+        last_words = session.process.exit_report()
+        cause, remedy = crash_cause(last_words)
+        return failed(f"{seen}; {last_words}", f"The server ended by itself. {cause}", remedy)
+    return failed(
+        seen,
+        "The server answered earlier in this run, and now does not: its process has ended, closed its port, or stands "
+        "still.",
+        "Look at the server's log and exit code for what happened at that moment.",
+    )
