@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import time
@@ -17,6 +18,8 @@ from zoo import Row, base, server
 
 # The instance that `--instance lists` of a row stands for.
 LISTS = "[1, 2.5, 3]"
+# Where a test posts the script of `http-scripted`.
+BREAK = "/break"
 PATIENCE = ("--timeout", "2")
 
 ROWS = (
@@ -136,6 +139,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path == BREAK and isinstance(self.app, ScriptedApp):
+            self.send(*self.app.rewrite(body))
+            return
         if self.path != self.app.predict_route:
             self.send(404, b"not found")
             return
@@ -392,6 +398,30 @@ class RefusesGuess(App):
 @app("http-refuses-given")
 class RefusesGiven(RefusesGuess):
     pass
+
+
+@app("http-scripted")
+class ScriptedApp(App):
+    """Breaks as the JSON says that is posted to BREAK: `{"how": "fails" or "hangs" or ..., "after": predictions}`."""
+
+    how, after, predictions = "", 0, 0
+
+    def predict(self, body: bytes) -> tuple[int, bytes]:
+        with self.lock:
+            self.predictions += 1
+            how = self.how if self.predictions > self.after else ""
+        if how == "dies":
+            os._exit(139)
+        if how == "hangs":
+            threading.Event().wait(60)
+        if how == "drops":
+            raise Dropped
+        return (500, b"the session is closed") if how == "fails" else super().predict(body)
+
+    def rewrite(self, body: bytes) -> tuple[int, bytes]:
+        script = json.loads(body)
+        self.how, self.after, self.predictions = script["how"], script["after"], 0
+        return 200, b"{}"
 
 
 @server("http-silent")

@@ -21,6 +21,7 @@ from zoo import Row, base, server
 
 # A method that takes a script as JSON: `{"how": ..., "after": calls, "part": ..., "takes": seconds, "age": seconds}`.
 BREAK = "/zoo.v1.Script/Break"
+_ROOM = (("grpc.max_receive_message_length", 16 * 2**20),)
 _TEXT = "the session is closed"
 _QUICK = ("--timeout", "3")
 _LOADED = ("--only", "health-honest", *_QUICK)
@@ -88,6 +89,7 @@ def end(how: str) -> None:
         os._exit(139)
     if how == "stands-still":
         os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(60)  # this thread may run on for a moment
 
 
 def message(how: str) -> str:
@@ -178,7 +180,7 @@ def serve(port: int, script: Script, workers: int = 96) -> None:
         handler = grpc.method_handlers_generic_handler("zoo.v1.Script", {"Break": method})
         server.add_generic_rpc_handlers((handler,))
 
-    base.serve(port, servicer, register=register, with_health=ScriptedHealth(servicer), workers=workers)
+    base.serve(port, servicer, register=register, with_health=ScriptedHealth(servicer), workers=workers, options=_ROOM)
 
 
 def _row(name: str, aio: bool, **script: Any) -> None:

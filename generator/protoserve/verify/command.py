@@ -94,9 +94,8 @@ def verify(options: argparse.Namespace) -> Report:
 
 def _step(check: Check, spec: Spec | None, session: Session | None) -> Step:
     """A check of specifications gets the specification and, with a target, the session; others get the session."""
-    if "spec" in check.kinds or session is None:
-        return Step(check, partial(check.run, spec, session))
-    return Step(check, partial(stopping.judged, check, session))
+    judge = partial(check.run, spec, session) if "spec" in check.kinds else partial(check.run, session)
+    return Step(check, judge if session is None else partial(stopping.judged, check, session, judge))
 
 
 def _no_progress(name: str, outcome: Outcome | None) -> None:

@@ -45,6 +45,7 @@ class Session:
     replies: dict[str, Reply] = field(default_factory=dict)  # by path of method: the answer to its valid request
     stopped: dict[str, str] = field(default_factory=dict)  # by path of a method that stopped answering: who reports it
     failing: set[str] = field(default_factory=set)  # paths of the methods whose failure the current check reports
+    lost: bool = False  # whether the current check reports that the whole server stopped answering
     unresponsive: str = ""  # the check that reports that the whole server stopped answering
     health_answered: bool = False  # whether Check was ever answered, even with an error
     started: float = field(default_factory=time.monotonic)

@@ -8,6 +8,8 @@ import socket
 import time
 from dataclasses import replace
 
+import grpc
+
 from protoserve.verify import health_client
 from protoserve.verify.address import Address
 from protoserve.verify.checks.check import Check
@@ -17,6 +19,7 @@ from protoserve.verify.readiness import wait_while_starting
 from protoserve.verify.report import Finding, Verdict, failed, passed
 from protoserve.verify.session import Session
 from protoserve.verify.targets.crash_causes import crash_cause
+from protoserve.verify.traffic import NO_SUCH_METHOD
 
 _PROBE_TIMEOUT = 3.0
 _PAUSE = 0.2
@@ -65,7 +68,11 @@ def _probe_grpc(session: Session) -> Detection:
         if "failed to connect" in reply.details:
             kind = Answerer.CERTIFICATE if "handshake failed" in reply.details.lower() else Answerer.CLOSED
             return Detection(kind, f"gRPC's client cannot connect: {clipped(reply.details)}")
+        if reply.connection_lost:
+            return Detection(Answerer.CLOSED, f"it speaks HTTP/2, but the connection broke: {reply}")
         match = _NOT_GRPC.search(reply.details)
+        if reply.code is grpc.StatusCode.DEADLINE_EXCEEDED and _is_silent(session):
+            return Detection(Answerer.SILENT, f"it speaks HTTP/2, but answers no call: {reply}")
         if reply.ok or match is None:
             return Detection(Answerer.GRPC)
         gateway = gateway or match[1] in ("502", "503", "504")
@@ -73,6 +80,12 @@ def _probe_grpc(session: Session) -> Detection:
     return Detection(
         Answerer.GATEWAY if gateway else Answerer.NOT_GRPC, "it speaks HTTP/2, and answers " + ", ".join(answers)
     )
+
+
+def _is_silent(session: Session) -> bool:
+    """Whether not even a call of a method that does not exist is answered, which needs no worker."""
+    control = session.client.call(NO_SUCH_METHOD, b"", health_client.CHECK_TIMEOUT)
+    return control.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def _not_reachable(session: Session, result: Detection) -> Finding:

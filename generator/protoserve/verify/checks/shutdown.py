@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import threading
 import time
 from collections import Counter
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 import grpc
 
 from protoserve.verify import health_client
-from protoserve.verify.checks import method_calls
+from protoserve.verify.checks import method_calls, stopping
 from protoserve.verify.checks.check import Check
 from protoserve.verify.grpc_client import Client
 from protoserve.verify.health_client import Watch
@@ -34,7 +35,8 @@ _FACTOR = 2
 _LAST_MESSAGES = 1.0  # seconds for what the server said just before it ended to arrive
 _WATCH_TIMEOUT = 2.0
 _ORDERLY = 0.5  # seconds: a process that SIGTERM kills is gone sooner
-_TERMINATED = 143  # 128 + SIGTERM
+_SIGNALLED = 128
+_TERMINATED = _SIGNALLED + signal.SIGTERM
 _BROKEN_CONNECTION = re.compile(r"socket closed|connection reset|broken pipe|stream removed|rst_stream", re.I)
 _ANSWERS = (grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED)
 # A server that stops must not end calls with these.
@@ -60,6 +62,7 @@ class Shutdown:
     answered_later: int = 0  # calls that were sent after SIGTERM
     lost: list[SentCall] = field(default_factory=list)  # calls that the server had accepted
     cancelled: list[SentCall] = field(default_factory=list)  # calls that it had not accepted, and did not refuse either
+    failed_before: list[SentCall] = field(default_factory=list)  # calls that ended with an error before SIGTERM
     still_answering: bool = False  # whether calls were still answered when the grace time was over
 
     @property
@@ -81,7 +84,13 @@ def run(session: Session) -> Finding:
     if session.server_ended():
         return _already_ended(session)
     method = next(iter(method_calls.working_methods(session)), None)
-    return judge(_shut_down(session, method), method)
+    if method is not None:
+        timeout = method_calls.timeout_for(session, session.replies[method.path].seconds)
+        reply = method_calls.call_alone(session, method, timeout)
+        if finding := stopping.error_of_valid_request(session, method, reply):
+            return finding
+    shutdown = _shut_down(session, method)
+    return _already_ended(session) if shutdown is None else judge(shutdown, method)
 
 
 def _already_ended(session: Session) -> Finding:
@@ -95,8 +104,8 @@ def _already_ended(session: Session) -> Finding:
     return deferred(session.unresponsive, failure) if session.unresponsive else failure
 
 
-def _shut_down(session: Session, method: Method | None) -> Shutdown:
-    """Sends SIGTERM while calls are in flight, and observes what happens."""
+def _shut_down(session: Session, method: Method | None) -> Shutdown | None:
+    """Sends SIGTERM while calls are in flight, and observes what happens; None if the server ended before that."""
     assert session.process is not None
     shutdown, client = Shutdown(session.grace), Client(session.address, session.left)
     traffic, timer = None, None
@@ -110,6 +119,8 @@ def _shut_down(session: Session, method: Method | None) -> Shutdown:
                 _wait_for_traffic(session, method, traffic)
                 traffic.pause = _PAUSE
                 shutdown.in_flight = traffic.in_flight()
+            if session.server_ended():
+                return None
             sigterm_at = time.monotonic()
             session.process.terminate()
             _observe(session, shutdown, sigterm_at, traffic, health)
@@ -219,7 +230,7 @@ class _HealthObserver:
 
 
 def classify_calls(shutdown: Shutdown, sigterm_at: float, sent: list[SentCall], timer: AcceptTimer) -> None:
-    """Sorts the calls into those that were lost after the server had accepted them, those cancelled, and the rest.
+    """Sorts the calls: failed before SIGTERM, lost after they were accepted, cancelled, and the rest.
 
     When a server stops, gRPC cancels the calls that it has not accepted yet. Their age tells them from those that were
     being answered.
@@ -228,6 +239,9 @@ def classify_calls(shutdown: Shutdown, sigterm_at: float, sent: list[SentCall], 
     accepted = max(_ACCEPTED, race, _FACTOR * timer.slowest())
     for call in sent:
         code, seconds = call.reply.code, call.reply.seconds
+        if call.ended_at < sigterm_at and not call.reply.ok and not method_calls.is_busy(call.reply):
+            shutdown.failed_before.append(call)
+            continue
         if call.ended_at < sigterm_at or code in _ANSWERS:
             shutdown.answered_later += call.at >= sigterm_at and call.reply.ok
             continue
@@ -257,12 +271,12 @@ def judge(shutdown: Shutdown, method: Method | None) -> Finding:
             _HANDLE_SIGTERM,
         )
     if shutdown.exit_code not in (0, _TERMINATED):
+        return _wrong_exit_code(shutdown.exit_code, f"{seen}; {shutdown.last_words}")
+    if shutdown.failed_before:
         return failed(
-            f"{seen}; {shutdown.last_words}",
-            f"The server handles SIGTERM and ends with exit code {shutdown.exit_code}: either an exception was raised "
-            "while it stopped (see the last lines of its log), or it called sys.exit with that code. Platforms count "
-            "this as a crash.",
-            "Fix what the log reports, and exit with 0: return from main, or call sys.exit(0).",
+            seen,
+            "Calls failed before SIGTERM was sent: the method cannot take so many at a time, or it stopped answering.",
+            "Look in the server's log for the first error.",
         )
     if shutdown.lost:
         return _loses_calls(shutdown, seen)
@@ -276,6 +290,20 @@ def judge(shutdown: Shutdown, method: Method | None) -> Finding:
     if _same_caller_twice(shutdown.cancelled):
         return _cancels_late_calls(shutdown, seen)
     return passed(seen)
+
+
+def _wrong_exit_code(code: int, seen: str) -> Finding:
+    cause = (
+        f"The server ends with exit code {code} after SIGTERM: an exception was raised while it stopped (see the last "
+        "lines of its log), or it called sys.exit with that code."
+    )
+    if code > _SIGNALLED:
+        cause = f"The process ends with exit code {code} after SIGTERM, as if by signal {code - _SIGNALLED}."
+    return failed(
+        seen,
+        f"{cause} Platforms count this as a crash.",
+        "Fix what the log reports, and exit with 0: return from main, or call sys.exit(0).",
+    )
 
 
 def _same_caller_twice(cancelled: list[SentCall]) -> bool:
@@ -341,6 +369,8 @@ def _seen(shutdown: Shutdown, method: Method | None) -> str:
     else:
         lost = f"{len(shutdown.lost)} lost, such as {shutdown.lost[0].reply}" if shutdown.lost else "none lost"
         parts.append(f"{shutdown.in_flight} calls in flight, {lost}; {shutdown.answered_later} later ones answered")
+    if shutdown.failed_before:
+        parts.append(f"{len(shutdown.failed_before)} failed before it, such as {shutdown.failed_before[0].reply}")
     if shutdown.cancelled:
         parts.append(f"{len(shutdown.cancelled)} not accepted, ended with {shutdown.cancelled[0].reply}")
     if shutdown.not_serving_after is not None:

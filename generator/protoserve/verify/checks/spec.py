@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from protoserve.verify.checks import stopping
 from protoserve.verify.checks.check import KINDS, Check
 from protoserve.verify.report import Finding, skipped
 from protoserve.verify.session import Session
@@ -37,7 +38,10 @@ def routes(spec: Spec, session: Session | None) -> Finding:
     if not server_match.containers(spec, session):
         return skipped("it is not known which of the containers the target is")
     faults: Iterator[Fault] = server_match.faults(spec, session)
-    return finding(spec.file, faults, "the server has every name, port and route that the specification names")
+    found = finding(spec.file, faults, "the server has every name, port and route that the specification names")
+    if session.web is not None and session.web.alone:
+        return found
+    return stopping.server_is_gone(session, session.health("").reply, 'Check of ""') or found
 
 
 _KINDS = (*KINDS, "spec")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import grpc
@@ -24,32 +25,44 @@ from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, Verdict, deferred, failed
 from protoserve.verify.session import Session
 from protoserve.verify.targets.crash_causes import crash_cause
+from protoserve.verify.traffic import NO_SUCH_METHOD
 
 _MORE_CALLS = 3  # after an error, to see whether it was the only one
 _PAUSE = 0.1
+_CONTROL_SECONDS = 2.0
 _PATIENCE = 1.0  # seconds that a busy server gets after a failure
 _MOST_SILENT = 2  # methods; after that the others are not asked any more
 
 
-def judged(check: Check, session: Session) -> Finding:
-    """The check's finding; a failure if a method stopped answering meanwhile.
+def judged(check: Check, session: Session, judge: Callable[[], Finding]) -> Finding:
+    """The finding of `judge`, which is the check's; a failure if a method stopped answering meanwhile.
 
     Later checks leave alone what no longer answers, and refer to this one.
     """
-    finding = check.run(session)
+    finding = judge()
     if check.ends_server:
         return finding
-    suspects = [method for method in working_methods(session) if not session.log(method).last_ok]
+    suspects = _suspects(session)
     if finding.verdict is not Verdict.FAIL:
         for method in suspects:
             reply = call_alone(session, method, timeout_for(session, session.replies[method.path].seconds))
             if not reply.ok:
                 finding = stopped_answering(session, method, reply)
                 break
-    if finding.verdict is Verdict.FAIL and (suspects or session.failing or _is_unwell(session)):
+    if finding.verdict is Verdict.FAIL and (suspects or session.failing or session.lost or _is_unwell(session)):
         _record_stopped(session, check)
     session.failing.clear()
+    session.lost = False
     return finding
+
+
+def _suspects(session: Session) -> list[Method]:
+    """The methods that answered before, and whose last call ended with an error."""
+    return [
+        method
+        for method in session.methods
+        if (log := session.log(method)).answered and not log.last_ok and method.path not in session.stopped
+    ]
 
 
 def _is_unwell(session: Session) -> bool:
@@ -152,7 +165,8 @@ def _remedy(session: Session, method: Method) -> str:
 def _record_stopped(session: Session, check: Check) -> None:
     """Remembers which methods no longer answer, and that this check reports it."""
     quiet, silent = silence.observe(session), 0
-    for method in working_methods(session):
+    methods = {method.path: method for method in (*_suspects(session), *working_methods(session))}
+    for method in methods.values():
         reply = None
         if method.path not in session.failing and not quiet.server_is_silent and silent < _MOST_SILENT:
             reply = call_alone(session, method, timeout_for(session, session.replies[method.path].seconds), _PATIENCE)
@@ -164,14 +178,20 @@ def _record_stopped(session: Session, check: Check) -> None:
 
 
 def server_is_gone(session: Session, reply: Reply, asked: str) -> Finding | None:
-    """A finding if the answer to a call (`asked` says which) shows that the server has ended, or is as silent as a
-    check has reported; None if the answer speaks for itself.
+    """A finding if the answer to a call (`asked` says which) shows that the server has ended or answers nothing.
+
+    None if the answer speaks for itself.
     """
-    silent = bool(session.unresponsive) and reply.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    silent = reply.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    if silent and not session.unresponsive:
+        silent = session.client.call(NO_SUCH_METHOD, b"", _CONTROL_SECONDS).code is grpc.StatusCode.DEADLINE_EXCEEDED
     if not reply.connection_lost and not silent:
         return None
     failure = _server_failure(session, reply, asked)
-    return deferred(session.unresponsive, failure) if session.unresponsive else failure
+    if session.unresponsive:
+        return deferred(session.unresponsive, failure)
+    session.lost = True
+    return failure
 
 
 def _server_failure(session: Session, reply: Reply, asked: str) -> Finding:
