@@ -18,7 +18,7 @@ from protoserve.verify.checks.check import Check
 from protoserve.verify.options import FORMATS as NAMES
 from protoserve.verify.output import FORMATS, check_pages
 from protoserve.verify.output.escaping import blocks
-from protoserve.verify.report import Finding, Outcome, Report, Verdict, failed, passed, skipped, warned
+from protoserve.verify.report import Finding, Outcome, Report, Verdict, failed, passed, skipped, unjudged, warned
 
 
 def never(*_: Any) -> Finding:
@@ -37,8 +37,8 @@ CODE = "    def Predict(self, request, context):\n        return [1,  2]   # two
 REMEDY = f"Return the message that the\n.proto declares:\n{CODE}\nand start it again."
 
 
-def report(*findings: Finding, stopped: str = "", target: str = "127.0.0.1:50051") -> Report:
-    outcomes = tuple(Outcome(check.id, f, 0.25) for check, f in zip(CHECKS, findings, strict=False))
+def report(*findings: Finding, stopped: str = "", target: str = "127.0.0.1:50051", decisive: bool = False) -> Report:
+    outcomes = tuple(Outcome(check.id, f, 0.25, decisive) for check, f in zip(CHECKS, findings, strict=False))
     return Report(target, "generic", outcomes, 24, 1.5, stopped)
 
 
@@ -246,3 +246,35 @@ def test_warn_and_skip_are_no_failure() -> None:
     assert EVERY.exit_code == 1
     assert report(passed("a"), stopped="interrupted").exit_code == 1
     assert EVERY.verdict is Verdict.FAIL
+
+
+UNJUDGED = report(
+    passed("all is well"),
+    unjudged("no contract: the server has no reflection", "Give it the contract with --proto FILE."),
+    skipped("this run did not start the server"),
+    warned("0 bytes", "Nothing was set.", "Set it."),
+    decisive=True,
+)
+
+
+@pytest.mark.parametrize("format", NAMES)
+def test_unjudged_is_not_passed_and_says_what_to_give(printed: Callable[..., str], format: str) -> None:
+    """In the first line of each form, the first below the table at a terminal."""
+    assert (UNJUDGED.verdict, UNJUDGED.exit_code) == (Verdict.UNJUDGED, 3)
+    out = printed(format, UNJUDGED)
+    if format == "json":
+        whole = json.loads(out)
+        assert (whole["verdict"], whole["checks"][1]["verdict"]) == ("unjudged", "skip")
+        assert whole["unjudged"].endswith("Give it the contract with --proto FILE.")
+    elif format == "junit":
+        [suite] = JUnitXml.fromstring(out)
+        assert (suite.tests, suite.errors) == (5, 1)
+    else:
+        first = html(out.splitlines()[0]) if format == "markdown" else " ".join(out.partition("\n\n")[0].split())
+        assert "unjudged: check-1 could not be judged (no contract: the server has no reflection). Give it" in first
+
+
+def test_a_failure_outweighs_what_could_not_be_judged() -> None:
+    given = report(failed("a", "b", "c"), unjudged("no contract", "Give it."), decisive=True)
+    assert (given.verdict, given.exit_code) == (Verdict.FAIL, 1)
+    assert report(unjudged("no contract", "Give it.")).verdict is Verdict.PASS  # not of a check that decides

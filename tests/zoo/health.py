@@ -14,6 +14,7 @@ from zoo import Row, base, server
 
 HONEST = frozenset({"health-honest"})
 SHORT = ("--timeout", "2")
+KUBERNETES = ("--platform", "kubernetes")
 ROWS = (
     Row("no-health", "health-service", ("has no grpc.health.v1.Health",)),
     Row("health-of-its-own", "health-service", ("health method of its own, /zoo.v1.Health/Check",)),
@@ -27,6 +28,8 @@ ROWS = (
     Row("loads-for-ever", "health-serving", ("Loading did not end",), options=SHORT),
     Row("health-unavailable", "health-serving", ("waited 2 s", "Loading did not end"), options=SHORT),
     Row("name-never-set", "health-serving", ('was never set for the service "zoo.v1.PredictionService"',)),
+    Row("name-never-set", None, ("was never set",), frozenset({"health-serving"}), options=KUBERNETES),
+    Row("overall-not-registered", "health-serving", ('The name "" is not registered',), options=KUBERNETES),
     Row("name-not-serving", "health-serving", ("for the service zoo.v1.PredictionService",), options=SHORT),
     Row("name-mistyped", "health-serving", ('knows "PredictionService"',)),
     Row("name-raises", "health-serving", ("for this name",)),
@@ -36,6 +39,15 @@ ROWS = (
     Row("serving-too-early-errors", "health-honest", ("before Predict can answer", "UNKNOWN")),
     Row("serving-too-early-checks", "health-honest", ("before Predict can answer", "UNAVAILABLE")),
     Row("serving-never-able", "health-honest", ("before Predict can answer",), options=SHORT),
+    Row("serving-too-early-not-loaded", "health-honest", ("before Predict can answer", "FAILED_PRECONDITION")),
+    Row("serving-too-early-aio", "health-honest", ("before Predict can answer", "'NoneType' object")),
+    Row(
+        "serving-too-early-by-default",
+        "health-honest",
+        ('under the name ""', "says SERVING at 1."),
+    ),
+    Row("serving-never-loaded", "health-honest", ("was not there within", "Model is not loaded"), options=SHORT),
+    Row("not-serving-never-loaded", "health-serving", ("Loading did not end", "FAILED_PRECONDITION"), options=SHORT),
     Row("serving-a-second-early", "health-honest", ("before Predict can answer",), started=True, reflects=False),
     Row("waits-for-its-model", "health-honest", ("still loading",), started=True, reflects=False),
     Row("first-call-slow", None, ("at the first call",), warns=HONEST),
@@ -282,6 +294,52 @@ def serving_too_early_checks(port: int) -> None:
             return super().Predict(request, context)
 
     base.serve(port, Checks(2))
+
+
+class NotLoaded(Loading):
+    def refuse(self, context: Any) -> None:
+        context.abort(grpc.StatusCode.FAILED_PRECONDITION, "Model is not loaded")
+
+
+@server("serving-too-early-not-loaded")
+def serving_too_early_not_loaded(port: int) -> None:
+    base.serve(port, NotLoaded(3))
+
+
+@server("serving-never-loaded")
+def serving_never_loaded(port: int) -> None:
+    base.serve(port, NotLoaded(3600))
+
+
+@server("not-serving-never-loaded")
+def not_serving_never_loaded(port: int) -> None:
+    base.serve(port, NotLoaded(3600), with_health=stock(base.NOT_SERVING, base.NOT_SERVING))
+
+
+@server("serving-too-early-aio")
+def serving_too_early_aio(port: int) -> None:
+    class Raises(base.AioServicer):
+        loaded_at = 0.0
+
+        async def Predict(self, request: Any, context: Any) -> Any:
+            self.loaded_at = self.loaded_at or time.monotonic() + 3
+            if time.monotonic() < self.loaded_at:
+                raise AttributeError("'NoneType' object has no attribute 'predict'")
+            return base.answer(request)
+
+    base.serve_aio(port, Raises())
+
+
+@server("serving-too-early-by-default")
+def serving_too_early_by_default(port: int) -> None:
+    """It sets the name of its service at the right time, and leaves the other one as the stock servicer has it."""
+    checks = stock(None, base.NOT_SERVING)
+
+    def load(server: Any, checks: Any) -> None:
+        time.sleep(1.5)
+        checks.set(base.SERVICE, base.SERVING)
+
+    base.serve(port, Loading(1.2), with_health=checks, after_start=load)
 
 
 @server("serving-never-able")

@@ -60,6 +60,11 @@ ROWS = (
     Row("http-wrong-200", "http-predict", ("looks like success",)),
     Row("http-wrong-drops", "http-predict", ("crashes or hangs",)),
     Row("http-no-json-500", "http-predict", ("not JSON) raises an exception",)),
+    Row("http-fails-after-2", "http-health", ("no longer does", "Health says 200 all the same"), options=PATIENCE),
+    Row("http-hangs-after-2", "http-health", ("no longer does", "no answer"), options=PATIENCE),
+    Row("http-dies-after-2", "http-health", ("no longer does", "refused"), options=PATIENCE),
+    Row("http-fails-after-40", "http-health", ("no longer does",), options=PATIENCE),
+    Row("http-fails-in-parallel", "http-health", ("predictions failed", "alone is answered")),
     Row("http-plain-type", warns=frozenset({"http-predict"})),
     Row("http-refuses-guess", warns=frozenset({"http-predict"})),
     Row("http-refuses-given", "http-predict", ("should be valid",), options=("--instance", "lists")),
@@ -422,6 +427,25 @@ class ScriptedApp(App):
         script = json.loads(body)
         self.how, self.after, self.predictions = script["how"], script["after"], 0
         return 200, b"{}"
+
+
+def scripted(name: str, how: str, after: int) -> None:
+    app(name)(type("Preset", (ScriptedApp,), {"how": how, "after": after}))
+
+
+for _how in ("fails", "hangs", "dies"):
+    # The first prediction is that of http-health; the load on the server follows.
+    scripted(f"http-{_how}-after-2", _how, 2)
+scripted("http-fails-after-40", "fails", 40)
+
+
+@app("http-fails-in-parallel")
+class FailsInParallel(App):
+    def predict(self, body: bytes) -> tuple[int, bytes]:
+        if self.busy > 4:
+            return 500, b"the model is in use"
+        time.sleep(0.01)
+        return super().predict(body)
 
 
 @server("http-silent")

@@ -32,10 +32,33 @@ const predicts = {
   },
 };
 
+// Healthy for so many calls, or not before so many milliseconds after the first one.
+const AFTER = 3;
+const LOADS = 3000;
+let calls = 0;
+let firstCall = 0;
+const models = {
+  'raises-after': (callback) => callback(new Error('the session is closed')),
+  'hangs-after': () => {},
+  'dies-after': () => process.exit(139),
+};
+if (models[mode]) {
+  predicts[mode] = (call, callback) => {
+    calls += 1;
+    if (calls > AFTER) models[mode](callback);
+    else callback(null, answer(call.request));
+  };
+}
+predicts.early = (call, callback) => {
+  firstCall = firstCall || Date.now();
+  const model = Date.now() < firstCall + LOADS ? null : { predict: answer };
+  callback(null, model.predict(call.request));
+};
+
 const methods = {
   Predict: predicts[mode] || ((call, callback) => callback(null, answer(call.request))),
   Explain: (call) => {
-    for (let n = 0; n < 3; n += 1) call.write({ text: `reason ${n}`, part: call.request.height + n });
+    for (let n = 0; mode !== 'yields-nothing' && n < 3; n += 1) call.write({ text: `reason ${n}`, part: call.request.height + n });
     call.end();
   },
 };

@@ -110,22 +110,28 @@ def revealed_internals(reply: Reply, parses: bool = True) -> str | None:
 def _takes_down(session: Session, method: Method, bad: _BadRequest, reply: Reply) -> Finding:
     """The connection broke, or no answer came, in answer to a bad request: it is asked once more with the valid one."""
     valid = method_calls.call_valid(session, method, min(session.timeout, 2.0))
-    note = "" if valid.ok else f"; {silence.health_word(session)}"
-    seen = f"{method.path}, {bad.description}: {reply}; then the valid request: {valid}{note}{session.exit_note()}"
+    seen = f"{method.path}, {bad.description}: {reply}; then the valid request: {valid}"
     check = f"Check the request before the model sees it:\n{_require_field(method)}"
     if reply.connection_lost:
-        what = "the server's process" if not valid.ok or session.server_ended() else "the connection, or a process"
+        ended = not valid.ok or session.server_ended()
+        what = "the server's process" if ended else "the connection"
+        note = f"; {silence.health_word(session)}" if ended else ""
         return failed(
-            seen,
+            f"{seen}{note}{session.exit_note()}",
             f"The bad request ({bad.description}) ends {what}. Native code that crashes, an exit and too little memory "
             "do that. Anyone who can reach the port can do it.",
             f"Look at the server's log and exit code. {check}",
         )
+    cause = f"{method.name} never ends for this request ({bad.description})"
+    if valid.ok:
+        cause += ": it waits or loops because of a value that it does not expect, and occupies a worker."
+    else:
+        quiet = silence.observe(session)
+        seen += f"; {quiet}"
+        cause += f", and answers the valid one no longer. {quiet.cause(method.name)}"
     return failed(
         seen,
-        f"{method.name} never ends for this request ({bad.description}): it waits or loops because of a value that it "
-        "does not expect"
-        + (", and occupies a worker." if valid.ok else ", and the valid request is not answered, either."),
+        cause,
         f"Refuse requests that the model cannot compute before it starts, and limit every loop and every wait. {check}",
     )
 

@@ -78,14 +78,16 @@ def _silent(session: Session, seen: str) -> Finding:
     if (method := next(iter(working_methods(session)), None)) is not None:
         reply = call_valid(session, method, timeout_for(session, session.replies[method.path].seconds))
         seen += f"; {method.path}: {reply}"
-        cause = "Check itself waits for something (the model, a lock, a database): the server's methods are answered."
+        cause = (
+            "Check does not answer: it waits for something (the model, a lock, a database), while methods are answered."
+        )
         if not reply.ok:
             cause = "No handler is answered, neither Check nor the methods: no worker is free, or none runs."
     else:
         cause = (
-            "Check is not answered, while calls that need no worker are refused at once: Check waits for something, or "
+            "Check does not answer, while calls that need no worker are refused at once: it waits for something, or no "
+            "worker is free for it."
         )
-        cause += "no worker is free for it."
     return failed(seen, cause, "Let Check only read a value that is set elsewhere; it must not compute or wait.")
 
 

@@ -202,9 +202,16 @@ def _server_failure(session: Session, reply: Reply, asked: str) -> Finding:
         last_words = session.process.exit_report()
         cause, remedy = crash_cause(last_words)
         return failed(f"{seen}; {last_words}", f"The server ended by itself. {cause}", remedy)
+    if "refused" in reply.details.lower():
+        cause = "The server accepts no connections any more: its process has ended, or it has closed its port."
+    elif reply.connection_lost:
+        cause = "The connection broke: the server's process has ended, or it closed the connection."
+    else:
+        cause = (
+            "Nothing is answered any more, not even a call of a method that does not exist: the process stands still."
+        )
     return failed(
         seen,
-        "The server answered earlier in this run, and now does not: its process has ended, closed its port, or stands "
-        "still.",
+        f"{cause} It answered earlier in this run.",
         "Look at the server's log and exit code for what happened at that moment.",
     )
