@@ -271,7 +271,7 @@ def test_unjudged_is_not_passed_and_says_what_to_give(printed: Callable[..., str
         assert (suite.tests, suite.errors) == (5, 1)
     else:
         first = html(out.splitlines()[0]) if format == "markdown" else " ".join(out.partition("\n\n")[0].split())
-        assert "unjudged: check-1 could not be judged (no contract: the server has no reflection). Give it" in first
+        assert "unjudged: check-1 could not be judged: no contract: the server has no reflection. Give it" in first
 
 
 def test_a_failure_outweighs_what_could_not_be_judged() -> None:

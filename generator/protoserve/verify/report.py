@@ -87,8 +87,8 @@ class Report:
             if outcome.decisive and outcome.finding.give:
                 gaps.setdefault(outcome.finding.give, []).append(outcome)
         return " ".join(
-            f"{', '.join(outcome.id for outcome in outcomes)} could not be judged ({outcomes[0].finding.seen}). {give}"
-            for give, outcomes in gaps.items()
+            f"{', '.join(outcome.id for outcome in outcomes)} could not be judged: {outcomes[0].finding.seen}"
+            for outcomes in gaps.values()
         )
 
     @property
@@ -110,7 +110,7 @@ def skipped(reason: str) -> Finding:
 
 def unjudged(reason: str, give: str) -> Finding:
     """It could not be judged; `give` is a sentence that says what verify needs."""
-    return Finding(Verdict.SKIP, reason, give=give)
+    return Finding(Verdict.SKIP, f"{reason}. {give}", give=give)
 
 
 def deferred(to: str, otherwise: Finding) -> Finding:

@@ -96,12 +96,13 @@ def _judged(step: Step) -> Finding:
     except UsageError:
         raise
     except Exception as error:  # a defect of one check must not cost the others' verdicts
+        remedy = "Please report it, with the command and this line."
         crash = warned(
             f"this check crashed: {type(error).__name__}: {error}",
             "This is a bug in protoserve verify, not in the server.",
-            "Please report it, with the command and this line.",
+            remedy,
         )
-        return replace(crash, give="Report the crash, which is a bug in protoserve verify.")
+        return replace(crash, give=remedy)
 
 
 def _blocked(check: Check, findings: Mapping[str, Finding], skip: Collection[str]) -> Finding | None:

@@ -137,7 +137,8 @@ def _wrong_replies(
     errors = [reply for reply in replies if not reply.ok and not method_calls.is_busy(reply)]
     if not (broken or unanswered or errors):
         return _mixed_up_reply(method, known, replies, together) if deterministic else None
-    alone = method_calls.call_alone(session, method, method_calls.timeout_for(session, wait))
+    usual = method_calls.timeout_for(session, session.replies[method.path].seconds)
+    alone = method_calls.call_alone(session, method, usual)
     if broken:
         seen = f"{len(broken)} {together}: {broken[0]}; then one alone: {alone}; {silence.health_word(session)}"
         return _breaks_connection(session, method, seen)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from protoserve.verify.checks import stopping
 from protoserve.verify.checks.check import KINDS, Check
-from protoserve.verify.report import Finding, skipped
+from protoserve.verify.report import Finding, Verdict, skipped
 from protoserve.verify.session import Session
 from protoserve.verify.spec import image_names, probe_rules, server_match
 from protoserve.verify.spec.container_spec import Spec
@@ -39,7 +39,7 @@ def routes(spec: Spec, session: Session | None) -> Finding:
         return skipped("it is not known which of the containers the target is")
     faults: Iterator[Fault] = server_match.faults(spec, session)
     found = finding(spec.file, faults, "the server has every name, port and route that the specification names")
-    if session.web is not None and session.web.alone:
+    if not session.health_answered or found.verdict is Verdict.FAIL:
         return found
     return stopping.server_is_gone(session, session.health("").reply, 'Check of ""') or found
 
