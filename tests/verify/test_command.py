@@ -263,6 +263,29 @@ class TestChoice:
         assert ids(done) == {"reachable": "pass", "implemented": "skip", "serialization": "pass"}
 
 
+class TestUnjudged:
+    @pytest.fixture(scope="class")
+    def silent_about_itself(self) -> Iterator[str]:
+        """A server without reflection."""
+        with running("sync-without-reflection") as port:
+            yield f"127.0.0.1:{port}"
+
+    def test_without_a_contract_a_run_has_not_passed(self, silent_about_itself: str) -> None:
+        done = verify(silent_about_itself)
+        below_the_table = done.stdout.partition("\n\n")[2]
+        assert done.returncode == 3
+        assert below_the_table.startswith("unjudged: implemented, serialization could not be judged: ")
+        assert "--proto FILE" in " ".join(below_the_table.partition("\n\n")[0].split())
+        assert done.stdout.rpartition("\n\n")[2].startswith("unjudged: ")
+
+    @pytest.mark.parametrize(
+        "choice", [("--only", "health-honest"), ("--skip", "implemented,serialization"), ("--proto", str(PROTO))]
+    )
+    def test_what_is_left_out_on_purpose_is_no_gap(self, silent_about_itself: str, choice: tuple[str, str]) -> None:
+        done = verify(silent_about_itself, *choice, "--format", "json")
+        assert (done.returncode, json.loads(done.stdout)["verdict"]) == (0, "pass")
+
+
 class TestInterrupted:
     @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
     def test_what_there_was_is_printed(self, sent: signal.Signals) -> None:

@@ -229,7 +229,7 @@ def test_http_beside_grpc(build: Build) -> None:
 def test_http_health_before_the_model(build: Build) -> None:
     """Seen although it is over by the time at which the check runs."""
     _, report = judged(build("http-early", "EXPOSE 8080"), *VERTEX, *CONTRACT)
-    fails(report, "http-health", "as soon as the server listens", "503")
+    fails(report, "http-health", "before the model can answer", "503")
 
 
 def test_http_on_another_port(build: Build) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grpc
 import pytest
 
 from protoserve.verify.checks.implemented import _NO_METHOD, _NO_SERVICE, _STOCK_TEXT
@@ -11,7 +12,10 @@ from protoserve.verify.error_texts import (
     NO_SUCH_FIELD,
     UNREADABLE_REQUEST,
     UNSERIALIZABLE_REPLY,
+    may_be_loading,
+    says_not_ready,
 )
+from protoserve.verify.grpc_client import Reply
 from protoserve.verify.sample_requests import lengths_in
 
 UNIMPLEMENTED = [
@@ -95,6 +99,43 @@ def test_what_broke(text: str, kind: str | None, source: str) -> None:
         "data": ABOUT_DATA,
     }
     assert next((name for name, words in kinds.items() if words.search(text)), None) == kind, source
+
+
+C = grpc.StatusCode
+STATES = [
+    # code, text, whether it describes the server's state, and whether loading may end it
+    (C.UNAVAILABLE, "", True, True),
+    (C.UNAVAILABLE, "failed to connect to all addresses", False, False),
+    (C.FAILED_PRECONDITION, "Model is not loaded", True, True),
+    (C.INVALID_ARGUMENT, "Model iris is not ready yet.", True, True),  # MLServer
+    (C.INTERNAL, "the model is still loading", True, True),
+    (C.UNKNOWN, "Exception calling application: no model loaded", True, True),
+    (C.UNKNOWN, "Exception calling application: 'NoneType' object has no attribute 'predict'", False, True),
+    (C.UNKNOWN, "Unexpected <class 'AttributeError'>: 'Servicer' object has no attribute 'model'", False, True),
+    (C.UNKNOWN, "Server method handler threw error Cannot read properties of null (reading 'run')", False, True),
+    (C.INTERNAL, "runtime error: invalid memory address or nil pointer dereference", False, True),
+    (C.UNKNOWN, "Exception calling application: 'model'", False, True),
+    (C.UNKNOWN, "", False, True),
+    (C.INTERNAL, "Failed to serialize response!", False, False),
+    (C.UNKNOWN, f"{_AIO} doesn't apply to a 'NoneType' object", False, False),
+    (C.INTERNAL, "Exception deserializing request!", False, False),
+    (C.UNKNOWN, "Exception calling application: X has 1 features, but SVC is expecting 4 features", False, False),
+    (C.NOT_FOUND, "model 'text' is not loaded", False, False),  # it quotes a generated request
+    (C.NOT_FOUND, "unknown model text", False, False),
+    (C.INVALID_ARGUMENT, "values: must have 4 items", False, False),
+    (C.FAILED_PRECONDITION, "the account is closed", False, False),
+    (C.OK, "", False, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "is_state", "may_end"), STATES, ids=[f"{row[0].name}-{row[1]}" for row in STATES]
+)
+def test_what_describes_the_state_of_the_server(
+    code: grpc.StatusCode, text: str, is_state: bool, may_end: bool
+) -> None:
+    reply = Reply(code, text, (), 0.0)
+    assert (says_not_ready(reply), may_be_loading(reply)) == (is_state, may_end)
 
 
 @pytest.mark.parametrize(

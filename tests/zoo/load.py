@@ -39,8 +39,15 @@ ROWS = (
     Row("dies-of-bad-input", "bad-input", ("ends the server's process",)),
     Row("hangs-on-bad-input", "bad-input", ("never ends for this request",), options=("--timeout", "3")),
     Row("spoilt-by-bad-input", "bad-input", ("leaves something behind",)),
-    Row("accepts-anything", "bad-input", ("contract forbids", "height missing", "got nan"), options=_PROJECT),
-    Row("internal-for-callers-fault", warns=frozenset({"bad-input"}), options=_PROJECT),
+    Row(
+        "accepts-anything",
+        "bad-input",
+        ("contract forbids", "height missing", "got nan", '"height: is required"'),
+        options=_PROJECT,
+    ),
+    Row(
+        "internal-for-callers-fault", None, ('"height: is required"',), warns=frozenset({"bad-input"}), options=_PROJECT
+    ),
     Row("computes-expired", "deadline", ("given up", "queue"), reflects=False),
     Row("worker-dies-of-cancel", "deadline", ("never answers again", "InvalidStateError"), reflects=False),
     Row("misreads-deadline", "deadline", ("long before the deadline",)),

@@ -35,6 +35,8 @@ class Answerer(StrEnum):
     GATEWAY = "gateway"
     OTHER = "other"
     SILENT = "silent"
+    BLOCKED = "blocked"  # it speaks HTTP/2, and answers no call
+    BREAKS = "breaks"  # it speaks HTTP/2, and the connection breaks when it is called
     CLOSED = "closed"
     REFUSED = "refused"
     UNREACHABLE = "unreachable"

@@ -136,7 +136,7 @@ def _under_load(session: Session, prober: Session) -> Finding:
     session.answer_all()  # with --only, no method has been called yet
     method = next(iter(method_calls.working_methods(session)), None)
     if method is None:
-        return passed("no load, since no method answers with OK")
+        return passed(f"no load, since no method {'answers with OK' if session.methods else 'is known'}")
     slowest, count = 0.0, 0
     with Traffic(session, method, IN_FLIGHT, MOST_CALLS) as traffic:
         load_ends = time.monotonic() + LOAD_SECONDS

@@ -49,10 +49,12 @@ def service(session: Session) -> Finding:
     if reply.code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return _silent(session, seen)
     if reply.code in _UNAUTHORIZED:
+        whose = (
+            "the health service" if working_methods(session) else "every call, including those of the health service"
+        )
         return failed(
             seen,
-            "An interceptor requires credentials for every call, including those of the health service. Probes have "
-            "no credentials.",
+            f"The server requires credentials for {whose}, most often in an interceptor. Probes have no credentials.",
             """
             Let the interceptor pass calls of the health service through:
                 def intercept_service(self, continuation, details):

@@ -201,7 +201,7 @@ def _healthy_too_early(web: HttpClient, first: Answer, settled: Answer) -> Findi
     return failed(
         f"GET {web.health_route}: 200, and then POST {web.predict_route}: {first}"
         + (f"; later {settled}" if works_later else ""),
-        "Health says 200 as soon as the server listens, before its model can answer: the platform sends requests that "
+        "Health says 200 before the model can answer, as if listening were enough: the platform sends requests that "
         "fail.",
         """
         Say 503 until the model has loaded and predicted once:

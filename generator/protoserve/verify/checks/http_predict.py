@@ -94,10 +94,12 @@ class _PredictRoute:
     def _judge_error(self, seen: str) -> Finding:
         status = self.answer.status
         if status is None:
+            how = (
+                "it hangs, or takes longer than --timeout" if self.answer.timed_out else "its worker ends, or closes it"
+            )
             return failed(
                 seen,
-                "The server accepts the request but does not answer: its worker crashes, hangs, or takes longer than "
-                "--timeout.",
+                f"The server accepts the request but does not answer: {how}.",
                 "Look at the server's log, and send the same request with curl.",
             )
         if status in (404, 405):
@@ -124,7 +126,8 @@ class _PredictRoute:
         if self._is_guess():
             return warned(
                 f"{seen}, to an instance that was made from the types",
-                "The model needs something that its types do not show, and rightly refuses a generated instance.",
+                "The server refuses an instance that was made from the types: it needs something that these do not "
+                "show.",
                 "Give an instance that the model can answer: --instance FILE.json",
             )
         return failed(
@@ -214,7 +217,8 @@ class _PredictRoute:
             answer = self._post(body(self.instance))
             seen = f"POST {self.path} with {description}: {answer}"
             if answer.status is None:
-                cause = "The server does not answer a wrong request: its worker crashes or hangs."
+                how = "hangs" if answer.timed_out else "crashes or hangs up"
+                cause = f"The server does not answer a wrong request ({description}): its worker {how}."
             elif answer.status >= 500:
                 cause = (
                     f"A wrong request ({description}) raises an exception, and the server answers {answer.status}: the "

@@ -24,7 +24,15 @@ from protoserve.verify.traffic import NO_SUCH_METHOD
 _PROBE_TIMEOUT = 3.0
 _PAUSE = 0.2
 # Such a server may still be starting, and is probed again; what speaks another protocol will keep doing so.
-_MAY_BE_STARTING = (Answerer.REFUSED, Answerer.CLOSED, Answerer.SILENT, Answerer.UNREACHABLE, Answerer.GATEWAY)
+_MAY_BE_STARTING = (
+    Answerer.REFUSED,
+    Answerer.CLOSED,
+    Answerer.SILENT,
+    Answerer.BLOCKED,
+    Answerer.BREAKS,
+    Answerer.UNREACHABLE,
+    Answerer.GATEWAY,
+)
 # How gRPC's client describes an answer that came over HTTP/2 but not from a gRPC server.
 _NOT_GRPC = re.compile(r"http2 header with status: (\d+)|Data frame with END_STREAM flag received")
 _REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
@@ -69,10 +77,10 @@ def _probe_grpc(session: Session) -> Detection:
             kind = Answerer.CERTIFICATE if "handshake failed" in reply.details.lower() else Answerer.CLOSED
             return Detection(kind, f"gRPC's client cannot connect: {clipped(reply.details)}")
         if reply.connection_lost:
-            return Detection(Answerer.CLOSED, f"it speaks HTTP/2, but the connection broke: {reply}")
+            return Detection(Answerer.BREAKS, f"it speaks HTTP/2, but the connection broke: {reply}")
         match = _NOT_GRPC.search(reply.details)
         if reply.code is grpc.StatusCode.DEADLINE_EXCEEDED and _is_silent(session):
-            return Detection(Answerer.SILENT, f"it speaks HTTP/2, but answers no call: {reply}")
+            return Detection(Answerer.BLOCKED, f"it speaks HTTP/2, but answers no call: {reply}")
         if reply.ok or match is None:
             return Detection(Answerer.GRPC)
         gateway = gateway or match[1] in ("502", "503", "504")
@@ -126,6 +134,11 @@ _BIND = """
     Bind to all addresses:
         server.add_insecure_port("0.0.0.0:{port}")   # or "[::]:{port}", which accepts IPv4 too
     """
+_LOAD_ELSEWHERE = """
+    Start the server before you load the model, and load it outside the event loop:
+        await server.start()
+        model = await asyncio.to_thread(load)
+    """
 _OTHER_PORT = (
     "The server does not listen on the port that the platform sets (PORT, or AIP_HTTP_PORT on Vertex AI), and that the "
     "image EXPOSEs.",
@@ -159,11 +172,16 @@ _CAUSES = {
     Answerer.SILENT: (
         "The port is open, but nothing serves it: the process hangs (for example, because loading the model blocks the "
         "event loop), server.start() was never called, or this is not a gRPC server.",
-        """
-        Start the server before you load the model, and load it outside the event loop:
-            await server.start()
-            model = await asyncio.to_thread(load)
-        """,
+        _LOAD_ELSEWHERE,
+    ),
+    Answerer.BLOCKED: (
+        "The server takes connections, but answers nothing, not even a call of a method that does not exist: its event "
+        "loop is blocked (loading a model on it does that), or the process stands still.",
+        _LOAD_ELSEWHERE,
+    ),
+    Answerer.BREAKS: (
+        "The server takes the connection, and ends or closes it when it is called.",
+        "Look at the server's log and exit code.",
     ),
     Answerer.HTTP1: (
         "This is an HTTP/1 server, such as a REST API or a health page. gRPC needs HTTP/2.",

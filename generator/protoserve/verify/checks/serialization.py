@@ -12,7 +12,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from protoserve.verify import conformance, error_texts
 from protoserve.verify.checks.check import Check
-from protoserve.verify.checks.code_names import new_message
+from protoserve.verify.checks.code_names import check_of_field, first_field, new_message
 from protoserve.verify.checks.method_calls import GIVE_CONTRACT
 from protoserve.verify.error_texts import says_not_ready
 from protoserve.verify.grpc_client import Reply
@@ -223,16 +223,11 @@ def _judge_error(session: Session, method: Method, reply: Reply) -> Finding:
     if says_not_ready(reply):
         return _not_ready(session, method, reply)
     if reply.code in _DECLINED and request.guess:
-        return _needs_request(
-            session,
-            method,
-            seen,
-            "The method needs something that its types do not show, and rightly refuses a generated request.",
-        )
+        return _needs_request(session, method, seen, _why_refused(method, reply))
     if reply.code in _DECLINED:
         return failed(
             f"{seen}, to {request.source}",
-            "The method refuses a request that should be valid: the server checks more than the contract says.",
+            _why_refused(method, reply, given=True),
             "Fix the request, or the server's check. If the limit is right, add it to the contract.",
         )
     return _judge_error_text(session, method, reply, seen)
@@ -288,6 +283,15 @@ def _judge_error_text(session: Session, method: Method, reply: Reply, seen: str)
     return _never_answers(method, reply, seen)
 
 
+def _why_refused(method: Method, reply: Reply, *, given: bool = False) -> str:
+    """Why a method refuses a request: one that was `given`, or one that was made from its types."""
+    if error_texts.ABOUT_METADATA.search(reply.details):
+        return f"{method.name} asks for metadata, and verify sent none."
+    if given:
+        return "The method refuses a request that should be valid: the server checks more than the contract says."
+    return f"{method.name} refuses a request that was made from its types: it needs something that they do not show."
+
+
 def _needs_request(session: Session, method: Method, seen: str, cause: str) -> Finding:
     return warned(
         f"{seen}, to a request that was made from the types",
@@ -323,13 +327,14 @@ def _never_answers(method: Method, reply: Reply, seen: str) -> Finding:
         if error_texts.NO_REASON.search(reply.details)
         else ""
     )
+    what = "it raised an exception" if reply.code in error_texts.EXCEPTIONS else f"it ends with {reply.code.name}"
     return failed(
         seen,
-        f"{method.name} does not answer a valid request: it raised an exception.{hidden}",
-        """
+        f"{method.name} does not answer a valid request: {what}.{hidden}",
+        f"""
         Look in the server's log for the exception. Answer mistakes of the caller with INVALID_ARGUMENT:
-            if len(request.values) != 4:
-                context.abort(grpc.StatusCode.INVALID_ARGUMENT, "values: must have 4 items")
+            {check_of_field(method)}
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, "{first_field(method)}: is required")
         """,
     )
 
@@ -354,11 +359,13 @@ _OWN_LIMITS = {
 
 
 def _return_message(method: Method) -> str:
+    field = next((field.name for field in method.output.fields), None)
+    message = new_message(method.output, "" if field is None else f"{field}=...")
+    other = "not None" if field is None else f'not the value alone, or {{"{field}": ...}}'
     return f"""
     Return the message that the .proto declares:
         def {method.name}(self, request, context):
-            scores = self.model.predict(...)
-            return prediction_pb2.{method.output.name}(scores=scores.tolist())   # not scores or {{"scores": scores}}
+            return {message}   # {other}
     """
 
 
