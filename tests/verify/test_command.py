@@ -263,13 +263,14 @@ class TestChoice:
         assert ids(done) == {"reachable": "pass", "implemented": "skip", "serialization": "pass"}
 
 
-class TestUnjudged:
-    @pytest.fixture(scope="class")
-    def silent_about_itself(self) -> Iterator[str]:
-        """A server without reflection."""
-        with running("sync-without-reflection") as port:
-            yield f"127.0.0.1:{port}"
+@pytest.fixture(scope="module")
+def silent_about_itself() -> Iterator[str]:
+    """A server without reflection."""
+    with running("sync-without-reflection") as port:
+        yield f"127.0.0.1:{port}"
 
+
+class TestUnjudged:
     def test_without_a_contract_a_run_has_not_passed(self, silent_about_itself: str) -> None:
         done = verify(silent_about_itself)
         below_the_table = done.stdout.partition("\n\n")[2]
