@@ -49,8 +49,9 @@ class Failure(Exception):
 class Broken(Failure):
     """The model says of itself that it cannot answer, in `words`, which are for callers and escaped."""
 
-    def __init__(self, words: str) -> None:
-        super().__init__(Outcome.UNAVAILABLE, f"the model is broken: {words}" if words else CANNOT_ANSWER)
+    def __init__(self, words: str, *, reason: str = "") -> None:
+        message = f"the model is broken: {words}" if words else CANNOT_ANSWER
+        super().__init__(Outcome.UNAVAILABLE, message, reason=reason)
         self.words = words
 
 
@@ -72,12 +73,12 @@ def classify(error: BaseException) -> Failure:
         return Failure(Outcome.INVALID_ARGUMENT, cut(str(error), MESSAGE_BYTES), error.violations)
     if isinstance(error, Retired):
         return Failure(Outcome.UNIMPLEMENTED, str(error))
-    if isinstance(error, ModelBroken):
-        return Broken(escaped(_text(error, str), MESSAGE_BYTES))
     if isinstance(error, InvalidReply):
         reason = f"{error.subject} is wrong: {error}"
     else:
         reason = "\n".join(filter(None, (_text(error, repr) or type(error).__name__, _text(error, remedy))))
+    if isinstance(error, ModelBroken):
+        return Broken(escaped(_text(error, str), MESSAGE_BYTES), reason=reason)
     return Failure(Outcome.INTERNAL, "the server failed to answer this request", reason=reason)
 
 
