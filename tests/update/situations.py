@@ -404,6 +404,22 @@ def eol_crlf(place: Place) -> None:
 
 
 @situation(
+    "a filter, such as that of git-crypt, in the settings of the project alone",
+    new=NOT_RUN,
+    generate=NOT_RUN,
+    diff=NOT_RUN,
+)
+def filter_of_the_project(place: Place) -> None:
+    for side in ("clean", "smudge"):
+        place.git("config", f"filter.rot.{side}", "tr a-z n-za-m")
+    place.work.write(".gitattributes", f"{README} filter=rot\n")
+    place.work.commit()
+    place.git("add", "--renormalize", ".")
+    place.work.commit()
+    assert MINE not in place.git("cat-file", "blob", f"HEAD:{README}")
+
+
+@situation(
     "hooks for all repositories, which fail",
     remedy="`protoserve update` runs none of them in its copies",
     copier=refused(),

@@ -29,6 +29,7 @@ CONFLICT = "src/iris/server/core/outcomes.py"
             "'https://[::1]:80/x': url.https://b/.insteadOf",
         ),
         ("https://user:TO/KEN@host/x", "https://host/x"),
+        ("'https://a:TOKEN@host/x.git?access_token=TOKEN/': no", "'https://host/x.git': no"),
         ("https://user:TO@KEN@host/x", "https://host/x"),
         (
             "git@host:x/y, http://[::1]:80/a@b, https://host:80/a@b",

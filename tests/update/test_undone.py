@@ -83,7 +83,9 @@ def test_work_that_is_not_committed(work: Work) -> None:
     assert "changes that are not committed (Makefile, tests/test_mine.py): commit or stash them" in said
 
 
-@pytest.mark.parametrize("why", ["no git", "no commit", "no project", "no version", "no YAML"])
+@pytest.mark.parametrize(
+    "why", ["no git", "no commit", "no project", "no version", "not in git", "conflict", "no YAML"]
+)
 def test_projects_that_cannot_be_updated(work: Work, why: str) -> None:
     if why == "no git":
         (work.path / ".git").rename(work.path.parent / "git")
@@ -98,6 +100,14 @@ def test_projects_that_cannot_be_updated(work: Work, why: str) -> None:
         answers = work.read(".copier-answers.yml")
         work.write(".copier-answers.yml", answers.replace("_commit: v1.0.0\n", ""))
         said = "records no version of the template (_commit)"
+    elif why == "not in git":
+        work.write(".gitignore", work.read(".gitignore") + "/.copier-answers.yml\n")
+        git(work.path, "rm", "--quiet", "--cached", ".copier-answers.yml")
+        work.commit()
+        said = "`git add --force .copier-answers.yml`, then commit it"
+    elif why == "conflict":
+        work.edit(".copier-answers.yml", "_commit: ", "<<<<<<< ours\n_commit: v0.9.0\n=======\n_commit: ")
+        said = ".copier-answers.yml:2 has conflict markers"
     else:
         work.write(".copier-answers.yml", "a: [\n")
         said = "is not valid YAML"

@@ -64,6 +64,11 @@ def test_tags_of_one_commit_are_one_version(project: Path, template: Path, tag: 
     assert judged(project, template, tag) == (Row("template", State.OK, said), None)
 
 
+def test_a_hash_of_digits_is_not_a_version(project: Path, template: Path) -> None:
+    row, target = judged(project, template, "1234567")
+    assert (row.state, target) == (State.TODO, "v2.0")
+
+
 def test_a_tag_that_was_moved_or_removed(project: Path, template: Path) -> None:
     first, second, last = (git(template, "rev-parse", revision).strip() for revision in ("v1.0.0", "v2.0", "main"))
     git(template, "tag", "--force", "v2.0", "main")
@@ -100,6 +105,8 @@ def test_an_update_brings_what_a_moved_tag_has(work: Work, fork: Fork) -> None:
         git(template, "tag", "--force", tag)
     row = json.loads(work.status("--format", "json", check=False).stdout)["rows"][0]
     assert (row["state"], row["remedy"]) == ("todo", "protoserve update")
+    (template.parent / "changes").write_text(work.update("--dry-run").stdout, encoding="utf-8")
+    git(work.path, "apply", "--check", str(template.parent / "changes"))
     done = work.update()
     assert work.read("NOTES.md") == "Moved.\n"
     assert "the merge starts from the commit that the project was made from" in done.stdout

@@ -48,6 +48,7 @@ SETTINGS = {
 
 
 USER_OF_URL = re.compile(r"""(?i)\b([a-z][a-z0-9+.-]*://)(?:[^\s/]*@|[^\s/:@\[]*:(?!\d*[/\s])[^\s"']*@)""")
+QUERY_OF_URL = re.compile(r"""(?i)(\b[a-z][a-z0-9+.-]*://[^\s?"'<>`]*)\?[^\s"'<>`)]*""")
 NO_SUCH_VERSION = re.compile(r"unknown revision|did not match any|not a tree|bad object|single revision")
 
 
@@ -131,7 +132,7 @@ def _clone(url: str, commit: str) -> Path:
 
 
 def _printable(text: str) -> str:
-    return USER_OF_URL.sub(r"\1", text)
+    return QUERY_OF_URL.sub(r"\1", USER_OF_URL.sub(r"\1", text))
 
 
 def _cache() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from protoserve.platform.errors import ProtoserveError
 
 FILE = ".copier-answers.yml"
+_MARKER = re.compile("^<<<<<<< ", re.MULTILINE)
 
 
 class AnswersError(ProtoserveError):
@@ -34,11 +36,18 @@ def load(project: Path) -> dict[str, Any]:
     path = project / FILE
     if path.exists() and not path.is_file():
         raise AnswersError(f"{path} is not a file: restore it from git")
+    text = ""
     try:
-        answers = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        answers = yaml.safe_load(text)
     except FileNotFoundError:
         raise AnswersError(f"{project.resolve()} is not a protoserve project: it has no {FILE}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
+        if marker := _MARKER.search(text):
+            line = text.count("\n", 0, marker.start()) + 1
+            raise AnswersError(
+                f"{path}:{line} has conflict markers: keep one side of each conflict, and commit the file"
+            ) from None
         raise AnswersError(f"{path} is not valid YAML: restore it from git ({str(error).splitlines()[0]})") from None
     if not isinstance(answers, dict) or not {"package", "framework"} <= answers.keys():
         raise AnswersError(f"{path} lacks package or framework: restore it from git")

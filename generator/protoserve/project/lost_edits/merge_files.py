@@ -43,8 +43,22 @@ def exists(project: Path, name: str) -> bool:
 
 
 def committed_content(project: Path, name: str) -> bytes:
-    """A file of HEAD, with the line ends that git gives the files of this work tree."""
-    return git(project, "cat-file", "--filters", f"HEAD:./{name}")
+    """A file of HEAD as git checks it out here: with its line ends, and through filters.
+
+    A large file may stay the pointer that it is in git.
+    """
+    return git(project, "cat-file", "--filters", f"HEAD:./{name}", env={"GIT_LFS_SKIP_SMUDGE": "1"})
+
+
+def with_line_ends(project: Path, name: str, content: bytes, mine: bytes) -> bytes:
+    """The template's content of a file, with the line ends that git gives the author's, `mine`, in the work tree.
+
+    Line ends that the author has committed are an edit.
+    """
+    if b"\r\n" in content or b"\r\n" not in mine:
+        return content
+    committed = b"\r\n" in git(project, "cat-file", "blob", f"HEAD:./{name}")
+    return content if committed else content.replace(b"\n", b"\r\n")
 
 
 def remove_rejects(project: Path, name: str, modes: Mapping[str, str]) -> None:
@@ -113,6 +127,6 @@ def mark_unmerged(project: Path, name: str, versions: Mapping[int, Version | Non
             continue
         conversion = "--no-filters" if version.mode == LINK else f"--path={name}"
         blob = git_line(project, "hash-object", "-w", "--stdin", conversion, stdin=version.content)
-        lines.append(f"{version.mode} {blob} {stage}\t{path}\n")
-    removal = f"0 {'0' * len(lines[0].split()[1])}\t{path}\n"
-    git(project, "update-index", "--index-info", stdin=os.fsencode("".join([removal, *lines])))
+        lines.append(f"{version.mode} {blob} {stage}\t{path}\0")
+    removal = f"0 {'0' * len(lines[0].split()[1])}\t{path}\0"
+    git(project, "update-index", "-z", "--index-info", stdin=os.fsencode("".join([removal, *lines])))

@@ -15,9 +15,11 @@ from protoserve.project.lost_edits.merge_files import (
     mark_unmerged,
     merge,
     remove_rejects,
+    with_line_ends,
 )
 
 _REGULAR_FILE = "100"  # the first digits of its mode; links have others
+_NO_DRIVER = ("unset", "set", "unspecified")  # values of an attribute that names none
 
 
 def candidates(project: Path, modes: Mapping[str, str]) -> list[str]:
@@ -29,10 +31,11 @@ def candidates(project: Path, modes: Mapping[str, str]) -> list[str]:
     listed = b"".join(os.fsencode(name) + b"\0" for name in files)
     # Copier works in repositories of its own, where the user's patterns hold, not the project's alone.
     ignored = set(git_paths(project, "check-ignore", "--no-index", "-z", "--stdin", stdin=listed, exit_codes=(0, 1)))
-    attributes = git_paths(project, "check-attr", "-z", "--stdin", "diff", stdin=listed)
-    drivers = dict(zip(attributes[::3], attributes[2::3], strict=True))
+    drivers, filters = (_attribute(project, name, listed) for name in ("diff", "filter"))
     without_diff = {driver for driver in set(drivers.values()) if _shows_no_diff(project, driver)}
     hidden = ignored | {name for name, driver in drivers.items() if driver in without_diff}
+    # Copier compares what a filter has made of the author's file with the template's own text.
+    hidden |= {name for name, driver in filters.items() if driver not in _NO_DRIVER}
     return [name for name in files if name in hidden or not _is_text(committed_content(project, name))]
 
 
@@ -60,8 +63,8 @@ def restore(project: Path, old: Path, new: Path, names: Iterable[str], modes: Ma
     for name in names:
         if not (new / name).is_file() or (new / name).is_symlink():
             continue  # not a file of the template
-        mine, theirs = committed_content(project, name), (new / name).read_bytes()
-        base = _content(old / name)
+        mine = committed_content(project, name)
+        base, theirs = (with_line_ends(project, name, _content(folder / name), mine) for folder in (old, new))
         if mine == base:
             continue
         merged = merge(project, mine, base, theirs)
@@ -79,9 +82,15 @@ def restore(project: Path, old: Path, new: Path, names: Iterable[str], modes: Ma
             )
 
 
+def _attribute(project: Path, attribute: str, listed: bytes) -> dict[str, str]:
+    """The value of an attribute for each of these files, which end with NUL."""
+    fields = git_paths(project, "check-attr", "-z", "--stdin", attribute, stdin=listed)
+    return dict(zip(fields[::3], fields[2::3], strict=True))
+
+
 def _shows_no_diff(project: Path, driver: str) -> bool:
     """Whether git treats files with this value of the attribute `diff` as binary."""
-    if driver in ("unset", "set", "unspecified"):
+    if driver in _NO_DRIVER:
         return driver == "unset"
     return git_line(project, "config", "--type=bool", "--get", f"diff.{driver}.binary", exit_codes=(0, 1)) == "true"
 

@@ -17,6 +17,7 @@ from protoserve.project.lost_edits.merge_files import (
     merge,
     remove_rejects,
     version_on_disk,
+    with_line_ends,
     write_version,
 )
 
@@ -79,6 +80,8 @@ def restore(
                 (project / target).unlink()
             continue
         mine = committed_version(project, name, mode)
+        if LINK not in (before.mode, mine.mode):
+            before = Version(before.mode, with_line_ends(project, name, before.content, mine.content))
         if mine == before:
             if name in left_links:
                 (project / name).unlink(missing_ok=True)
@@ -112,7 +115,8 @@ def _move_edits(project: Path, name: str, target: str, before: Version, mine: Ve
     if theirs is None or LINK in (before.mode, mine.mode, theirs.mode):
         merged = None
     else:
-        merged = merge(project, mine.content, before.content, theirs.content)
+        content = with_line_ends(project, name, theirs.content, mine.content)
+        merged = merge(project, mine.content, before.content, content)
     if merged is None or theirs is None:
         _keep_old_file(project, name, before, mine)
         return f"{name}: it is now {target}, and git cannot merge it: copy your edits there, then git rm it"

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from protoserve.platform import answers
 from protoserve.platform.files import Snapshot, write_all
 from protoserve.platform.git import Repository, git, git_line
 from protoserve.platform.printing import listed
@@ -62,6 +63,15 @@ def apply_update(
             raise
 
 
+def refuse_uncommitted_answers(repository: Repository) -> None:
+    """Raises UpdateError if the answers are only on disk, ignored by git: the merge starts from what is committed."""
+    if repository.read("HEAD", repository.path_from_root(answers.FILE)) is None:
+        raise UpdateError(
+            f"{answers.FILE} is not committed in {repository.root}, and an update merges from what it records: "
+            f"`git add --force {answers.FILE}`, then commit it"
+        )
+
+
 def refuse_uncommitted(repository: Repository) -> None:
     """Raises UpdateError if the project has changes that git shows and that are not committed."""
     names = repository.uncommitted()
@@ -111,10 +121,10 @@ def write_update(
         for stage in stages:
             content = git(folder, "cat-file", "blob", stage.blob)
             blob = git_line(repository.project, "hash-object", "-w", "--stdin", stdin=content)
-            entries.append(f"{stage.mode} {blob} {stage.number}\t{path}\n")
-        lines += [f"0 {'0' * len(blob)}\t{path}\n", *entries]
+            entries.append(f"{stage.mode} {blob} {stage.number}\t{path}\0")
+        lines += [f"0 {'0' * len(blob)}\t{path}\0", *entries]
     if lines:
-        git(repository.project, "update-index", "--index-info", stdin=os.fsencode("".join(lines)))
+        git(repository.project, "update-index", "-z", "--index-info", stdin=os.fsencode("".join(lines)))
     show_changes(repository, names)
     if not on_disk(repository.project):
         modes = current_modes(folder, names)

@@ -15,7 +15,7 @@ from protoserve.platform.git import Repository, repository_with_commits
 from protoserve.project.hidden_edits import refuse_hidden_edits
 from protoserve.project.unresolved import refuse_rejected_edits
 from protoserve.project.update import printing, signals, template_versions
-from protoserve.project.update.apply import apply_update, refuse_uncommitted
+from protoserve.project.update.apply import apply_update, refuse_uncommitted, refuse_uncommitted_answers
 from protoserve.project.update.lock import locked
 from protoserve.project.update.merge_from import merge_from_recorded
 from protoserve.project.update.outcome import Outcome, changed_answers, changed_files, manifest
@@ -42,6 +42,7 @@ def update(options: argparse.Namespace) -> int:
     signals.raise_as_interrupts()
     request = read_request(options.project, options.set)
     repository = repository_with_commits(request.project)
+    refuse_uncommitted_answers(repository)
     refuse_rejected_edits(repository)
     refuse_uncommitted(repository)
     versions = template_versions.available(request.project, request.recorded.source)

@@ -1,4 +1,4 @@
-"""The commit from which the merge starts, if the tag that a project records no longer names it."""
+"""The commit from which the merge starts, if a clone of the template does not have it under the recorded name."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ def merge_from_recorded(folder: Path, request: Request, target: Target) -> tuple
     former = target.compared.former
     try:
         if not former:
+            if target.compared.is_branch:
+                record_version(folder, target.compared.named)  # a clone has branches under another name
             return merge(folder, request.project, target.version, request.data), []
         record_version(folder, former)
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,10 @@ _IDENTITY = {
 }
 # An update does not merge into large files, so they stay the pointers that they are in git.
 _CHECKOUT = {**_IDENTITY, "GIT_LFS_SKIP_SMUDGE": "1"}
+# Settings of how git converts files, which may be those of the project alone.
+_CONVERSIONS = r"^(filter\..*|core\.(autocrlf|eol|attributesfile))$"
+# What the project has committed: HEAD has another answers file if the recorded tag was moved.
+_COMMITTED = "refs/protoserve/committed"
 _PATCH = ("--no-color", "--no-ext-diff", "--no-textconv", "--binary", "--src-prefix=a/", "--dst-prefix=b/")
 
 
@@ -58,6 +63,7 @@ def _fill(folder: Path, repository: Repository, fetched: Path) -> None:
     """Makes the folder a repository with one commit, what the project has committed; `fetched` may be used for that."""
     # Copier's own repositories, which borrow from this one, are of SHA-1.
     git(folder, "init", "--quiet", "--template=", "--object-format=sha1")
+    _copy_conversions(repository, folder)
     if repository.object_format == "sha1":
         if repository.partial:
             # Only the clone itself can fetch what it lacks; a checkout fetches all of it in one go.
@@ -70,6 +76,19 @@ def _fill(folder: Path, repository: Repository, fetched: Path) -> None:
     if repository.object_format == "sha1":
         git(folder, "checkout-index", "--quiet", "--all", "-u", env=_CHECKOUT)
     _commit(folder, git_line(folder, "write-tree", "--missing-ok"))
+    git(folder, "update-ref", _COMMITTED, "HEAD")
+
+
+def _copy_conversions(repository: Repository, folder: Path) -> None:
+    """Lets git convert files in the scratch repository as it does in the project."""
+    settings = git_paths(repository.project, "config", "-z", "--get-regexp", _CONVERSIONS, exit_codes=(0, 1))
+    for setting in settings:
+        name, has_value, value = setting.partition("\n")
+        git(folder, "config", "--add", name, value if has_value else "true")
+    attributes = repository.git_path("info/attributes")
+    if attributes.is_file():
+        (folder / ".git" / "info").mkdir(exist_ok=True)
+        shutil.copyfile(attributes, folder / ".git" / "info" / "attributes")
 
 
 def _borrow(repository: Repository, folder: Path) -> None:
@@ -153,4 +172,4 @@ def unmerged_files(folder: Path) -> dict[str, list[Stage]]:
 def patch(folder: Path) -> bytes:
     """The changes as `git apply` takes them, conflict markers included."""
     git(folder, "add", "--all", "--force")
-    return git(folder, "diff", "--cached", *_PATCH, "HEAD")
+    return git(folder, "diff", "--cached", *_PATCH, _COMMITTED)

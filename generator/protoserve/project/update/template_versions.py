@@ -93,7 +93,8 @@ class Comparison:
     """A project's version beside the newest release of its template; `project` and `newest` name them for people.
 
     `former` is the hash of the commit that the project was made from, if the recorded tag does not name it any more,
-    and `named` that of the commit which the tag names now, "" if the template no longer has it.
+    and `named` that of the commit which the tag names now, "" if the template no longer has it. `is_branch` says that
+    the recorded version is not a tag, but a branch.
     """
 
     standing: Standing
@@ -102,6 +103,7 @@ class Comparison:
     release: Release
     former: str
     named: str
+    is_branch: bool
 
 
 class UnreachableTemplateError(ProtoserveError):
@@ -159,7 +161,8 @@ def compare(project: Recorded, versions: Versions) -> Comparison:
             text += f" (the same commit as {newest})"
     else:
         standing = Standing.LATER if _is_later(commit, described, versions, release) else Standing.OUTDATED
-    return Comparison(standing, text, newest, release, former, named)
+    is_branch = commit in versions.branches and commit not in versions.tags
+    return Comparison(standing, text, newest, release, former, named, is_branch)
 
 
 def remedy_for_missing(project: Path, commit: str) -> str:
@@ -206,6 +209,8 @@ def _is_later(commit: str, described: re.Match[str] | None, versions: Versions, 
     tag = commit if described is None else described["tag"]
     if described is not None and versions.tags.get(tag) == release.hash:
         return True
+    if _HASH.fullmatch(tag) and tag not in versions.tags:
+        return False  # even if its digits read like a version
     version, newest = _version(tag), _version(release.name)
     return version is not None and newest is not None and version > newest
 
