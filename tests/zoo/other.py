@@ -13,16 +13,20 @@ from google.protobuf import empty_pb2, wrappers_pb2
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from legacy_pb import legacy_pb2, legacy_pb2_grpc
+from managed_pb import managed_pb2, managed_pb2_grpc
 from rich_pb.v1 import parts_pb2, service_pb2_grpc
 
 from zoo import Row, base, server
 
 _RICH = "foreign/rich_pb/v1/service.proto"
 _ROOT = ("-I", "{zoo}/foreign")
+MANAGED = "foreign/managed_pb/managed.proto"
 ROWS = (
     Row("rich", proto=_RICH, options=_ROOT),
     Row("one-of-two", None, ("AdminService", "another server"), frozenset({"implemented"}), False, _ROOT, _RICH),
     Row("legacy", proto="foreign/legacy_pb/legacy.proto"),
+    Row("managed", proto=MANAGED),
+    Row("managed", "bad-input", ("model is not loaded",), reflects=False, options=("--call", "Shutdown"), proto=MANAGED),
 )
 
 
@@ -102,3 +106,32 @@ def legacy(port: int) -> None:
 
     add = legacy_pb2_grpc.add_LegacyServiceServicer_to_server
     serve(port, ["legacy.LegacyService"], lambda made: add(Legacy(), made))
+
+
+class Managed(managed_pb2_grpc.ManagedModelServicer):
+    """Its clients can take the model away, after which it answers nothing."""
+
+    def __init__(self) -> None:
+        self.loaded = True
+
+    def UnloadModel(self, request: Any, context: Any) -> Any:
+        self.loaded = False
+        return request
+
+    def Predict(self, request: Any, context: Any) -> Any:
+        if not self.loaded:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "model is not loaded")
+        return managed_pb2.Text(text=request.text.upper())
+
+    def Shutdown(self, request: Any, context: Any) -> Any:
+        self.loaded = False
+        return request
+
+
+@server("managed")
+def managed(port: int) -> None:
+    serve(
+        port,
+        ["managed.v1.ManagedModel"],
+        lambda made: managed_pb2_grpc.add_ManagedModelServicer_to_server(Managed(), made),
+    )

@@ -29,6 +29,7 @@ from protoserve.verify.report import Outcome, Report
 from protoserve.verify.run import Step, needed, run
 from protoserve.verify.sample_requests import Requests, read_requests
 from protoserve.verify.session import Session
+from protoserve.verify.side_effects import left_alone
 from protoserve.verify.spec import Spec, load
 from protoserve.verify.targets import Started, image
 from protoserve.verify.targets.image import VERTEX_HTTP_PORT, ImageServer
@@ -158,9 +159,10 @@ def _session(options: argparse.Namespace, kind: str, ends: float, left: Callable
         )
         session.interface, session.web = contract, web
         session.request_files = tuple(options.request)
+        session.call, session.no_call = tuple(options.call), tuple(options.no_call)
         session.project = project
         if session.interface is not None:
-            session.set_requests()  # reports an invalid file before anything is sent
+            session.prepare_calls()  # reports an invalid file before anything is sent
         yield session
 
 
@@ -223,7 +225,9 @@ def _instance(options: argparse.Namespace, contract: Interface | None, project: 
     if contract is None:
         return None
     requests = Requests(contract, read_requests(contract, options.request, project))
-    return next((as_json(method, requests.of(method).data) for method in unary(contract.methods)), None)
+    excluded = left_alone(contract, options.call, options.no_call)
+    methods = (method for method in unary(contract.methods) if method.path not in excluded)
+    return next((as_json(method, requests.of(method).data) for method in methods), None)
 
 
 def _tls(options: argparse.Namespace) -> Tls | None:

@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--skip", type=_ids, action="extend", default=[], metavar="ID,ID", help="leave these checks out")
     add("--format", choices=FORMATS, default="terminal", help="of the report on standard output; default: %(default)s")
     _add_contract(parser)
+    _add_calls(parser)
     _add_connection(parser)
     _add_specification(parser)
     _add_image(parser)
@@ -43,6 +44,18 @@ def _add_contract(parser: argparse.ArgumentParser) -> None:
     add("--project", type=Path, metavar="FOLDER", help="a protoserve project with the contract")
     request = "a valid request in protobuf's JSON; may be repeated for other methods"
     add("--request", action="append", default=[], metavar="[METHOD=]FILE", help=request)
+
+
+def _add_calls(parser: argparse.ArgumentParser) -> None:
+    about = (
+        "Methods whose names say that they change something (Shutdown, LoadModel, delete_user) are left alone. NAME is "
+        "a method, or package.Service/Method."
+    )
+    add = parser.add_argument_group("which methods are called", about).add_argument
+    call = "call this method in spite of its name; may be repeated"
+    add("--call", action="append", default=[], metavar="NAME", help=call)
+    no_call = "leave this method alone, too; may be repeated"
+    add("--no-call", action="append", default=[], metavar="NAME", help=no_call)
 
 
 def _add_connection(parser: argparse.ArgumentParser) -> None:

@@ -20,6 +20,7 @@ from protoserve.verify.readiness import Readiness
 from protoserve.verify.reflection import Reflection
 from protoserve.verify.request_search import find_accepted_request, hung
 from protoserve.verify.sample_requests import Request, Requests, read_requests
+from protoserve.verify.side_effects import left_alone
 from protoserve.verify.targets import Started
 
 _IMPATIENT = 5.0  # seconds for a call once another method has taken all of --timeout
@@ -38,6 +39,9 @@ class Session:
     grace: float = GRACE  # how long that server may take to stop
     interface: Interface | None = None  # None until a contract is known
     request_files: tuple[str, ...] = ()  # the arguments of --request
+    call: tuple[str, ...] = ()  # the arguments of --call
+    no_call: tuple[str, ...] = ()  # the arguments of --no-call
+    left_alone: dict[str, str] = field(default_factory=dict)  # why a method is not called, by its path
     project: Path | None = None  # a project with sample requests
     requests: Requests | None = None
     reflection: Reflection | None = None  # None until the server was asked
@@ -58,7 +62,9 @@ class Session:
 
     @property
     def methods(self) -> tuple[Method, ...]:
-        return () if self.interface is None else self.interface.methods
+        """The methods that are called."""
+        methods = () if self.interface is None else self.interface.methods
+        return tuple(method for method in methods if method.path not in self.left_alone)
 
     def contract_of(self, method: Method) -> Contract | None:
         """The schema that has the method, or None if only its types are known."""
@@ -69,11 +75,12 @@ class Session:
         self.reflection = Reflection(self.client)
         if self.interface is None:
             self.interface = self.reflection.interface()
-            self.set_requests()
+            self.prepare_calls()
 
-    def set_requests(self) -> None:
-        """Reads the requests that were given for the interface. Raises UsageError."""
+    def prepare_calls(self) -> None:
+        """Sets which methods of the interface are called, and reads the requests that were given. Raises UsageError."""
         if self.interface is not None:
+            self.left_alone = left_alone(self.interface, self.call, self.no_call)
             self.requests = Requests(self.interface, read_requests(self.interface, self.request_files, self.project))
 
     def request(self, method: Method) -> Request:

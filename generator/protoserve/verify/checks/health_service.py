@@ -287,8 +287,12 @@ def _similar_registered_name(session: Session, name: str) -> str | None:
 def _present_services(session: Session) -> tuple[str, ...]:
     """The services of the contract without those that the server does not have at all: see the check `implemented`."""
 
+    listed = (session.reflection and session.reflection.services) or ()
+
     def absent(service: str) -> bool:
         replies = [session.replies.get(method.path) for method in session.methods if method.service == service]
+        if not replies:  # none of its methods is called
+            return bool(session.methods) and service not in listed
         return all(reply is not None and reply.code is grpc.StatusCode.UNIMPLEMENTED for reply in replies)
 
     services = session.interface.services if session.interface else ()

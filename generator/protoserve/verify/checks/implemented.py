@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import grpc
 
@@ -12,7 +13,7 @@ from protoserve.schema.model import Contract
 from protoserve.verify.checks import silence
 from protoserve.verify.checks.check import Check
 from protoserve.verify.checks.code_names import new_message, service_module
-from protoserve.verify.checks.method_calls import GIVE_CONTRACT
+from protoserve.verify.checks.method_calls import GIVE_CONTRACT, all_left_alone, left_alone_note
 from protoserve.verify.grpc_client import Reply, clipped
 from protoserve.verify.interface import Method, own_services
 from protoserve.verify.report import Finding, failed, passed, unjudged, warned
@@ -35,7 +36,15 @@ _STOCK_TEXT = re.compile(
 
 
 def run(session: Session) -> Finding:
+    finding = _judge(session)
+    note = left_alone_note(session)
+    return replace(finding, seen=f"{finding.seen}; {note}") if note and session.methods else finding
+
+
+def _judge(session: Session) -> Finding:
     session.answer_all()
+    if session.left_alone and not session.methods:
+        return all_left_alone(session)
     if not session.methods:
         return _no_methods(session)
     unimplemented = [m for m in session.methods if session.replies[m.path].code is grpc.StatusCode.UNIMPLEMENTED]

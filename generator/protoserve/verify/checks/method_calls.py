@@ -11,6 +11,7 @@ from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Deferral, Finding, Verdict, combined, skipped, unjudged
 from protoserve.verify.session import Session
+from protoserve.verify.side_effects import NO_CALL
 
 # A contract may have a hundred methods; this many are enough to judge the server.
 MOST_METHODS = 8
@@ -36,6 +37,8 @@ def working_methods(session: Session) -> list[Method]:
 
 def no_working_method(session: Session) -> Finding:
     """Why no method can be judged."""
+    if session.left_alone and not session.methods:
+        return all_left_alone(session)
     if not session.methods:
         return unjudged("no contract, so no method to call", GIVE_CONTRACT)
     codes = ", ".join(
@@ -43,6 +46,28 @@ def no_working_method(session: Session) -> Finding:
     )
     finding = skipped(f"no method answers a valid request with OK ({codes or 'none was called'})")
     return _left_to(dict.fromkeys(session.stopped.values()), finding)
+
+
+def left_alone_note(session: Session) -> str:
+    """Which methods are not called, and how to have them called; empty if all are."""
+    methods = () if session.interface is None else session.interface.methods
+    reasons = [(method, reason) for method in methods if (reason := session.left_alone.get(method.path))]
+    by_name = [method.name for method, reason in reasons if reason != NO_CALL]
+    by_option = [method.name for method, reason in reasons if reason == NO_CALL]
+    notes = [f"not called, as --no-call says: {', '.join(by_option)}"] if by_option else []
+    if by_name:
+        notes.append(
+            f"not called, because of what {'its name says' if len(by_name) == 1 else 'their names say'}: "
+            f"{', '.join(by_name)} (--call {by_name[0]} calls it)"
+        )
+    return "; ".join(notes)
+
+
+def all_left_alone(session: Session) -> Finding:
+    """No method is called. That is a gap unless the user wanted it so."""
+    note = left_alone_note(session)
+    names = [path.lstrip("/") for path, reason in session.left_alone.items() if reason != NO_CALL]
+    return unjudged(note, f"Name a method that may be called: --call {names[0]}.") if names else skipped(note)
 
 
 def _left_to(checks: dict[str, None], finding: Finding) -> Finding:

@@ -13,7 +13,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from protoserve.verify import conformance, error_texts
 from protoserve.verify.checks.check import Check
 from protoserve.verify.checks.code_names import check_of_field, first_field, new_message
-from protoserve.verify.checks.method_calls import GIVE_CONTRACT
+from protoserve.verify.checks.method_calls import GIVE_CONTRACT, all_left_alone
 from protoserve.verify.error_texts import says_not_ready
 from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
@@ -33,6 +33,8 @@ _UNAUTHORIZED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DEN
 
 
 def run(session: Session) -> Finding:
+    if session.left_alone and not session.methods:
+        return all_left_alone(session)
     if not session.methods:
         return unjudged("no contract to compare replies with", GIVE_CONTRACT)
     return combined(_judge(session, method) for method in session.methods)
