@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import threading
@@ -45,6 +46,9 @@ ROWS = (
     Row("http-predict-elsewhere", "http-predict", ("no POST /predict",)),
     Row("http-predict-redirects", "http-predict", ("redirect",)),
     Row("http-text", "http-predict", ("not JSON",)),
+    Row("http-nan", "http-predict", ("predictions[0].total is NaN", "allow_nan=False")),
+    Row("http-infinity", "http-predict", ("with three instances", "predictions[1] is Infinity")),
+    Row("http-twice", warns=frozenset({"http-predict"}), words=("predictions[0].total stands twice",)),
     Row("http-list", "http-predict", ("a list",)),
     Row("http-no-key", "http-predict", ("no `predictions` key", "results")),
     Row("http-no-list", "http-predict", ("`predictions` is not a list",)),
@@ -318,6 +322,17 @@ app("http-no-key")(replying(lambda predictions: {"results": predictions}))
 app("http-no-list")(replying(lambda predictions: {"predictions": predictions[0]}))
 app("http-count")(replying(lambda predictions: {"predictions": [*predictions, "low"]}))
 app("http-first-alone")(replying(lambda predictions: {"predictions": predictions[:1]}))
+app("http-nan")(replying(lambda predictions: {"predictions": [{"total": math.nan} for _ in predictions]}))
+app("http-infinity")(replying(lambda predictions: {"predictions": [3.0, math.inf, 1.0][: len(predictions)]}))
+
+
+@app("http-twice")
+class Twice(App):
+    def predict(self, body: bytes) -> tuple[int, bytes]:
+        status, answer = super().predict(body)
+        return status, answer.replace(b'{"total"', b'{"total": 0, "total"')
+
+
 app("http-shuffled")(replying(lambda predictions: {"predictions": sorted(predictions, key=str)}))
 
 

@@ -26,7 +26,9 @@ ROWS = (
     Row("one-of-two", None, ("AdminService", "another server"), frozenset({"implemented"}), False, _ROOT, _RICH),
     Row("legacy", proto="foreign/legacy_pb/legacy.proto"),
     Row("managed", proto=MANAGED),
-    Row("managed", "bad-input", ("model is not loaded",), reflects=False, options=("--call", "Shutdown"), proto=MANAGED),
+    Row(
+        "managed", "bad-input", ("model is not loaded",), reflects=False, options=("--call", "Shutdown"), proto=MANAGED
+    ),
 )
 
 

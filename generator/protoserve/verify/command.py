@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from protoserve.platform.printing import UnwritableError
-from protoserve.verify import address, interface
+from protoserve.verify import address, interface, json_text
 from protoserve.verify.address import Address, Tls, UsageError
 from protoserve.verify.checks import CHECKS, stopping
 from protoserve.verify.checks.check import Check
@@ -217,7 +216,7 @@ def _instance(options: argparse.Namespace, contract: Interface | None, project: 
     """The instance in the file of --instance, else a sample of the contract; None without both. Raises UsageError."""
     if options.instance is not None:
         try:
-            return json.loads(options.instance.read_text(encoding="utf-8"))
+            return json_text.parse(options.instance.read_text(encoding="utf-8"))
         except OSError as error:
             raise UsageError(f"{options.instance}: cannot be read: {error.strerror}") from None
         except ValueError as error:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from protoserve.verify import json_text
 from protoserve.verify.address import Address
 from protoserve.verify.grpc_client import clipped
 from protoserve.verify.protocol_detection import NOTHING_LISTENS, refuse_itself
@@ -39,8 +40,8 @@ class Answer:
     timed_out: bool = False
 
     def json(self) -> Any:
-        """The body. Raises ValueError if it is not JSON."""
-        return json.loads(self.body)
+        """The body. Raises ValueError, with the place, if it is not JSON."""
+        return json_text.parse(self.body)
 
     def __str__(self) -> str:
         if self.status is None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from protoserve.verify import json_text
 from protoserve.verify.checks.check import Check
 from protoserve.verify.checks.http_requests import (
     ONLY,
@@ -15,6 +16,7 @@ from protoserve.verify.checks.http_requests import (
     stopped_predicting,
     unary,
 )
+from protoserve.verify.grpc_client import clipped
 from protoserve.verify.http_client import Answer, HttpClient
 from protoserve.verify.json_compare import close, reordered, scaled
 from protoserve.verify.report import Finding, failed, passed, skipped, unjudged, warned
@@ -169,7 +171,7 @@ class _PredictRoute:
                 return stopped_predicting(self.web, self.session, alone, f"after {description}")
             if finding is not None:
                 return finding
-        return self.judge_content_type()
+        return self.judge_repeated_keys() or self.judge_content_type()
 
     def judge_parameters(self) -> Finding | None:
         answer = self._post({"instances": [self.instance], "parameters": {}})
@@ -234,6 +236,16 @@ class _PredictRoute:
             return failed(seen, cause, _ANSWER_400)
         return None
 
+    def judge_repeated_keys(self) -> Finding | None:
+        key = json_text.repeated_key(self.answer.json())
+        if key is None:
+            return None
+        return warned(
+            f"POST {self.path}: {self.answer}; {key} stands twice",
+            "An object of the answer has one key twice: some clients read the first value, some the last, some none.",
+            "Write each key once. A dict cannot have it twice, so build the answer as a dict.",
+        )
+
     def judge_content_type(self) -> Finding | None:
         if self.answer.content_type.partition(";")[0].strip().lower() == "application/json":
             return None
@@ -252,8 +264,8 @@ def _judge_predictions(seen: str, answer: Answer, count: int) -> Finding | None:
     """What is wrong with the body of a 200; None if it has `count` predictions."""
     try:
         body = answer.json()
-    except ValueError:
-        return failed(seen, "The body is not JSON.", _RETURN_PREDICTIONS)
+    except ValueError as error:
+        return _not_json(f"{seen}; {clipped(str(error))}", error)
     if isinstance(body, list):
         return failed(seen, "The body is a list, but must be an object with `predictions`.", _RETURN_PREDICTIONS)
     if not isinstance(body, dict) or "predictions" not in body:
@@ -270,6 +282,21 @@ def _judge_predictions(seen: str, answer: Answer, count: int) -> Finding | None:
             _RETURN_PREDICTIONS,
         )
     return None
+
+
+def _not_json(seen: str, error: ValueError) -> Finding:
+    if not isinstance(error, json_text.ConstantError):
+        return failed(seen, "The body is not JSON.", _RETURN_PREDICTIONS)
+    return failed(
+        seen,
+        "The body is not JSON, which has no NaN and no Infinity, although Python writes and reads them. Other readers "
+        "refuse the whole answer.",
+        """
+        Let such a number be an error of the server:
+            json.dumps(answer, allow_nan=False)
+        or return null in its place: None if math.isnan(value) else value
+        """,
+    )
 
 
 def _has_one_prediction(answer: Answer) -> bool:

@@ -248,15 +248,17 @@ def _other_method_names(method: Method, seen: str, names: list[str]) -> Finding:
 
 def _not_overridden(seen: str, method: Method, names: str) -> Finding:
     service = method.service.rpartition(".")[2]
+    argument = "request_iterator" if method.takes_stream else "request"
     return failed(
         seen,
         f"The service is registered, but its servicer has no {names}: the generated base class answers UNIMPLEMENTED "
-        "for a method that is not overridden. Names are case-sensitive: predict is another method.",
+        "for a method that is not overridden. Names are case-sensitive.",
         f"""
         Define it in the servicer class, with exactly this name:
             class {service}({service_module(method)}.{service}Servicer):
-                def {method.name}(self, request, context):
-                    return {new_message(method.output)}
+                def {method.name}(self, {argument}, context):
+                    {"yield" if method.gives_stream else "return"} {new_message(method.output)}
+        If this server does not offer {method.name} on purpose, leave it out here: --no-call {method.name}
         """,
     )
 
