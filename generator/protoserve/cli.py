@@ -25,7 +25,12 @@ from protoserve.verify import options as verify_options
 def main(arguments: list[str] | None = None) -> int:
     """The exit code of the command, whose errors go to standard error; 2 if the arguments are not understood."""
     clear_environment()
-    options = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    server_command: tuple[str, ...] = ()
+    if words[:1] == ["verify"]:
+        words, server_command = verify_options.split_command(words)
+    options = parser().parse_args(words)
+    options.server_command = server_command
     command: Command = options.command
     return exit_code(lambda: HANDLERS[command](options), command.failure)
 

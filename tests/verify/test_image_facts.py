@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from protoserve.verify.address import UsageError
-from protoserve.verify.targets import image
+from protoserve.verify.targets import image, sockets
 from protoserve.verify.targets.crash_causes import crash_cause
 from protoserve.verify.targets.docker import Docker
 
@@ -29,9 +29,9 @@ TCP6 = """\
 
 
 def test_listening_sockets() -> None:
-    found = [(str(host), port, host.is_loopback) for host, port in image._listening_sockets(TCP)]
+    found = [(str(host), port, host.is_loopback) for host, port in sockets.in_table(TCP)]
     assert found == [("127.0.0.1", 8080, True), ("0.0.0.0", 9001, False)]
-    found = [(str(host), port, host.is_loopback) for host, port in image._listening_sockets(TCP6)]
+    found = [(str(host), port, host.is_loopback) for host, port in sockets.in_table(TCP6)]
     assert found == [("::", 50051, False), ("::1", 8081, True), ("127.0.0.1", 8082, True)]
 
 

@@ -91,12 +91,14 @@ def serve(
     workers: int = 10,
     credentials: grpc.ServerCredentials | None = None,
     after_start: Callable[[Any, Any], None] | None = None,
+    before_stop: Callable[[Door], None] | None = None,
     **options: Any,
 ) -> None:
     """Runs a sync server until SIGTERM, and stops it properly.
 
     `with_health` is False, or another health servicer than the stock one. `reflects` are the services that reflection
-    lists, None for no reflection. `credentials` are for TLS. `after_start` gets the server and the health servicer.
+    lists, None for no reflection. `credentials` are for TLS. `after_start` gets the server and the health servicer,
+    `before_stop` the door.
     """
     door = Door()
     interceptors = (door, *options.pop("interceptors", ()))
@@ -119,6 +121,8 @@ def serve(
         if with_health is True:
             checks.enter_graceful_shutdown()
             door.wait()
+        if before_stop is not None:
+            before_stop(door)
         server.stop(5)
 
     signal.signal(signal.SIGTERM, stop)

@@ -93,13 +93,16 @@ def verify_here(*arguments: str) -> tuple[int, dict[str, Any]]:
     """The result of `verify` without a process of its own, whose start takes longer than most checks."""
     parser = argparse.ArgumentParser()
     options.add_arguments(parser)
-    report = command.verify(parser.parse_args([*arguments, "--format", "json"]))
+    words, server_command = options.split_command(arguments)
+    parsed = parser.parse_args([*words, "--format", "json"])
+    parsed.server_command = server_command
+    report = command.verify(parsed)
     return report.exit_code, json.loads(as_json.dumps(as_json.whole(report)))
 
 
 def verify(*arguments: str) -> tuple[int, dict[str, Any]]:
     """The command's exit code, and its report as JSON; fails on any traceback."""
-    done = protoserve("verify", *arguments, "--format", "json", cwd=Path.cwd(), check=False)
+    done = protoserve("verify", "--format", "json", *arguments, cwd=Path.cwd(), check=False)
     assert "Traceback" not in done.stderr, done.stderr
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)

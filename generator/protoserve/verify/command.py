@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 import time
@@ -31,6 +32,7 @@ from protoserve.verify.session import Session
 from protoserve.verify.side_effects import left_alone
 from protoserve.verify.spec import Spec, load
 from protoserve.verify.targets import Started, image
+from protoserve.verify.targets.command import CommandServer
 from protoserve.verify.targets.image import VERTEX_HTTP_PORT, ImageServer
 from protoserve.verify.targets.project import ProjectServer
 
@@ -103,7 +105,11 @@ def _no_progress(name: str, outcome: Outcome | None) -> None:
 
 
 def _target(options: argparse.Namespace) -> tuple[str, str]:
-    """The kind of target (address, project, image, spec) and its name. Raises UsageError."""
+    """The kind of target (address, project, command, image, spec) and its name. Raises UsageError."""
+    if options.server_command:
+        if options.target is not None or options.image is not None:
+            raise UsageError("a command after -- is a target of its own: remove HOST:PORT, the folder or --image")
+        return "command", shlex.join(options.server_command)
     if options.image is not None:
         if options.target is not None or options.http is not None:
             raise UsageError("--image is a target of its own: remove HOST:PORT, the folder or --http")
@@ -113,7 +119,7 @@ def _target(options: argparse.Namespace) -> tuple[str, str]:
     if options.target is None and options.spec is not None:
         return "spec", str(options.spec)
     if options.target is None:
-        raise UsageError("say what to verify: HOST:PORT, a project's folder, --image IMAGE, or --spec FILE")
+        raise UsageError("say what to verify: HOST:PORT, a project's folder, -- COMMAND, --image IMAGE, or --spec FILE")
     if address.parse(options.target) is not None:
         return "address", options.target
     if Path(options.target).is_dir():
@@ -137,6 +143,13 @@ def _session(options: argparse.Namespace, kind: str, ends: float, left: Callable
             stack.callback(process.close)
             process.start()
             server = process.address
+        elif kind == "command":
+            command = _command(options)
+            stack.callback(command.close)
+            command.start()
+            process, started = command, command.started
+            web = _wait_for_command(command, _instance(options, contract, project), left, options, stack)
+            server = command.address
         elif kind == "image":
             container = _container(options)
             stack.callback(container.close)
@@ -176,6 +189,30 @@ def _contract(options: argparse.Namespace, project: Path | None) -> Interface | 
     if options.proto is not None:
         return interface.from_proto(options.proto, options.includes)
     return None if project is None else interface.from_project(project)
+
+
+def _command(options: argparse.Namespace) -> CommandServer:
+    """The server of the command, with the variables that the platform sets. Raises UsageError."""
+    has_http = options.platform == "vertex" and options.http is None
+    variables = {"AIP_STORAGE_URI": os.environ.get("AIP_STORAGE_URI", ""), **routes()} if has_http else {}
+    return CommandServer(options.server_command, variables, port=options.port, has_http=has_http)
+
+
+def _wait_for_command(
+    command: CommandServer, instance: Any, left: Callable[[], float], options: argparse.Namespace, stack: ExitStack
+) -> HttpClient | None:
+    """The HTTP side of the command's server, watched from its start; None if the platform does not ask it.
+
+    Waits until it is known whether the server speaks HTTP only.
+    """
+    if command.http is None:
+        return None
+    until = command.started + options.timeout
+    web = HttpClient(Address(command.address.host, command.http), left, instance=instance)
+    stack.callback(web.close)
+    web.watch(until)
+    web.alone = not command.find_grpc(web.settled, until) and web.answers()
+    return web
 
 
 def _container(options: argparse.Namespace) -> ImageServer:

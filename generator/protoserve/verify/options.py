@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 PLATFORMS = ("generic", "kubernetes", "vertex")
@@ -13,10 +14,22 @@ TIMEOUT = 20.0
 GRACE = 30.0  # seconds from SIGTERM to SIGKILL, as Kubernetes gives by default
 
 
+def split_command(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """The arguments of `protoserve verify`, and the command that starts the server: what follows the first `--`."""
+    words = list(arguments)
+    if "--" not in words:
+        return words, ()
+    end = words.index("--")
+    return words[:end], tuple(words[end + 1 :])
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the target and the options."""
+    """Adds the target and the options. `split_command` takes the command away before, and sets `server_command`."""
+    parser.usage = "%(prog)s [options] TARGET\n       %(prog)s [options] -- COMMAND [ARGUMENT ...]"
+    parser.set_defaults(server_command=())
     add = parser.add_argument
-    add("target", metavar="TARGET", nargs="?", help="HOST:PORT of a server, or the folder of a project")
+    target = "HOST:PORT of a server, or the folder of a project; or -- COMMAND, which starts a server"
+    add("target", metavar="TARGET", nargs="?", help=target)
     add("--image", metavar="IMAGE", help="a container image instead of TARGET; it is run as a platform runs it")
     add("--platform", choices=PLATFORMS, default="generic", help="whose requirements to check; default: %(default)s")
     timeout = "how long to wait for the server to be ready, in seconds; default: %(default)g"
@@ -31,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_calls(parser)
     _add_connection(parser)
     _add_specification(parser)
+    _add_command(parser)
     _add_image(parser)
     _add_http(parser)
 
@@ -72,11 +86,20 @@ def _add_specification(parser: argparse.ArgumentParser) -> None:
     add("--region", default="", metavar="REGION", help="where the model goes, such as us-central1")
 
 
+def _add_command(parser: argparse.ArgumentParser) -> None:
+    about = (
+        "After `--`, the command that starts a server here. It gets a free port in PORT, and in place of {port} in its "
+        "arguments. It is watched from its start, and stopped with SIGTERM: protoserve verify -- python server.py"
+    )
+    add = parser.add_argument_group("a command, or an image", about).add_argument
+    port = "the gRPC port of the command, or of the container; default: a free one, or one that the image EXPOSEs"
+    add("--port", type=_port, metavar="N", help=port)
+
+
 def _add_image(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("an image").add_argument
     engine = "the container engine's command; default: $DOCKER, else docker"
     add("--docker", default=os.environ.get("DOCKER") or "docker", metavar="COMMAND", help=engine)
-    add("--port", type=_port, metavar="N", help="the container's gRPC port; default: verify looks for it")
     add("--memory", type=_memory, default="2g", metavar="SIZE", help="its memory limit; default: %(default)s")
     add("--writable", action="store_true", help="let it write to its whole root file system, not only to /tmp")
 

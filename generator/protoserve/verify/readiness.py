@@ -50,7 +50,7 @@ class Readiness:
 
 def wait_until_ready(session: Session) -> Readiness:
     """Waits, at most `session.timeout` since the start, until health says SERVING and the first method answers."""
-    readiness = Readiness()
+    readiness = Readiness(not_serving_until=session.not_serving_until)
     deadline = session.started + session.timeout
     names = ("", *(session.interface.services if session.interface else ()))
     while True:
@@ -71,7 +71,10 @@ def wait_while_starting(session: Session) -> None:
     """Waits while health says that the server is still starting: one that this run started may yet end by itself."""
     deadline = session.started + session.timeout
     while time.monotonic() < deadline and session.left() and not session.server_ended():
-        if not session.health("").may_be_starting:
+        health = session.health("")
+        if health.status == "NOT_SERVING":
+            session.not_serving_until = session.age()
+        if not health.may_be_starting:
             return
         time.sleep(min(_HEALTH_PAUSE, session.left()))
 

@@ -51,6 +51,7 @@ class Session:
     failing: set[str] = field(default_factory=set)  # paths of the methods whose failure the current check reports
     lost: bool = False  # whether the current check reports that the whole server stopped answering
     unresponsive: str = ""  # the check that reports that the whole server stopped answering
+    not_serving_until: float | None = None  # when health last said NOT_SERVING while the server started
     health_answered: bool = False  # whether Check was ever answered, even with an error
     started: float = field(default_factory=time.monotonic)
     _logs: defaultdict[str, CallLog] = field(default_factory=lambda: defaultdict(CallLog))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from protoserve.verify.options import PLATFORMS
 from protoserve.verify.report import Finding
 
-KINDS = ("address", "project", "image")
+KINDS = ("address", "project", "command", "image")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from protoserve.verify.http_client import HEALTH_SECONDS, Answer, HttpClient
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Finding, deferred, failed, skipped
 from protoserve.verify.session import Session
+from protoserve.verify.targets.command import CommandServer
 from protoserve.verify.targets.crash_causes import crash_cause
 from protoserve.verify.targets.image import ImageServer
 
@@ -31,6 +32,8 @@ def not_judged(session: Session) -> Finding | None:
     if session.web is None:
         return skipped("no HTTP server was named; use --http HOST:PORT if there is one")
     server = session.process
+    if isinstance(server, CommandServer) and server.http is not None and not session.web.alone:
+        return None if server.speaks_http() else _grpc_alone(server.http)
     if not isinstance(server, ImageServer):
         return None
     if server.ended():
@@ -46,11 +49,14 @@ def not_judged(session: Session) -> Finding | None:
     if server.inside == server.http:
         return skipped(f"port {server.http} speaks gRPC")
     if not hosts:
-        return skipped(
-            f"nothing listens on AIP_HTTP_PORT={server.http}: with grpcPorts in the specification, Vertex AI uses gRPC "
-            "alone"
-        )
+        return _grpc_alone(server.http)
     return _not_reachable(server.http) if all(host.is_loopback for host in hosts) else None
+
+
+def _grpc_alone(port: int) -> Finding:
+    return skipped(
+        f"nothing listens on AIP_HTTP_PORT={port}: with grpcPorts in the specification, Vertex AI uses gRPC alone"
+    )
 
 
 def _not_reachable(port: int) -> Finding:

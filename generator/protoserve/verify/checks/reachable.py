@@ -19,10 +19,12 @@ from protoserve.verify.readiness import wait_while_starting
 from protoserve.verify.report import Finding, Verdict, failed, passed
 from protoserve.verify.session import Session
 from protoserve.verify.targets.crash_causes import crash_cause
+from protoserve.verify.targets.process import ProcessServer
 from protoserve.verify.traffic import NO_SUCH_METHOD
 
 _PROBE_TIMEOUT = 3.0
 _PAUSE = 0.2
+_FIRST_PAUSE = 0.02  # for a server that this run started: what it answers first counts
 # Such a server may still be starting, and is probed again; what speaks another protocol will keep doing so.
 _MAY_BE_STARTING = (
     Answerer.REFUSED,
@@ -42,12 +44,13 @@ def run(session: Session) -> Finding:
     if session.web is not None and session.web.alone:
         return Finding(Verdict.SKIP, f"{session.web.address} speaks HTTP only", blocks=True)
     started = time.monotonic()
-    result = _probe_until_started(session)
+    result, listened = _probe_until_started(session)
     if result.kind is Answerer.GRPC and session.process is not None:
         wait_while_starting(session)  # it may listen, fail to load its model, and end
     if session.process is not None and session.process.ended():
         last_words = session.process.exit_report()
-        return failed(f"the server ended by itself: {last_words}", *crash_cause(last_words))
+        when = f"{session.age():.1f} s after its start" + ("" if listened else ", before it listened")
+        return failed(f"the server ended by itself, {when}: {last_words}", *crash_cause(last_words))
     if result.kind is Answerer.GRPC:
         protocol = "TLS" if session.address.tls else "plain text"
         seconds = time.monotonic() - started
@@ -55,16 +58,19 @@ def run(session: Session) -> Finding:
     return _not_reachable(session, result)
 
 
-def _probe_until_started(session: Session) -> Detection:
-    deadline = session.started + session.timeout
+def _probe_until_started(session: Session) -> tuple[Detection, bool]:
+    """The last result, and whether the server ever accepted a connection."""
+    deadline, listened = session.started + session.timeout, False
+    pause = _FIRST_PAUSE if isinstance(session.process, ProcessServer) else _PAUSE
     while True:
         result = detect(session.address, min(_PROBE_TIMEOUT, session.left()))
         if result.kind is Answerer.HTTP2:
             result = _probe_grpc(session)
+        listened = listened or result.kind not in (Answerer.REFUSED, Answerer.UNREACHABLE)
         final = result.kind not in _MAY_BE_STARTING or session.server_ended()
         if final or time.monotonic() >= deadline or not session.left():
-            return result
-        time.sleep(_PAUSE)
+            return result, listened
+        time.sleep(pause)
 
 
 def _probe_grpc(session: Session) -> Detection:
@@ -101,9 +107,11 @@ def _not_reachable(session: Session, result: Detection) -> Finding:
     seen = f"{address}: {result.seen}"
     if result.kind in _MAY_BE_STARTING and session.process is not None:
         if listens_on := session.process.listens_elsewhere():
-            cause, remedy = (_LOOPBACK, _BIND) if listens_on.startswith(("127.", "[::1]")) else _OTHER_PORT
+            other_port = "not on port" in listens_on
+            cause, remedy = _OTHER_PORT if other_port else (_LOOPBACK, _BIND)
             number = listens_on.partition(",")[0].rpartition(":")[2]
-            return failed(f"{seen}; inside, it listens on {listens_on}", cause, remedy.format(port=number))
+            inside = "" if isinstance(session.process, ProcessServer) else "inside, "
+            return failed(f"{seen}; {inside}it listens on {listens_on}", cause, remedy.format(port=number))
         seen += f"; {session.process.exit_report()}"
     if result.kind is Answerer.REFUSED and (loopback := _open_on_loopback(address)):
         return failed(f"{seen}, while {loopback} is open", _LOOPBACK, _BIND.format(port=port))
@@ -140,10 +148,9 @@ _LOAD_ELSEWHERE = """
         model = await asyncio.to_thread(load)
     """
 _OTHER_PORT = (
-    "The server does not listen on the port that the platform sets (PORT, or AIP_HTTP_PORT on Vertex AI), and that the "
-    "image EXPOSEs.",
+    "The server does not listen on the port that the platform sets (PORT, or AIP_HTTP_PORT on Vertex AI).",
     """
-    Read the port from the environment, or EXPOSE the fixed one:
+    Read the port from the environment, or EXPOSE the fixed one of an image:
         server.add_insecure_port(f"[::]:{{os.environ['PORT']}}")
         EXPOSE {port}
     With a fixed port, name it in the platform's specification, and here: --port {port}

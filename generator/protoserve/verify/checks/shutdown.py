@@ -63,7 +63,7 @@ class Shutdown:
     lost: list[SentCall] = field(default_factory=list)  # calls that the server had accepted
     cancelled: list[SentCall] = field(default_factory=list)  # calls that it had not accepted, and did not refuse either
     failed_before: list[SentCall] = field(default_factory=list)  # calls that ended with an error before SIGTERM
-    still_answering: bool = False  # whether calls were still answered when the grace time was over
+    still_answering: bool = False  # whether calls were still answered after the process's end, or the grace time
 
     @property
     def silent(self) -> bool:
@@ -124,7 +124,7 @@ def _shut_down(session: Session, method: Method | None) -> Shutdown | None:
             sigterm_at = time.monotonic()
             session.process.terminate()
             _observe(session, shutdown, sigterm_at, traffic, health)
-            if shutdown.exit_code is None:
+            if shutdown.exit_code in (None, _TERMINATED):
                 shutdown.still_answering = _answers(session, method)
         if traffic is not None and timer is not None:
             classify_calls(shutdown, sigterm_at, traffic.sent, timer)
@@ -263,6 +263,8 @@ def judge(shutdown: Shutdown, method: Method | None) -> Finding:
     seen = _seen(shutdown, method)
     if shutdown.exit_code is None:
         return _ignores_sigterm(seen) if shutdown.still_answering else _never_ends(seen)
+    if shutdown.exit_code == _TERMINATED and shutdown.still_answering:
+        return _signal_not_passed_on(seen)
     if shutdown.exit_code == _TERMINATED and not shutdown.orderly:
         return failed(
             seen,
@@ -318,6 +320,15 @@ def _ignores_sigterm(seen: str) -> Finding:
         "handler is installed. A shell that starts the server (`CMD python server.py`, a script without `exec`) does "
         "not pass the signal on.",
         _HANDLE_SIGTERM + 'Start it without a shell: CMD ["python", "server.py"], or `exec python server.py`.\n',
+    )
+
+
+def _signal_not_passed_on(seen: str) -> Finding:
+    return failed(
+        f"{seen}; after the end of the process a call is still answered",
+        "SIGTERM ended the process that was started, and the server, which is another one, did not get the signal: a "
+        "shell or a script does not pass it on. In a container the server is then killed at once.",
+        'Start the server itself: CMD ["python", "server.py"], or `exec python server.py` at the end of a script.',
     )
 
 

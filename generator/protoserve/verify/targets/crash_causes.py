@@ -11,7 +11,7 @@ _CAUSES = (
         "It was killed because it needed more memory than its limit: loading a model takes several times the "
         "size of its file.",
         """
-        Give it more memory (verify: --memory 4g; Kubernetes: resources.limits.memory), or load less: one
+        Give it more memory (verify --image: --memory 4g; Kubernetes: resources.limits.memory), or load less: one
         worker process instead of several, the model memory-mapped or in a smaller format.
         """,
     ),
@@ -37,9 +37,9 @@ _CAUSES = (
     ),
     (
         r"executable file not found|no such file or directory: unknown|command not found",
-        "The image's command does not exist in the image, or is not on its PATH.",
+        "A command does not exist where the server runs, or is not on its PATH.",
         """
-        Name a program that exists, in exec form, if necessary with its full path:
+        Name a program that exists, in an image in exec form, if necessary with its full path:
             CMD ["/venv/bin/python", "-m", "server"]
         """,
     ),
@@ -60,8 +60,8 @@ _CAUSES = (
     ),
     (
         r"ModuleNotFoundError|No module named|ImportError|cannot open shared object file|Cannot find module",
-        "Something that it imports is not installed in the image.",
-        "Install it in the image (requirements.txt, apt-get install), and start the container once by hand.",
+        "Something that it imports is not installed where it runs.",
+        "Install it there (in an image: requirements.txt, apt-get install), and start the server once by hand.",
     ),
     (
         r"Address already in use|EADDRINUSE|Failed to bind",
@@ -71,7 +71,7 @@ _CAUSES = (
     (
         r"exit code 137\b",
         "It was killed (SIGKILL), usually because of its memory.",
-        "Watch its memory while it starts, and raise the limit (verify: --memory 4g).",
+        "Watch its memory while it starts, and raise the limit (verify --image: --memory 4g).",
     ),
     (
         r"exit code 0\b",

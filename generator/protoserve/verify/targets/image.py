@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import json
 import random
 import re
 import secrets
-import socket
-import struct
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from protoserve.verify.address import Address, UsageError
 from protoserve.verify.targets.docker import Docker, Refused
+from protoserve.verify.targets.sockets import Listening, in_table, shown
 
 LABEL = "protoserve.verify"
 PIDS = 1024
@@ -35,7 +33,6 @@ _IMAGE_FAULT = re.compile(
     r"|is a directory|unable to find user|no matching entries in passwd|not a valid user",
     re.I,
 )
-_LISTEN = "0A"  # a socket's state in /proc/net/tcp
 _UNUSED_PORT = 1  # tcpmux; nothing listens there
 
 
@@ -133,10 +130,10 @@ class ImageServer:
         reachable = {port for host, port in sockets if not host.is_loopback}
         return [port for port in self._candidates if port in reachable]
 
-    def sockets(self) -> list[tuple[Any, int]] | None:
+    def sockets(self) -> list[Listening] | None:
         """Address (of `ipaddress`) and port of each listening socket in the container, None if they cannot be read."""
         tables = [table for name in ("tcp", "tcp6") if (table := self._table(name)) is not None]
-        return [listening for table in tables for listening in _listening_sockets(table)] if tables else None
+        return [listening for table in tables for listening in in_table(table)] if tables else None
 
     def _table(self, name: str) -> str | None:
         """The kernel's table of the container's connections, read from this machine if the engine runs on it."""
@@ -167,8 +164,8 @@ class ImageServer:
             return None
         hosts = [host for host, port in sockets if port == self.inside]
         if hosts:
-            return None if any(not host.is_loopback for host in hosts) else _host_port(hosts[0], self.inside)
-        elsewhere = sorted({_host_port(host, port) for host, port in sockets if not _is_engine_dns(host)})
+            return None if any(not host.is_loopback for host in hosts) else shown(hosts[0], self.inside)
+        elsewhere = sorted({shown(host, port) for host, port in sockets if not _is_engine_dns(host)})
         if not elsewhere:
             return None
         variables = " ".join(f"{name}={value}" for name, value in self.variables.items() if value == str(self.inside))
@@ -279,23 +276,6 @@ def _local_pid(pid: int, container: str) -> int:
     return 0
 
 
-def _listening_sockets(table: str) -> Iterable[tuple[Any, int]]:
-    """Listening sockets of `/proc/net/tcp` or `tcp6`: words of 32 bits in the machine's order, then the port."""
-    for line in table.splitlines()[1:]:
-        words = line.split()
-        if len(words) < 4 or words[3] != _LISTEN:
-            continue
-        host, _, port = words[1].partition(":")
-        raw = b"".join(struct.pack("=I", int(host[i : i + 8], 16)) for i in range(0, len(host), 8))
-        family = socket.AF_INET if len(raw) == 4 else socket.AF_INET6
-        address = ipaddress.ip_address(socket.inet_ntop(family, raw))
-        yield getattr(address, "ipv4_mapped", None) or address, int(port, 16)
-
-
 def _is_engine_dns(host: Any) -> bool:
     """Whether it is Docker's own resolver, which listens in containers of user-defined networks."""
     return str(host) == "127.0.0.11"
-
-
-def _host_port(host: Any, port: int) -> str:
-    return f"[{host}]:{port}" if host.version == 6 else f"{host}:{port}"

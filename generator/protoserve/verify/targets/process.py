@@ -1,0 +1,152 @@
+"""A server process on this machine, in a group of its own: its output is kept in part, and nothing of it is left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from protoserve.verify.address import Address, UsageError
+from protoserve.verify.targets import sockets
+
+_LOG_LINES = 12
+_LOG_BYTES = 64 << 10  # of its last output
+_LINE_CHARACTERS = 500
+_STOP_SECONDS = 5.0  # after SIGTERM, at the end of the run
+_DRAIN_SECONDS = 1.0  # for the last output of a process that has ended
+
+
+class ProcessServer:
+    """`command`, started with `start()` and ended with `close()`; it should listen at `address`.
+
+    SIGTERM goes to the process alone, as a platform sends it. At the end its whole group gets SIGKILL.
+    """
+
+    def __init__(self, command: Sequence[str], variables: Mapping[str, str], address: Address, folder: Path) -> None:
+        """`variables` are added to this environment, `folder` is where it runs."""
+        self.address = address
+        self._command, self._variables, self._folder = list(command), dict(variables), folder
+        self._terminated = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._output: _Tail | None = None
+        self.started = time.monotonic()
+
+    def start(self) -> None:
+        """Starts it. Raises UsageError if the command cannot be run."""
+        self.started = time.monotonic()
+        try:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self._folder,
+                env={**os.environ, **self._variables},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches verify alone, which then stops it
+            )
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise UsageError(f"{self._command[0]}: the command cannot be run: {reason}") from None
+        assert self._process.stdout is not None
+        self._output = _Tail(self._process.stdout)
+
+    @property
+    def _running(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "start() first"
+        return self._process
+
+    def ended(self) -> bool:
+        return self._running.poll() is not None
+
+    def exit_report(self) -> str:
+        assert self._output is not None
+        code = self._running.poll()
+        state = "still running" if code is None else f"exit code {_shell_code(code)}"
+        return "\n".join([state, *self._output.lines(0 if code is None else _DRAIN_SECONDS)])
+
+    def listens_elsewhere(self) -> str | None:
+        """Verify asks on the loopback, so only another port is elsewhere. None also where this cannot be known."""
+        found = sockets.of_group(self._running.pid)
+        if not found or any(port == self.address.port for _, port in found):
+            return None
+        elsewhere = ", ".join(sorted({sockets.shown(host, port) for host, port in found}))
+        return f"{elsewhere}, and not on port {self.address.port}"
+
+    def terminate(self) -> None:
+        self._terminated = True
+        self._running.terminate()
+
+    def wait(self, seconds: float) -> int | None:
+        try:
+            return _shell_code(self._running.wait(seconds))
+        except subprocess.TimeoutExpired:
+            return None
+
+    def close(self) -> None:
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.terminate()
+            self.wait(0 if self._terminated else _STOP_SECONDS)
+        _kill_group(self._process)
+        self._process.wait()
+        if self._output is not None:
+            self._output.close()
+
+
+class _Tail:
+    """The last output of a process, read in a thread, so that a full pipe never stops the process."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe, self._data = pipe, bytearray()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def lines(self, seconds: float) -> list[str]:
+        """The last lines, cut where they are long; waits so many seconds for the end of the output."""
+        self._thread.join(seconds)
+        with self._lock:
+            text = self._data.decode(errors="replace")
+        lines = text.strip().splitlines()[-_LOG_LINES:]
+        return [line if len(line) <= _LINE_CHARACTERS else f"{line[:_LINE_CHARACTERS]}..." for line in lines]
+
+    def close(self) -> None:
+        self._thread.join(_DRAIN_SECONDS)
+        if not self._thread.is_alive():  # otherwise something outside the group still holds the other end
+            self._pipe.close()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while part := os.read(self._pipe.fileno(), 8192):
+                with self._lock:
+                    self._data += part
+                    del self._data[:-_LOG_BYTES]
+
+
+def free_port() -> int:
+    """A port of the loopback on which nothing listens."""
+    with contextlib.closing(socket.socket()) as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL for the process and all that it started, as far as that is still in its group."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
+def _shell_code(code: int) -> int:
+    """The exit code as a shell shows it: 143 for a process that SIGTERM ended, where Popen has -15."""
+    return code if code >= 0 else 128 - code
