@@ -110,8 +110,8 @@ def commands() -> list[str]:
 def test_the_commands_on_the_pages_are_taken(command: str) -> None:
     words = shlex.split(command.replace("\\|", "|"), comments=True)
     words = list(itertools.takewhile(lambda word: word not in (">", ">>"), words))
-    given = parser().parse_args(words)
-    assert given.target or given.image or given.spec or given.http
+    given = parser().parse_args(options.split_command(words)[0])
+    assert given.target or given.image or given.spec or given.http or options.split_command(words)[1]
     assert {*given.only, *given.skip} <= set(IDS)
 
 

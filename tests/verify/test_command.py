@@ -197,7 +197,7 @@ class TestExit:
         ("arguments", "words"),
         [
             ([], "say what to verify: HOST:PORT"),
-            (["nowhere"], "nowhere is neither HOST:PORT nor a folder"),
+            (["nowhere"], "nowhere is neither HOST:PORT, unix:PATH, dns:///HOST:PORT nor a folder"),
             (["127.0.0.1:70000"], "the port must be an integer from 1 to 65535"),
             (["127.0.0.1:0"], "the port must be an integer from 1 to 65535"),
             (["empty"], "empty is not a protoserve project"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,27 @@ def test_addresses_as_they_are_typed(text: str, host: str, port: int, tls: bool)
     assert found == Address(host, port, Tls() if tls else None)
 
 
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("dns:///model:80", Address("model", 80)),
+        ("dns://10.0.0.1/model", Address("model", 443)),
+        ("dns:model:80", Address("model", 80)),
+        ("ipv4:10.0.0.2:80", Address("10.0.0.2", 80)),
+        ("ipv6:[::1]:80", Address("::1", 80)),
+        ("unix:run/it.sock", Address("localhost", 0, socket_path="run/it.sock")),
+        ("unix:/run/it.sock", Address("localhost", 0, socket_path="/run/it.sock")),
+        ("unix:///run/it.sock", Address("localhost", 0, socket_path="/run/it.sock")),
+        ("unix-abstract:it", Address("localhost", 0, socket_path="\0it")),
+    ],
+)
+def test_targets_as_grpc_names_them(text: str, address: Address) -> None:
+    assert parse(text) == replace(address, target=text)
+    assert str(parse(text)) == text
+
+
 def test_what_is_no_address() -> None:
+    assert parse("dns:///") is None
     assert parse("some/folder") is None
     with pytest.raises(UsageError, match="the port must be an integer from 1 to 65535"):
         parse("model:70000")

@@ -30,6 +30,8 @@ _CA = ("--tls", "--ca", "{certificates}/ca.pem")
 _ASKS = frozenset({"serialization"})
 _VALID = ("--request", "Predict={zoo}/valid.json")
 _QUICK = ("--timeout", "2")
+TOKEN = "Bearer zoo-0123456789-abcdef"
+_TOKEN = ("--metadata", f"authorization={TOKEN}")
 ROWS = (
     Row("sync"),
     Row("aio"),
@@ -38,6 +40,7 @@ ROWS = (
     Row("a-dict-without-reflection", "serialization", ("returned something other",), unjudged=True),
     Row("a-dict-without-reflection-aio", "serialization", ("returned a dict",), unjudged=True),
     Row("reflection-v1"),
+    Row("guarded", None, ("probes have none",), frozenset({"health-service"}), options=_TOKEN),
     Row("reflection-v1alpha"),
     Row("reflection-hangs", unjudged=True),
     Row("reflection-errs", unjudged=True),
@@ -836,3 +839,32 @@ def wants_other_shape(port: int) -> None:
         np.asarray(request.values).reshape(-1, 17)
 
     base.serve(port, predicting(predict))
+
+
+@server("unix")
+def unix(port: int) -> None:
+    """It listens on an abstract Unix socket, too, whose name has the port."""
+
+    def register(servicer: Any, server: Any) -> None:
+        base.add(servicer, server)
+        server.add_insecure_port(f"unix-abstract:zoo-{port}")
+
+    base.serve(port, register=register)
+
+
+class _Guard(grpc.ServerInterceptor):
+    """Refuses every call without the token, and repeats what came in its place."""
+
+    def intercept_service(self, continuation: Any, details: Any) -> Any:
+        sent = dict(details.invocation_metadata)
+        if sent.get("authorization") == TOKEN:
+            return continuation(details)
+        words = f"{'x' * 250} not allowed: {sent.get('authorization')}"  # longer than what verify quotes
+        return grpc.unary_unary_rpc_method_handler(
+            lambda request, context: context.abort(grpc.StatusCode.UNAUTHENTICATED, words)
+        )
+
+
+@server("guarded")
+def guarded(port: int) -> None:
+    base.serve(port, interceptors=(_Guard(),))

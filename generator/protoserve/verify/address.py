@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from protoserve.platform.errors import ProtoserveError
@@ -12,6 +13,14 @@ from protoserve.platform.errors import ProtoserveError
 _FORM = re.compile(
     r"(?:(?P<scheme>https?|grpcs?)://)?(?P<host>\[[0-9a-fA-F:.%\w]+\]|[^\s:/\[\]]*):(?P<port>\d{1,5})/?", re.ASCII
 )
+
+_UNIX = re.compile(r"(?P<scheme>unix|unix-abstract):(?P<path>[^\0]+)")
+_NAMED = re.compile(
+    r"(?:dns:(?:///|//[^/]+/)?|ipv4:|ipv6:)"
+    r"(?P<address>(?:\[[0-9a-fA-F:.%\w]+\]|[^\s:/\[\]]+)(?P<port>:\d{1,5})?)",
+    re.ASCII,
+)
+_DEFAULT_PORT = 443  # gRPC's, for a DNS name without one
 
 
 class UsageError(ProtoserveError):
@@ -49,21 +58,51 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A host (without brackets) and a port from 1 to 65535; plain text if `tls` is None."""
+    """A host (without brackets) and a port from 1 to 65535; plain text if `tls` is None.
+
+    `target` is what gRPC's client gets where that is another form, such as `dns:///HOST:PORT`. `socket_path` is
+    that of a Unix socket, for an abstract one a zero byte and its name; `host` and `port` mean nothing then.
+    """
 
     host: str
     port: int
     tls: Tls | None = None
+    target: str = ""
+    socket_path: str = ""
+
+    def connect(self, timeout: float) -> socket.socket:
+        """A connection, without TLS. Raises OSError."""
+        if not self.socket_path:
+            return socket.create_connection((self.host, self.port), timeout)
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.settimeout(timeout)
+            connection.connect(self.socket_path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def __str__(self) -> str:
+        if self.target:
+            return self.target
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def parse(text: str, tls: Tls | None = None) -> Address | None:
-    """The address in `HOST:PORT`, `:PORT` or a URL with a port, None for any other text.
+    """The address in `HOST:PORT`, `:PORT`, a URL with a port, or gRPC's own form of a target; None for any other text.
 
-    `https://` and `grpcs://` mean TLS. Raises UsageError for an invalid port.
+    `https://` and `grpcs://` mean TLS. Raises UsageError for an invalid port. gRPC's forms are `unix:PATH`,
+    `unix-abstract:NAME`, `dns:[//AUTHORITY/]HOST[:PORT]`, `ipv4:HOST:PORT` and `ipv6:[HOST]:PORT`:
+    https://github.com/grpc/grpc/blob/master/doc/naming.md
     """
+    if (match := _UNIX.fullmatch(text)) is not None:
+        path = re.sub("^//(?=/)", "", match["path"])
+        name = f"\0{path}" if match["scheme"] == "unix-abstract" else path
+        return Address("localhost", 0, tls, text, name)
+    if (match := _NAMED.fullmatch(text)) is not None:
+        inner = parse(match["address"] if match["port"] else f"{match['address']}:{_DEFAULT_PORT}", tls)
+        return None if inner is None else replace(inner, target=text)
     match = _FORM.fullmatch(text)
     if match is None:
         return None

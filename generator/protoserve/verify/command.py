@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from protoserve.platform.printing import UnwritableError
-from protoserve.verify import address, interface, json_text
+from protoserve.verify import address, interface, json_text, metadata
 from protoserve.verify.address import Address, Tls, UsageError
 from protoserve.verify.checks import CHECKS, stopping
 from protoserve.verify.checks.check import Check
@@ -23,6 +23,7 @@ from protoserve.verify.checks.http_requests import HTTP, as_json, unary
 from protoserve.verify.grpc_client import Client
 from protoserve.verify.http_client import HttpClient, routes
 from protoserve.verify.interface import Interface
+from protoserve.verify.metadata import Metadata
 from protoserve.verify.output import FORMATS, terminal
 from protoserve.verify.protocol_detection import detect
 from protoserve.verify.report import Outcome, Report
@@ -38,6 +39,7 @@ from protoserve.verify.targets.project import ProjectServer
 
 # What a run may take besides waiting for the server: with the default timeout, 60 seconds in total.
 CHECK_SECONDS = 40.0
+MakeHttp = Callable[..., HttpClient]  # from an address; what all have in common is bound
 
 
 def main(options: argparse.Namespace) -> int:
@@ -62,6 +64,14 @@ def verify(options: argparse.Namespace) -> Report:
     """The report of a run with these arguments. Raises UsageError."""
     started = time.monotonic()
     ends: float = started + options.timeout + CHECK_SECONDS
+    secrets = metadata.read(options.metadata)
+    try:
+        return _verified(options, started, ends, secrets)
+    except UsageError as error:
+        raise UsageError(secrets.hide(str(error))) from None
+
+
+def _verified(options: argparse.Namespace, started: float, ends: float, secrets: Metadata) -> Report:
     kind, name = _target(options)
     checks = _checks(options, kind)
     spec = None if options.spec is None else load(options.spec, options.region)
@@ -79,10 +89,11 @@ def verify(options: argparse.Namespace) -> Report:
 
             def progress(name: str, outcome: Outcome | None) -> None:
                 if outcome is not None:
+                    outcome = secrets.hide_in(outcome)
                     outcomes[name] = outcome  # before it is shown, so that an interrupted run reports it
                 show(name, outcome)
 
-            session = None if kind == "spec" else stack.enter_context(_session(options, kind, ends, left))
+            session = None if kind == "spec" else stack.enter_context(_session(options, kind, ends, left, secrets))
             try:
                 run([_step(check, spec, session) for check in checks], left, progress, options.skip)
             finally:
@@ -91,7 +102,7 @@ def verify(options: argparse.Namespace) -> Report:
     except KeyboardInterrupt:  # also while the server is stopped
         stopped = "interrupted"
     seconds = time.monotonic() - started
-    return Report(name, options.platform, tuple(outcomes.values()), sent, seconds, stopped)
+    return Report(secrets.hide(name), options.platform, tuple(outcomes.values()), sent, seconds, stopped)
 
 
 def _step(check: Check, spec: Spec | None, session: Session | None) -> Step:
@@ -126,15 +137,18 @@ def _target(options: argparse.Namespace) -> tuple[str, str]:
         if not Path(options.target, "schema.yaml").is_file():
             raise UsageError(f"{options.target} is not a protoserve project: it has no schema.yaml")
         return "project", options.target
-    raise UsageError(f"{options.target} is neither HOST:PORT nor a folder")
+    raise UsageError(f"{options.target} is neither HOST:PORT, unix:PATH, dns:///HOST:PORT nor a folder")
 
 
 @contextmanager
-def _session(options: argparse.Namespace, kind: str, ends: float, left: Callable[[], float]) -> Iterator[Session]:
+def _session(
+    options: argparse.Namespace, kind: str, ends: float, left: Callable[[], float], sent: Metadata
+) -> Iterator[Session]:
     """A session with the target. A server that it starts is always stopped at the end."""
     with ExitStack() as stack:
         process: Started | None = None
         web: HttpClient | None = None
+        http = partial(HttpClient, left=left, metadata=sent)
         started = time.monotonic()
         project = Path(options.target) if kind == "project" else options.project
         contract = _contract(options, project)
@@ -148,28 +162,27 @@ def _session(options: argparse.Namespace, kind: str, ends: float, left: Callable
             stack.callback(command.close)
             command.start()
             process, started = command, command.started
-            web = _wait_for_command(command, _instance(options, contract, project), left, options, stack)
+            web = _wait_for_command(command, _instance(options, contract, project), http, options, stack)
             server = command.address
         elif kind == "image":
             container = _container(options)
             stack.callback(container.close)
             container.start()
             process, started = container, container.started
-            web = _wait_for_ports(container, _instance(options, contract, project), left, options, stack)
+            web = _wait_for_ports(container, _instance(options, contract, project), http, options, stack)
             server = container.address
         else:
             server = _server_address(options)
         if options.http is not None:
-            web = HttpClient(
-                _http_address(options), left, alone=options.target is None, instance=_instance(options, None, None)
-            )
+            alone = kind == "address" and options.target is None
+            web = http(_http_address(options), alone=alone, instance=_instance(options, None, None))
             stack.callback(web.close)
-        client = Client(server, left)
+        client = Client(server, left, sent)
         stack.callback(client.close)
         session = Session(
             server, client, options.timeout, ends, options.platform, process, options.grace, started=started
         )
-        session.interface, session.web = contract, web
+        session.interface, session.web, session.metadata = contract, web, sent
         session.request_files = tuple(options.request)
         session.call, session.no_call = tuple(options.call), tuple(options.no_call)
         session.project = project
@@ -199,7 +212,11 @@ def _command(options: argparse.Namespace) -> CommandServer:
 
 
 def _wait_for_command(
-    command: CommandServer, instance: Any, left: Callable[[], float], options: argparse.Namespace, stack: ExitStack
+    command: CommandServer,
+    instance: Any,
+    http: Callable[..., HttpClient],
+    options: argparse.Namespace,
+    stack: ExitStack,
 ) -> HttpClient | None:
     """The HTTP side of the command's server, watched from its start; None if the platform does not ask it.
 
@@ -208,7 +225,7 @@ def _wait_for_command(
     if command.http is None:
         return None
     until = command.started + options.timeout
-    web = HttpClient(Address(command.address.host, command.http), left, instance=instance)
+    web = http(Address(command.address.host, command.http), instance=instance)
     stack.callback(web.close)
     web.watch(until)
     web.alone = not command.find_grpc(web.settled, until) and web.answers()
@@ -225,13 +242,17 @@ def _container(options: argparse.Namespace) -> ImageServer:
 
 
 def _wait_for_ports(
-    container: ImageServer, instance: Any, left: Callable[[], float], options: argparse.Namespace, stack: ExitStack
+    container: ImageServer,
+    instance: Any,
+    http: Callable[..., HttpClient],
+    options: argparse.Namespace,
+    stack: ExitStack,
 ) -> HttpClient | None:
     """Waits until the container listens. Returns its HTTP side, watched from the start, if the platform asks it."""
     until = container.started + options.timeout
     web = None
     if container.http is not None:
-        web = HttpClient(container.published(container.http), left, instance=instance)
+        web = http(container.published(container.http), instance=instance)
         stack.callback(web.close)
         web.watch(until)
     container.find_grpc_port(
@@ -244,7 +265,7 @@ def _wait_for_ports(
 
 def _http_address(options: argparse.Namespace) -> Address:
     server = address.parse(options.http)
-    if server is None or server.tls is not None:
+    if server is None or server.tls is not None or server.target:
         raise UsageError(f"--http {options.http}: must be HOST:PORT of a server that speaks plain HTTP")
     return server
 

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 
 from protoserve.verify.address import Address
+from protoserve.verify.metadata import NONE, Metadata
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
@@ -131,10 +132,14 @@ class Call:
 
 
 class Client:
-    """One connection to a server. Every call has a timeout and is counted; `left` gives the seconds the run has got."""
+    """One connection to a server. Every call has a timeout, sends the metadata and is counted.
 
-    def __init__(self, address: Address, left: Callable[[], float]) -> None:
+    `left` gives the seconds the run has got.
+    """
+
+    def __init__(self, address: Address, left: Callable[[], float], metadata: Metadata = NONE) -> None:
         self.requests = 0
+        self._metadata = metadata.pairs or None
         self._left = left
         options: list[tuple[str, Any]] = list(_OPTIONS)
         if address.tls is None:
@@ -155,11 +160,11 @@ class Client:
         call: Any
         if many:
             kind = self._channel.stream_stream if stream else self._channel.unary_stream
-            call = kind(path)(iter([request]) if stream else request, timeout=timeout)
+            call = kind(path)(iter([request]) if stream else request, timeout=timeout, metadata=self._metadata)
         elif stream:
-            call = self._channel.stream_unary(path).future(iter([request]), timeout=timeout)
+            call = self._channel.stream_unary(path).future(iter([request]), timeout=timeout, metadata=self._metadata)
         else:
-            call = self._channel.unary_unary(path).future(request, timeout=timeout)
+            call = self._channel.unary_unary(path).future(request, timeout=timeout, metadata=self._metadata)
         return Call(started, call, many)
 
     def call(self, path: str, request: bytes, timeout: float, *, stream: bool = False, many: bool = False) -> Reply:

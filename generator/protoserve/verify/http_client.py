@@ -16,6 +16,7 @@ from typing import Any
 from protoserve.verify import json_text
 from protoserve.verify.address import Address
 from protoserve.verify.grpc_client import clipped
+from protoserve.verify.metadata import NONE, Metadata
 from protoserve.verify.protocol_detection import NOTHING_LISTENS, refuse_itself
 
 ROUTES = {"AIP_HEALTH_ROUTE": "/health", "AIP_PREDICT_ROUTE": "/predict"}
@@ -67,9 +68,16 @@ class HttpClient:
     """The routes at an address. Every request has a deadline and is counted; `alone` says that there is no gRPC."""
 
     def __init__(
-        self, address: Address, left: Callable[[], float], *, alone: bool = False, instance: Any = None
+        self,
+        address: Address,
+        left: Callable[[], float],
+        *,
+        alone: bool = False,
+        instance: Any = None,
+        metadata: Metadata = NONE,
     ) -> None:
-        """`instance` is a JSON value that the model accepts, None if it is not known."""
+        """`instance` is a JSON value that the model accepts, None if it is not known; `metadata` become headers."""
+        self._headers = metadata.headers
         self.address, self.alone, self.instance = address, alone, instance
         self.health_route, self.predict_route = (routes()[name] for name in ROUTES)
         self.requests = 0
@@ -93,8 +101,8 @@ class HttpClient:
             deadline = threading.Timer(timeout, _shut_down, (connection.sock, timed_out))
             deadline.daemon = True
             deadline.start()
-            headers = {"Content-Type": "application/json"} if body is not None else {}
-            connection.request(method, route, body, headers)
+            content_type_header = {"Content-Type": "application/json"} if body is not None else {}
+            connection.request(method, route, body, {**self._headers, **content_type_header})
             response = connection.getresponse()
             data = response.read(_MAX_BYTES)
             content_type, location = response.getheader("Content-Type", ""), response.getheader("Location", "")

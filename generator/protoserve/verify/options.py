@@ -77,6 +77,11 @@ def _add_connection(parser: argparse.ArgumentParser) -> None:
     add("--tls", action="store_true", help="use TLS")
     add("--ca", type=Path, metavar="FILE", help="a PEM file of the authorities to trust; implies --tls")
     add("--tls-name", metavar="NAME", help="the name in the server's certificate; implies --tls")
+    metadata = (
+        "sent with every call, and as a header over HTTP; env:NAME is the value of a variable, @FILE the content of a "
+        "file; the value is never printed; may be repeated"
+    )
+    add("--metadata", action="append", default=[], metavar="KEY=VALUE", help=metadata)
 
 
 def _add_specification(parser: argparse.ArgumentParser) -> None:

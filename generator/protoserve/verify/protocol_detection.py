@@ -53,6 +53,8 @@ class Detection:
 
 def detect(address: Address, timeout: float) -> Detection:
     """Connects to each address that the host resolves to, until one answers, and sends an HTTP/2 preface."""
+    if address.socket_path:
+        return _connect(address, address.host, timeout)
     try:
         resolved = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
@@ -67,7 +69,7 @@ def detect(address: Address, timeout: float) -> Detection:
 
 def _connect(address: Address, name: str, timeout: float) -> Detection:
     try:
-        with socket.create_connection((address.host, address.port), timeout) as connection:
+        with address.connect(timeout) as connection:
             if refuse_itself(connection):
                 return Detection(Answerer.REFUSED, NOTHING_LISTENS)
             connection.settimeout(timeout)
@@ -78,6 +80,8 @@ def _connect(address: Address, name: str, timeout: float) -> Detection:
         return Detection(Answerer.UNREACHABLE, f"no connection within {timeout:.0f} s")
     except ConnectionRefusedError:
         return Detection(Answerer.REFUSED, NOTHING_LISTENS)
+    except FileNotFoundError:
+        return Detection(Answerer.REFUSED, "the socket does not exist")
     except OSError as error:
         return Detection(Answerer.UNREACHABLE, f"no connection: {error.strerror or error}")
 
@@ -88,7 +92,7 @@ def refuse_itself(connection: socket.socket) -> bool:
     Where nothing listens on a local port from which clients connect, too, the kernel may choose that very port for a
     client, and TCP connects it to itself (RFC 9293, section 3.5, simultaneous open). Reset, it leaves the port free.
     """
-    if connection.getsockname() != connection.getpeername():
+    if connection.family == getattr(socket, "AF_UNIX", None) or connection.getsockname() != connection.getpeername():
         return False
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return True
@@ -156,7 +160,7 @@ def _classify(data: bytes, closed: bool, address: Address, timeout: float) -> De
 def _speaks_tls(address: Address, timeout: float) -> bool:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with contextlib.suppress(OSError), socket.create_connection((address.host, address.port), timeout) as connection:
+    with contextlib.suppress(OSError), address.connect(timeout) as connection:
         connection.settimeout(min(timeout, 1.0))
         with context.wrap_socket(connection):
             return True
@@ -165,7 +169,7 @@ def _speaks_tls(address: Address, timeout: float) -> bool:
 
 def _http1_answer(address: Address, timeout: float) -> str | None:
     """The first line with which the server answers HTTP/1, None if it does not."""
-    with contextlib.suppress(OSError), socket.create_connection((address.host, address.port), timeout) as connection:
+    with contextlib.suppress(OSError), address.connect(timeout) as connection:
         connection.settimeout(min(timeout, 1.0))
         connection.sendall(b"GET / HTTP/1.1\r\nHost: verify\r\nConnection: close\r\n\r\n")
         if (data := connection.recv(64)).startswith(b"HTTP/1"):

@@ -15,6 +15,7 @@ from protoserve.verify.grpc_client import Call, Client, Reply
 from protoserve.verify.health_client import CHECK_TIMEOUT, Health
 from protoserve.verify.http_client import HttpClient
 from protoserve.verify.interface import Interface, Method
+from protoserve.verify.metadata import NONE, Metadata
 from protoserve.verify.options import GRACE
 from protoserve.verify.readiness import Readiness
 from protoserve.verify.reflection import Reflection
@@ -43,6 +44,7 @@ class Session:
     no_call: tuple[str, ...] = ()  # the arguments of --no-call
     left_alone: dict[str, str] = field(default_factory=dict)  # why a method is not called, by its path
     project: Path | None = None  # a project with sample requests
+    metadata: Metadata = NONE  # what every call sends
     requests: Requests | None = None
     reflection: Reflection | None = None  # None until the server was asked
     web: HttpClient | None = None  # the HTTP side, if there is one

@@ -47,7 +47,7 @@ def run(session: Session) -> Finding:
 @contextmanager
 def _probe_session(session: Session) -> Iterator[Session]:
     """A session with a connection of its own, like that of a platform's probe."""
-    client = Client(session.address, session.left)
+    client = Client(session.address, session.left, session.metadata)
     try:
         yield Session(session.address, client, session.timeout, session.ends)
     finally:

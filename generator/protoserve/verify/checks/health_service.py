@@ -13,13 +13,13 @@ from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 from grpc_health.v1 import health_pb2
 
-from protoserve.verify import error_texts
+from protoserve.verify import error_texts, health_client
 from protoserve.verify.checks import code_names
 from protoserve.verify.checks.check import Check
 from protoserve.verify.checks.method_calls import call_valid, timeout_for, working_methods
 from protoserve.verify.checks.stopping import server_is_gone
 from protoserve.verify.error_texts import may_be_loading
-from protoserve.verify.grpc_client import Reply
+from protoserve.verify.grpc_client import Client, Reply
 from protoserve.verify.health_client import CHECK as CHECK_PATH
 from protoserve.verify.health_client import LIST, Health
 from protoserve.verify.reflection import Reflection
@@ -31,6 +31,12 @@ _BUSY = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
 _BUSY_SECONDS = 4.0
 _CONTROL_SECONDS = 2.0
 _PROXY = re.compile(r"http2 header with status|upstream", re.I)
+_LET_HEALTH_THROUGH = """
+    Let the interceptor pass calls of the health service through:
+        def intercept_service(self, continuation, details):
+            if details.method.startswith("/grpc.health.v1.Health/"):
+                return continuation(details)
+    """
 _UNAUTHORIZED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 
 
@@ -40,8 +46,10 @@ def service(session: Session) -> Finding:
     reply, seen = health.reply, f'Check of "": {health.reply}'
     if (gone := server_is_gone(session, reply, 'Check of ""')) is not None:
         return gone
+    if reply.ok and not _is_response(reply):
+        return _another_message(session, reply)
     if reply.ok:
-        return passed(f'Check of "" answers {health}') if _is_response(reply) else _another_message(session, reply)
+        return _needs_metadata(session) or passed(f'Check of "" answers {health}')
     if reply.code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAVAILABLE):
         return passed(f'the service is there; Check of "" answers {reply.code.name}')
     if reply.code is grpc.StatusCode.UNIMPLEMENTED:
@@ -55,14 +63,28 @@ def service(session: Session) -> Finding:
         return failed(
             seen,
             f"The server requires credentials for {whose}, most often in an interceptor. Probes have no credentials.",
-            """
-            Let the interceptor pass calls of the health service through:
-                def intercept_service(self, continuation, details):
-                    if details.method.startswith("/grpc.health.v1.Health/"):
-                        return continuation(details)
-            """,
+            _LET_HEALTH_THROUGH,
         )
     return failed(seen, f"The health service is registered, but its Check fails: {why_check_fails(reply)}.", USE_STOCK)
+
+
+def _needs_metadata(session: Session) -> Finding | None:
+    """A warning if health answers only to callers with the metadata of this run, which probes do not have."""
+    if not session.metadata.pairs:
+        return None
+    client = Client(session.address, session.left)
+    try:
+        bare = health_client.check(client, "")
+    finally:
+        session.client.requests += client.requests
+        client.close()
+    if bare.reply.code not in _UNAUTHORIZED:
+        return None
+    return warned(
+        f'Check of "" without the metadata of this run: {bare.reply}',
+        "The health service requires credentials, and a platform's probes have none.",
+        _LET_HEALTH_THROUGH,
+    )
 
 
 def _health_when_idle(session: Session) -> Health:

@@ -113,8 +113,10 @@ def _not_reachable(session: Session, result: Detection) -> Finding:
             inside = "" if isinstance(session.process, ProcessServer) else "inside, "
             return failed(f"{seen}; {inside}it listens on {listens_on}", cause, remedy.format(port=number))
         seen += f"; {session.process.exit_report()}"
-    if result.kind is Answerer.REFUSED and (loopback := _open_on_loopback(address)):
+    if result.kind is Answerer.REFUSED and not address.socket_path and (loopback := _open_on_loopback(address)):
         return failed(f"{seen}, while {loopback} is open", _LOOPBACK, _BIND.format(port=port))
+    if address.socket_path and result.kind in _SOCKET_CAUSES:
+        return failed(seen, *_SOCKET_CAUSES[result.kind])
     cause, remedy = _CAUSES[result.kind]
     return failed(seen, cause, remedy.format(address=address, port=port))
 
@@ -242,6 +244,19 @@ _CAUSES = {
         "Let the server or the proxy in front of it offer h2; in nginx: listen 443 ssl; http2 on;",
     ),
     Answerer.OTHER: ("Another kind of server listens on this port.", "Use the port of the gRPC server."),
+}
+
+_BIND_SOCKET = """
+    Look at the server's log, and at the socket that it binds, in a folder that both sides share:
+        server.add_insecure_port("unix:/run/server.sock")
+    """
+_SOCKET_CAUSES = {
+    Answerer.REFUSED: (
+        "No server listens on this socket: it has not started, it has ended, or it uses another path.",
+        _BIND_SOCKET,
+    ),
+    Answerer.UNREACHABLE: ("The socket cannot be opened: its path is wrong, or not permitted.", _BIND_SOCKET),
+    Answerer.CLOSED: ("What listens on this socket closes the connection at once.", _BIND_SOCKET),
 }
 
 CHECK = Check(

@@ -217,19 +217,20 @@ def _judge_error(session: Session, method: Method, reply: Reply) -> Finding:
     if reply.code in _UNAUTHORIZED:
         return warned(
             f"{seen}: the server requires credentials",
-            f"{method.name} answers only callers with credentials, and this command has none, so the reply could not "
-            "be checked.",
-            "Platforms send no credentials to the container either. To verify the rest, start the server once without "
-            "authentication.",
+            f"{method.name} answers only callers with credentials, and "
+            + ("not those of --metadata" if session.metadata.pairs else "this command has none")
+            + ", so the reply could not be checked.",
+            "Give it credentials with --metadata authorization=env:NAME, or start the server once without "
+            "authentication. Platforms send none to the container.",
         )
     if says_not_ready(reply):
         return _not_ready(session, method, reply)
     if reply.code in _DECLINED and request.guess:
-        return _needs_request(session, method, seen, _why_refused(method, reply))
+        return _needs_request(method, seen, _why_refused(session, method, reply))
     if reply.code in _DECLINED:
         return failed(
             f"{seen}, to {request.source}",
-            _why_refused(method, reply, given=True),
+            _why_refused(session, method, reply, given=True),
             "Fix the request, or the server's check. If the limit is right, add it to the contract.",
         )
     return _judge_error_text(session, method, reply, seen)
@@ -276,7 +277,6 @@ def _judge_error_text(session: Session, method: Method, reply: Reply, seen: str)
     about_data = bool(error_texts.NO_REASON.search(reply.details) or error_texts.ABOUT_DATA.search(reply.details))
     if reply.code in error_texts.EXCEPTIONS and session.request(method).vague and about_data:
         return _needs_request(
-            session,
             method,
             seen,
             "The method raised an exception. It was called with generated numbers and texts, which the model may not "
@@ -285,22 +285,23 @@ def _judge_error_text(session: Session, method: Method, reply: Reply, seen: str)
     return _never_answers(method, reply, seen)
 
 
-def _why_refused(method: Method, reply: Reply, *, given: bool = False) -> str:
+def _why_refused(session: Session, method: Method, reply: Reply, *, given: bool = False) -> str:
     """Why a method refuses a request: one that was `given`, or one that was made from its types."""
     if error_texts.ABOUT_METADATA.search(reply.details):
-        return f"{method.name} asks for metadata, and verify sent none."
+        sent = "other than those of --metadata" if session.metadata.pairs else "and verify sent none (see --metadata)"
+        return f"{method.name} asks for metadata, {sent}."
     if given:
         return "The method refuses a request that should be valid: the server checks more than the contract says."
     return f"{method.name} refuses a request that was made from its types: it needs something that they do not show."
 
 
-def _needs_request(session: Session, method: Method, seen: str, cause: str) -> Finding:
+def _needs_request(method: Method, seen: str, cause: str) -> Finding:
     return warned(
         f"{seen}, to a request that was made from the types",
         cause,
         f"""
-        Give a request that the model can answer, in protobuf's JSON, and run again:
-            protoserve verify {session.address} --request {method.name}=request.json
+        Give a request that the model can answer, in protobuf's JSON, and run the same command again with it:
+            --request {method.name}=request.json
         """,
     )
 

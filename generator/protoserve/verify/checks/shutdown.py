@@ -107,7 +107,7 @@ def _already_ended(session: Session) -> Finding:
 def _shut_down(session: Session, method: Method | None) -> Shutdown | None:
     """Sends SIGTERM while calls are in flight, and observes what happens; None if the server ended before that."""
     assert session.process is not None
-    shutdown, client = Shutdown(session.grace), Client(session.address, session.left)
+    shutdown, client = Shutdown(session.grace), Client(session.address, session.left, session.metadata)
     traffic, timer = None, None
     try:
         health = _HealthObserver(session, client)
