@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from textwrap import dedent
 
+GIVE_TIME = "Run single checks with --only, or raise --timeout."
+
 
 class Verdict(StrEnum):
     """`warn` deserves a look and breaks nothing; `skip` is of a check that was not judged.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from protoserve.verify.address import UsageError
 from protoserve.verify.checks.check import Check
-from protoserve.verify.report import Finding, Outcome, Verdict, skipped, unjudged, warned
+from protoserve.verify.report import GIVE_TIME, Finding, Outcome, Verdict, skipped, unjudged, warned
 
 # Called when a check begins (None) and when it ends; again if its finding changes afterwards.
 Progress = Callable[[str, Outcome | None], None]
@@ -51,7 +51,7 @@ def run(steps: Sequence[Step], left: Callable[[], float], progress: Progress, sk
         elif (blocked := _blocked(check, findings, skip)) is not None:
             finding = blocked
         elif not left():
-            finding = unjudged("no time left in this run", "Run single checks with --only, or raise --timeout.")
+            finding = unjudged("no time left in this run", GIVE_TIME)
         else:
             finding = _judged(step)
         seconds[check.id] = time.monotonic() - started

@@ -52,6 +52,8 @@ def run(session: Session) -> Finding:
     if settled.status != 200:
         return _not_under_load(web, seen, settled)
     load = _check_health_under_load(web, session, body)
+    if load.unhealthy is not None and load.predicts_meanwhile:
+        return _unhealthy_under_load(web, load.unhealthy)
     last = predict_alone(web, session, body)
     if last.status != 200:
         return stopped_predicting(web, session, last, f"after {CALLERS} callers at a time")
@@ -95,6 +97,13 @@ class _Load:
     unhealthy: Answer | None = None
     predictions: int = 0
     failures: list[Answer] = field(default_factory=list)
+    last_prediction: float = 0.0  # when the last one was answered with 200 (`time.monotonic`)
+    unhealthy_since: float = 0.0
+
+    @property
+    def predicts_meanwhile(self) -> bool:
+        """Whether predictions were answered while health was not."""
+        return self.last_prediction > self.unhealthy_since
 
 
 def _check_health_under_load(web: HttpClient, session: Session, body: Any) -> _Load:
@@ -108,6 +117,8 @@ def _check_health_under_load(web: HttpClient, session: Session, body: Any) -> _L
             answer = web.predict(body, HEALTH_SECONDS * 2)
             with lock:
                 load.predictions += 1
+                if answer.status == 200:
+                    load.last_prediction = time.monotonic()
                 if answer.status != 200 and answer.status not in OVERLOAD:
                     load.failures.append(answer)
 
@@ -123,7 +134,7 @@ def _check_health_under_load(web: HttpClient, session: Session, body: Any) -> _L
             answer = web.health(HEALTH_SECONDS)
             load.slowest = max(load.slowest, answer.seconds)
             if answer.status != 200:
-                load.unhealthy = answer
+                load.unhealthy, load.unhealthy_since = answer, time.monotonic() - answer.seconds
                 break
     finally:
         stop.set()

@@ -84,7 +84,7 @@ def run(session: Session) -> Finding:
     if session.server_ended():
         return _already_ended(session)
     method = next(iter(method_calls.working_methods(session)), None)
-    if method is not None:
+    if method is not None and method.path not in session.backlogged:
         timeout = method_calls.timeout_for(session, session.replies[method.path].seconds)
         reply = method_calls.call_alone(session, method, timeout)
         if finding := stopping.error_of_valid_request(session, method, reply):

@@ -22,7 +22,7 @@ from protoserve.verify.checks.silence import Silence
 from protoserve.verify.error_texts import says_not_ready
 from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
-from protoserve.verify.report import Finding, Verdict, deferred, failed
+from protoserve.verify.report import GIVE_TIME, Finding, Verdict, deferred, failed, unjudged
 from protoserve.verify.session import Session
 from protoserve.verify.targets.crash_causes import crash_cause
 from protoserve.verify.traffic import NO_SUCH_METHOD
@@ -45,8 +45,8 @@ def judged(check: Check, session: Session, judge: Callable[[], Finding]) -> Find
     suspects = _suspects(session)
     if finding.verdict is not Verdict.FAIL:
         for method in suspects:
-            reply = call_alone(session, method, timeout_for(session, session.replies[method.path].seconds))
-            if not reply.ok:
+            reply = call_alone(session, method, _patient_timeout(session, method))
+            if not reply.ok and not _was_cut_short(session, reply):
                 finding = stopped_answering(session, method, reply)
                 break
     if finding.verdict is Verdict.FAIL and (suspects or session.failing or session.lost or _is_unwell(session)):
@@ -56,12 +56,20 @@ def judged(check: Check, session: Session, judge: Callable[[], Finding]) -> Find
     return finding
 
 
+def _patient_timeout(session: Session, method: Method) -> float:
+    """For a server that may still work off what the check has sent."""
+    return min(session.timeout, 10 * session.replies[method.path].seconds + 5)
+
+
 def _suspects(session: Session) -> list[Method]:
     """The methods that answered before, and whose last call ended with an error."""
     return [
         method
         for method in session.methods
-        if (log := session.log(method)).answered and not log.last_ok and method.path not in session.stopped
+        if (log := session.log(method)).answered
+        and not log.last_ok
+        and method.path not in session.stopped
+        and method.path not in session.backlogged
     ]
 
 
@@ -79,8 +87,11 @@ def error_of_valid_request(session: Session, method: Method, reply: Reply) -> Fi
 def stopped_answering(session: Session, method: Method, reply: Reply, during: str = "") -> Finding:
     """The failure of a method that answered before: when, after how many calls, and what health says meanwhile.
 
-    `reply` is the error; `during` says what else was under way.
+    `reply` is the error; `during` says what else was under way. A call that only the end of the run cut short proves
+    nothing.
     """
+    if _was_cut_short(session, reply):
+        return unjudged(f"{method.path}: no answer when the time of this run was over", GIVE_TIME)
     session.failing.add(method.path)
     log = session.log(method)
     when = (
@@ -89,6 +100,11 @@ def stopped_answering(session: Session, method: Method, reply: Reply, during: st
     stop = _observe(session, method, reply)
     seen = f"{method.path}: {reply}{during}, {when}; {stop.again}; {stop.silence}{session.exit_note()}"
     return failed(seen, stop.cause(session, method.name), _remedy(session, method))
+
+
+def _was_cut_short(session: Session, reply: Reply) -> bool:
+    """Whether the end of the run ended the call."""
+    return reply.code is grpc.StatusCode.DEADLINE_EXCEEDED and not session.left()
 
 
 @dataclass(frozen=True, slots=True)
