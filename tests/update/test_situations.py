@@ -185,10 +185,16 @@ def _check_new(_: Situation, place: Place, __: object, changed: set[str]) -> Ite
         yield f"changed {elsewhere}"
 
 
+def _check_own_update(situation: Situation, place: Place, done: object, changed: set[str]) -> Iterator[str]:
+    yield from _check_update(situation, place, done, changed)
+    if "Makefile" in changed:  # which the template does not change
+        yield "other line ends in Makefile"
+
+
 _CHECKS = {
     "status": _check_status,
     "generate": _check_generate,
-    "update": _check_update,
+    "update": _check_own_update,
     "copier": _check_update,
     "new": _check_new,
 }

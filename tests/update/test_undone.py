@@ -84,7 +84,7 @@ def test_work_that_is_not_committed(work: Work) -> None:
 
 
 @pytest.mark.parametrize(
-    "why", ["no git", "no commit", "no project", "no version", "not in git", "conflict", "no YAML"]
+    "why", ["no git", "no commit", "no project", "no version", "not in git", "a link", "conflict", "no YAML"]
 )
 def test_projects_that_cannot_be_updated(work: Work, why: str) -> None:
     if why == "no git":
@@ -105,6 +105,11 @@ def test_projects_that_cannot_be_updated(work: Work, why: str) -> None:
         git(work.path, "rm", "--quiet", "--cached", ".copier-answers.yml")
         work.commit()
         said = "`git add --force .copier-answers.yml`, then commit it"
+    elif why == "a link":
+        (work.path / ".copier-answers.yml").rename(work.path / "answers.yml")
+        (work.path / ".copier-answers.yml").symlink_to("answers.yml")
+        work.commit()
+        said = ".copier-answers.yml is a symbolic link"
     elif why == "conflict":
         work.edit(".copier-answers.yml", "_commit: ", "<<<<<<< ours\n_commit: v0.9.0\n=======\n_commit: ")
         said = ".copier-answers.yml:2 has conflict markers"

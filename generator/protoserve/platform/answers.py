@@ -57,5 +57,11 @@ def load(project: Path) -> dict[str, Any]:
     return {str(name): answer for name, answer in answers.items()}
 
 
+def refuse_link(project: Path) -> None:
+    """Raises AnswersError if the file is a symbolic link, of which git has only where it leads."""
+    if (project / FILE).is_symlink():
+        raise AnswersError(f"{project / FILE} is a symbolic link: put the file itself in its place, and commit it")
+
+
 def _text(answer: object) -> str:
     return f"[{', '.join(map(str, answer))}]" if isinstance(answer, list) else str(answer)

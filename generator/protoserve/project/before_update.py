@@ -41,6 +41,7 @@ def check_update(project: Path, template: Path, given: Mapping[str, Any]) -> int
 
     `template` is the folder of the new version; `given` are answers of the command line. Raises ProtoserveError.
     """
+    answers.refuse_link(project)
     recorded = answers.load(project)
     for name, answer in given.items():
         check_fixed(name, str(answer), recorded)

@@ -64,7 +64,11 @@ def apply_update(
 
 
 def refuse_uncommitted_answers(repository: Repository) -> None:
-    """Raises UpdateError if the answers are only on disk, ignored by git: the merge starts from what is committed."""
+    """Raises UpdateError if the answers are only on disk, ignored by git: the merge starts from what is committed.
+
+    Raises AnswersError if they are a link.
+    """
+    answers.refuse_link(repository.project)
     if repository.read("HEAD", repository.path_from_root(answers.FILE)) is None:
         raise UpdateError(
             f"{answers.FILE} is not committed in {repository.root}, and an update merges from what it records: "

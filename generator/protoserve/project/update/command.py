@@ -16,6 +16,7 @@ from protoserve.project.hidden_edits import refuse_hidden_edits
 from protoserve.project.unresolved import refuse_rejected_edits
 from protoserve.project.update import printing, signals, template_versions
 from protoserve.project.update.apply import apply_update, refuse_uncommitted, refuse_uncommitted_answers
+from protoserve.project.update.line_ends import restore_line_ends
 from protoserve.project.update.lock import locked
 from protoserve.project.update.merge_from import merge_from_recorded
 from protoserve.project.update.outcome import Outcome, changed_answers, changed_files, manifest
@@ -67,6 +68,7 @@ def _update_in(
     printed, notes = merge_from_recorded(folder, request, target)
     after = answers.load(folder)
     refuse_unknown(request, after, target.version)
+    restore_line_ends(folder, changed_paths(folder))
     names, unmerged = changed_paths(folder), unmerged_files(folder)
     if not names:
         with_answers = " with these answers" if request.data else ""
