@@ -81,7 +81,8 @@ from pathlib import Path
 import numpy as np
 
 from .contract import (
-    CountRequest, CountResponse, EchoRequest, EchoResponse, InvalidRequest, PredictRequest, PredictResponse, Violation
+    CountRequest, CountResponse, EchoRequest, EchoResponse, InvalidRequest, PredictRequest, PredictResponse,
+    RequestRefused, Violation
 )
 
 ARTIFACT = Path("artifacts/model.txt")
@@ -125,6 +126,8 @@ class Model:
         if "refuse much" in modes:
             others = [Violation(f"points[{index}].x", "é must be smaller " * 20) for index in range(999)]
             raise InvalidRequest("is not sold here", field="mode", others=others)
+        for code in filter(str.isupper, modes):
+            raise RequestRefused(code, "is sold out\\n" + "é" * 500)
         if "raise" in modes or self.how == "raising":
             raise RuntimeError("secret of the house")
         if "break" in modes:
@@ -163,6 +166,8 @@ class Model:
                     raise RuntimeError("secret of the house")
                 if request.mode == "refuse" and index == 3:
                     raise InvalidRequest("is not sold here", field="mode")
+                if request.mode.isupper() and index == 3:
+                    raise RequestRefused(request.mode, "is sold out")
                 tell(stream=request.mode, index=index)
                 if request.mode == "endless":
                     sum(range(300_000))  # slower than the network, so that it always has room for one reply more

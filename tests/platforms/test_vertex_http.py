@@ -204,6 +204,28 @@ def test_a_violation_that_the_model_finds_is_its_instances(web: Http) -> None:
     assert (answer.status, answer.violations) == (400, [("instances[1].mode", "is not sold here")])
 
 
+def test_the_model_can_refuse_with_a_status_code(web: Http) -> None:
+    codes = {
+        499: ["CANCELLED"],
+        500: ["UNKNOWN", "INTERNAL", "DATA_LOSS"],
+        400: ["INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE"],
+        504: ["DEADLINE_EXCEEDED"],
+        404: ["NOT_FOUND"],
+        409: ["ALREADY_EXISTS", "ABORTED"],
+        403: ["PERMISSION_DENIED"],
+        401: ["UNAUTHENTICATED"],
+        429: ["RESOURCE_EXHAUSTED"],
+        501: ["UNIMPLEMENTED"],
+        503: ["UNAVAILABLE"],
+    }
+    for status, code in [(status, code) for status, names in codes.items() for code in names]:
+        answer = web.predict(row(1), row(2, code))
+        assert (answer.status, answer.body["error"]["code"], answer.body["error"]["status"]) == (status, status, code)
+        prefix = "" if code in ("INTERNAL", "UNAVAILABLE") else "instances[1]: "
+        assert answer.message.startswith(f"{prefix}is sold out\\n")
+        assert web.predict(row(1)).status == 200
+
+
 def test_a_thousand_bad_instances_need_no_thousand_lines(web: Http) -> None:
     answer = web.predict(*[row(-1)] * 1000)
     assert answer.status == 400

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import subprocess
 import threading
@@ -11,6 +13,9 @@ import grpc
 import pytest
 
 from serving import MODEL, NOT_SERVING, SERVING, Probe, Server, error_of, serving, starting
+from support import ROOT
+
+DOCKERFILE = (ROOT / "template" / "Dockerfile.jinja").read_text(encoding="utf-8")
 
 
 def end_of(probe: Probe, **settings: str) -> tuple[int, Server]:
@@ -165,17 +170,63 @@ def test_a_taken_port_is_refused_in_one_line(probe: Probe) -> None:
         assert code == 1
         *_, last = second.log.all
         assert [line for line in second.log.all if not line.startswith("{")] == []
-        assert f"cannot listen on 127.0.0.1, port {first.port}: taken, or no address here" in last
+        assert f"cannot listen on 127.0.0.1, port {first.port}: Address already in use; another process" in last
         assert second.told.ended() == []  # nothing was loaded for nothing
         assert first.predict(1).result == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_while_loading_ends_the_process(probe: Probe, tmp_path: Path, number: signal.Signals) -> None:
+def test_why_a_port_cannot_be_bound_is_said_in_the_systems_words(probe: Probe) -> None:
+    code = (
+        "import errno, os, socket\n"
+        "from probe.server.binding import why_not_bound\n"
+        "for host in ('127.0.0.1', '[::]', '192.0.2.1', 'nowhere.invalid', 'a' * 70):\n"
+        "    print(why_not_bound(host, 0))\n"
+        "def bind(self, address):\n"
+        "    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))\n"
+        "socket.socket.bind = bind\n"
+        "print(why_not_bound('[::]', 443))\n"
+    )
+    one, every, absent, unknown, too_long, denied = probe.python("-c", code).stdout.splitlines()
+    assert (one, every) == ("", "")
+    assert absent.startswith("Cannot assign requested address; set HOST to an address of this machine")
+    assert unknown.endswith("; set HOST to an address of this machine, or to [::] for all of them")
+    assert too_long.endswith("; set HOST to an address of this machine, or to [::] for all of them")
+    assert denied.startswith("Permission denied; ports below 1024 need the capability NET_BIND_SERVICE; set PORT")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 1)])
+def test_a_signal_while_loading_ends_the_process(
+    probe: Probe, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     with starting(probe, MODEL_PATH=str(probe.artifact("slow", tmp_path))) as server:
         server.told.wait(lambda line: line == {"loading": "slow"})
         server.process.send_signal(number)
-        assert server.ended() == 0
+        assert server.ended() == code
+        assert ("interrupted by SIGINT while starting" in server.messages("CRITICAL")) == (number == signal.SIGINT)
+
+
+def test_a_library_that_interrupts_the_process_during_an_import_is_a_failed_start(probe: Probe, tmp_path: Path) -> None:
+    """As OpenBLAS does when it gets no thread."""
+    project = probe.with_model(MODEL, tmp_path / "project")
+    contract = project.path / "src" / "probe" / "contract" / "__init__.py"
+    contract.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n", encoding="utf-8")
+    code, server = end_of(project)
+    assert code == 1
+    assert "OpenBLAS" in server.messages("CRITICAL")
+
+
+def test_the_source_that_is_there_is_the_source_that_runs(probe: Probe, tmp_path: Path) -> None:
+    """An image has bytecode; what replaces model.py in it may have the same size and time."""
+    project = probe.with_model("VERSION = 1\n", tmp_path / "project")
+    model = project.path / "src" / "probe" / "model.py"
+    for command in re.findall(r"python (-m compileall .*?)(?: \\| \|\|)", DOCKERFILE):
+        project.python(*command.replace("/venv/lib", "src").split())
+    before = model.stat()
+    model.write_text("VERSION = 2\n", encoding="utf-8")
+    os.utime(model, ns=(before.st_atime_ns, before.st_mtime_ns))
+    shown = project.python("-c", "import probe.model as m; print(m.VERSION, m.__cached__)").stdout
+    assert shown.startswith("2 ")
+    assert Path(shown.split()[1]).exists()
 
 
 def test_a_signal_before_anything_is_imported_ends_the_process(probe: Probe) -> None:

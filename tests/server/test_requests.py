@@ -99,6 +99,34 @@ def test_the_model_can_refuse_a_request(server: Server) -> None:
     assert violations(error) == [("mode", "is not sold here")]
 
 
+def test_the_model_can_refuse_with_any_status_code_but_ok(server: Server) -> None:
+    text = "is sold out\\n" + "é" * 248 + "..."
+    for code in grpc.StatusCode:
+        error = error_of(lambda name=code.name: server.predict(mode=name))
+        if code is grpc.StatusCode.OK:
+            assert (error.code(), error.details()) == (INTERNAL, "the server failed to answer this request")
+            assert 'ValueError("the code must be one of ABORTED, ALREADY_EXISTS, ' in server.messages("ERROR")
+            continue
+        assert (error.code(), error.details()) == (code, text)
+        logged = f"refused with {code.name}: is" in server.messages("ERROR")
+        assert logged == (code.name in ("INTERNAL", "UNAVAILABLE"))
+        server.predict()
+    assert violations(error_of(lambda: server.predict(mode="INVALID_ARGUMENT"))) == [("", text)]
+    replies = server.count(10, "NOT_FOUND")
+    assert [next(replies).index for _ in range(3)] == [0, 1, 2]
+    assert error_of(lambda: next(replies)).details() == "is sold out"
+
+
+def test_only_unavailable_and_internal_are_failures_of_the_model(server: Server) -> None:
+    server.predict()
+    before = len(server.batches())
+    for code in ["NOT_FOUND"] * 4 + ["UNAVAILABLE"] * 3:
+        error_of(lambda name=code: server.predict(mode=name))
+    sample = server.told.wait(lambda line: "batch" in line, count=before + 8)[-1]  # asked by the server after the third
+    assert sample["batch"] == server.batches()[0]
+    assert server.health() == SERVING
+
+
 @pytest.mark.parametrize(
     ("mode", "raised"),
     [
@@ -152,11 +180,16 @@ def batched(probe: Probe, modes: dict[float, str], **settings: str) -> Iterator[
 
 
 def test_a_bad_request_in_a_batch_fails_alone(probe: Probe) -> None:
-    modes = {float(value): "plain" for value in range(16)} | {5.0: "raise", 11.0: "refuse", 13.0: "shape"}
+    modes = {float(value): "plain" for value in range(16)} | {
+        5.0: "raise",
+        9.0: "ABORTED",
+        11.0: "refuse",
+        13.0: "shape",
+    }
     with batched(probe, modes) as (server, results):
         assert set(modes) in map(set, server.batches())
         codes = {value: error.code() for value, error in results.items() if isinstance(error, grpc.RpcError)}
-        assert codes == {5.0: INTERNAL, 11.0: INVALID, 13.0: INTERNAL}
+        assert codes == {5.0: INTERNAL, 9.0: grpc.StatusCode.ABORTED, 11.0: INVALID, 13.0: INTERNAL}
         assert all(result == value * 2 for value, result in results.items() if value not in codes)
         raised = [line["error"] for line in server.log.json() if "error" in line]
         assert len(raised) == 1  # once a request, not once a half

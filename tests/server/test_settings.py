@@ -26,6 +26,23 @@ WRONG = {
     "MODEL_TIMEOUT_SECONDS": ("0", "MODEL_TIMEOUT_SECONDS must be a number of seconds from 0.1 to 86400; got '0'"),
     "BROKEN_SECONDS": ("-0.1", "BROKEN_SECONDS must be a number of seconds from 0 to 86400; got '-0.1'"),
     "READY_SECONDS": ("inf", "READY_SECONDS must be a number of seconds from 0.1 to 86400; got 'inf'"),
+    "KEEPALIVE_SECONDS": ("0", "KEEPALIVE_SECONDS must be a number of seconds from 0.1 to 86400; got '0'"),
+    "KEEPALIVE_TIMEOUT_SECONDS": (
+        "x",
+        "KEEPALIVE_TIMEOUT_SECONDS must be a number of seconds from 0.1 to 86400; got 'x'",
+    ),
+    "MAX_CONNECTION_IDLE_SECONDS": (
+        "never",
+        "MAX_CONNECTION_IDLE_SECONDS must be a number of seconds from 0.1 to 86400; got 'never'",
+    ),
+    "MAX_CONNECTION_AGE_SECONDS": (
+        "5m",
+        "MAX_CONNECTION_AGE_SECONDS must be a number of seconds from 0.1 to 86400; got '5m'",
+    ),
+    "MAX_CONNECTION_AGE_GRACE_SECONDS": (
+        "-1",
+        "MAX_CONNECTION_AGE_GRACE_SECONDS must be a number of seconds from 0 to 86400; got '-1'",
+    ),
     "LOG_LEVEL": ("LOUD", "LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR; got 'LOUD'"),
     "LOG_FORMAT": ("xml", "LOG_FORMAT must be one of auto, json, text; got 'xml'"),
     "LOG_REQUESTS": ("perhaps", "LOG_REQUESTS must be true or false; got 'perhaps'"),

@@ -50,7 +50,8 @@ _MESSAGE_METHODS = _words(
 # Names at the top of the generated module, of the contract package, and of the author's model.py.
 _GENERATED = _words(
     "Any Callable Enum Final IntEnum InvalidReply InvalidRequest Iterable Iterator Json Literal METHODS Mapping Method"
-    " Model ModelBroken ModelInterface NDArray Path Protocol Retired SERVICE Sequence TypeVar UTC Violation"
+    " Model ModelBroken ModelInterface NDArray Path Protocol RefusalCode RequestRefused Retired SERVICE Sequence"
+    " TypeVar UTC Violation"
 )
 # Added to the built-ins after Python 3.11, so that the answer does not depend on the interpreter.
 _BUILTINS = frozenset(dir(builtins)) | {"PythonFinalizationError"}

@@ -1,9 +1,12 @@
 """The model: loads its artifact once, then answers requests, a batch at a time.
 
 This file is yours. It serves the example model that train.py makes. Put your own in its place: any class with these
-methods will do. A model that cannot answer anybody any more can say so, and health follows: it raises ModelBroken,
-which the contract has beside InvalidRequest, or has a method `ready(self) -> bool`, which the server asks now and then.
-"""
+methods will do.
+
+It can refuse a request with a status code that callers act on: `raise RequestRefused("NOT_FOUND", "there is no user 7")`.
+A model that cannot answer anybody any more can say so, and health follows: it raises ModelBroken, or has a method
+`ready(self) -> bool`, which the server asks now and then. The contract has both exceptions, and InvalidRequest.
+"""  # noqa: E501
 
 from __future__ import annotations
 

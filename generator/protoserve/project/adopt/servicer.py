@@ -12,14 +12,14 @@ from protoserve.project.adopt.existing_project import STUB
 from protoserve.schema.model import Contract, Method
 
 MAX_BYTES = 4_000_000  # a larger file was not written by hand
-_INVALID = "raise InvalidRequest(text, field=...) if the request is wrong; any other exception is INTERNAL"
+_ABORTED = "raise InvalidRequest(text, field=...) or RequestRefused(code, text); any other exception is INTERNAL"
 _HANDLERS = tuple(
     f"{request}_{response}_rpc_method_handler" for request in ("unary", "stream") for response in ("unary", "stream")
 )
 _GONE = "not needed: the server stops work for callers who have left"
 # What replaces a call of the context that handlers get; any other call has no counterpart.
 _CONTEXT = {
-    **dict.fromkeys(("abort", "abort_with_status", "set_code", "set_details"), _INVALID),
+    **dict.fromkeys(("abort", "abort_with_status", "set_code", "set_details"), _ABORTED),
     **dict.fromkeys(("is_active", "cancelled", "done", "time_remaining"), _GONE),
     "write": "yield the response",
 }

@@ -6,13 +6,11 @@ import math
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module, util
-from typing import NoReturn
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -21,11 +19,14 @@ from grpc_reflection.v1alpha import reflection
 from ..contract import served
 from .adapters import Adapter, platform_adapters
 from .artifact import LoadError
+from .binding import why_not_bound
+from .connections import connection_options
 from .core.calls import Calls
 from .core.evidence import READY, Evidence, FailureCount, Patience
 from .core.model_thread import ModelFailed, ModelLoaded, ModelThread
 from .core.outcomes import Failure, Outcome
 from .core.state import ServerState, State
+from .exits import call_later, end_interrupted_start, end_now
 from .health import Health
 from .loading import load
 from .logs import configure, logger
@@ -45,7 +46,6 @@ class StopRequested:
 
 def main() -> int:
     """Runs the server; returns 0 when a signal ended it and no reply was lost, 1 when that or its start failed."""
-    configure("INFO", "auto")
     try:
         settings = Settings.read(os.environ, served.METHODS)
         adapters = platform_adapters(os.environ)
@@ -88,11 +88,12 @@ class Server:
             ready_seconds=settings.ready_seconds,
         )
         self.evidence = Evidence(self.state, self.model, self.calls, patience)
-        self.grpc = _grpc_server(self.calls, self.state, settings.max_request_bytes)
+        self.grpc = _grpc_server(self.calls, self.state, settings)
 
     async def run(self) -> int:
         """The whole life; returns the exit code."""
-        _on_signal(partial(os._exit, 0), signal.SIGTERM, signal.SIGINT)  # until there is something to lose
+        _on_signal(partial(os._exit, 0), signal.SIGTERM)  # until there is something to lose
+        _on_signal(end_interrupted_start, signal.SIGINT)
         if not await self._listen():
             return 1
         self.model.start()
@@ -108,10 +109,14 @@ class Server:
     async def _listen(self) -> bool:
         """Binds and listens; health and refusals are answered from here on."""
         host, port = self.settings.host, self.settings.port
-        try:
-            port = self.grpc.add_insecure_port(f"{host}:{port}")
-        except RuntimeError:
-            logger.critical("cannot listen on %s, port %d: taken, or no address here", host, port)
+        reason = why_not_bound(host, port)
+        if not reason:
+            try:
+                port = self.grpc.add_insecure_port(f"{host}:{port}")
+            except RuntimeError as error:
+                reason = str(error)
+        if reason:
+            logger.critical("cannot listen on %s, port %d: %s", host, port, reason)
             return False
         await asyncio.gather(self.grpc.start(), *(adapter.start(self.calls, self.state) for adapter in self.adapters))
         logger.info("listening on %s, port %d", host, port)
@@ -152,12 +157,12 @@ class Server:
         event = await self.events.get()
         if isinstance(event, ModelFailed):  # a server that cannot answer must not look alive
             self.state.become(State.FAILED)
-            _exit(1, f"the model's thread broke: {event.error!r}")
+            end_now(1, f"the model's thread broke: {event.error!r}")
 
     async def _drain(self) -> int:
         """Waits for accepted calls to finish, without losing a reply; returns the exit code."""
         _on_signal(_ignore, signal.SIGTERM)  # timeout(1) and some supervisors send it twice
-        _on_signal(partial(_exit, 1, "interrupted while stopping"), signal.SIGINT)
+        _on_signal(partial(end_now, 1, "interrupted while stopping"), signal.SIGINT)
         admission, settings = self.calls.admission, self.settings
         self.end = time.monotonic() + settings.drain_seconds - SETTLE_SECONDS
         logger.info("stopping, with %d requests in flight", admission.open_calls)
@@ -179,17 +184,18 @@ class Server:
             self.state.become(State.STOPPED)
         await asyncio.gather(self.grpc.stop(SETTLE_SECONDS), *(adapter.stop() for adapter in self.adapters))
         if not self.model.stop(SETTLE_SECONDS):
-            _exit(code, "the model is still computing; the process ends without it")
+            end_now(code, "the model is still computing; the process ends without it")
         left = max(SETTLE_SECONDS, min(EXIT_SECONDS, self.end - time.monotonic()))
-        _call_later(left, _exit, code, "threads of the model still run; the process ends without them")
+        call_later(left, end_now, code, "threads of the model still run; the process ends without them")
 
 
-def _grpc_server(calls: Calls, state: ServerState, max_request_bytes: int) -> grpc.aio.Server:
+def _grpc_server(calls: Calls, state: ServerState, settings: Settings) -> grpc.aio.Server:
     server = grpc.aio.server(
         options=[
-            ("grpc.max_receive_message_length", max_request_bytes),
+            ("grpc.max_receive_message_length", settings.max_request_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),  # no second server on the same port
+            *connection_options(settings),
         ]
     )
     server.add_generic_rpc_handlers(Servicer(calls).handlers())
@@ -217,20 +223,5 @@ def _on_signal(call: Callable[[], object], *numbers: int) -> None:
             loop.add_signal_handler(number, call)
 
 
-def _call_later(seconds: float, call: Callable[..., object], *arguments: object) -> None:
-    """Calls from a thread of its own, for which the interpreter does not wait before it ends."""
-    timer = threading.Timer(seconds, call, arguments)
-    timer.daemon = True
-    timer.start()
-
-
 def _ignore() -> None:
     """For a signal that changes nothing."""
-
-
-def _exit(code: int, message: str) -> NoReturn:
-    """Ends the process whatever the model's thread is doing: a normal exit might wait for it, or crash in it."""
-    _call_later(SETTLE_SECONDS, os._exit, code)  # a model that hangs in a print has the lock of stdout
-    logger.warning(message)
-    sys.stdout.flush()
-    os._exit(code)

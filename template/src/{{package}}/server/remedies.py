@@ -63,6 +63,15 @@ def _naive_time(error: BaseException) -> str:
     return "Timestamps of the contract are datetimes with the time zone UTC: datetime.now(UTC), not datetime.now()."
 
 
+def _start_method(error: BaseException) -> str:
+    if str(error) != "context has already been set":
+        return ""
+    return (
+        'The server has set the start method forkserver. For another one write multiprocessing.get_context("spawn"),\n'
+        "and use its Pool, or pass it as mp_context or multiprocessing_context."
+    )
+
+
 # By the names of exceptions, so that no framework is imported; the first that fits counts.
 REMEDIES: list[tuple[set[str], Callable[[BaseException], str]]] = [
     ({"ModuleNotFoundError"}, _missing_module),
@@ -70,4 +79,5 @@ REMEDIES: list[tuple[set[str], Callable[[BaseException], str]]] = [
     ({"FileNotFoundError"}, _missing_file),
     ({"AttributeError"}, _missing_name),
     ({"TypeError"}, _naive_time),
+    ({"RuntimeError"}, _start_method),
 ]

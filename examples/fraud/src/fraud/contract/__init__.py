@@ -25,7 +25,7 @@ from .v2 import (
     encode_score_request,
     encode_score_response,
 )
-from .violations import InvalidReply, InvalidRequest, ModelBroken, Retired, Violation
+from .violations import InvalidReply, InvalidRequest, ModelBroken, RefusalCode, RequestRefused, Retired, Violation
 
 __all__ = [
     "METHODS",
@@ -41,6 +41,8 @@ __all__ = [
     "ModelBroken",
     "ModelInterface",
     "Payment",
+    "RefusalCode",
+    "RequestRefused",
     "Retired",
     "ScoreRequest",
     "ScoreResponse",

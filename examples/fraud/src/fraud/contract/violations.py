@@ -6,7 +6,7 @@ Copied by protoserve. Do not edit: `make generate` writes it again.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -28,6 +28,43 @@ class InvalidRequest(ValueError):
         super().__init__(
             "; ".join(f"{v.field}: {v.description}" if v.field else v.description for v in self.violations)
         )
+
+
+RefusalCode = Literal[
+    "ABORTED",
+    "ALREADY_EXISTS",
+    "CANCELLED",
+    "DATA_LOSS",
+    "DEADLINE_EXCEEDED",
+    "FAILED_PRECONDITION",
+    "INTERNAL",
+    "INVALID_ARGUMENT",
+    "NOT_FOUND",
+    "OUT_OF_RANGE",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "UNAUTHENTICATED",
+    "UNAVAILABLE",
+    "UNIMPLEMENTED",
+    "UNKNOWN",
+]
+"""Status codes of gRPC for a call without a reply: https://grpc.io/docs/guides/status-codes/"""
+
+
+class RequestRefused(Exception):
+    """The model refuses a request, with a status code that callers act on, and a text for them.
+
+    No failure of the model, unless the code is INTERNAL or UNAVAILABLE. Raises ValueError for an unknown code, and OK.
+    """
+
+    def __init__(self, code: RefusalCode, description: str) -> None:
+        if code not in get_args(RefusalCode):
+            raise ValueError(f"the code must be one of {', '.join(get_args(RefusalCode))}; got {code!r}")
+        super().__init__(code, description)  # all arguments, so that it can come from another process
+        self.code, self.description = code, description
+
+    def __str__(self) -> str:
+        return self.description
 
 
 class InvalidReply(TypeError):

@@ -140,6 +140,21 @@ class Settings:
     ready_seconds: float = setting(
         5.0, parse_limit, "Seconds between two calls of the model's `ready`, and the most that one may take."
     )
+    keepalive_seconds: float = setting(
+        60.0, parse_limit, "Seconds without a word from a client, after which a ping asks whether it is there."
+    )
+    keepalive_timeout_seconds: float = setting(
+        20.0, parse_limit, "Seconds for the answer to that ping; without one the connection is closed."
+    )
+    max_connection_idle_seconds: float | None = setting(
+        None, parse_limit, "Seconds without calls after which a connection is closed.", "never"
+    )
+    max_connection_age_seconds: float | None = setting(
+        None, parse_limit, "Seconds, 10 % more or less, after which a connection is closed.", "never"
+    )
+    max_connection_age_grace_seconds: float | None = setting(
+        None, parse_seconds, "Seconds for the calls that are in progress then; after that they fail.", "until they end"
+    )
     log_level: str = setting("INFO", parse_log_level, "Lowest level that is logged: DEBUG, INFO, WARNING or ERROR.")
     log_format: str = setting("auto", parse_log_format, "`json`, `text`, or `auto`: text on a terminal, else JSON.")
     log_requests: bool = setting(False, parse_switch, "`true` logs a line for every request.", "`false`")

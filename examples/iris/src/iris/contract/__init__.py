@@ -17,7 +17,7 @@ from .v1 import (
     encode_predict_request,
     encode_predict_response,
 )
-from .violations import InvalidReply, InvalidRequest, ModelBroken, Retired, Violation
+from .violations import InvalidReply, InvalidRequest, ModelBroken, RefusalCode, RequestRefused, Retired, Violation
 
 __all__ = [
     "METHODS",
@@ -30,6 +30,8 @@ __all__ = [
     "ModelInterface",
     "PredictRequest",
     "PredictResponse",
+    "RefusalCode",
+    "RequestRefused",
     "Retired",
     "Species",
     "Violation",

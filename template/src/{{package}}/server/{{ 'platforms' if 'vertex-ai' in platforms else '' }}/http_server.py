@@ -13,7 +13,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from ...contract import served
-from ...contract.violations import MAX_VIOLATIONS, InvalidRequest, Violation
+from ...contract.violations import MAX_VIOLATIONS, InvalidRequest
 from ..core.calls import Calls, deadline_in, in_thread_if
 from ..core.outcomes import Failure, Outcome
 from ..core.state import ServerState
@@ -23,13 +23,24 @@ from .instances import Codec, below
 LARGE_BODY = 2**13  # bytes of JSON, which take a few milliseconds; health should not wait for them
 CLOSING_SECONDS = 0.2  # for connections that ask nothing: what was asked has its answer when the server stops
 UNARY = [method for method in served.METHODS if not (method.streaming or method.retired)]  # the newest first
+# As Google's APIs map them: https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
 STATUSES = {
+    Outcome.CANCELLED: 499,  # which `HTTPStatus` does not know
+    Outcome.UNKNOWN: HTTPStatus.INTERNAL_SERVER_ERROR,
     Outcome.INVALID_ARGUMENT: HTTPStatus.BAD_REQUEST,
-    Outcome.RESOURCE_EXHAUSTED: HTTPStatus.TOO_MANY_REQUESTS,
-    Outcome.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
-    Outcome.UNIMPLEMENTED: HTTPStatus.NOT_IMPLEMENTED,
-    Outcome.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     Outcome.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
+    Outcome.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    Outcome.ALREADY_EXISTS: HTTPStatus.CONFLICT,
+    Outcome.PERMISSION_DENIED: HTTPStatus.FORBIDDEN,
+    Outcome.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
+    Outcome.RESOURCE_EXHAUSTED: HTTPStatus.TOO_MANY_REQUESTS,
+    Outcome.FAILED_PRECONDITION: HTTPStatus.BAD_REQUEST,
+    Outcome.ABORTED: HTTPStatus.CONFLICT,
+    Outcome.OUT_OF_RANGE: HTTPStatus.BAD_REQUEST,
+    Outcome.UNIMPLEMENTED: HTTPStatus.NOT_IMPLEMENTED,
+    Outcome.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
+    Outcome.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Outcome.DATA_LOSS: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 RETRIABLE = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -152,14 +163,17 @@ class HttpServer:
 
 
 def _one_failure(results: Sequence[bytes | Failure]) -> Exception:
-    """The error of a call some of whose instances failed: the caller's only if no other instance failed otherwise."""
-    violations: list[Violation] = []
-    for index, result in enumerate(results):
-        if not isinstance(result, Failure):
-            continue
-        if result.outcome is not Outcome.INVALID_ARGUMENT:
-            return result
-        violations += below(f"instances[{index}]", result.violations)
+    """The error of a call some of whose instances failed: the model's failure first, last what breaks the contract."""
+    failures = {index: result for index, result in enumerate(results) if isinstance(result, Failure)}
+    for failure in failures.values():
+        if failure.is_the_models:
+            return failure
+    for index, failure in failures.items():
+        if failure.outcome is not Outcome.INVALID_ARGUMENT:
+            return Failure(failure.outcome, f"instances[{index}]: {failure.message}")
+    violations = [
+        each for index, failure in failures.items() for each in below(f"instances[{index}]", failure.violations)
+    ]
     first, *others = violations[:MAX_VIOLATIONS]
     return InvalidRequest(first.description, field=first.field, others=others)
 
@@ -201,5 +215,5 @@ def _routes(app: web.Application) -> list[str]:
     return [f"{route.method} {each.canonical}" for each in resources for route in each if route.method != "HEAD"]
 
 
-def _json_response(status: HTTPStatus, value: object) -> web.Response:
+def _json_response(status: int, value: object) -> web.Response:
     return web.Response(status=status, body=json.dumps(value).encode(), content_type="application/json")

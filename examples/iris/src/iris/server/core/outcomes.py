@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
-from ...contract.violations import InvalidReply, InvalidRequest, ModelBroken, Retired, Violation
+from ...contract.violations import InvalidReply, InvalidRequest, ModelBroken, RequestRefused, Retired, Violation
 from ..logs import logger
 from ..remedies import remedy
 
@@ -19,12 +19,24 @@ class Outcome(Enum):
 
     OK = auto()
     CANCELLED = auto()
+    UNKNOWN = auto()
     INVALID_ARGUMENT = auto()
     DEADLINE_EXCEEDED = auto()
+    NOT_FOUND = auto()
+    ALREADY_EXISTS = auto()
+    PERMISSION_DENIED = auto()
+    UNAUTHENTICATED = auto()
     RESOURCE_EXHAUSTED = auto()
+    FAILED_PRECONDITION = auto()
+    ABORTED = auto()
+    OUT_OF_RANGE = auto()
     UNIMPLEMENTED = auto()
-    UNAVAILABLE = auto()
     INTERNAL = auto()
+    UNAVAILABLE = auto()
+    DATA_LOSS = auto()
+
+
+MODEL_FAILED = (Outcome.INTERNAL, Outcome.UNAVAILABLE)
 
 
 class Failure(Exception):
@@ -43,7 +55,7 @@ class Failure(Exception):
     @property
     def is_the_models(self) -> bool:
         """Whether the model failed, rather than its caller."""
-        return self.outcome in (Outcome.INTERNAL, Outcome.UNAVAILABLE)
+        return self.outcome in MODEL_FAILED
 
 
 class Broken(Failure):
@@ -71,6 +83,8 @@ def classify(error: BaseException) -> Failure:
         return error
     if isinstance(error, InvalidRequest):
         return Failure(Outcome.INVALID_ARGUMENT, cut(str(error), MESSAGE_BYTES), error.violations)
+    if isinstance(error, RequestRefused):
+        return _refused(error)
     if isinstance(error, Retired):
         return Failure(Outcome.UNIMPLEMENTED, str(error))
     if isinstance(error, InvalidReply):
@@ -80,6 +94,14 @@ def classify(error: BaseException) -> Failure:
     if isinstance(error, ModelBroken):
         return Broken(escaped(_text(error, str), MESSAGE_BYTES), reason=reason)
     return Failure(Outcome.INTERNAL, "the server failed to answer this request", reason=reason)
+
+
+def _refused(error: RequestRefused) -> Failure:
+    """With the model's own words for the caller; the log has them where the code says that the model failed."""
+    outcome, text = Outcome[error.code], escaped(_text(error, str), MESSAGE_BYTES)
+    violations = [Violation("", text)] if outcome is Outcome.INVALID_ARGUMENT else []
+    reason = f"the model refused with {error.code}: {text}" if outcome in MODEL_FAILED else ""
+    return Failure(outcome, text, violations, reason=reason)
 
 
 def _text(error: BaseException, describe: Callable[[BaseException], str]) -> str:
