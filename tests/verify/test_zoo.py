@@ -27,7 +27,7 @@ ZOO = Path(__file__).parent.parent / "zoo"
 # How many rows of each failing check, and of the healthy servers, run every day; the others are slow tests. The first
 # of each runs the command in a process of its own.
 EVERYDAY = 2
-# Rows of every day that are judged at a time: they wait more than they compute.
+# Rows that are judged at a time: they wait more than they compute.
 AT_A_TIME = 4
 
 
@@ -44,19 +44,25 @@ def cases() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def everyday(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Future[Judged]]]:
-    """What `verify` says of the rows of every day, by the test's id."""
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[pytest.Item], Judged]]:
+    """What `verify` says of a test's row; all rows that run in this process are judged, AT_A_TIME."""
+    judged: dict[str, Future[Judged]] = {}
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        judged = {}
-        for item in request.session.items:
-            if item.path == request.path and item.get_closest_marker("slow") is None and hasattr(item, "callspec"):
-                row, source, look = (item.callspec.params[name] for name in ("row", "source", "look"))
-                if missing(row) is None:
-                    folder = tmp_path_factory.mktemp("zoo")
-                    judged[item.callspec.id] = pool.submit(judge, row, source, look, folder)
-        yield judged
+
+        def report(test: pytest.Item) -> Judged:
+            if test.name not in judged:
+                for item in test.session.items:
+                    if item.path == test.path and is_slow(item) == is_slow(test) and hasattr(item, "callspec"):
+                        row, source, look = (item.callspec.params[name] for name in ("row", "source", "look"))
+                        if missing(row) is None:
+                            judged[item.name] = pool.submit(judge, row, source, look, tmp_path_factory.mktemp("zoo"))
+            return judged[test.name].result()
+
+        yield report
+
+
+def is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None
 
 
 def missing(row: Row) -> str | None:
@@ -84,14 +90,12 @@ def test_exactly_the_right_check_fails(
     row: Row,
     source: str,
     look: Look,
-    tmp_path: Path,
-    everyday: dict[str, Future[Judged]],
+    reports: Callable[[pytest.Item], Judged],
     request: pytest.FixtureRequest,
 ) -> None:
     if reason := missing(row):
         pytest.skip(reason)
-    judged = everyday.get(request.node.callspec.id)
-    code, report = judge(row, source, look, tmp_path) if judged is None else judged.result()
+    code, report = reports(request.node)
     fails, checks = checks_with(report, "fail"), report["checks"]
     if row.unjudged and source == "reflection":
         assert (code, report["verdict"]) == (3, "unjudged"), checks
