@@ -278,7 +278,58 @@ OF_VERTEX = (
     Bad("a-url", V, "us-central1-docker", "https://us-central1-docker", IMAGE, ("https:// as a URL",)),
     Bad("upper-case", V, "models/iris:1.0", "models/Iris:1.0", IMAGE, ("in lower case",)),
 )  # fmt: skip
+GRPC_PROBE = '        livenessProbe:\n          exec: {command: [/bin/grpc_health_probe, "-addr=:9000"%s]}\n'
+SHELL_PROBE = '        livenessProbe:\n          exec: {command: [sh, -c, "exec %s"]}\n          timeoutSeconds: 5\n'
+KNATIVE = """\
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: iris}
+spec:
+  template:
+    spec:
+      containers:
+      - image: a/b:1
+        ports:
+        - name: h2c
+          containerPort: 9000
+        readinessProbe: {grpc: {}, timeoutSeconds: 5}
+"""
+KSERVE = """\
+apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata: {name: iris}
+spec:
+  predictor:
+    containers:
+    - name: kserve-container
+      image: a/b:1
+      ports:
+      - name: h2c
+        containerPort: 9000
+      readinessProbe: {grpc: {port: 9000}, timeoutSeconds: 5}
+"""
 OF_KUBERNETES = (
+    # What liveness asks.
+    Bad("one-name", K, ", service: liveness", "", PROBES, ('both ask for ""', "service: liveness"),
+        line="grpc: {port: 9000}", nth=3, verdict=WARN),
+    Bad("one-name-by-command", K, LIVENESS_K, GRPC_PROBE % "" + "          timeoutSeconds: 5\n", PROBES,
+        ('both ask for ""',), line="exec:", verdict=WARN),
+    Bad("port-of-no-container", K, READINESS_K, READINESS_K.replace("9000", "9001"), PROBES,
+        ("the readiness probe asks port 9001; the container has 9000 (grpc)",), line="port: 9001"),
+    Bad("command-port", K, LIVENESS_K, GRPC_PROBE.replace("9000", "8080") % ', "-service=liveness"', PROBES,
+        ("the liveness probe asks port 8080; the container has 9000 (grpc)",), line="exec:"),
+    Bad("command-in-a-shell", K, LIVENESS_K, SHELL_PROBE % "grpc-health-probe --addr localhost:8080", PROBES,
+        ("asks port 8080",), line="exec:"),
+    Bad("command-over-http", K, LIVENESS_K, SHELL_PROBE % "curl -f http://localhost:9000/health", PROBES,
+        ("HTTP GET to port 9000, which speaks gRPC",), line="exec:"),
+    # Knative, and KServe on it.
+    Bad("knative-no-name", KNATIVE, "- name: h2c\n          containerPort", "- containerPort", SHAPE,
+        ("has no name", "{name: h2c, containerPort: 9000}")),
+    Bad("knative-http1", KNATIVE, "name: h2c", "name: http1", SHAPE, ("speaks gRPC, and is named http1",)),
+    Bad("knative-name", KNATIVE, "name: h2c", "name: grpc", SHAPE, ("the port is named grpc", "is not allowed")),
+    Bad("kserve-no-name", KSERVE, "- name: h2c\n        containerPort", "- containerPort", SHAPE, ("has no name",)),
+    Bad("kserve-two-ports", KSERVE, "        containerPort: 9000\n", "        containerPort: 9000\n"
+        "      - containerPort: 8080\n", SHAPE, ("2 ports: 9000 (h2c), 8080", "only a single port"), line="8080"),
     Bad("service-selector", K, "  selector: {app: iris}\n  ports", "  selector: {app: other}\n  ports", SHAPE,
         ("selects no pod",)),
     Bad("target-port", K, "targetPort: grpc", "targetPort: 9001", SHAPE, ("sends to 9001", "9000 (grpc)")),
@@ -370,17 +421,28 @@ GOOD = {
         "labels: {app: iris, team: models}", "labels: {<<: *own, team: models}"),
     "http-server": "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: 'a/b:1', "
         "ports: [{containerPort: 8080}], readinessProbe: {timeoutSeconds: 5, httpGet: {port: 8080, path: /h}}}]}\n",
+    "knative": KNATIVE,
+    "kserve-without-knative": KSERVE.replace("name: iris}", "name: iris, annotations: "
+        "{serving.kserve.io/deploymentMode: Standard}}").replace("- name: h2c", "- name: grpc"),
+    "command": KUBERNETES.replace(LIVENESS_K, GRPC_PROBE % ', "-service", liveness' + "          timeoutSeconds: 5\n"),
+    "port-in-env": KUBERNETES.replace("DRAIN_SECONDS", "PORT").replace('"25"', '"9001"').replace(
+        "grpc: {port: 9000}", "grpc: {port: 9001}"),
     "custom-resource": "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nmetadata: {name: iris}\nspec:\n"
         "  predictor:\n    containers:\n    - name: kserve-container\n      image: a/b:1\n      ports:\n"
         "      - {name: h2c, containerPort: 9000}\n      readinessProbe: {grpc: {port: 9000}, timeoutSeconds: 5}\n",
 }  # fmt: skip
 
 
+# Of these nothing is known that spec-shape could judge.
+WITHOUT_SERVICE = ("pod", "http-server", "custom-resource", "knative", "kserve-without-knative")
+
+
 @pytest.mark.parametrize("name", GOOD)
 def test_a_good_specification_passes(name: str, tmp_path: Path) -> None:
     found = read(tmp_path, GOOD[name])
     assert set(verdicts(found).values()) == {Verdict.PASS}, found
-    assert verdicts(found).keys() == {SHAPE, PROBES, IMAGE}
+    judged = {SHAPE, PROBES, IMAGE} - ({SHAPE} if name in WITHOUT_SERVICE else set())
+    assert verdicts(found).keys() == judged
     assert "no target to ask" in found["spec-routes"].finding.seen
 
 
@@ -476,7 +538,8 @@ def test_the_server_is_asked_for_the_names_of_probes(
     server: str, service: str, fails: tuple[str, ...], tmp_path: Path
 ) -> None:
     file = tmp_path / "k.yaml"
-    liveness = LIVENESS_K.replace("service: liveness", f"service: {SERVICE}")
+    other_name = '""' if service == SERVICE else SERVICE
+    liveness = LIVENESS_K.replace("service: liveness", f"service: {other_name}")
     text = KUBERNETES.replace(LIVENESS_K, liveness).replace(
         READINESS_K, READINESS_K.replace("port: 9000", f'port: 9000, service: "{service}"')
     )

@@ -14,15 +14,19 @@ from protoserve.verify.spec.fault_report import Fault, finding
 
 
 def shape(spec: Spec, session: Session | None) -> Finding:
-    good = "keys and types are right"
-    if spec.platform == "kubernetes":
-        good = "Services fit the containers (`kubectl apply --dry-run=server` checks keys and types)"
-    return finding(spec.file, spec.faults, f"{spec.about}: {good}")
+    if spec.platform != "kubernetes":
+        return finding(spec.file, spec.faults, f"{spec.about}: keys and types are right")
+    others = "keys and types are not checked here (`kubectl apply --dry-run=server` checks them)"
+    if not spec.faults and not spec.judged:
+        return skipped(f"{spec.about}: {others}")
+    return finding(spec.file, spec.faults, f"{spec.about}: {spec.judged}; {others}")
 
 
 def probes(spec: Spec, session: Session | None) -> Finding:
     count = sum(len(container.probes) for container in spec.containers)
     pass_text = f"{count} probe{'s' * (count != 1)}, each asks in a way and at a pace that fits"
+    if count == 0:
+        pass_text = "no container has a probe"
     has_grpc_target = session is not None and session.web is None and spec.platform == "kubernetes"
     return finding(spec.file, probe_rules.faults(spec, has_grpc_target), pass_text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from protoserve.verify.spec.exec_commands import Question, question
 from protoserve.verify.spec.fault_report import Fault
 from protoserve.verify.spec.tree import Node
 
@@ -36,8 +37,20 @@ class Probe:
         return None if self.handler is None else self.handler.get("port")
 
     @property
+    def question(self) -> Question | None:
+        """What the command of an exec probe asks, as far as it is known."""
+        return question(self.handler) if self.kind == "exec" and self.handler is not None else None
+
+    @property
+    def asks_grpc(self) -> bool:
+        """Whether it asks for gRPC health, itself or by a command."""
+        return self.kind == "grpc" or (self.question is not None and self.question.protocol == "grpc")
+
+    @property
     def service(self) -> str:
         """The health name that a gRPC probe asks for."""
+        if self.question is not None:
+            return self.question.service
         name = None if self.handler is None else self.handler.get("service")
         return name.value if name is not None and name.is_text else ""
 
@@ -61,7 +74,8 @@ class Probe:
 class Container:
     """One container. `ports` are the declared numbers with their names, `grpc_ports` those that certainly speak gRPC.
 
-    `environment` holds the variables that have a plain value, `pod` the node of the pod's specification.
+    `is_serverless` is whether Knative runs it. `environment` holds the variables that have a plain value, `pod` the
+    node of the pod's specification.
     """
 
     node: Node
@@ -71,6 +85,7 @@ class Container:
     probes: tuple[Probe, ...] = ()
     environment: dict[str, Node] = field(default_factory=dict)
     pod: Node | None = None
+    is_serverless: bool = False
     health_route: Node | None = None
     predict_route: Node | None = None
 
@@ -79,8 +94,10 @@ class Container:
 
     def port_of(self, probe: Probe) -> int | None:
         """The number of the port that the probe asks."""
-        if probe.port is None:
-            return None
+        if probe.question is not None:
+            return probe.question.port
+        if probe.port is None:  # Knative fills in the only port
+            return next(iter(self.ports)) if self.is_serverless and len(self.ports) == 1 else None
         if probe.port.is_text and not probe.port.value.isdigit():
             return next((number for number, name in self.ports.items() if name == probe.port.value), None)
         return int(probe.port.value) if probe.port.is_text else probe.port.number
@@ -90,7 +107,7 @@ class Container:
 class Spec:
     """A specification that was read. `faults` are those of its shape, `region` is where it says that it goes.
 
-    `about` says what it is.
+    `about` says what it is, and `judged` what a specification without faults has right; empty if nothing was judged.
     """
 
     file: str
@@ -99,6 +116,7 @@ class Spec:
     containers: tuple[Container, ...]
     faults: tuple[Fault, ...]
     region: str = ""
+    judged: str = ""
 
     @property
     def variables(self) -> dict[str, str]:

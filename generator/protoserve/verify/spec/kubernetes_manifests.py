@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from protoserve.verify.spec import serverless_ports
 from protoserve.verify.spec.container_spec import Container, Spec, ports_asked_in_grpc, read_environment, read_probes
 from protoserve.verify.spec.fault_report import Fault, fail
+from protoserve.verify.spec.serverless_ports import is_serverless
 from protoserve.verify.spec.tree import Node
 
 PROBE_KEYS = {"startup": "startupProbe", "readiness": "readinessProbe", "liveness": "livenessProbe"}
@@ -21,6 +23,7 @@ class _Pod:
     labels: dict[str, object]
     namespace: str
     containers: tuple[Container, ...]
+    is_serverless: bool = False
 
 
 def read(file: str, documents: list[Node]) -> Spec | None:
@@ -28,14 +31,16 @@ def read(file: str, documents: list[Node]) -> Spec | None:
     if not any(_is_manifest(document) for document in documents):
         return None
     resources = [resource for document in documents for resource in _resources(document)]
-    services = [resource for resource in resources if _kind(resource) == "Service"]
+    services = [resource for resource in resources if _kind(resource) == "Service" and not is_serverless(resource)]
     grpc_targets = {target for service in services for target in _grpc_targets(service)}
     pods = [pod for resource in resources for pod in _pods(resource, grpc_targets)]
     containers = tuple(container for pod in pods for container in pod.containers)
 
     faults = [fault for service in services for fault in _service_faults(service, pods)]
+    faults += [fault for pod in pods if pod.is_serverless for fault in serverless_ports.faults(pod.containers)]
+    judged = "Services fit the containers" if services and pods else ""
     about = f"Kubernetes: {', '.join(_title(resource) for resource in resources)}"
-    return Spec(file, "kubernetes", about, containers, tuple(faults))
+    return Spec(file, "kubernetes", about, containers, tuple(faults), judged=judged)
 
 
 def _is_manifest(document: Node) -> bool:
@@ -70,11 +75,13 @@ def _namespace(resource: Node) -> str:
 def _pods(resource: Node, grpc_targets: set[int | str]) -> Iterator[_Pod]:
     """The pods of the resource, at any depth: whatever has a list `containers` of mappings is a pod."""
 
+    serverless = is_serverless(resource)
+
     def search(node: Node, labels: Node | None) -> Iterator[_Pod]:
         if node.listed("containers"):
             pod_labels = labels.value if labels is not None and labels.is_mapping else {}
-            containers = tuple(_container(inner, node, grpc_targets) for inner in node.listed("containers"))
-            yield _Pod(pod_labels, _namespace(resource), containers)
+            containers = tuple(_container(inner, node, grpc_targets, serverless) for inner in node.listed("containers"))
+            yield _Pod(pod_labels, _namespace(resource), containers, serverless)
             return
         for inner in (*node.keys.values(), *node.items):
             yield from search(inner, node.get("metadata", "labels"))
@@ -82,7 +89,7 @@ def _pods(resource: Node, grpc_targets: set[int | str]) -> Iterator[_Pod]:
     yield from search(resource, None)
 
 
-def _container(node: Node, pod: Node, grpc_targets: set[int | str]) -> Container:
+def _container(node: Node, pod: Node, grpc_targets: set[int | str], serverless: bool) -> Container:
     ports: dict[int, str] = {}
     grpc_ports: set[int] = set()
     for item in node.listed("ports"):
@@ -94,8 +101,12 @@ def _container(node: Node, pod: Node, grpc_targets: set[int | str]) -> Container
         if _GRPC_NAME.search(port_name) or port_name in grpc_targets or port.number in grpc_targets:
             grpc_ports.add(port.number)
     probes = read_probes(node, PROBE_KEYS)
-    grpc_ports |= ports_asked_in_grpc(probes)
-    return Container(node, node.get("image"), ports, frozenset(grpc_ports), probes, read_environment(node), pod)
+    container = Container(
+        node, node.get("image"), ports, frozenset(), probes, read_environment(node), pod, is_serverless=serverless
+    )
+    asked = {container.port_of(probe) for probe in probes if probe.asks_grpc}
+    grpc_ports |= ports_asked_in_grpc(probes) | {port for port in asked if port in ports and port is not None}
+    return replace(container, grpc_ports=frozenset(grpc_ports))
 
 
 def _grpc_targets(service: Node) -> Iterator[int | str]:
@@ -123,10 +134,10 @@ def _service_faults(service: Node, pods: list[_Pod]) -> Iterator[Fault]:
             f"the Service selects {_labels(selector.value)}; the pods of this file have {pod_labels}",
             "The Service selects no pod, so it has no endpoints: every call fails with UNAVAILABLE or connection "
             "refused, although everything looks healthy.",
-            """
+            f"""
             Use the labels of the pods' template as the selector:
                 spec:
-                  selector: {app: iris}
+                  selector: {{{_labels(next((pod.labels for pod in neighbours if pod.labels), {"app": "iris"}))}}}
             """,
         )
         return

@@ -27,6 +27,7 @@ def faults(spec: Spec, has_grpc_target: bool = False) -> Iterator[Fault]:
             yield from _handler(container, probe)
             yield from _timeout(spec, probe)
         yield from _liveness(container)
+        yield from _same_name(container)
         yield from _startup(container)
         if spec.platform == "kubernetes":
             yield from _no_readiness(container)
@@ -55,8 +56,11 @@ def handler_faults(probe: Node) -> Iterator[Fault]:
 
 def _port(spec: Spec, container: Container, probe: Probe) -> Iterator[Fault]:
     port = probe.port
+    if probe.asks_grpc and spec.platform == "kubernetes":
+        yield from _other_port(container, probe)
     if port is None:
-        if probe.handler is not None and probe.kind in ("grpc", "httpGet", "tcpSocket"):
+        needs_port = probe.kind in ("grpc", "httpGet", "tcpSocket") and container.port_of(probe) is None
+        if probe.handler is not None and needs_port:
             yield fail(
                 probe.handler,
                 f"the {probe.kind} probe has no port",
@@ -87,6 +91,25 @@ def _port(spec: Spec, container: Container, probe: Probe) -> Iterator[Fault]:
         )
 
 
+def _other_port(container: Container, probe: Probe) -> Iterator[Fault]:
+    """A port does not have to be declared, but one that differs from all declared ports is a mistake."""
+    number, variable = container.port_of(probe), container.environment.get("PORT")
+    declared = container.node.get("ports")
+    is_readable = declared is not None and len(declared.items) == len(container.ports)
+    if number is None or number in container.ports or not container.ports or not is_readable:
+        return
+    if variable is not None and str(variable.value) == str(number):
+        return
+    names = ", ".join(f"{port} ({name})" if name else str(port) for port, name in container.ports.items())
+    node = probe.port or (probe.handler.get("command") if probe.handler is not None else None) or probe.node
+    yield fail(
+        node,
+        f"the {probe.purpose} probe asks port {number}; the container has {names}",
+        "Nothing in the container listens on another port than its own, so the probe always fails.",
+        f"Ask the container's port: {_likely_port(container)}",
+    )
+
+
 def _likely_port(container: Container) -> int:
     return next(iter([*container.grpc_ports, *container.ports]), DEFAULT_PORT)
 
@@ -97,7 +120,8 @@ def _handler(container: Container, probe: Probe) -> Iterator[Fault]:
         return
     number = container.port_of(probe)
     speaks_grpc = number in container.grpc_ports
-    if probe.kind == "httpGet" and speaks_grpc:
+    sends_http = probe.kind == "httpGet" or (probe.question is not None and probe.question.protocol == "http")
+    if sends_http and speaks_grpc:
         yield fail(
             probe.handler,
             f"the probe sends HTTP GET to port {number}, which speaks gRPC",
@@ -173,7 +197,7 @@ def _liveness(container: Container) -> Iterator[Fault]:
     seconds = probe.seconds_to_failure
     if seconds >= _SHORT:
         return
-    if probe.kind == "grpc":
+    if probe.asks_grpc:
         name = f'"{probe.service}"'
         report = fail if seconds <= _TOO_SHORT else warn
         yield report(
@@ -182,27 +206,50 @@ def _liveness(container: Container) -> Iterator[Fault]:
             f"Health for {name} is NOT_SERVING while the model loads, as it should be. This liveness probe restarts "
             f"the container after {seconds} s, so a model that takes longer to load never becomes ready "
             "(CrashLoopBackOff).",
-            _STARTUP_REMEDY,
+            _startup_remedy(container),
         )
     else:
         yield warn(
             probe.node,
             f"liveness gives up after {seconds} s, and there is no startup probe",
             "If it only succeeds once the model is loaded, a model that takes longer to load is restarted forever.",
-            _STARTUP_REMEDY,
+            _startup_remedy(container),
         )
 
 
 def _asks_liveness_name(probe: Probe) -> bool:
-    return probe.kind == "grpc" and "live" in probe.service.lower()
+    return probe.asks_grpc and "live" in probe.service.lower()
 
 
-_STARTUP_REMEDY = """
+def _startup_remedy(container: Container) -> str:
+    port = _likely_port(container)
+    return f"""
     Let a startup probe wait for the model; liveness begins after it:
-        startupProbe: {grpc: {port: 9000}, timeoutSeconds: 5, periodSeconds: 4, failureThreshold: 60}
+        startupProbe: {{grpc: {{port: {port}}}, timeoutSeconds: 5, periodSeconds: 4, failureThreshold: 60}}
     and let liveness ask for a name that is SERVING from the start, or only for the port:
-        livenessProbe: {grpc: {port: 9000, service: liveness}, timeoutSeconds: 5}
+        livenessProbe: {{grpc: {{port: {port}, service: liveness}}, timeoutSeconds: 5}}
     """
+
+
+def _same_name(container: Container) -> Iterator[Fault]:
+    """Liveness and readiness that ask for one health name, so that every pause is a restart."""
+    liveness, readiness = container.probe("liveness"), container.probe("readiness")
+    if liveness is None or readiness is None or not (liveness.asks_grpc and readiness.asks_grpc):
+        return
+    same_port = container.port_of(liveness) == container.port_of(readiness)
+    if not same_port or liveness.service != readiness.service or _asks_liveness_name(liveness):
+        return
+    name = f'"{liveness.service}"'
+    yield warn(
+        liveness.handler or liveness.node,
+        f"liveness and readiness both ask for {name}",
+        f"A server that says NOT_SERVING for {name} wants no requests: it drains, is overloaded, or waits for "
+        "something that it needs. Readiness keeps requests from it; liveness restarts it for the same answer.",
+        f"""
+        Let liveness ask for a name that is SERVING while a restart would not help, or only for the port:
+            livenessProbe: {{grpc: {{port: {_likely_port(container)}, service: liveness}}, timeoutSeconds: 5}}
+        """,
+    )
 
 
 def _startup(container: Container) -> Iterator[Fault]:
