@@ -139,7 +139,8 @@ def judged(
     request: pytest.FixtureRequest, scripts: dict[int | Path, Case], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Future[Judged]]]:
     """What verify says in each case that was chosen: several at a time, since they mostly wait."""
-    chosen = [item.callspec.params["case"] for item in request.session.items if item.path == request.path]
+    items = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    chosen = [item.callspec.params["case"] for item in items]
     with ThreadPoolExecutor(6) as pool:
         yield {str(case): pool.submit(judge, case, scripts, tmp_path_factory.mktemp("case")) for case in chosen}
 
@@ -181,3 +182,12 @@ def test_it_is_reported_as_failed(case: Case, judged: dict[str, Future[Judged]])
     assert code == 1, report["checks"]
     assert report["verdict"] == "fail"
     assert list(fails) == [case.fails or case.check], fails
+
+
+def test_a_method_that_stops_before_the_check_of_methods() -> None:
+    """Where only health is judged, its first method is called as well, to see whether SERVING is true."""
+    with running("sync-raises-after-2-calls") as port:
+        code, report = verify_here(f"127.0.0.1:{port}", *CONTRACT, "--only", "health-honest", "--timeout", "2")
+    assert code == 1
+    assert list(checks_with(report, "fail")) == ["health-honest"]
+    assert not checks_with(report, "warn"), report["checks"]

@@ -98,6 +98,12 @@ def is_busy(reply: Reply) -> bool:
     return reply.code in OVERLOAD and not reply.connection_lost
 
 
+def usual_seconds(session: Session, method: Method) -> float:
+    """How long the method took for its valid request; 0 if that is not known yet."""
+    reply = session.replies.get(method.path)
+    return 0.0 if reply is None else reply.seconds
+
+
 def timeout_for(session: Session, usual: float) -> float:
     """The timeout, in seconds, of a call that usually takes `usual` seconds."""
     return min(session.timeout, 4 * usual + 4)

@@ -42,10 +42,10 @@ def routes(spec: Spec, session: Session | None) -> Finding:
     if not server_match.containers(spec, session):
         return skipped("it is not known which of the containers the target is")
     faults: Iterator[Fault] = server_match.faults(spec, session)
-    found = finding(spec.file, faults, "the server has every name, port and route that the specification names")
-    if not session.health_answered or found.verdict is Verdict.FAIL:
-        return found
-    return stopping.server_is_gone(session, session.health("").reply, 'Check of ""') or found
+    judged = finding(spec.file, faults, "the server has every name, port and route that the specification names")
+    if not session.health_answered or judged.verdict is Verdict.FAIL:
+        return judged
+    return stopping.server_is_gone(session, session.health("").reply, 'Check of ""') or judged
 
 
 _KINDS = (*KINDS, "spec")

@@ -16,6 +16,7 @@ from protoserve.verify.checks.method_calls import (
     call_alone,
     call_valid,
     timeout_for,
+    usual_seconds,
     working_methods,
 )
 from protoserve.verify.checks.silence import Silence
@@ -58,7 +59,7 @@ def judged(check: Check, session: Session, judge: Callable[[], Finding]) -> Find
 
 def _patient_timeout(session: Session, method: Method) -> float:
     """For a server that may still work off what the check has sent."""
-    return min(session.timeout, 10 * session.replies[method.path].seconds + 5)
+    return min(session.timeout, 10 * usual_seconds(session, method) + 5)
 
 
 def _suspects(session: Session) -> list[Method]:
@@ -137,7 +138,7 @@ def _observe(session: Session, method: Method, reply: Reply) -> _Stop:
     replies: list[Reply] = []
     while len(replies) < _MORE_CALLS and session.left():
         time.sleep(min(_PAUSE, session.left()))
-        replies.append(call_valid(session, method, timeout_for(session, session.replies[method.path].seconds)))
+        replies.append(call_valid(session, method, timeout_for(session, usual_seconds(session, method))))
         if replies[-1].ok or replies[-1].code is grpc.StatusCode.DEADLINE_EXCEEDED:
             break
     recovered = bool(replies) and replies[-1].ok
@@ -185,7 +186,7 @@ def _record_stopped(session: Session, check: Check) -> None:
     for method in methods.values():
         reply = None
         if method.path not in session.failing and not quiet.server_is_silent and silent < _MOST_SILENT:
-            reply = call_alone(session, method, timeout_for(session, session.replies[method.path].seconds), _PATIENCE)
+            reply = call_alone(session, method, timeout_for(session, usual_seconds(session, method)), _PATIENCE)
             silent += reply.code is grpc.StatusCode.DEADLINE_EXCEEDED
         if reply is None or not reply.ok:
             session.stopped[method.path] = check.id
