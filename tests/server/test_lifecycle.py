@@ -205,6 +205,16 @@ def test_a_signal_while_loading_ends_the_process(
         assert ("interrupted by SIGINT while starting" in server.messages("CRITICAL")) == (number == signal.SIGINT)
 
 
+def test_a_model_that_refuses_its_sample_request_does_not_start(probe: Probe, tmp_path: Path) -> None:
+    model = MODEL.replace("tell(batch=", "raise RequestRefused('NOT_FOUND', 'no such point')\n        tell(batch=")
+    code, server = end_of(probe.with_model(model, tmp_path / "project"))
+    assert code == 1
+    assert server.messages("CRITICAL") == (
+        "the warm-up request of v1.Predict failed: no such point "
+        "(NOT_FOUND; `example` in schema.yaml chooses the values of this request)"
+    )
+
+
 def test_a_library_that_interrupts_the_process_during_an_import_is_a_failed_start(probe: Probe, tmp_path: Path) -> None:
     """As OpenBLAS does when it gets no thread."""
     project = probe.with_model(MODEL, tmp_path / "project")

@@ -19,14 +19,19 @@ def call_later(seconds: float, call: Callable[..., object], *arguments: object) 
     timer.start()
 
 
+def leave(code: int) -> NoReturn:
+    """Ends the process, and those of the model's pools, without a word."""
+    for process in multiprocessing.active_children():
+        process.terminate()
+    os._exit(code)
+
+
 def end_now(code: int, message: str) -> NoReturn:
     """Ends the process whatever the model's thread is doing: a normal exit might wait for it, or crash in it."""
-    call_later(STUCK_SECONDS, os._exit, code)  # a model that hangs in a print has the lock of stdout
-    for process in multiprocessing.active_children():  # those of the model's pools
-        process.terminate()
+    call_later(STUCK_SECONDS, leave, code)  # a model that hangs in a print has the lock of stdout
     logger.warning(message)
     sys.stdout.flush()
-    os._exit(code)
+    leave(code)
 
 
 def end_interrupted_start(*_: object) -> NoReturn:
@@ -36,4 +41,4 @@ def end_interrupted_start(*_: object) -> NoReturn:
         "cannot start a thread; then raise the limit on processes (docker run --pids-limit), or set "
         "OPENBLAS_NUM_THREADS=1"
     )
-    os._exit(1)
+    leave(1)

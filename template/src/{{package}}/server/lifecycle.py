@@ -26,7 +26,7 @@ from .core.evidence import READY, Evidence, FailureCount, Patience
 from .core.model_thread import ModelFailed, ModelLoaded, ModelThread
 from .core.outcomes import Failure, Outcome
 from .core.state import ServerState, State
-from .exits import call_later, end_interrupted_start, end_now
+from .exits import call_later, end_interrupted_start, end_now, leave
 from .health import Health
 from .loading import load
 from .logs import configure, logger
@@ -92,7 +92,7 @@ class Server:
 
     async def run(self) -> int:
         """The whole life; returns the exit code."""
-        _on_signal(partial(os._exit, 0), signal.SIGTERM)  # until there is something to lose
+        _on_signal(partial(leave, 0), signal.SIGTERM)  # until there is something to lose
         _on_signal(end_interrupted_start, signal.SIGINT)
         if not await self._listen():
             return 1
@@ -206,6 +206,10 @@ def _grpc_server(calls: Calls, state: ServerState, settings: Settings) -> grpc.a
 
 def _log_failed_start(step: str, error: BaseException) -> None:
     """With a traceback where that helps: what a LoadError or a Failure means is in its text, or logged already."""
+    if isinstance(error, Failure) and not error.is_the_models:
+        text = "%s failed: %s (%s; `example` in schema.yaml chooses the values of this request)"
+        logger.critical(text, step, error, error.outcome.name)
+        return
     if isinstance(error, LoadError | Failure):
         logger.critical("%s failed: %s", step, error)
         return
