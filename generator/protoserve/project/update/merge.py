@@ -51,7 +51,7 @@ def merge(folder: Path, project: Path, ref: str, data: dict[str, Any]) -> str:
         except TaskError:
             failure = "a step of the template failed"  # and has printed why
         except ProcessExecutionError as error:
-            failure = f"{' '.join(map(str, error.argv[-3:]))}: {reason(str(error.stderr))}"
+            failure = f"{_command(error)}: {reason(str(error.stderr))}"
         except OSError as error:
             failure = _file_error(error, folder)
         except ForbiddenPathError as error:
@@ -65,6 +65,12 @@ def merge(folder: Path, project: Path, ref: str, data: dict[str, Any]) -> str:
         failure = _without_scratch_folder(" ".join(failure.split()), folder)
         raise MergeError(with_remedy_for_full_disk(failure), printed)
     return printed
+
+
+def _command(error: ProcessExecutionError) -> str:
+    """A command of git without its options, in a few words: `git checkout v9.9.9`, `git submodule update`."""
+    words = [word for word in map(str, error.argv[1:]) if not word.startswith("-")]
+    return " ".join(["git", *words[:2]])
 
 
 def _file_error(error: OSError, folder: Path) -> str:
