@@ -20,10 +20,12 @@ from zoo import Row, base, server
 
 _RICH = "foreign/rich_pb/v1/service.proto"
 _ROOT = ("-I", "{zoo}/foreign")
+# Its name changes something: it is called only if that is asked for.
+_RELOAD = (*_ROOT, "--call", "Reload")
 MANAGED = "foreign/managed_pb/managed.proto"
 ROWS = (
     Row("rich", proto=_RICH, options=_ROOT),
-    Row("one-of-two", None, ("AdminService", "another server"), frozenset({"implemented"}), False, _ROOT, _RICH),
+    Row("one-of-two", None, ("AdminService", "another server"), frozenset({"implemented"}), False, _RELOAD, _RICH),
     Row("legacy", proto="foreign/legacy_pb/legacy.proto"),
     Row("managed", proto=MANAGED),
     Row(

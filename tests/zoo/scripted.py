@@ -48,7 +48,7 @@ ROWS = (
     ),
     Row("sync-UNAVAILABLE-after-40-calls", "concurrency", ("not ready", "UNAVAILABLE"), reflects=False),
     Row(
-        "aio-raises-after-500-calls",
+        "aio-raises-after-160-calls",
         "health-honest",
         ("fails for the request that it answered before",),
         reflects=False,
@@ -206,7 +206,7 @@ for _make in ("sync", "aio"):
         _row(f"{_make}-{_way}-after-a-time", _make == "aio", how=_way, age=0.4)
 _row("sync-raises-after-40-calls", False, how="raises", after=40)
 _row("sync-UNAVAILABLE-after-40-calls", False, how="UNAVAILABLE", after=40)
-_row("aio-raises-after-500-calls", True, how="raises", after=500)
+_row("aio-raises-after-160-calls", True, how="raises", after=160)
 _row("sync-raises-sometimes", False, how="raises-sometimes", after=2)
 _row("aio-hangs-at-once", True, how="hangs")
 _row("aio-dies-at-once", True, how="dies")

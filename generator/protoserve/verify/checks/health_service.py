@@ -214,10 +214,7 @@ def _not_serving(session: Session, name: str, health: Health) -> Finding:
     if health.reply.code is grpc.StatusCode.NOT_FOUND:
         return _not_found(session, name, seen)
     if health.reply.code is grpc.StatusCode.UNAVAILABLE:
-        proxy = " A proxy answers, whose server is not running." if _PROXY.search(health.reply.details) else ""
-        return failed(
-            f"{seen}; waited {session.age():.0f} s", _why_not_serving(session, subject) + proxy, _set_serving(session)
-        )
+        return failed(f"{seen}; waited {session.timeout:g} s", _why_unavailable(session, health), _set_serving(session))
     if health.status is not None:
         return failed(
             seen,
@@ -226,6 +223,14 @@ def _not_serving(session: Session, name: str, health: Health) -> Finding:
             USE_STOCK,
         )
     return failed(seen, f"Check of {subject} fails: {why_check_fails(health.reply, 'for this name ')}.", USE_STOCK)
+
+
+def _why_unavailable(session: Session, health: Health) -> str:
+    if _PROXY.search(health.reply.details):
+        return "A proxy answers, whose server is not running."
+    cause = "Loading did not end (raise --timeout for a slow model) or failed: so says Check itself"
+    reply = session.readiness().settled_reply
+    return f"{cause}, although {session.methods[0].name} answers." if reply is not None and reply.ok else f"{cause}."
 
 
 def why_check_fails(reply: Reply, when: str = "") -> str:
