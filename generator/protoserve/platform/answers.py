@@ -41,7 +41,8 @@ def load(project: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         answers = yaml.safe_load(text)
     except FileNotFoundError:
-        raise AnswersError(f"{project.resolve()} is not a protoserve project: it has no {FILE}") from None
+        remedy = f"if it was deleted, `git restore {FILE}` brings it back"
+        raise AnswersError(f"{project.resolve()} is not a protoserve project: it has no {FILE}; {remedy}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         if marker := _MARKER.search(text):
             line = text.count("\n", 0, marker.start()) + 1
