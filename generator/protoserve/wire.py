@@ -49,6 +49,13 @@ def is_required(field: Field) -> bool:
     return field.required and field.oneof is None
 
 
+def least_items(field: Field) -> int:
+    """How many items a list or map has at least, or elements an array: one, unless the schema says otherwise."""
+    if field.min_items is not None:
+        return field.min_items
+    return 1 if field.dynamic else 0
+
+
 def may_be_none(field: Field) -> bool:
     """Whether Python may see None: a list or map is empty instead, and a default stands in for an absent value."""
     return not (is_required(field) or field.repeated or field.is_map or field.default is not None)

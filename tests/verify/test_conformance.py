@@ -317,3 +317,20 @@ def test_the_contract_of_the_zoo_is_what_the_generator_makes(tmp_path: Path) -> 
     made = generated_files.plan(tmp_path, "zoo").files
     name = "proto/zoo/v1/prediction.proto"
     assert (BOUNDED / name).read_bytes() == made[name]
+
+
+EDGES = (-62_135_596_801, -62_135_596_800, -1, 0, 253_402_300_799, 253_402_300_800, 315_576_000_000, 315_576_000_001)
+
+
+@pytest.mark.parametrize("field", ["at", "window"])
+def test_the_edges_of_times_are_the_servers(wide: tuple[ModuleType, Any, Any], field: str) -> None:
+    module, contract, methods = wide
+    refused = 0
+    for seconds, nanos in itertools.product((*EDGES, *(-edge for edge in EDGES)), (0, 1, -1, 999_999_999, 10**9)):
+        request = methods.methods[0].request()
+        changed(request, {})
+        getattr(request, field).seconds, getattr(request, field).nanos = seconds, nanos
+        wanted = server_violations(module, "PredictRequest", request.SerializeToString())
+        assert request_violations(contract, "Predict", request) == wanted, (seconds, nanos)
+        refused += bool(wanted)
+    assert refused

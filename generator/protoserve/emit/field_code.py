@@ -12,7 +12,16 @@ from protoserve.emit import limit_code
 from protoserve.schema import reserved_names
 from protoserve.schema.model import Contract, Field, Message
 from protoserve.schema.types import SCALARS, Kind, cast
-from protoserve.wire import Presence, absent_is_empty, is_message, is_required, may_be_none, packed, presence
+from protoserve.wire import (
+    Presence,
+    absent_is_empty,
+    is_message,
+    is_required,
+    least_items,
+    may_be_none,
+    packed,
+    presence,
+)
 
 _ZEROS = {Kind.BOOL: "False", Kind.INT: "0", Kind.FLOAT: "0.0", Kind.STRING: '""', Kind.BYTES: 'b""'}
 _CONVERTED = {Kind.TIMESTAMP: "timestamp", Kind.DURATION: "duration", Kind.JSON: "json"}
@@ -288,9 +297,8 @@ def _write_array(field: Field, path: str) -> Iterator[str]:
     low, high = limit_code.bounds(field) if field.type != "bool" else (None, None)
     options = f", {low!r}, {high!r}" if low is not None or high is not None else ""
     if field.dynamic:
-        options += ", sizes=sizes" + (
-            _count_options(field) if field.min_items is not None else ", least=1" + _count_options(field)
-        )
+        most = "" if field.max_items is None else f", most={field.max_items}"
+        options += f", sizes=sizes, least={least_items(field)}{most}"
     options += ", allow_nan=True" if field.allow_nan else ""
     array = f'writing.write_array(value.{field.attribute}, {_fstring(path)}, "{field.type}", {field.shape!r}{options})'
     if field.dynamic:

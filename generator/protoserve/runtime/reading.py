@@ -19,7 +19,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
 from .arrays import first_outside
-from .bounds import EPOCH, allowed, listed, quantity, shape_violation
+from .bounds import (
+    EPOCH,
+    NOT_JSON,
+    allowed,
+    duration_violation,
+    listed,
+    quantity,
+    shape_violation,
+    timestamp_violation,
+)
 from .violations import InvalidRequest, Violations
 
 Json = dict[str, "Json"] | list["Json"] | str | float | bool | None
@@ -57,20 +66,17 @@ def read_enum(kind: type[E], number: int, field: str, bad: Violations, *, prefix
 
 def read_timestamp(message: Timestamp, field: str, bad: Violations) -> datetime:
     """The time to the microsecond; nanoseconds are cut off."""
-    try:
-        if not 0 <= message.nanos < 1_000_000_000:
-            raise OverflowError
-        return EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
-    except OverflowError:
-        bad.add(field, "must be a timestamp from year 1 to 9999")
+    if (violation := timestamp_violation(message.seconds, message.nanos)) is not None:
+        bad.add(field, violation)
         return EPOCH
+    return EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
 
 
 def read_duration(message: Duration, field: str, bad: Violations) -> timedelta:
     """The time to the microsecond; nanoseconds are cut off."""
     seconds, nanos = message.seconds, message.nanos
-    if abs(seconds) > 315_576_000_000 or abs(nanos) >= 1_000_000_000 or seconds * nanos < 0:
-        bad.add(field, "must be a duration of at most 10,000 years")
+    if (violation := duration_violation(seconds, nanos)) is not None:
+        bad.add(field, violation)
         return timedelta()
     return timedelta(seconds=seconds, microseconds=int(nanos / 1000))
 
@@ -79,7 +85,7 @@ def read_json(message: Value, field: str, bad: Violations) -> Json:
     try:
         value: Json = MessageToDict(message)
     except (ParseError, ValueError, TypeError, RecursionError):
-        bad.add(field, "must be JSON: no NaN, no infinities, no unset values")
+        bad.add(field, NOT_JSON)
         return None
     return value
 

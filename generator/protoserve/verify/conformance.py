@@ -11,7 +11,6 @@ import math
 import struct
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
 from types import CodeType, SimpleNamespace
 from typing import Any
 
@@ -20,10 +19,17 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Encoded
 
 from protoserve.emit import limit_code
-from protoserve.runtime.bounds import EPOCH, allowed, quantity, shape_violation
+from protoserve.runtime.bounds import (
+    NOT_JSON,
+    allowed,
+    duration_violation,
+    quantity,
+    shape_violation,
+    timestamp_violation,
+)
 from protoserve.schema.model import Contract, Enum, Field, Message
 from protoserve.schema.types import SCALARS, Kind
-from protoserve.wire import Presence, absent_is_empty, element_format, is_required, presence
+from protoserve.wire import Presence, absent_is_empty, element_format, is_required, least_items, presence
 
 # As many as the server reports.
 MOST = 100
@@ -90,7 +96,7 @@ class _Judge:
 
     def _many(self, schema: Message, field: Field, values: Any, path: str) -> Iterator[str]:
         if field.min_items or field.max_items is not None:
-            wrong = list(_count(len(values), field.min_items or 0, field.max_items, path, "items"))
+            wrong = list(_count(len(values), least_items(field), field.max_items, path, "items"))
             if wrong:  # a list that is far too long is not looked at
                 yield from wrong
                 return
@@ -106,9 +112,9 @@ class _Judge:
             elif (inner := self._contract.message(field.type)) is not None:
                 yield from self.message(inner, value, f"{path}.")
         elif scalar.kind is Kind.TIMESTAMP:
-            yield from _timestamp(value, path)
+            yield from _reported(timestamp_violation(value.seconds, value.nanos), path)
         elif scalar.kind is Kind.DURATION:
-            yield from _duration(value, path)
+            yield from _reported(duration_violation(value.seconds, value.nanos), path)
         elif scalar.kind is Kind.JSON:
             yield from _json(value, path)
         else:
@@ -138,26 +144,16 @@ def _enum(enum: Enum, number: int, path: str) -> Iterator[str]:
         yield f"{path}: must be one of {names}; got {number or enum.value_in_proto('unspecified')}"
 
 
-def _timestamp(message: Any, path: str) -> Iterator[str]:
-    try:
-        if not 0 <= message.nanos < 1_000_000_000:
-            raise OverflowError
-        EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
-    except OverflowError:
-        yield f"{path}: must be a timestamp from year 1 to 9999"
-
-
-def _duration(message: Any, path: str) -> Iterator[str]:
-    seconds, nanos = message.seconds, message.nanos
-    if abs(seconds) > 315_576_000_000 or abs(nanos) >= 1_000_000_000 or seconds * nanos < 0:
-        yield f"{path}: must be a duration of at most 10,000 years"
+def _reported(violation: str | None, path: str) -> Iterator[str]:
+    if violation is not None:
+        yield f"{path}: {violation}"
 
 
 def _json(message: Encoded, path: str) -> Iterator[str]:
     try:  # as a Value of protobuf's own, whatever pool this one is from
         json_format.MessageToDict(struct_pb2.Value.FromString(type(message).SerializeToString(message)))
     except (json_format.ParseError, DecodeError, ValueError, TypeError, RecursionError):
-        yield f"{path}: must be JSON: no NaN, no infinities, no unset values"
+        yield f"{path}: {NOT_JSON}"
 
 
 def _array(field: Field, wire: Any, path: str) -> Iterator[str]:
@@ -180,8 +176,7 @@ def _tensor(field: Field, wire: Any, path: str, sizes: dict[str, int]) -> Iterat
     if problem is not None or values is None:
         yield f"{path}: {problem}"
         return
-    least = 1 if field.min_items is None else field.min_items
-    yield from _count(len(values), least, field.max_items, path, "elements")
+    yield from _count(len(values), least_items(field), field.max_items, path, "elements")
     yield from _within(field, values, got, path)
 
 

@@ -10,6 +10,7 @@ from protoserve.compat.rules.field_pair import FieldPair
 from protoserve.compat.rules.value_text import shown
 from protoserve.schema.model import Field
 from protoserve.schema.types import Kind, cast
+from protoserve.wire import least_items
 
 Number = float | int
 
@@ -45,12 +46,6 @@ def _maximum(field: Field) -> Number:
     return scalar.high if field.maximum is None else min(cast(scalar, field.maximum), scalar.high)
 
 
-def _min_items(field: Field) -> Number:
-    if field.min_items is not None:
-        return field.min_items
-    return 1 if field.dynamic else 0  # an array has at least one element, unless the schema says otherwise
-
-
 def _max_items(field: Field) -> Number:
     return min(_most(field.max_items), 2 if field.key == "bool" else math.inf)
 
@@ -62,7 +57,7 @@ def _most(value: int | None) -> Number:
 _LOWER: dict[str, Callable[[Field], Number]] = {
     "minimum": _minimum,
     "min_length": lambda field: field.min_length or 0,
-    "min_items": _min_items,
+    "min_items": least_items,
 }
 _UPPER: dict[str, Callable[[Field], Number]] = {
     "maximum": _maximum,

@@ -10,6 +10,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NOT_JSON = "must be JSON: no NaN, no infinities, no unset values"
+# Seconds of the years 1 to 9999, and of 10,000 years: the comments of timestamp.proto and duration.proto.
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+_LONGEST_DURATION = 315_576_000_000
+_SECOND = 1_000_000_000  # nanoseconds
 MAX_NAMES = 20  # of fields or values that one violation lists
 
 _STRUCT_FORMATS = {"float16": "<e", "float32": "<f"}
@@ -80,6 +85,18 @@ def shape_violation(actual: Sequence[int], shape: Sequence[int | str], sizes: di
         if isinstance(dimension, str) and sizes.setdefault(dimension, size) != size:
             return f"must have shape {form} with {dimension} = {sizes[dimension]} as before; got {list(actual)}"
     return None
+
+
+def timestamp_violation(seconds: int, nanos: int) -> str | None:
+    """What is wrong with a Timestamp of these fields, None if nothing is."""
+    is_valid = _FIRST_SECOND <= seconds <= _LAST_SECOND and 0 <= nanos < _SECOND
+    return None if is_valid else "must be a timestamp from year 1 to 9999"
+
+
+def duration_violation(seconds: int, nanos: int) -> str | None:
+    """What is wrong with a Duration of these fields, None if nothing is."""
+    is_valid = abs(seconds) <= _LONGEST_DURATION and abs(nanos) < _SECOND and seconds * nanos >= 0
+    return None if is_valid else "must be a duration of at most 10,000 years"
 
 
 def listed(names: Sequence[str]) -> str:
