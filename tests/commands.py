@@ -20,12 +20,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from plumbum import local
 
 from protoserve.platform.git import clear_environment
 from support import ROOT
+
+# Where the generator makes stubs with protoc, which is most of its time.
+PLAN = Path("protoserve", "emit", "generated_files.py")
+MAKES_STUBS = "    files |= _compiled(schemas.contracts, package, files)\n"
 
 
 def protoserve(
@@ -45,7 +49,8 @@ def run_copy(
 ) -> subprocess.CompletedProcess[str]:
     """Runs `protoserve` or `copier` in a copy of the process.
 
-    With `copies_generator` the generator/run.py that an update starts runs in such a copy, too.
+    With `copies_generator` the generator of a template that has only a link to it (small_template.py) runs in such a
+    copy, too.
     """
     with tempfile.TemporaryDirectory(prefix="command-") as folder:
         out, errors, code = (Path(folder, name) for name in ("out", "errors", "code"))
@@ -136,26 +141,48 @@ def _run(main: Callable[[list[str]], Any], request: dict[str, Any]) -> int:
 
 
 def _copy_generators() -> None:
-    """Lets Copier run the generator/run.py of a template in a copy of this process, not in a new interpreter."""
+    """Lets this process run the generator of a template in a copy of itself, not in a new interpreter."""
     from protoserve import generator_cli
+    from protoserve.emit import generated_files
 
     start = subprocess.run
 
     def run(command: Any, **options: Any) -> subprocess.CompletedProcess[Any]:
         script = Path(str(command[1])) if not isinstance(command, str) and len(command) > 1 else None
-        if script is None or script.parts[-2:] != ("generator", "run.py") or "capture_output" in options:
+        if script is None or not _can_be_copied(script):
             return start(command, **options)
-        pid = os.fork()
-        if pid == 0:
-            os.chdir(local.cwd)
-            os.environ.clear()
-            os.environ.update(options["env"])
-            sys.argv = [str(part) for part in command[1:]]
-            generator_cli._TEMPLATE = script.parents[1]  # where the template's own copy of that module would lie
-            os._exit(_exit_code(lambda: runpy.run_path(str(script), run_name="__main__")))
-        return subprocess.CompletedProcess(command, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+            captured = (out, errors) if options.get("capture_output") else ()
+            pid = os.fork()
+            if pid == 0:
+                for number, file in enumerate(captured, start=1):
+                    os.dup2(file.fileno(), number)
+                if options.get("env") is not None:
+                    os.environ.clear()
+                    os.environ.update(options["env"])
+                sys.argv = [str(part) for part in command[1:]]
+                if script.name == "run.py":
+                    generator_cli._TEMPLATE = script.parents[1]  # where the template's own copy of that module lies
+                    if MAKES_STUBS not in (script.parent / PLAN).read_text(encoding="utf-8"):
+                        generated_files._compiled = lambda *_: {}
+                os._exit(_exit_code(lambda: runpy.run_path(str(script), run_name="__main__")))
+            exit_code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            texts = [_text(file) for file in captured]
+        return subprocess.CompletedProcess(command, exit_code, *texts)
 
     subprocess.run = run  # type: ignore[assignment]
+
+
+def _can_be_copied(script: Path) -> bool:
+    """Whether it needs no modules but those of this process."""
+    if script.parts[-2:] == ("generator", "run.py"):
+        return (script.parent / "protoserve").is_symlink()
+    return script.parts[-2:] == ("scripts", "generate.py")
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 def _exit_code(main: Callable[[], Any]) -> int:

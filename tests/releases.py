@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from commands import protoserve
+from commands import run_copy
 from support import copy_template, run
 
 # What v2.0.0 renames, in a project.
@@ -56,6 +56,12 @@ def release(folder: Path, tag: str) -> None:
 def make_template(folder: Path) -> Path:
     """The template's repository with tags v1.0.0, v1.1.0 and v2.0.0."""
     copy_template(folder)
+    release_three(folder)
+    return folder
+
+
+def release_three(folder: Path) -> None:
+    """The three releases of a template, which has the generator as a folder of its own, or a link to one."""
     server = folder / "template/src/{{package}}/server"
     git(folder, "init", "--quiet", "--initial-branch=main")
     git(folder, "config", "gc.auto", "0")
@@ -77,7 +83,8 @@ def make_template(folder: Path) -> Path:
     )
     edit(folder / "template/README.md.jinja", "## Start\n", "Ask {{ team }} about it.\n\n## Start\n")
     edit(server / "core" / "outcomes.py", '"""How a call can end', '"""How any call can end')
-    edit(folder / "generator/protoserve/emit/proto.py", "Do not edit: change", "Never edit: change")
+    if not (folder / "generator/protoserve").is_symlink():
+        edit(folder / "generator/protoserve/emit/proto.py", "Do not edit: change", "Never edit: change")
     git(folder, "mv", "template/tests/test_smoke.py.jinja", "template/tests/test_server.py.jinja")
     edit(folder / "template/Makefile.jinja", "tests/test_smoke.py", "tests/test_server.py")
     git(folder, "mv", "template/src/{{package}}/server/health.py", "template/src/{{package}}/server/healthiness.py")
@@ -89,7 +96,6 @@ def make_template(folder: Path) -> Path:
     rows = f"tests/test_smoke.py -> tests/test_server.py\n{OLD} -> {NEW}\n".replace("/iris/", "/{package}/")
     table.write_text(table.read_text(encoding="utf-8") + rows, encoding="utf-8")
     release(folder, "v2.0.0")
-    return folder
 
 
 @dataclass(frozen=True)
@@ -103,17 +109,19 @@ class Work:
         return run(list(command), cwd=self.path, env={**environment(self.home), **variables}, check=check)
 
     def update(self, *options: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
-        return self._protoserve("update", *options, check=check, **variables)
+        return self._copy("protoserve", "update", *options, check=check, **variables)
 
     def status(self, *options: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
-        return self._protoserve("status", *options, check=check, **variables)
+        return self._copy("protoserve", "status", *options, check=check, **variables)
 
-    def _protoserve(self, *arguments: str, check: bool, **variables: str) -> subprocess.CompletedProcess[str]:
-        return protoserve(*arguments, cwd=self.path, env={**environment(self.home), **variables}, check=check)
+    def _copy(self, *command: str, check: bool, **variables: str) -> subprocess.CompletedProcess[str]:
+        env = {**environment(self.home), **variables}
+        return run_copy(*command, cwd=self.path, env=env, check=check, copies_generator=True)
 
     def copier(self, *options: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
         """Bare Copier, as somebody who has no protoserve installed calls it."""
-        return self.run("copier", "update", "--trust", "--defaults", *options, check=check, **variables)
+        arguments = ("update", "--trust", "--defaults", *options)
+        return self._copy("copier", *arguments, check=check, **variables)
 
     def read(self, name: str) -> str:
         return (self.path / name).read_text(encoding="utf-8")

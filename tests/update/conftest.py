@@ -1,14 +1,20 @@
-"""One template with three releases, and one project of its first; tests work in copies of that."""
+"""A template with three releases, and a project of its first; tests work in copies of that.
+
+It is the template of this checkout without most of its files, which take most of the time of an update; `whole` is a
+project of one that has them all.
+"""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from releases import Work, make_project
+from releases import Work, make_project, make_template
+from small_template import make_three_releases
 from support import made_once
 
 
@@ -19,13 +25,24 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository of that template; no test writes into it."""
+    return made_once(tmp_path_factory, "few", make_three_releases) / "models"
+
+
+@pytest.fixture(scope="session")
 def first(releases: Path, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Work:
     """A project of v1.0.0."""
-
-    def make(folder: Path) -> None:
-        make_project(releases, folder, "v1.0.0", home)
-
+    make = partial(make_project, releases, tag="v1.0.0", home=home)
     return Work(made_once(tmp_path_factory, "first/iris", make), home)
+
+
+@pytest.fixture(scope="session")
+def whole(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Work:
+    """The same of the whole template."""
+    template = made_once(tmp_path_factory, "models", make_template)
+    make = partial(make_project, template, tag="v1.0.0", home=home)
+    return Work(made_once(tmp_path_factory, "whole/iris", make), home)
 
 
 @pytest.fixture

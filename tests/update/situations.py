@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from releases import Work, commit, git, release
-from update.small_template import CODE, NEW_FILE, README, edit_template
+from small_template import CODE, NEW_FILE, README, edit_template
 
 COMMANDS = ("new", "generate", "diff", "status", "update", "copier")
 OWN_FILE, MINE = "notes.txt", "A line of mine."

@@ -67,8 +67,9 @@ def test_platforms_come_and_go_and_what_was_edited_in_them_stays(work: Work) -> 
 
 
 @pytest.mark.slow
-def test_smoke_runs_the_projects_check_and_its_real_server(work: Work) -> None:
+def test_smoke_runs_the_projects_check_and_its_real_server(whole: Work, copied: Callable[..., Work]) -> None:
     """In an environment that has everything already: the project's own commands, where `make setup` puts them."""
+    work = copied(of=whole)
     (work.path / ".venv").symlink_to(COMMANDS.parent)
     done = work.update("--smoke", PYTHONPATH=str(work.path / "src"))
     assert done.stdout.startswith("## iris: template v1.0.0 → v2.0.0\n")

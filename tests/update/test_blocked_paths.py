@@ -96,14 +96,11 @@ def test_what_is_in_nobodys_way(work: Work, releases: Path) -> None:
         check_update(work.path, releases, {"platforms": ["kubernetes"]})
 
 
-def test_the_paths_of_a_template_are_those_of_a_render(releases: Path, tmp_path: Path) -> None:
-    shutil.copytree(releases, tmp_path / "template", ignore=shutil.ignore_patterns(".git"))
+def test_the_paths_of_a_template_are_those_of_a_render(template: Path, tmp_path: Path) -> None:
     for platforms in ([], ["kubernetes", "vertex-ai"]):
-        project = create(
-            tmp_path / "template", tmp_path / f"iris{len(platforms)}", alone=True, platforms=platforms
-        ).path
+        project = create(template, tmp_path / f"iris{len(platforms)}", alone=True, platforms=platforms).path
         rendered = (path.relative_to(project).as_posix() for path in project.rglob("*") if path.is_file())
-        assert template_paths(releases, answers.load(project)) == sorted(rendered)
+        assert template_paths(template, answers.load(project)) == sorted(rendered)
 
 
 def test_a_name_in_another_case_is_the_same_path_on_some_disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

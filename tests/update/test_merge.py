@@ -42,12 +42,12 @@ def work_in(work: Work) -> None:
 
 
 @pytest.fixture(scope="module")
-def worked(first: Work, tmp_path_factory: pytest.TempPathFactory) -> Work:
+def worked(whole: Work, tmp_path_factory: pytest.TempPathFactory) -> Work:
     """A project of v1.0.0 that its author has worked in."""
     folder = tmp_path_factory.mktemp("worked") / "iris"
-    shutil.copytree(first.path, folder)
-    work_in(Work(folder, first.home))
-    return Work(folder, first.home)
+    shutil.copytree(whole.path, folder)
+    work_in(Work(folder, whole.home))
+    return Work(folder, whole.home)
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,7 @@ import pytest
 
 from commands import run_copy
 from releases import Work, environment, make_project
-from support import made_once
-from update.situations import COMMANDS, MINE, NOT_RUN, OWN_FILE, SERVED, SITUATIONS, Place, Situation
-from update.small_template import (
+from small_template import (
     CODE,
     NEW_FILE,
     NEW_SCRIPT,
@@ -25,8 +23,10 @@ from update.small_template import (
     SCRIPT,
     TEMPLATES_CODE,
     TEMPLATES_README,
-    make_small_template,
+    make_two_releases,
 )
+from support import made_once
+from update.situations import COMMANDS, MINE, NOT_RUN, OWN_FILE, SERVED, SITUATIONS, Place, Situation
 
 PROTO, DOC = "proto/iris/v1/prediction.proto", "Length of my sepal."
 FEW_LINES = 5
@@ -43,7 +43,7 @@ CHANGED_BY_GENERATE = {PROTO, "src/iris/contract/v1.py"}
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_once(tmp_path_factory, "small", make_small_template) / "models"
+    return made_once(tmp_path_factory, "small", make_two_releases) / "models"
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def run(place: Place, command: str) -> subprocess.CompletedProcess[str]:
         "copier": ("update", "--trust", "--defaults", *place.copier_options),
     }
     program = "copier" if command == "copier" else "protoserve"
-    return run_copy(program, *arguments[command], cwd=place.project, env=env, check=False)
+    return run_copy(program, *arguments[command], cwd=place.project, env=env, check=False, copies_generator=True)
 
 
 def failures(situation: Situation, place: Place, command: str) -> Iterator[str]:
