@@ -630,10 +630,10 @@ def moved_template(place: Place) -> None:
 
 @situation(
     "an answers file with a version that the template lacks",
-    remedy="`git restore .copier-answers.yml`",
+    remedy="restore the tag in the template, or set `_commit` to the tag that the project is from",
     new=NOT_RUN,
     generate=refused("v9.9.9"),
-    status=refused("v9.9.9", "git restore .copier-answers.yml", code=2),
+    status=refused("v9.9.9", "restore the tag v9.9.9 in the template", code=2),
     update=refused("v9.9.9"),
     copier=refused(),
 )
