@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s [options] TARGET\n       %(prog)s [options] -- COMMAND [ARGUMENT ...]"
     parser.set_defaults(server_command=())
     add = parser.add_argument
-    target = "HOST:PORT of a server, or the folder of a project; or -- COMMAND, which starts a server"
+    target = "HOST:PORT, unix:PATH or dns:///HOST:PORT of a server, or the folder of a project; or -- COMMAND"
     add("target", metavar="TARGET", nargs="?", help=target)
     add("--image", metavar="IMAGE", help="a container image instead of TARGET; it is run as a platform runs it")
     add("--platform", choices=PLATFORMS, default="generic", help="whose requirements to check; default: %(default)s")
