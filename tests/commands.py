@@ -190,6 +190,8 @@ def _exit_code(main: Callable[[], Any]) -> int:
     try:
         return int(main() or 0)
     except SystemExit as error:
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
         return error.code if isinstance(error.code, int) else 1 if error.code else 0
     except BaseException:
         traceback.print_exc()

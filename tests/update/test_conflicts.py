@@ -16,18 +16,26 @@ Fork = Callable[[Work], Path]
 ERRORS = "src/iris/server/core/outcomes.py"
 
 
-@pytest.fixture
-def clashing(work: Work) -> Work:
+@pytest.fixture(scope="module")
+def edited(first: Work, tmp_path_factory: pytest.TempPathFactory) -> Work:
     """The result of `edit_both_sides`, before any update."""
-    return edit_both_sides(work)
+    path = tmp_path_factory.mktemp("edited") / "iris"
+    shutil.copytree(first.path, path, symlinks=True)
+    return edit_both_sides(Work(path, first.home))
+
+
+@pytest.fixture
+def clashing(edited: Work, copied: Copied) -> Work:
+    """A copy of it."""
+    return copied(of=edited)
 
 
 @pytest.fixture(scope="module")
-def conflicted(first: Work, tmp_path_factory: pytest.TempPathFactory) -> tuple[Work, str]:
+def conflicted(edited: Work, tmp_path_factory: pytest.TempPathFactory) -> tuple[Work, str]:
     """The same after an update, which tests copy; and the update's summary."""
     path = tmp_path_factory.mktemp("conflicted") / "iris"
-    shutil.copytree(first.path, path, symlinks=True)
-    work = edit_both_sides(Work(path, first.home))
+    shutil.copytree(edited.path, path, symlinks=True)
+    work = Work(path, edited.home)
     done = work.update("--format", "json", check=False)
     assert done.returncode == 3, done.stderr
     return work, done.stdout

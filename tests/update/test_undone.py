@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from releases import Work, environment, git, release
+from releases import Work, edit, environment, git, release
 
 Fork = Callable[[Work], Path]
+# Of generator/run.py, after the merge.
+GENERATES = 'arguments = ["generate"]'
 
 
 @pytest.fixture
@@ -162,7 +164,7 @@ def test_a_template_that_does_not_render(work: Work, fork: Fork) -> None:
 @pytest.mark.slow
 def test_a_generator_that_fails_after_the_merge(work: Work, fork: Fork) -> None:
     template = fork(work)
-    (template / "generator/protoserve/emit/proto.py").write_text("raise SystemExit('no luck')\n", encoding="utf-8")
+    edit(template / "generator/run.py", GENERATES, "raise SystemExit('no luck')")
     release(template, "v3.0.0")
     stderr = refused(work)
     assert "no luck" in stderr
@@ -223,8 +225,8 @@ def test_a_stop_from_outside(work: Work, fork: Fork, stop: signal.Signals, when:
     os.mkfifo(never)
     options = ["--smoke"] if when == "smoking" else []
     if when == "merging":
-        script = f"open({str(reached)!r}, 'w').write('here')\nopen({str(never)!r}).read()\n"
-        (template / "generator/protoserve/emit/proto.py").write_text(script, encoding="utf-8")
+        script = f"open({str(reached)!r}, 'w').write('here'); open({str(never)!r}).read()"
+        edit(template / "generator/run.py", GENERATES, script)
         release(template, "v3.0.0")
     else:
         python = work.path / ".venv/bin/python"
