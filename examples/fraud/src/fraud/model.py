@@ -3,10 +3,11 @@
 This file is yours. It serves the example model that train.py makes. Put your own in its place: any class with these
 methods will do.
 
-It can refuse a request with a status code that callers act on: `raise RequestRefused("NOT_FOUND", "there is no user 7")`.
-A model that cannot answer anybody any more can say so, and health follows: it raises ModelBroken, or has a method
-`ready(self) -> bool`, which the server asks now and then. The contract has both exceptions, and InvalidRequest.
-"""  # noqa: E501
+It can refuse a request with a status code that callers act on:
+`raise RequestRefused("NOT_FOUND", "there is no user 7")`. A model that cannot answer anybody any more can say so, and
+health follows: it raises ModelBroken, or has a method `ready(self) -> bool`, which the server asks now and then. The
+contract package has both exceptions, and InvalidRequest.
+"""
 
 from __future__ import annotations
 
