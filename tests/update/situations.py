@@ -413,8 +413,7 @@ def filter_of_the_project(place: Place) -> None:
     for side in ("clean", "smudge"):
         place.git("config", f"filter.rot.{side}", "tr a-z n-za-m")
     place.work.write(".gitattributes", f"{README} filter=rot\n")
-    place.work.commit()
-    place.git("add", "--renormalize", ".")
+    place.git("add", "--renormalize", ".")  # also where git takes the file for unchanged
     place.work.commit()
     assert MINE not in place.git("cat-file", "blob", f"HEAD:{README}")
 
