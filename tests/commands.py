@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from plumbum import local
 
@@ -149,26 +149,21 @@ def _copy_generators() -> None:
 
     def run(command: Any, **options: Any) -> subprocess.CompletedProcess[Any]:
         script = Path(str(command[1])) if not isinstance(command, str) and len(command) > 1 else None
-        if script is None or not _can_be_copied(script):
+        # `status` captures it in one of several threads, and a copy of such a process may wait for ever.
+        if script is None or not _can_be_copied(script) or "capture_output" in options:
             return start(command, **options)
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
-            captured = (out, errors) if options.get("capture_output") else ()
-            pid = os.fork()
-            if pid == 0:
-                for number, file in enumerate(captured, start=1):
-                    os.dup2(file.fileno(), number)
-                if options.get("env") is not None:
-                    os.environ.clear()
-                    os.environ.update(options["env"])
-                sys.argv = [str(part) for part in command[1:]]
-                if script.name == "run.py":
-                    generator_cli._TEMPLATE = script.parents[1]  # where the template's own copy of that module lies
-                    if MAKES_STUBS not in (script.parent / PLAN).read_text(encoding="utf-8"):
-                        generated_files._compiled = lambda *_: {}
-                os._exit(_exit_code(lambda: runpy.run_path(str(script), run_name="__main__")))
-            exit_code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-            texts = [_text(file) for file in captured]
-        return subprocess.CompletedProcess(command, exit_code, *texts)
+        pid = os.fork()
+        if pid == 0:
+            if options.get("env") is not None:
+                os.environ.clear()
+                os.environ.update(options["env"])
+            sys.argv = [str(part) for part in command[1:]]
+            if script.name == "run.py":
+                generator_cli._TEMPLATE = script.parents[1]  # where the template's own copy of that module lies
+                if MAKES_STUBS not in (script.parent / PLAN).read_text(encoding="utf-8"):
+                    generated_files._compiled = lambda *_: {}
+            os._exit(_exit_code(lambda: runpy.run_path(str(script), run_name="__main__")))
+        return subprocess.CompletedProcess(command, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
     subprocess.run = run  # type: ignore[assignment]
 
@@ -178,11 +173,6 @@ def _can_be_copied(script: Path) -> bool:
     if script.parts[-2:] == ("generator", "run.py"):
         return (script.parent / "protoserve").is_symlink()
     return script.parts[-2:] == ("scripts", "generate.py")
-
-
-def _text(file: IO[bytes]) -> str:
-    file.seek(0)
-    return file.read().decode(errors="replace")
 
 
 def _exit_code(main: Callable[[], Any]) -> int:
