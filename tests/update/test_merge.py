@@ -112,6 +112,7 @@ def test_the_summary_fits_a_pull_request(updated: tuple[Work, str]) -> None:
         assert f"`{name}`" not in summary
 
 
+@pytest.mark.slow
 def test_bare_copier_does_the_same(worked: Work, updated: tuple[Work, str], copied: Copied) -> None:
     bare = copied("bare", worked)
     done = bare.copier()
