@@ -150,7 +150,7 @@ def vertex_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # Tests that share nothing: each goes to whoever has time.
-SINGLE = {"test_zoo.py", "test_any_schema.py"}
+SINGLE = {"test_any_schema.py"}
 # Files that take long, or wait for long, begin first: at the end others would wait for them.
 LONG = {"test_zoo.py", "test_http.py", "test_merge.py", "test_any_schema.py", "test_own_model.py", "test_life.py"}
 LONG |= {"test_other_ways.py", "test_start_page.py", "test_image.py", "test_image_target.py"}  # of the slow tests

@@ -167,7 +167,7 @@ def test_needs_more_memory_than_it_gets(build: Build) -> None:
 
 def test_a_command_that_cannot_run(build: Build) -> None:
     _, report = judged(build("", command='CMD ["nosuch"]'))
-    fails(report, "reachable", "cannot start it", "does not exist in the image")
+    fails(report, "reachable", "cannot start it", "does not exist where the server runs")
     garbage = build("", "USER 0", "RUN echo garbage > /run.me && chmod 755 /run.me", command='CMD ["/run.me"]')
     _, report = judged(garbage)
     fails(report, "reachable", "exec format error", "another architecture")

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,32 +28,36 @@ ZOO = Path(__file__).parent.parent / "zoo"
 # How many rows of each failing check, and of the healthy servers, run every day; the others are slow tests. The first
 # of each runs the command in a process of its own.
 EVERYDAY = 2
-# Rows that are judged at a time: they wait more than they compute.
-AT_A_TIME = 4
+# Rows that a test process judges at a time: they wait more than they compute.
+AT_A_TIME = 3
+# Parts of the slow rows, each of which is judged by one test process.
+PARTS = 8
 
 
 def cases() -> Iterator[Any]:
     everyday: Counter[str | None] = Counter()
+    slow_rows = count()
     for row in ROWS:
         sources = ("reflection", "proto") if row.reflects else ("proto",)
         for source in ("project",) if "--project" in row.options else sources:
             quick = not row.slow and everyday[row.fails] < EVERYDAY
             look = verify_here if everyday[row.fails] or not quick else verify
             everyday[row.fails] += quick
-            mark = pytest.mark.xdist_group("zoo") if quick else pytest.mark.slow
-            yield pytest.param(row, source, look, id=f"{row.name}-{source}", marks=mark)
+            group = "zoo" if quick else f"zoo {next(slow_rows) % PARTS}"
+            marks = [pytest.mark.xdist_group(group), *([] if quick else [pytest.mark.slow])]
+            yield pytest.param(row, source, look, id=f"{row.name}-{source}", marks=marks)
 
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[pytest.Item], Judged]]:
-    """What `verify` says of a test's row; all rows that run in this process are judged, AT_A_TIME."""
+    """What `verify` says of a test's row; all rows of its group are judged, AT_A_TIME."""
     judged: dict[str, Future[Judged]] = {}
     with ThreadPoolExecutor(AT_A_TIME) as pool:
 
         def report(test: pytest.Item) -> Judged:
             if test.name not in judged:
                 for item in test.session.items:
-                    if item.path == test.path and is_slow(item) == is_slow(test) and hasattr(item, "callspec"):
+                    if item.path == test.path and group_of(item) == group_of(test) and hasattr(item, "callspec"):
                         row, source, look = (item.callspec.params[name] for name in ("row", "source", "look"))
                         if missing(row) is None:
                             judged[item.name] = pool.submit(judge, row, source, look, tmp_path_factory.mktemp("zoo"))
@@ -61,8 +66,11 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[pyte
         yield report
 
 
-def is_slow(item: pytest.Item) -> bool:
-    return item.get_closest_marker("slow") is not None
+def group_of(item: pytest.Item) -> str:
+    """The part of the rows that runs in one test process."""
+    marker = item.get_closest_marker("xdist_group")
+    assert marker is not None
+    return str(marker.args[0])
 
 
 def missing(row: Row) -> str | None:

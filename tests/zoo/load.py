@@ -379,15 +379,19 @@ def mixed_up_aio(port: int) -> None:
 
 @server("sums-up-aio")
 def sums_up_aio(port: int) -> None:
-    """All requests write into the same buffer."""
+    """All requests in flight write into the same buffer."""
     buffer: list[float] = []
+    in_flight = 0
 
     async def predict(self: Any, request: Any, context: Any) -> Any:
+        nonlocal in_flight
+        in_flight += 1
         buffer.extend((request.height, request.weight))
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.01)
         total = sum(buffer)
-        await asyncio.sleep(0.005)
-        buffer.clear()
+        in_flight -= 1
+        if in_flight == 0:
+            buffer.clear()
         return zoo_pb2.PredictResponse(label="high", scores=[total])
 
     aio_that(predict, port)
