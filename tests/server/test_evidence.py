@@ -121,6 +121,20 @@ ENDINGS = [
         stop=True,
     ),
     Ending(
+        "raises SIGINT in its own thread, as OpenBLAS does",
+        "import signal\ndef predict(call, mode): call == 1 or signal.raise_signal(signal.SIGINT)",
+        1,
+        'code in this process raised SIGINT: File \\"<string>\\", line 2 in predict',
+        OK,
+    ),
+    Ending(
+        "sends SIGINT to its own process",
+        "import os, signal\ndef predict(call, mode): call == 1 or os.kill(os.getpid(), signal.SIGINT)",
+        1,
+        'code in this process raised SIGINT: File \\"<string>\\", line 2 in predict',
+        OK,
+    ),
+    Ending(
         "aborts",
         "import os\ndef predict(call, mode): call == 1 or os.abort()",
         -signal.SIGABRT,

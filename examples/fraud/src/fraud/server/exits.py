@@ -10,6 +10,10 @@ from typing import NoReturn
 from .logs import logger
 
 STUCK_SECONDS = 0.2
+WHO_RAISES_SIGINT = (
+    "OpenBLAS does when it cannot start a thread; then raise the limit on processes (docker run --pids-limit), or set "
+    "OPENBLAS_NUM_THREADS=1"
+)
 
 
 def call_later(seconds: float, call: Callable[..., object], *arguments: object) -> None:
@@ -37,8 +41,6 @@ def end_now(code: int, message: str) -> NoReturn:
 def end_interrupted_start(*_: object) -> NoReturn:
     """For a SIGINT before the server serves, which need not be a person's: with 0 nothing would restart the server."""
     logger.critical(
-        "interrupted by SIGINT while starting. If nobody pressed Ctrl-C, a library raised it: OpenBLAS does when it "
-        "cannot start a thread; then raise the limit on processes (docker run --pids-limit), or set "
-        "OPENBLAS_NUM_THREADS=1"
+        "interrupted by SIGINT while starting. If nobody pressed Ctrl-C, a library raised it: %s", WHO_RAISES_SIGINT
     )
     leave(1)

@@ -26,8 +26,9 @@ from .core.evidence import READY, Evidence, FailureCount, Patience
 from .core.model_thread import ModelFailed, ModelLoaded, ModelThread
 from .core.outcomes import Failure, Outcome
 from .core.state import ServerState, State
-from .exits import call_later, end_interrupted_start, end_now, leave
+from .exits import WHO_RAISES_SIGINT, call_later, end_interrupted_start, end_now, leave
 from .health import Health
+from .interrupts import InterruptWatch
 from .loading import load
 from .logs import configure, logger
 from .remedies import remedy
@@ -41,7 +42,9 @@ SWITCH_SECONDS = 0.001  # of the interpreter lock; a model that holds it then de
 
 @dataclass(frozen=True)
 class StopRequested:
-    """SIGTERM or SIGINT came while the server was serving."""
+    """SIGTERM or SIGINT came while the server was serving. `origin` is the code of this process that raised it, if any."""
+
+    origin: str = ""
 
 
 def main() -> int:
@@ -98,8 +101,11 @@ class Server:
             return 1
         self.model.start()
         if await self._get_ready():
-            await self._serve()
+            stop = await self._serve()
             code = await self._drain()
+            if stop.origin:
+                logger.critical("code in this process raised SIGINT: %s. %s", stop.origin, WHO_RAISES_SIGINT)
+                code = 1
         else:
             self.state.become(State.FAILED)
             code = 1
@@ -148,9 +154,11 @@ class Server:
         self.state.become(State.READY)
         return True
 
-    async def _serve(self) -> None:
+    async def _serve(self) -> StopRequested:
         """Serves until a signal asks for a stop; ends the process if the model's thread breaks."""
-        _on_signal(partial(self.events.put_nowait, StopRequested()), signal.SIGTERM, signal.SIGINT)
+        _on_signal(lambda: self.events.put_nowait(StopRequested()), signal.SIGTERM)
+        _on_signal(lambda: self.events.put_nowait(StopRequested(watch.origin())), signal.SIGINT)
+        watch = InterruptWatch()
         self.state.become(State.SERVING)
         self.evidence.watch_ready()
         logger.info("serving %s", ", ".join(served.SERVICES))
@@ -158,6 +166,8 @@ class Server:
         if isinstance(event, ModelFailed):  # a server that cannot answer must not look alive
             self.state.become(State.FAILED)
             end_now(1, f"the model's thread broke: {event.error!r}")
+        assert isinstance(event, StopRequested)
+        return event
 
     async def _drain(self) -> int:
         """Waits for accepted calls to finish, without losing a reply; returns the exit code."""
