@@ -25,6 +25,7 @@ methods:
         - {name: computed, number: 1, type: float64}
 """
 # Loads until there is a file `go` beside its artifact, and computes, holding the interpreter's lock, as long as asked.
+# Once there is a file `broken`, it is broken for good.
 MODEL = '''\
 """A model that is slow in every way."""
 
@@ -33,7 +34,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from .contract import PredictRequest, PredictResponse
+from .contract import ModelBroken, PredictRequest, PredictResponse
 
 ARTIFACT = Path("artifacts/model.txt")
 
@@ -42,10 +43,13 @@ class Model:
     """Serves artifacts/model.txt."""
 
     def __init__(self, artifact: Path) -> None:
+        self.broken = artifact.parent / "broken"
         while not (artifact.parent / "go").exists():
             threading.Event().wait(0.05)
 
     def predict(self, batch: Sequence[PredictRequest]) -> Sequence[PredictResponse]:
+        if self.broken.exists():
+            raise ModelBroken("the session is closed")
         for request in batch:
             end = time.monotonic() + request.seconds
             while time.monotonic() < end:

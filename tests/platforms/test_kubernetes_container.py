@@ -105,6 +105,11 @@ class Pod:
         assert reply == request  # the same field with the same number
         return grpc.StatusCode.OK
 
+    def healthcheck(self, name: str = "") -> int:
+        """The exit code of the project's own check, in the container."""
+        command = [DOCKER, "exec", self.name, "python", "-m", "slow.server.healthcheck", name]
+        return run(command, cwd=Path(), check=False).returncode
+
     def stop(self) -> tuple[int, float]:
         """Deletes the pod as Kubernetes does; the exit code, and the seconds that it took."""
         began = time.monotonic()
@@ -114,8 +119,10 @@ class Pod:
 
 
 @contextmanager
-def running(image: str, resources: list[Resource], models: Path, **changed: Any) -> Iterator[Pod]:
-    name = docker("run", "--detach", *options(resources, {"slow-model": models}), image)
+def running(image: str, resources: list[Resource], models: Path, *settings: str, **changed: Any) -> Iterator[Pod]:
+    """`settings` are NAME=VALUE, besides those of the manifest."""
+    more = [f"--env={setting}" for setting in settings]
+    name = docker("run", "--detach", *options(resources, {"slow-model": models}), *more, image)
     made = Pod(name, changed.get("grace", pod(resources)["terminationGracePeriodSeconds"]))
     try:
         yield made
@@ -138,14 +145,19 @@ def changed(server: dict[str, Any], **probes: Any) -> dict[str, Any]:
     return other
 
 
-def test_a_model_that_loads_slowly_is_left_alone(slow_image: str, resources: list[Resource], models: Path) -> None:
+def test_a_model_that_loads_slowly_is_left_alone_and_one_that_breaks_is_restarted(
+    slow_image: str, resources: list[Resource], models: Path
+) -> None:
     server = container(resources)
     # The same probes, written as people write them, kill it: so the first would be seen to do it, too.
     impatient = changed(server, startupProbe={"failureThreshold": 2})
     restarting = changed(
         server, startupProbe=None, livenessProbe={"grpc": {"port": 9100}, "periodSeconds": 1, "failureThreshold": 3}
     )
-    with running(slow_image, resources, models) as made, Kubelet(server, made.host) as kubelet:
+    with (
+        running(slow_image, resources, models, "BROKEN_SECONDS=3") as made,
+        Kubelet(server, made.host) as kubelet,
+    ):
         with Kubelet(impatient, made.host) as other, Kubelet(restarting, made.host) as another:
             kubelet.wait(lambda: len(kubelet.of("startup")) >= 4, 60)
             assert [text.partition(" probe")[0] for text in other.killed] == ["Container failed startup"]
@@ -159,6 +171,17 @@ def test_a_model_that_loads_slowly_is_left_alone(slow_image: str, resources: lis
         (models / "go").touch()
         kubelet.wait(lambda: kubelet.ready, 30)
         assert made.predict(0) is grpc.StatusCode.OK
+        (models / "broken").touch()
+        assert made.predict(0) is grpc.StatusCode.UNAVAILABLE
+        assert (made.healthcheck(), made.healthcheck("liveness")) == (1, 0)
+        hurrying = changed(server, startupProbe=None, livenessProbe={"periodSeconds": 1})
+        with Kubelet(hurrying, made.host) as hurried:
+            hurried.wait(lambda: bool(hurried.killed), 30)
+        assert hurried.killed[0].startswith("Container failed liveness probe")
+        assert made.healthcheck("liveness") == 1
+        code, took = made.stop()
+        assert code == 0
+        assert took < 5  # there is nothing to drain
 
 
 def test_verify_takes_image_and_manifest_together(
