@@ -216,6 +216,8 @@ def handler(batch):
     print(*batch)
     held.set()
     full.wait()
+    if batch == ["a"]:
+        thread.submit([job("late probe", is_probe=True)])
     if "poison" in batch:
         raise ValueError
     return batch
@@ -249,7 +251,7 @@ def test_a_probe_is_computed_alone_and_first_and_a_bad_request_costs_the_others_
     lines = probe.python("-c", QUEUE).stdout.splitlines()
     assert lines[:5] == ["first", "answered", "probe", "answered", "ready"]
     assert lines[5:] == [
-        *("a poison b last", "a poison", "a", "answered", "poison", "failed"),
+        *("a poison b last", "a poison", "a", "answered", "late probe", "answered", "poison", "failed"),
         *("b last", "answered"),
     ]
 

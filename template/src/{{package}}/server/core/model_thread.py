@@ -154,8 +154,7 @@ class ModelThread(threading.Thread):
 
     def _turn(self) -> bool:
         """Computes one batch of every method and one reply of every stream; False if there was nothing to do."""
-        while self._questions:
-            self._answer(self._questions.popleft())
+        self._answer_questions()
         waiting = [path for path, jobs in self._waiting.items() if jobs]
         for path in waiting:
             self._compute(self._next_batch(path))
@@ -164,10 +163,14 @@ class ModelThread(threading.Thread):
             self._advance(stream)
         return bool(waiting or streams)
 
+    def _answer_questions(self) -> None:
+        while self._questions:
+            self._answer(self._questions.popleft())
+
     def _answer(self, question: UnaryJob | ReadyCheck) -> None:
         """Computes a probe, alone, or asks the model's `ready`."""
         if isinstance(question, UnaryJob):
-            self._compute([question])
+            self._compute_batch([question])
             return
         self.work = Work(None, time.monotonic())
         failure = _why_not_ready(self._model.ready)
@@ -182,12 +185,20 @@ class ModelThread(threading.Thread):
         """Computes jobs of one method. If the model raises, halves are tried until the request at fault is alone."""
         batches = [jobs]
         while batches:
-            batch = _without_abandoned(batches.pop())
-            if not batch:
-                continue
-            self.work = Work(batch[0].method, time.monotonic())
-            batches += self._try(batch)
-            self.work = None
+            batches += self._compute_batch(batches.pop())
+            if batches:  # health must not wait for all of them
+                self._receive(wait=False)
+                self._answer_questions()
+
+    def _compute_batch(self, jobs: list[UnaryJob]) -> list[list[UnaryJob]]:
+        """Computes jobs as one batch; returns what to try instead of it, the last first."""
+        batch = _without_abandoned(jobs)
+        if not batch:
+            return []
+        self.work = Work(batch[0].method, time.monotonic())
+        halves = self._try(batch)
+        self.work = None
+        return halves
 
     def _try(self, batch: list[UnaryJob]) -> list[list[UnaryJob]]:
         """Computes a batch; returns what to try instead of it, the last first."""
