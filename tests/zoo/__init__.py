@@ -32,7 +32,8 @@ class Row:
     none fails, of those that warn, which must be among `warns`. A server that `reflects` is verified with its
     reflection and with --proto, others with --proto only. `options` are further arguments of the command; `{zoo}` and
     `{certificates}` in them stand for folders. `proto` is a file in this folder, `host` the name in the address.
-    An `unjudged` one gets that verdict, and no other, if it is verified without --proto.
+    An `unjudged` one gets that verdict, and no other, if it is verified without --proto; one with `asks` gets it in any
+    case, and its report asks for that.
     `listens` is whether the server ever opens its port, `slow` marks rows that need more than this environment. Servers
     that are `started` belong to a project, and the run starts and stops them itself.
     """
@@ -49,3 +50,4 @@ class Row:
     slow: bool = False
     started: bool = False
     unjudged: bool = False
+    asks: str = ""

@@ -130,7 +130,14 @@ ROWS = (
     Row("knows-other-names", None, ("NOT_FOUND", "--request"), _ASKS),
     Row("wants-other-shape", None, ("generated", "--request"), _ASKS),
     Row("wants-other-shape", "serialization", ("raised an exception",), options=_VALID),
-    Row("wants-a-token", None, ("credentials",), _ASKS),
+    Row("wants-a-token", asks="verify sent none. Give it what a caller sends with --metadata KEY=VALUE"),
+    Row("wants-a-token", options=_TOKEN),
+    Row("wants-a-token", options=("--metadata", "x-key=another"), asks="does not accept what --metadata sends (x-key)"),
+    Row("wants-a-token-for-all", asks="implemented, serialization could not be judged: Predict, Explain answer"),
+    Row("wants-a-token-for-all", options=_TOKEN),
+    Row("wants-a-token-of-predict", None, ("Predict asks its callers for credentials",), _ASKS),
+    Row("wants-a-token-aio", asks="PERMISSION_DENIED", reflects=False),
+    Row("wants-a-tenant", asks="asks its callers for metadata, and verify sent none", reflects=False, options=_VALID),
     Row("refuses-valid", "serialization", ("refuses a request that should be valid",), options=_VALID),
 )
 
@@ -764,7 +771,6 @@ def _aborts(name: str, code: grpc.StatusCode, details: str) -> None:
 
 _aborts("own-timeout", grpc.StatusCode.DEADLINE_EXCEEDED, "the backend took too long")
 _aborts("no-room", grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls")
-_aborts("wants-a-token", grpc.StatusCode.UNAUTHENTICATED, "a token is missing")
 _aborts("knows-other-names", grpc.StatusCode.NOT_FOUND, "unknown model text")
 _aborts("refuses-valid", grpc.StatusCode.INVALID_ARGUMENT, "height: must be less than 1")
 
@@ -853,11 +859,14 @@ def unix(port: int) -> None:
 
 
 class _Guard(grpc.ServerInterceptor):
-    """Refuses every call without the token, and repeats what came in its place."""
+    """Refuses every call without the token, and repeats what came in its place. Names that begin so are let in."""
+
+    def __init__(self, *open_to_all: str) -> None:
+        self.open_to_all = open_to_all
 
     def intercept_service(self, continuation: Any, details: Any) -> Any:
         sent = dict(details.invocation_metadata)
-        if sent.get("authorization") == TOKEN:
+        if sent.get("authorization") == TOKEN or details.method.startswith(self.open_to_all):
             return continuation(details)
         words = f"{'x' * 250} not allowed: {sent.get('authorization')}"  # longer than what verify quotes
         return grpc.unary_unary_rpc_method_handler(
@@ -868,3 +877,45 @@ class _Guard(grpc.ServerInterceptor):
 @server("guarded")
 def guarded(port: int) -> None:
     base.serve(port, interceptors=(_Guard(),))
+
+
+@server("wants-a-token-for-all")
+def wants_a_token_for_all(port: int) -> None:
+    """Only health and reflection are open, so that no answer shows which methods there are."""
+    base.serve(port, interceptors=(_Guard("/grpc."),))
+
+
+@server("wants-a-token")
+def wants_a_token(port: int) -> None:
+    def check(request: Any, context: Any) -> None:
+        if dict(context.invocation_metadata()).get("authorization") != TOKEN:
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "a token is missing")
+
+    base.serve(port, checking(check))
+
+
+@server("wants-a-tenant")
+def wants_a_tenant(port: int) -> None:
+    def check(request: Any, context: Any) -> None:
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, "missing metadata: x-tenant")
+
+    base.serve(port, checking(check))
+
+
+@server("wants-a-token-of-predict")
+def wants_a_token_of_predict(port: int) -> None:
+    """Explain is open."""
+    base.serve(port, interceptors=(_Guard("/grpc.", f"/{base.SERVICE}/Explain"),))
+
+
+@server("wants-a-token-aio")
+def wants_a_token_aio(port: int) -> None:
+    class Wants(base.AioServicer):
+        async def Predict(self, request: Any, context: Any) -> Any:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "not allowed for anonymous callers")
+
+        async def Explain(self, request: Any, context: Any) -> Any:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "not allowed for anonymous callers")
+            yield
+
+    base.serve_aio(port, Wants())

@@ -40,8 +40,10 @@ ABOUT_DATA = re.compile(
     r"|must |should |not (?:a )?valid|invalid|unsupported|unknown (?:label|categor|model|token)|nan\b",
     re.I,
 )
-# The server asks for something that is not in the message.
-ABOUT_METADATA = re.compile(r"\bmetadata\b|\bheaders?\b", re.I)
+# The server asks for something that is not in the message. The header of a file is in it.
+ABOUT_METADATA = re.compile(
+    r"\bmetadata\b|(?<!csv )(?<!wav )(?<!file )(?<!image )(?<!column )\bheaders?\b(?! (?:row|line)\b)", re.I
+)
 # The error does not say what happened.
 NO_REASON = re.compile(
     r"^$|^application error processing rpc$|^exception was thrown by handler\.?$|^unknown error$"

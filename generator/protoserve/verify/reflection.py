@@ -14,13 +14,14 @@ from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection_pb2
 
 from protoserve.verify.address import UsageError
-from protoserve.verify.grpc_client import Client
+from protoserve.verify.grpc_client import Client, Reply
 from protoserve.verify.interface import Interface, from_files, own_services, well_known
 
 _PATHS = tuple(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo" for version in ("v1", "v1alpha"))
 _TIMEOUT = 3.0
 # Seconds for everything that is asked of reflection, more than the descriptors of a large API take.
 _TOTAL_SECONDS = 6.0
+_REFUSALS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 _MAX_FILES = 200
 # After its answer a stream may take this long to end by itself, so that servers do not log a cancelled call.
 _STREAM_END_SECONDS = 0.5
@@ -29,7 +30,8 @@ _STREAM_END_SECONDS = 0.5
 class Reflection:
     """The services that a server lists (`services`, None without reflection), and their descriptors.
 
-    `hangs` says that the server has reflection, but it does not answer.
+    `hangs` says that the server has reflection, but it does not answer; `refusal` is its answer if it refuses the
+    caller.
     """
 
     def __init__(self, client: Client) -> None:
@@ -37,6 +39,7 @@ class Reflection:
         self._until = time.monotonic() + _TOTAL_SECONDS
         self._path: str | None = None
         self.hangs = False
+        self.refusal: Reply | None = None
         self.services = self._list()
 
     def interface(self) -> Interface | None:
@@ -102,6 +105,8 @@ class Reflection:
         reply = call.reply(seconds=_STREAM_END_SECONDS)
         if not reply.messages:
             self.hangs = self.hangs or reply.code is grpc.StatusCode.DEADLINE_EXCEEDED
+            if reply.code in _REFUSALS:
+                self.refusal = reply
             return None
         try:
             return reflection_pb2.ServerReflectionResponse.FromString(reply.messages[0])

@@ -14,7 +14,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from grpc_health.v1 import health_pb2
 
 from protoserve.verify import error_texts, health_client
-from protoserve.verify.checks import code_names
+from protoserve.verify.checks import code_names, credentials
 from protoserve.verify.checks.check import Check
 from protoserve.verify.checks.method_calls import call_valid, timeout_for, working_methods
 from protoserve.verify.checks.stopping import server_is_gone
@@ -37,7 +37,6 @@ _LET_HEALTH_THROUGH = """
             if details.method.startswith("/grpc.health.v1.Health/"):
                 return continuation(details)
     """
-_UNAUTHORIZED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 
 
 def service(session: Session) -> Finding:
@@ -56,7 +55,7 @@ def service(session: Session) -> Finding:
         return _missing(session, seen)
     if reply.code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return _silent(session, seen)
-    if reply.code in _UNAUTHORIZED:
+    if reply.code in credentials.REFUSALS:
         whose = (
             "the health service" if working_methods(session) else "every call, including those of the health service"
         )
@@ -78,7 +77,7 @@ def _needs_metadata(session: Session) -> Finding | None:
     finally:
         session.client.requests += client.requests
         client.close()
-    if bare.reply.code not in _UNAUTHORIZED:
+    if bare.reply.code not in credentials.REFUSALS:
         return None
     return warned(
         f'Check of "" without the metadata of this run: {bare.reply}',

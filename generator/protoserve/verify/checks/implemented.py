@@ -10,15 +10,16 @@ from dataclasses import replace
 import grpc
 
 from protoserve.schema.model import Contract
-from protoserve.verify.checks import silence
+from protoserve.verify.checks import credentials, silence
 from protoserve.verify.checks.check import Check
 from protoserve.verify.checks.code_names import new_message, service_module
-from protoserve.verify.checks.method_calls import GIVE_CONTRACT, all_left_alone, left_alone_note
+from protoserve.verify.checks.method_calls import all_left_alone, give_contract, left_alone_note
 from protoserve.verify.grpc_client import Reply, clipped
 from protoserve.verify.interface import Method, own_services
 from protoserve.verify.report import Finding, failed, passed, unjudged, warned
 from protoserve.verify.request_search import hung
 from protoserve.verify.session import Session
+from protoserve.verify.traffic import NO_SUCH_METHOD
 
 _PROBE_SECONDS = 2.0
 _MOST_PROBES = 5
@@ -65,6 +66,8 @@ def _judge(session: Session) -> Finding:
         return _serves_some_services(session, missing, other_services)
     if retired:
         return _some_retired(session, retired)
+    if (guarded := _guarded(session)) is not None:
+        return guarded
     not_serving = session.readiness().not_serving_until
     prefix = "" if not_serving is None else f"health said NOT_SERVING until {not_serving:.1f} s; "
     count = len(session.methods)
@@ -79,15 +82,28 @@ def _status_names(session: Session, methods: Iterable[Method]) -> str:
     return "; ".join(f"{method.name} answers {session.replies[method.path].code.name}" for method in methods)
 
 
+def _guarded(session: Session) -> Finding | None:
+    """If every call is refused for want of credentials, even that of a method that does not exist, no answer shows
+    that a method exists.
+    """
+    if any(session.replies[method.path].code not in credentials.REFUSALS for method in session.methods):
+        return None
+    if session.client.call(NO_SUCH_METHOD, b"", _PROBE_SECONDS).code not in credentials.REFUSALS:
+        return None
+    return credentials.all_refused(session, session.methods)
+
+
 def _no_methods(session: Session) -> Finding:
     reflection = session.reflection
     if reflection is None or reflection.services is None:
+        if reflection is not None and (refusal := reflection.refusal) is not None:
+            return unjudged(f"no contract to compare with: reflection answers {refusal}", give_contract(session))
         hangs = reflection is not None and reflection.hangs
         reason = "reflection does not answer" if hangs else "the server has no reflection"
-        return unjudged(f"no contract to compare with: {reason}", GIVE_CONTRACT)
+        return unjudged(f"no contract to compare with: {reason}", give_contract(session))
     listed = reflection.services
     if services := own_services(listed):
-        return unjudged(f"reflection lists {', '.join(services)} but does not describe it", GIVE_CONTRACT)
+        return unjudged(f"reflection lists {', '.join(services)} but does not describe it", give_contract(session))
     return failed(
         f"reflection lists {', '.join(listed) or 'nothing'}: no service of the server's own",
         "The servicer was never added to the server (or its name was not passed to reflection).",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import grpc
 
+from protoserve.verify.checks import credentials
 from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Deferral, Finding, Verdict, combined, skipped, unjudged
@@ -20,7 +21,7 @@ MOST_METHODS = 8
 OVERLOAD = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
 PATIENCE = 5.0
 _PAUSE = 0.2
-GIVE_CONTRACT = "Give it the contract with --proto FILE or --project FOLDER, or let the server offer reflection."
+_GIVE_CONTRACT = "Give it the contract with --proto FILE or --project FOLDER, or let the server offer reflection."
 
 
 def for_each_method(session: Session, judge: Callable[[Session, Method], Finding]) -> Finding:
@@ -40,12 +41,19 @@ def no_working_method(session: Session) -> Finding:
     if session.left_alone and not session.methods:
         return all_left_alone(session)
     if not session.methods:
-        return unjudged("no contract, so no method to call", GIVE_CONTRACT)
+        return unjudged("no contract, so no method to call", give_contract(session))
     codes = ", ".join(
         f"{m.name}: {session.replies[m.path].code.name}" for m in session.methods if m.path in session.replies
     )
     finding = skipped(f"no method answers a valid request with OK ({codes or 'none was called'})")
     return _left_to(dict.fromkeys(session.stopped.values()), finding)
+
+
+def give_contract(session: Session) -> str:
+    """What a user can give a run that has no contract."""
+    if session.reflection is None or session.reflection.refusal is None:
+        return _GIVE_CONTRACT
+    return f"{credentials.give(session)} Or give it the contract with --proto FILE or --project FOLDER."
 
 
 def left_alone_note(session: Session) -> str:

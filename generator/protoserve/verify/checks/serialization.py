@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -11,13 +12,25 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from protoserve.verify import conformance, error_texts
+from protoserve.verify.checks import credentials
 from protoserve.verify.checks.check import Check
 from protoserve.verify.checks.code_names import check_of_field, first_field, new_message
-from protoserve.verify.checks.method_calls import GIVE_CONTRACT, all_left_alone
+from protoserve.verify.checks.method_calls import all_left_alone, give_contract
 from protoserve.verify.error_texts import says_not_ready
 from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
-from protoserve.verify.report import Deferral, Finding, Verdict, combined, deferred, failed, passed, unjudged, warned
+from protoserve.verify.report import (
+    Deferral,
+    Finding,
+    Verdict,
+    combined,
+    deferred,
+    failed,
+    first_with,
+    passed,
+    unjudged,
+    warned,
+)
 from protoserve.verify.session import Session
 
 # With these codes a server refuses a request on purpose.
@@ -29,15 +42,18 @@ _DECLINED = (
     grpc.StatusCode.ALREADY_EXISTS,
     grpc.StatusCode.ABORTED,
 )
-_UNAUTHORIZED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 
 
 def run(session: Session) -> Finding:
     if session.left_alone and not session.methods:
         return all_left_alone(session)
     if not session.methods:
-        return unjudged("no contract to compare replies with", GIVE_CONTRACT)
-    return combined(_judge(session, method) for method in session.methods)
+        return unjudged("no contract to compare replies with", give_contract(session))
+    refusing = [method for method in session.methods if credentials.are_missing(method, session.replies[method.path])]
+    findings = [_judge(session, method) for method in session.methods if method not in refusing]
+    if refusing and first_with(findings, Verdict.PASS, Verdict.FAIL) is None:
+        return replace(credentials.all_refused(session, refusing), deferrals=combined(findings).deferrals)
+    return combined([*findings, *(credentials.some_refused(session, method) for method in refusing)])
 
 
 def _judge(session: Session, method: Method) -> Finding:
@@ -214,23 +230,18 @@ def _unknown_fields(message: Message, path: str) -> Iterator[tuple[str, str]]:
 
 def _judge_error(session: Session, method: Method, reply: Reply) -> Finding:
     request, seen = session.request(method), f"{method.path}: {reply}"
-    if reply.code in _UNAUTHORIZED:
-        return warned(
-            f"{seen}: the server requires credentials",
-            f"{method.name} answers only callers with credentials, and "
-            + ("not those of --metadata" if session.metadata.pairs else "this command has none")
-            + ", so the reply could not be checked.",
-            "Give it credentials with --metadata authorization=env:NAME, or start the server once without "
-            "authentication. Platforms send none to the container.",
-        )
     if says_not_ready(reply):
         return _not_ready(session, method, reply)
     if reply.code in _DECLINED and request.guess:
-        return _needs_request(method, seen, _why_refused(session, method, reply))
+        return _needs_request(
+            method,
+            seen,
+            f"{method.name} refuses a request that was made from its types: it needs something that they do not show.",
+        )
     if reply.code in _DECLINED:
         return failed(
             f"{seen}, to {request.source}",
-            _why_refused(session, method, reply, given=True),
+            "The method refuses a request that should be valid: the server checks more than the contract says.",
             "Fix the request, or the server's check. If the limit is right, add it to the contract.",
         )
     return _judge_error_text(session, method, reply, seen)
@@ -283,16 +294,6 @@ def _judge_error_text(session: Session, method: Method, reply: Reply, seen: str)
             "accept (then INVALID_ARGUMENT would be the right answer); or it never works.",
         )
     return _never_answers(method, reply, seen)
-
-
-def _why_refused(session: Session, method: Method, reply: Reply, *, given: bool = False) -> str:
-    """Why a method refuses a request: one that was `given`, or one that was made from its types."""
-    if error_texts.ABOUT_METADATA.search(reply.details):
-        sent = "other than those of --metadata" if session.metadata.pairs else "and verify sent none (see --metadata)"
-        return f"{method.name} asks for metadata, {sent}."
-    if given:
-        return "The method refuses a request that should be valid: the server checks more than the contract says."
-    return f"{method.name} refuses a request that was made from its types: it needs something that they do not show."
 
 
 def _needs_request(method: Method, seen: str, cause: str) -> Finding:
