@@ -223,6 +223,18 @@ class TestExit:
             (["HEALTHY", "--timeout", "soon"], "must be more than 0"),
             (["HEALTHY", "--format", "yaml"], "invalid choice: 'yaml'"),
             (["HEALTHY", "--platform", "moon"], "invalid choice: 'moon'"),
+            (
+                ["HEALTHY", "--port", "9"],
+                "--port has no effect on the address of a server, only on a command or an image",
+            ),
+            (["HEALTHY", "--memory", "4g"], "--memory has no effect on the address of a server, only on an image"),
+            (["HEALTHY", "--grace", "5"], "--grace has no effect on the address of a server"),
+            (["HEALTHY", "-I", "."], "-I has no effect without --proto: add --proto FILE, or remove -I"),
+            (["HEALTHY", "--region", "x"], "--region has no effect without --spec"),
+            (["HEALTHY", "--instance", "list.json"], "--instance has no effect without an HTTP side"),
+            (["--http", "127.0.0.1:1", "--tls"], "--tls has no effect on --http HOST:PORT alone"),
+            (["--spec", "x.yaml", "--call", "A"], "--call has no effect on a specification alone"),
+            (["--ca", "x.pem", "--", "true"], "--ca has no effect on a command, only on the address of a server"),
         ],
         ids=lambda value: "-".join(Path(word).name for word in value) if isinstance(value, list) else "",
     )

@@ -68,14 +68,22 @@ def test_what_it_prints_explains_why_it_ended_and_is_bounded() -> None:
     assert len(seen) < 2000
 
 
-def test_another_port_than_the_given_one_is_named() -> None:
+@pytest.mark.parametrize("serves", [True, False])
+def test_another_port_than_the_given_one_is_named(serves: bool) -> None:
+    """Soon if it serves there; at the end of --timeout if it only listens."""
     port = free_port()
     text = f"import socket, time; listening = socket.create_server(('127.0.0.1', {port})); time.sleep(60)"
-    _, report = verify_here(*CONTRACT, "--timeout", "1", *script(text))
+    command = script(text)
+    if serves:
+        command = "--", "sh", "-c", f"setsid {PYTHON} -m zoo sync {port} & wait"  # in a session of its own
+    _, report = verify_here(*CONTRACT, *([] if serves else ["--timeout", "1"]), *command)
     name, seen = fails(report)
     assert name == "reachable"
-    assert f"it listens on 127.0.0.1:{port}, and not on port " in seen
-    assert f"--port {port}" in seen
+    assert f":{port}, and not on port " in seen
+    assert f"protoserve verify --port {port} ... -- {shlex.join(command[1:3])}" in seen
+    assert report["seconds"] < 15
+    with socket.socket() as attempt:
+        assert attempt.connect_ex(("127.0.0.1", port)), "it is left"
 
 
 def test_the_port_is_in_its_arguments_and_nothing_of_it_is_left(tmp_path: Path) -> None:

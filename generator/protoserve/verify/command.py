@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from protoserve.platform.printing import UnwritableError
-from protoserve.verify import address, interface, json_text, metadata
+from protoserve.verify import address, interface, json_text, metadata, unused_options
 from protoserve.verify.address import Address, Tls, UsageError
 from protoserve.verify.checks import CHECKS, stopping
 from protoserve.verify.checks.check import Check
@@ -73,6 +73,7 @@ def verify(options: argparse.Namespace) -> Report:
 
 def _verified(options: argparse.Namespace, started: float, ends: float, secrets: Metadata) -> Report:
     kind, name = _target(options)
+    unused_options.refuse(options, kind)
     checks = _checks(options, kind)
     spec = None if options.spec is None else load(options.spec, options.region)
     os.environ.update({} if spec is None else spec.variables)  # as the platform will set them

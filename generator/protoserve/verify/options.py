@@ -12,6 +12,7 @@ PLATFORMS = ("generic", "kubernetes", "vertex")
 FORMATS = ("terminal", "json", "junit", "markdown")
 TIMEOUT = 20.0
 GRACE = 30.0  # seconds from SIGTERM to SIGKILL, as Kubernetes gives by default
+MEMORY = "2g"
 
 
 def split_command(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
@@ -104,8 +105,8 @@ def _add_command(parser: argparse.ArgumentParser) -> None:
 def _add_image(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("an image").add_argument
     engine = "the container engine's command; default: $DOCKER, else docker"
-    add("--docker", default=os.environ.get("DOCKER") or "docker", metavar="COMMAND", help=engine)
-    add("--memory", type=_memory, default="2g", metavar="SIZE", help="its memory limit; default: %(default)s")
+    add("--docker", default=docker_command(), metavar="COMMAND", help=engine)
+    add("--memory", type=_memory, default=MEMORY, metavar="SIZE", help="its memory limit; default: %(default)s")
     add("--writable", action="store_true", help="let it write to its whole root file system, not only to /tmp")
 
 
@@ -115,6 +116,11 @@ def _add_http(parser: argparse.ArgumentParser) -> None:
     http = "the HTTP address of a running server; without TARGET it has no gRPC"
     add("--http", metavar="HOST:PORT", help=http)
     add("--instance", type=Path, metavar="FILE", help="an instance that the model accepts, as JSON")
+
+
+def docker_command() -> str:
+    """The container engine's command unless --docker names another."""
+    return os.environ.get("DOCKER") or "docker"
 
 
 def _port(text: str) -> int:

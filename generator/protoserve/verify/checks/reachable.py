@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import shlex
 import socket
 import time
 from dataclasses import replace
@@ -18,6 +19,8 @@ from protoserve.verify.protocol_detection import Answerer, Detection, detect
 from protoserve.verify.readiness import wait_while_starting
 from protoserve.verify.report import Finding, Verdict, failed, passed
 from protoserve.verify.session import Session
+from protoserve.verify.targets import Started
+from protoserve.verify.targets.command import CommandServer
 from protoserve.verify.targets.crash_causes import crash_cause
 from protoserve.verify.targets.process import ProcessServer
 from protoserve.verify.traffic import NO_SUCH_METHOD
@@ -67,10 +70,14 @@ def _probe_until_started(session: Session) -> tuple[Detection, bool]:
         if result.kind is Answerer.HTTP2:
             result = _probe_grpc(session)
         listened = listened or result.kind not in (Answerer.REFUSED, Answerer.UNREACHABLE)
-        final = result.kind not in _MAY_BE_STARTING or session.server_ended()
+        final = result.kind not in _MAY_BE_STARTING or session.server_ended() or _serves_elsewhere(session, result)
         if final or time.monotonic() >= deadline or not session.left():
             return result, listened
         time.sleep(pause)
+
+
+def _serves_elsewhere(session: Session, result: Detection) -> bool:
+    return result.kind is Answerer.REFUSED and session.process is not None and session.process.serves_elsewhere()
 
 
 def _probe_grpc(session: Session) -> Detection:
@@ -107,11 +114,7 @@ def _not_reachable(session: Session, result: Detection) -> Finding:
     seen = f"{address}: {result.seen}"
     if result.kind in _MAY_BE_STARTING and session.process is not None:
         if listens_on := session.process.listens_elsewhere():
-            other_port = "not on port" in listens_on
-            cause, remedy = _OTHER_PORT if other_port else (_LOOPBACK, _BIND)
-            number = listens_on.partition(",")[0].rpartition(":")[2]
-            inside = "" if isinstance(session.process, ProcessServer) else "inside, "
-            return failed(f"{seen}; {inside}it listens on {listens_on}", cause, remedy.format(port=number))
+            return _listens_elsewhere(session.process, seen, listens_on)
         seen += f"; {session.process.exit_report()}"
     if result.kind is Answerer.REFUSED and not address.socket_path and (loopback := _open_on_loopback(address)):
         return failed(f"{seen}, while {loopback} is open", _LOOPBACK, _BIND.format(port=port))
@@ -119,6 +122,33 @@ def _not_reachable(session: Session, result: Detection) -> Finding:
         return failed(seen, *_SOCKET_CAUSES[result.kind])
     cause, remedy = _CAUSES[result.kind]
     return failed(seen, cause, remedy.format(address=address, port=port))
+
+
+def _listens_elsewhere(process: Started, seen: str, listens_on: str) -> Finding:
+    number = listens_on.partition(",")[0].rpartition(":")[2]
+    if "not on port" not in listens_on:
+        return failed(f"{seen}; {_inside(process)}it listens on {listens_on}", _LOOPBACK, _BIND.format(port=number))
+    if not isinstance(process, CommandServer):
+        cause, remedy = _OTHER_PORT
+        return failed(f"{seen}; {_inside(process)}it listens on {listens_on}", cause, remedy.format(port=number))
+    port = process.address.port
+    return failed(
+        f"{seen}; the command listens on {listens_on}",
+        f"The command listens on {number}, not on {port}, which it was given in the variable PORT"
+        + (" and in its arguments." if any("{port}" in word for word in process.words) else "."),
+        f"""
+        Read the port from the variable PORT:
+            server.add_insecure_port(f"[::]:{{os.environ['PORT']}}")
+        or pass it in an argument, where {{port}} stands for the number:
+            protoserve verify ... -- {process.words[0]} ... --port {{port}}
+        For a server whose port cannot be set, name it:
+            protoserve verify --port {number} ... -- {shlex.join(process.words)}
+        """,
+    )
+
+
+def _inside(process: Started) -> str:
+    return "" if isinstance(process, ProcessServer) else "inside, "
 
 
 def _open_on_loopback(address: Address) -> Address | None:

@@ -28,6 +28,9 @@ class Started(Protocol):
         `0.0.0.0:N, and not on port PORT` for other ports. None if it listens there, or this is not known.
         """
 
+    def serves_elsewhere(self) -> bool:
+        """Whether it is known to serve on another port, so that waiting for it is of no use."""
+
     def terminate(self) -> None:
         """Sends SIGTERM, as a platform does to stop it."""
 

@@ -19,7 +19,8 @@ _SETTLING_SECONDS = 2.0  # after the HTTP side is ready, a gRPC port may still o
 class CommandServer(ProcessServer):
     """The command, with the port that it must use in PORT, and in place of `{port}` in its arguments.
 
-    `http` is the port of its HTTP side (AIP_HTTP_PORT, `{http_port}`), None if the platform does not need one.
+    `words` is the command as the user wrote it. `http` is the port of its HTTP side (AIP_HTTP_PORT, `{http_port}`),
+    None if the platform does not need one.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class CommandServer(ProcessServer):
         """
         if port is not None and _is_open(port):
             raise UsageError(f"--port {port}: something already listens there: stop it, or use another port")
+        self.words = tuple(command)
         address = Address(_HOST, free_port() if port is None else port)
         self.http = free_port() if has_http else None
         places = {"{port}": address.port, "{http_port}": self.http}
@@ -49,6 +51,8 @@ class CommandServer(ProcessServer):
             if ready_at is None and http_ready():
                 ready_at = time.monotonic()
             if ready_at is not None and time.monotonic() > ready_at + _SETTLING_SECONDS:
+                return False
+            if self.serves_elsewhere():
                 return False
             time.sleep(_POLL_SECONDS)
         return False

@@ -171,6 +171,9 @@ class ImageServer:
         variables = " ".join(f"{name}={value}" for name, value in self.variables.items() if value == str(self.inside))
         return f"{', '.join(elsewhere)}, and not on port {self.inside}" + (f" ({variables})" if variables else "")
 
+    def serves_elsewhere(self) -> bool:
+        return False  # what its other ports speak cannot be asked from here
+
     def terminate(self) -> None:
         with contextlib.suppress(Refused):  # one that has ended gets no signal
             self._docker("kill", "--signal", "TERM", self.name)

@@ -10,23 +10,27 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 from protoserve.verify.address import Address, UsageError
-from protoserve.verify.targets import sockets
+from protoserve.verify.protocol_detection import Answerer, detect
+from protoserve.verify.targets import processes, sockets
 
 _LOG_LINES = 12
 _LOG_BYTES = 64 << 10  # of its last output
 _LINE_CHARACTERS = 500
 _STOP_SECONDS = 5.0  # after SIGTERM, at the end of the run
+_LOOK_SECONDS = 0.5  # between two looks at the ports on which it listens
+_SETTLING_SECONDS = 2.0  # for a server that listens on several ports, one after the other
 _DRAIN_SECONDS = 1.0  # for the last output of a process that has ended
 
 
 class ProcessServer:
     """`command`, started with `start()` and ended with `close()`; it should listen at `address`.
 
-    SIGTERM goes to the process alone, as a platform sends it. At the end its whole group gets SIGKILL.
+    SIGTERM goes to the process alone, as a platform sends it. At the end all that it has started gets SIGKILL.
     """
 
     def __init__(self, command: Sequence[str], variables: Mapping[str, str], address: Address, folder: Path) -> None:
@@ -36,6 +40,9 @@ class ProcessServer:
         self._terminated = False
         self._process: subprocess.Popen[bytes] | None = None
         self._output: _Tail | None = None
+        self._family: dict[int, str] = {}  # what it had started before SIGTERM
+        self._serving_port: int | None = None  # another one on which it speaks HTTP/2
+        self._serving_since = self._next_look = 0.0
         self.started = time.monotonic()
 
     def start(self) -> None:
@@ -72,15 +79,40 @@ class ProcessServer:
         return "\n".join([state, *self._output.lines(0 if code is None else _DRAIN_SECONDS)])
 
     def listens_elsewhere(self) -> str | None:
-        """Verify asks on the loopback, so only another port is elsewhere. None also where this cannot be known."""
-        found = sockets.of_group(self._running.pid)
-        if not found or any(port == self.address.port for _, port in found):
+        """Verify asks on 127.0.0.1, so that `[::1]` and other ports are elsewhere. None also where it is not known."""
+        listening = sockets.of_family(self._running.pid)
+        here = [host for host, port in listening if port == self.address.port]
+        if here:
+            only_v6 = all(host.version == 6 and host.is_loopback for host in here)
+            return sockets.shown(here[0], self.address.port) if only_v6 else None
+        if not listening:
             return None
-        elsewhere = ", ".join(sorted({sockets.shown(host, port) for host, port in found}))
+        listening.sort(key=lambda socket: (socket[1] != self._serving_port, str(socket[0]), socket[1]))
+        elsewhere = ", ".join(dict.fromkeys(sockets.shown(host, port) for host, port in listening))
         return f"{elsewhere}, and not on port {self.address.port}"
+
+    def serves_elsewhere(self) -> bool:
+        """Whether it has spoken HTTP/2 on another port for some seconds, and does not listen on its own.
+
+        Another port alone means nothing: it may be that of metrics, while the model is loaded.
+        """
+        if time.monotonic() < self._next_look:
+            return False
+        self._next_look = time.monotonic() + _LOOK_SECONDS
+        listening = sockets.of_family(self._running.pid)
+        if any(port == self.address.port for _, port in listening):
+            return False
+        ports = dict.fromkeys(port for _, port in listening)
+        serving = next(
+            (port for port in ports if detect(replace(self.address, port=port), 1.0).kind is Answerer.HTTP2), None
+        )
+        if serving != self._serving_port:
+            self._serving_port, self._serving_since = serving, time.monotonic()
+        return serving is not None and time.monotonic() > self._serving_since + _SETTLING_SECONDS
 
     def terminate(self) -> None:
         self._terminated = True
+        self._family = processes.family(self._running.pid)
         self._running.terminate()
 
     def wait(self, seconds: float) -> int | None:
@@ -92,10 +124,12 @@ class ProcessServer:
     def close(self) -> None:
         if self._process is None:
             return
+        family = processes.family(self._process.pid) if self._process.poll() is None else self._family
         if self._process.poll() is None:
             self._process.terminate()
             self.wait(0 if self._terminated else _STOP_SECONDS)
         _kill_group(self._process)
+        processes.kill(family)
         self._process.wait()
         if self._output is not None:
             self._output.close()

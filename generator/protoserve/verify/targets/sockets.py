@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from protoserve.verify.targets import processes
+
 Listening = tuple[Any, int]  # an address of `ipaddress`, and the port
 _LISTEN = "0A"  # a socket's state in /proc/net/tcp
 _INODE_COLUMN = 9
@@ -36,9 +38,9 @@ def in_table(table: str, inodes: set[str] | None = None) -> Iterator[Listening]:
         yield getattr(address, "ipv4_mapped", None) or address, int(port, 16)
 
 
-def of_group(group: int) -> list[Listening]:
-    """The sockets on which the processes of a group listen; empty where the system does not say."""
-    inodes = {inode for pid in _processes(group) for inode in _socket_inodes(pid)}
+def of_family(first: int) -> list[Listening]:
+    """The sockets on which a process, its descendants and its group listen; empty where the system does not say."""
+    inodes = {inode for pid in processes.family(first) for inode in _socket_inodes(pid)}
     listening: list[Listening] = []
     for name in ("tcp", "tcp6"):
         with contextlib.suppress(OSError):
@@ -49,15 +51,6 @@ def of_group(group: int) -> list[Listening]:
 def shown(host: Any, port: int) -> str:
     """The socket's address as users write it."""
     return f"[{host}]:{port}" if host.version == 6 else f"{host}:{port}"
-
-
-def _processes(group: int) -> Iterator[int]:
-    with contextlib.suppress(OSError):
-        for entry in _PROC.iterdir():
-            if entry.name.isdecimal():
-                with contextlib.suppress(OSError):
-                    if os.getpgid(int(entry.name)) == group:
-                        yield int(entry.name)
 
 
 def _socket_inodes(pid: int) -> Iterator[str]:
