@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -11,7 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import grpc_tools
+from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest, CodeGeneratorResponse
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from mypy_protobuf.main import Descriptors, GRPCType, generate_mypy_grpc_stubs
 
 from protoserve.emit import imported_stubs, stub_descriptor
 
@@ -46,9 +47,8 @@ def compile_proto(root: Path, proto: str, imports: Sequence[str], package: str, 
     """
     with tempfile.TemporaryDirectory(prefix="protoserve-") as temporary:
         made = Path(temporary)
-        plugin = f"--plugin=protoc-gen-mypy_grpc={_plugin(made)}"
-        kinds = ("python_out=", "pyi_out=", "grpc_python_out=", "mypy_grpc_out=quiet:")
-        _compile(root, made, [plugin, *(f"--{kind}{made}" for kind in kinds)], [proto])
+        files = _compile(root, made, [f"--{kind}_out={made}" for kind in ("python", "pyi", "grpc_python")], [proto])
+        _write_grpc_types(files, proto, made)
         for suffix in _OWN:
             name = proto.removesuffix(".proto") + suffix
             text = imported_stubs.with_imports(_without_header(made / name), imports, package)
@@ -88,21 +88,44 @@ def _packages(module: str) -> Iterator[str]:
     yield from ("/".join(parts[:count]) for count in range(2, len(parts) + 1))
 
 
-def _compile(root: Path, made: Path, outputs: Sequence[str], protos: Sequence[str]) -> None:
-    """Compiles files below `root` into the folder `made`; stubs that Python could not read are made once more."""
+def _compile(root: Path, made: Path, outputs: Sequence[str], protos: Sequence[str]) -> FileDescriptorSet:
+    """Compiles files below `root` into the folder `made`; stubs that Python could not read are made once more.
+
+    Returns the descriptors that the stubs are made of, each file after those that it imports.
+    """
     includes = [f"--proto_path={folder}" for folder in (root, Path(grpc_tools.__file__).parent / "_proto")]
     described = made / "descriptors"
     describe = ["--include_imports", "--include_source_info", f"--descriptor_set_out={described}"]
     _run_protoc([*includes, *outputs, *describe, *protos])
-    readable = stub_descriptor.readable(FileDescriptorSet.FromString(described.read_bytes()))
+    files = FileDescriptorSet.FromString(described.read_bytes())
+    readable = stub_descriptor.readable(files)
     if readable is None:
-        return
+        return files
     described.write_bytes(readable.files.SerializeToString())
     stubs = [output for output in outputs if not output.startswith("--python_out")]
     _run_protoc([f"--descriptor_set_in={described}", *stubs, *protos])
     for proto in protos:
         messages = made / imported_stubs.protoc_module(proto).replace(".", "/")
         _name_twice(messages, readable.aliases[proto], readable.literals[proto])
+    return readable.files
+
+
+def _write_grpc_types(files: FileDescriptorSet, proto: str, out: Path) -> None:
+    """Writes the .pyi of the gRPC stubs, as protoc's plugin `protoc-gen-mypy_grpc` does in a process of its own."""
+    request = CodeGeneratorRequest(file_to_generate=[proto], proto_file=files.file)
+    response = CodeGeneratorResponse()
+    generate_mypy_grpc_stubs(
+        Descriptors(request),
+        response,
+        quiet=True,
+        readable_stubs=False,
+        relax_strict_optional_primitives=False,
+        use_default_deprecation_warnings=False,
+        generate_concrete_servicer_stubs=False,
+        grpc_type=GRPCType.BOTH,
+    )
+    for file in response.file:
+        _write(out / file.name, file.content)
 
 
 def _name_twice(module: Path, aliases: Sequence[str], literals: Sequence[tuple[str, str]]) -> None:
@@ -132,17 +155,3 @@ def _without_header(path: Path) -> str:
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-
-
-def _plugin(folder: Path) -> Path:
-    """An executable for protoc that runs mypy-protobuf with this very interpreter, wherever its script lies."""
-    script = folder / "protoc-gen-mypy_grpc.py"
-    script.write_text("from mypy_protobuf.main import grpc\n\ngrpc()\n", encoding="utf-8")
-    if os.name == "nt":
-        launcher = script.with_suffix(".bat")
-        launcher.write_text(f'@"{sys.executable}" "{script}"\n', encoding="utf-8")
-        return launcher
-    launcher = script.with_suffix("")
-    launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}"\n', encoding="utf-8")
-    launcher.chmod(0o755)
-    return launcher
