@@ -129,9 +129,21 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _what_mypy_knows(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What it finds out about the libraries takes most of its time: all projects in the tests' environment share it."""
-    os.environ["MYPY_CACHE_DIR"] = str(tmp_path_factory.mktemp("mypy"))
+def _mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which mypy keeps what it learns of libraries; all projects in the tests' environment share it."""
+    folder = tmp_path_factory.mktemp("mypy")
+    os.environ["MYPY_CACHE_DIR"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mypy_knows_libraries(_mypy_cache: Path, iris: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Fills that folder: reading the libraries takes mypy most of its time, so that one process does it for all."""
+
+    def fill(folder: Path) -> None:
+        iris.python("-m", "mypy", env={"MYPY_CACHE_DIR": str(folder)})
+
+    shutil.copytree(made_once(tmp_path_factory, "mypy", fill), _mypy_cache, dirs_exist_ok=True)
 
 
 @pytest.fixture(scope="session")

@@ -143,6 +143,7 @@ def test_the_old_client_gets_equal_replies_when_the_code_has_moved(adopted: Adop
     assert serve(project, tmp_path, adopted.ask) == adopted.replies
 
 
+@pytest.mark.usefixtures("mypy_knows_libraries")
 @pytest.mark.slow
 def test_a_moved_project_passes_its_own_checks(adopted: Adopted, tmp_path: Path) -> None:
     folder = tmp_path / adopted.made.name

@@ -9,6 +9,8 @@ import pytest
 
 from support import Project
 
+pytestmark = pytest.mark.usefixtures("mypy_knows_libraries")
+
 
 @pytest.fixture(scope="module")
 def project(fraud: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:

@@ -21,6 +21,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return template
 
 
+@pytest.mark.usefixtures("mypy_knows_libraries")
 @pytest.mark.parametrize(
     ("schema", "artifact"),
     [

@@ -112,6 +112,7 @@ def serves(project: Project) -> None:
     assert " passed" in smoke.stdout
 
 
+@pytest.mark.usefixtures("mypy_knows_libraries")
 @pytest.mark.parametrize(
     "framework",
     [pytest.param(name, marks=[] if name == DAILY else [pytest.mark.slow]) for name in frameworks()],
@@ -127,6 +128,7 @@ def test_the_seeds_train_serve_and_listen(template: Path, tmp_path: Path, framew
         assert_passes(projects["tabular"].path)
 
 
+@pytest.mark.usefixtures("mypy_knows_libraries")
 @pytest.mark.slow
 def test_any_schema_is_served(template: Path, tmp_path: Path) -> None:
     others = {name: make(template, tmp_path, DAILY, name) for name in seldom_met()}

@@ -336,6 +336,7 @@ def ask(server: Server, flower: dict[str, str]) -> Any:
     return call(request(**{name: float(flower[name]) for name in MEASURES}), timeout=PATIENCE)
 
 
+@pytest.mark.usefixtures("mypy_knows_libraries")
 def test_a_model_of_ones_own_takes_few_lines(project: Project, framework: str) -> None:
     model = project.path / "src" / "iris" / "model.py"
     seed = model.read_text(encoding="utf-8")

@@ -20,6 +20,7 @@ def test_the_project_passes_its_own_checks(slow_project: Workplace) -> None:
     assert " passed" in slow_project.make("check").stdout
 
 
+@pytest.mark.usefixtures("mypy_knows_libraries")
 def test_with_both_platforms_it_passes_them_too(template: Path, tmp_path: Path) -> None:
     """In the environment of the tests, which holds what both need."""
     project = create(template, tmp_path / "both", framework="python", platforms=["vertex-ai", "kubernetes"])

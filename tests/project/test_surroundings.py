@@ -37,6 +37,7 @@ def test_a_linter_finds_nothing(project: Project, command: list[str]) -> None:
     run([BIN / command[0], *command[1:]], cwd=project.path, env=project.environment)
 
 
+@pytest.mark.usefixtures("mypy_knows_libraries")
 def test_mypy_finds_nothing(project: Project) -> None:
     project.python("-m", "mypy")
 
