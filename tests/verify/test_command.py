@@ -229,7 +229,6 @@ class TestExit:
             ),
             (["HEALTHY", "--memory", "4g"], "--memory has no effect on the address of a server, only on an image"),
             (["HEALTHY", "--grace", "5"], "--grace has no effect on the address of a server"),
-            (["HEALTHY", "-I", "."], "-I has no effect without --proto: add --proto FILE, or remove -I"),
             (["HEALTHY", "--region", "x"], "--region has no effect without --spec"),
             (["HEALTHY", "--instance", "list.json"], "--instance has no effect without an HTTP side"),
             (["--http", "127.0.0.1:1", "--tls"], "--tls has no effect on --http HOST:PORT alone"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +70,13 @@ def test_a_name_that_no_method_has_is_an_error(
 ) -> None:
     with pytest.raises(UsageError, match=words):
         verify_here(*(managed if source == "proto" else managed[:1]), *options)
+
+
+def test_one_that_reflection_does_not_have_is_named_without_a_call(managed: tuple[str, ...], tmp_path: Path) -> None:
+    proto = tmp_path / "managed.proto"
+    text = (FOREIGN / "managed_pb/managed.proto").read_text(encoding="utf-8")
+    proto.write_text(text.replace("rpc Shutdown(", "rpc ResetCache("), encoding="utf-8")
+    _, report = verify_here(managed[0], "--proto", str(proto), "--only", "implemented")
+    assert "The contract has ResetCache, and the server's own contract" in checks_with(report, "warn")["implemented"]
+    _, report = verify_here(managed[0], "--proto", str(proto), "--only", "implemented", "--no-call", "ResetCache")
+    assert report["verdict"] == "pass"

@@ -22,10 +22,14 @@ _RICH = "foreign/rich_pb/v1/service.proto"
 _ROOT = ("-I", "{zoo}/foreign")
 # Its name changes something: it is called only if that is asked for.
 _RELOAD = (*_ROOT, "--call", "Reload")
+_WARNS = frozenset({"implemented"})
 MANAGED = "foreign/managed_pb/managed.proto"
 ROWS = (
     Row("rich", proto=_RICH, options=_ROOT),
-    Row("one-of-two", None, ("AdminService", "another server"), frozenset({"implemented"}), False, _RELOAD, _RICH),
+    Row("one-of-two", None, ("AdminService", "another server"), _WARNS, False, _RELOAD, _RICH),
+    Row("one-of-two", None, ("AdminService", "Reload was left alone"), _WARNS, False, _ROOT, _RICH),
+    Row("one-of-two", proto=_RICH, reflects=False, options=(*_ROOT, "--no-call", "Reload")),
+    Row("one-of-two-without-reflection", proto=_RICH, reflects=False, options=_ROOT),
     Row("legacy", proto="foreign/legacy_pb/legacy.proto"),
     Row("managed", proto=MANAGED),
     Row(
@@ -34,7 +38,7 @@ ROWS = (
 )
 
 
-def serve(port: int, names: list[str], register: Callable[[Any], None]) -> None:
+def serve(port: int, names: list[str], register: Callable[[Any], None], reflects: bool = True) -> None:
     """A sync server with health for `names`, and reflection."""
     made = grpc.server(ThreadPoolExecutor(max_workers=10))
     register(made)
@@ -42,7 +46,8 @@ def serve(port: int, names: list[str], register: Callable[[Any], None]) -> None:
     health_pb2_grpc.add_HealthServicer_to_server(checks, made)
     for name in names:
         checks.set(name, base.SERVING)
-    reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), made)
+    if reflects:
+        reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), made)
     made.add_insecure_port(f"0.0.0.0:{port}")
     signal.signal(signal.SIGTERM, lambda *_: (checks.enter_graceful_shutdown(), made.stop(5)))
     made.start()
@@ -98,6 +103,13 @@ def rich(port: int) -> None:
 def one_of_two(port: int) -> None:
     """One of the services: another server has the other."""
     serve(port, ["rich.v1.RichService"], lambda made: service_pb2_grpc.add_RichServiceServicer_to_server(Rich(), made))
+
+
+@server("one-of-two-without-reflection")
+def one_of_two_without_reflection(port: int) -> None:
+    """Without calling it nothing shows that its contract's other service is missing."""
+    add = service_pb2_grpc.add_RichServiceServicer_to_server
+    serve(port, ["rich.v1.RichService"], lambda made: add(Rich(), made), reflects=False)
 
 
 @server("legacy")

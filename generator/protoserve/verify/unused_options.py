@@ -54,8 +54,6 @@ def refuse(options: argparse.Namespace, kind: str) -> None:
 
 def _missing_companions(options: argparse.Namespace, kind: str) -> Iterator[str]:
     """What is wrong with options that need another one."""
-    if options.includes and options.proto is None:
-        yield "-I has no effect without --proto: add --proto FILE, or remove -I"
     if options.region and options.spec is None:
         yield "--region has no effect without --spec: add --spec FILE, or remove --region"
     has_http = options.http is not None or (options.platform == "vertex" and kind in ("command", "image"))

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from textwrap import dedent
 
 import grpc
 
@@ -16,9 +17,10 @@ from protoserve.verify.checks.code_names import new_message, service_module
 from protoserve.verify.checks.method_calls import all_left_alone, give_contract, left_alone_note
 from protoserve.verify.grpc_client import Reply, clipped
 from protoserve.verify.interface import Method, own_services
-from protoserve.verify.report import Finding, failed, passed, unjudged, warned
+from protoserve.verify.report import Finding, Verdict, failed, passed, unjudged, warned
 from protoserve.verify.request_search import hung
 from protoserve.verify.session import Session
+from protoserve.verify.side_effects import NO_CALL
 from protoserve.verify.traffic import NO_SUCH_METHOD
 
 _PROBE_SECONDS = 2.0
@@ -38,6 +40,8 @@ _STOCK_TEXT = re.compile(
 
 def run(session: Session) -> Finding:
     finding = _judge(session)
+    if finding.verdict is Verdict.PASS:
+        finding = _unlisted(session, finding.seen) or finding
     note = left_alone_note(session)
     return replace(finding, seen=f"{finding.seen}; {note}") if note and session.methods else finding
 
@@ -72,6 +76,44 @@ def _judge(session: Session) -> Finding:
     prefix = "" if not_serving is None else f"health said NOT_SERVING until {not_serving:.1f} s; "
     count = len(session.methods)
     return passed(f"{prefix}{count} method{'s' * (count > 1)}: {_status_names(session, session.methods)}")
+
+
+def _unlisted(session: Session, seen: str) -> Finding | None:
+    """A warning for the first method that is left alone because of its name, and that reflection does not have."""
+    reflection, contract = session.reflection, session.interface
+    if reflection is None or reflection.services is None or contract is None or contract.source == "reflection":
+        return None
+    left = [method for method in contract.methods if session.left_alone.get(method.path, NO_CALL) != NO_CALL]
+    for method in left:
+        if method.service not in reflection.services:
+            names = [other.name for other in left if other.service == method.service]
+            return _service_left_alone(method, names, f"{seen}; reflection lists {', '.join(reflection.services)}")
+        if names := _reflected_methods(session, method):
+            return _method_left_alone(method, f"{seen}; the server's own {method.service} has {', '.join(names)}")
+    return None
+
+
+def _service_left_alone(method: Method, names: list[str], seen: str) -> Finding:
+    return warned(
+        seen,
+        f"The contract has {method.service}, and the server's reflection does not list it. That is right if another "
+        f"server has it; otherwise its servicer was never added. No call shows which: {', '.join(names)} "
+        f"{'was' if len(names) == 1 else 'were'} left alone.",
+        f"{dedent(_add_servicer(method)).strip()}\n"
+        f"If another server has it, leave it out here: {' '.join(f'--no-call {name}' for name in names)}",
+    )
+
+
+def _method_left_alone(method: Method, seen: str) -> Finding:
+    return warned(
+        seen,
+        f"The contract has {method.name}, and the server's own contract, which its reflection describes, does not. It "
+        "was left alone, so no call shows what callers get.",
+        f"""
+        Generate the server's stubs from the .proto that callers have, and implement {method.name}. If this server does
+        not offer it on purpose, leave it out here: --no-call {method.name}
+        """,
+    )
 
 
 def _replies(session: Session, methods: Iterable[Method]) -> str:

@@ -71,7 +71,7 @@ def _judge(session: Session, method: Method) -> Finding:
         if finding := _judge_message(session, method, data, f" (message {number})" if method.gives_stream else ""):
             return finding
     size = sum(map(len, reply.messages))
-    count = f"{len(reply.messages)} messages" if method.gives_stream else "one message"
+    count = f"{len(reply.messages)} messages" if len(reply.messages) > 1 else "one message"
     return passed(f"{method.name}: {count} {method.output.full_name}, {size} bytes after {reply.seconds:.2f} s")
 
 
