@@ -344,7 +344,7 @@ SCRIPTS = [
         [],
         [YES, NO, YES],
         "it returned False",
-        ready="return call == 1 or not lasts(1)",
+        ready="return np.equal(call == 1 or not lasts(1), True)",
     ),
     Script("is not ready any more", [], [], [YES, NO, RESTART], "it returned False", CANNOT, ready="return call < 3"),
     Script("is not ready at first", PLAIN, [OK] * 3, [YES], ready="return not lasts(1)"),
@@ -432,6 +432,18 @@ SCRIPTS = [
         count="""
         yield 0
         if call == 2: time.sleep(4)
+        """,
+    ),
+    Script(
+        "hangs at the end of a stream",
+        ["count:plain"],
+        [CANNOT],
+        [YES, RESTART, YES],
+        "v1.Count has not come back",
+        count="""
+        try: yield 0
+        finally:
+            if call == 2: time.sleep(4)
         """,
     ),
     Script(

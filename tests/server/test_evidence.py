@@ -113,7 +113,8 @@ ENDINGS = [
     ),
     Ending("leaves a thread", f"def load(call): {THREAD}", 0, "threads of the model still run", OK, stop=True),
     Ending(
-        "hangs",
+        "turns loggers off, as logging.config does, and hangs",
+        "def load(call): import logging.config; logging.config.dictConfig({'version': 1})\n"
         "def predict(call, mode): time.sleep(999 * (call > 1))",
         0,
         "the model is still computing; the process ends without it",
@@ -267,11 +268,22 @@ class Says:
 class HasFlag:
     ready = True
 
+class IsReady:
+    @property
+    def ready(self): return True
+
 class AsksBack:
     def ready(self, request): return True
 
+class Waits:
+    async def ready(self): return True
+
 configure("INFO", "text")
-print([loading._ready(model()) is not None for model in (Says, HasFlag, AsksBack)])
+print([loading._ready(model()) is not None for model in (Says, HasFlag, IsReady, AsksBack, object)])
+try:
+    loading._ready(Waits())
+except loading.artifact.LoadError as error:
+    print(error)
 method, *_ = loading.served.METHODS
 loading.served.METHODS = (dataclasses.replace(method, attribute="ready"),)
 print(loading._ready(Says()))  # it is the contract's method
@@ -280,5 +292,10 @@ print(loading._ready(Says()))  # it is the contract's method
 
 def test_what_is_called_ready_but_is_something_else_is_not_asked(probe: Probe) -> None:
     done = probe.python("-c", OTHER_READY)
-    assert done.stdout.split("\n") == ["[True, False, False]", "None", ""]
-    assert "the model's ready() is not asked whether the model can answer: it requires arguments" in done.stderr
+    assert done.stdout.splitlines() == [
+        "[True, False, False, False, False]",
+        "the model's ready() must be a plain method: write `def ready`, not `async def ready`",
+        "None",
+    ]
+    reasons = [line.partition("can answer: ")[2] for line in done.stderr.splitlines()]
+    assert reasons == ["it is not a method of the class"] * 2 + ["it requires arguments"]

@@ -14,6 +14,8 @@ from .core.model_thread import LoadedModel
 from .logs import logger
 from .settings import Settings
 
+NOT_ASKED = "the model's `ready` is not asked whether the model can answer: %s"
+
 
 def load(settings: Settings, adapters: Sequence[Adapter]) -> LoadedModel:
     """The author's model. Raises LoadError, or what the author's code raises."""
@@ -25,18 +27,24 @@ def load(settings: Settings, adapters: Sequence[Adapter]) -> LoadedModel:
     about = f"{path}, SHA-256 {digest}" if digest else str(path)
     logger.info("loading %s", about, extra={"artifact": str(path), "sha256": digest})
     model = module.Model(path)
+    logger.disabled = False  # logging.config, which libraries call, disables the loggers that exist already
     return LoadedModel({method.path: method.bind(model) for method in served.METHODS}, _ready(model))
 
 
 def _ready(model: object) -> Callable[[], object] | None:
-    """The model's method `ready`, if it has one that is not a method of the contract."""
-    if not callable(getattr(type(model), "ready", None)) or any(each.attribute == "ready" for each in served.METHODS):
+    """The model's method `ready`, if it has one that is not a method of the contract. Raises LoadError if it is async."""
+    if inspect.getattr_static(model, "ready", None) is None or any(each.attribute == "ready" for each in served.METHODS):
+        return None
+    if not callable(getattr(type(model), "ready", None)):
+        logger.warning(NOT_ASKED, "it is not a method of the class")
         return None
     ready: Callable[[], object] = model.ready  # type: ignore[attr-defined]
+    if inspect.iscoroutinefunction(ready):
+        raise artifact.LoadError("the model's ready() must be a plain method: write `def ready`, not `async def ready`")
     try:
         inspect.signature(ready).bind()
     except TypeError:
-        logger.warning("the model's ready() is not asked whether the model can answer: it requires arguments")
+        logger.warning(NOT_ASKED, "it requires arguments")
         return None
     return ready
 

@@ -270,7 +270,7 @@ def _why_not_ready(ready: Callable[[], object] | None) -> Failure | None:
         return None
     try:
         answer = ready()
-        if not isinstance(answer, bool):
+        if answer not in (True, False):  # numpy's and PyTorch's are equal to them
             raise TypeError(f"ready() must return True or False, got {shown(answer)}")
     except BaseException as error:
         return classify(error)

@@ -93,7 +93,7 @@ class Evidence:
                 self._answered(READY)
                 return
             if (reason := _reason(failure)) != logged:
-                logger.info("waiting for the model's ready(): %s", reason)
+                logger.warning("waiting for the model's ready(): %s", reason)
                 logged = reason
             await asyncio.sleep(min(POLL_SECONDS, self._patience.ready_seconds))
 
