@@ -278,3 +278,18 @@ def test_a_failure_outweighs_what_could_not_be_judged() -> None:
     given = report(failed("a", "b", "c"), unjudged("no contract", "Give it."), decisive=True)
     assert (given.verdict, given.exit_code) == (Verdict.FAIL, 1)
     assert report(unjudged("no contract", "Give it.")).verdict is Verdict.PASS  # not of a check that decides
+
+
+def test_code_that_is_too_wide_has_its_comments_and_arguments_on_their_own_lines(printed: Callable[..., str]) -> None:
+    code = f'    if late:\n        context.abort({"a" * 40}, "{"b" * 20}")    # grpc.aio: await context.abort(...)'
+    out = printed("terminal", report(failed("x", "y", f"Do:\n{code}")))
+    assert (
+        f"""
+        if late:
+            # grpc.aio: await context.abort(...)
+            context.abort(
+                {"a" * 40}, "{"b" * 20}"
+            )
+"""
+        in out
+    )

@@ -199,7 +199,7 @@ def _reveals_internals(method: Method, answers: _Answers) -> Finding | None:
                             logging.exception("{method.name} failed")
                             failed = True
                         if failed:  # not in `except`: abort raises
-                            context.abort(grpc.StatusCode.INTERNAL, "the server failed to answer this request")
+                            context.abort(grpc.StatusCode.INTERNAL, "the server failed to answer")
                 grpc.aio: `await context.abort(...)`. Node: call back with your own {{code, details}}. Go:
                 status.Error.
                 """,

@@ -399,7 +399,7 @@ def _free_worker(method: Method) -> str:
         server = grpc.server(ThreadPoolExecutor(max_workers=32))
         def {method.name}(self, request, context):
             if not room.acquire(blocking=False):
-                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many requests in flight")
+                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many requests")
             try:
                 return self.answer(request)
             finally:

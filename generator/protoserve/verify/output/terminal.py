@@ -6,6 +6,7 @@ On a terminal it has colours and says which check is running; elsewhere, or with
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ _STYLES = {
 }
 _SEEN = 200  # characters of what was seen in the table; the stories have all of it
 _INDENT = 4
+_COMMENTED = re.compile(r"( *)(\S.*?) {2,}(# .*)")
+_CALL = re.compile(r"( *)([\w.= ]+\()(.*)\)")
 
 
 class _Console(Console):
@@ -149,13 +152,29 @@ def _heading(console: Console, name: str, rest: str = "") -> None:
 
 
 def _text(console: Console, text: str) -> None:
-    """Prose wrapped at the terminal's width, code as it stands."""
+    """Prose wrapped at the terminal's width, code in its own lines."""
     for code, block in blocks(text):
         if not code:
             _prose(console, block, _INDENT)
             continue
         for words in block.split("\n"):
-            console.print(Text(f"{' ' * _INDENT}{words}", "cyan"), soft_wrap=True)
+            for part in _fitted(words, console.width - _INDENT):
+                console.print(Text(f"{' ' * _INDENT}{part}", "cyan"), soft_wrap=True)
+
+
+def _fitted(code: str, width: int) -> list[str]:
+    """A line of code; where it is too wide, with its comment above it, and the arguments of a call on their own line.
+
+    What is too wide even so stays on one line, which a user can copy.
+    """
+    if len(code) <= width:
+        return [code]
+    if (commented := _COMMENTED.fullmatch(code)) is not None:
+        indent, statement, comment = commented.groups()
+        return [f"{indent}{comment}", *_fitted(indent + statement, width)]
+    if (call := _CALL.fullmatch(code)) is not None and len(call[1]) + _INDENT + len(call[3]) <= width:
+        return [call[1] + call[2], f"{call[1]}{' ' * _INDENT}{call[3]}", f"{call[1]})"]
+    return [code]
 
 
 def _prose(console: Console, words: str, indent: int, style: str = "") -> None:
