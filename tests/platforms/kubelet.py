@@ -135,10 +135,10 @@ class Kubelet:
         passed = failed = 0
         wait = probe.delay
         while not self._end.wait(wait):
-            wait = probe.period
             if self._deleted and probe.kind != "readiness":
                 return
             result = probe.ask(self.host)
+            wait = max(0.0, probe.period - result.seconds)
             passed, failed = (passed + 1, 0) if result.passed else (0, failed + 1)
             with self._changed:
                 self.results.append(result)
