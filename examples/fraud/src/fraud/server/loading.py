@@ -32,8 +32,9 @@ def load(settings: Settings, adapters: Sequence[Adapter]) -> LoadedModel:
 
 
 def _ready(model: object) -> Callable[[], object] | None:
-    """The model's method `ready`, if it has one that is not a method of the contract. Raises LoadError if it is async."""
-    if inspect.getattr_static(model, "ready", None) is None or any(each.attribute == "ready" for each in served.METHODS):
+    """The model's method `ready`, if it has one that is not of the contract. Raises LoadError if it is async."""
+    is_of_the_contract = any(method.attribute == "ready" for method in served.METHODS)
+    if is_of_the_contract or inspect.getattr_static(model, "ready", None) is None:
         return None
     if not callable(getattr(type(model), "ready", None)):
         logger.warning(NOT_ASKED, "it is not a method of the class")

@@ -1,4 +1,4 @@
-"""SIGINT while the server serves: whether somebody stops it, or code of this process raised the signal, which is an error.
+"""SIGINT while the server serves: whether it came from outside, or code of this process raised it, which is an error.
 
 The system does not say who sent a signal, but there are two signs. C's `raise`, which OpenBLAS calls when it cannot
 start a thread, interrupts the thread that calls it, and a signal from elsewhere the main thread. And Python's `os.kill`

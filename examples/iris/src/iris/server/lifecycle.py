@@ -42,7 +42,7 @@ SWITCH_SECONDS = 0.001  # of the interpreter lock; a model that holds it then de
 
 @dataclass(frozen=True)
 class StopRequested:
-    """SIGTERM or SIGINT came while the server was serving. `origin` is the code of this process that raised it, if any."""
+    """SIGTERM or SIGINT came while the server was serving. `origin` is where this process raised it, if it did."""
 
     origin: str = ""
 
