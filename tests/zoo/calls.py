@@ -67,6 +67,7 @@ ROWS = (
     Row("sync", "reachable", ("does not resolve", "wrong"), reflects=False, host="model.invalid"),
     Row("http2-404", "reachable", ("does not speak gRPC", "404"), reflects=False),
     Row("http2-page", "reachable", ("does not speak gRPC",), reflects=False),
+    Row("http2-401", reflects=False, asks="refuses its callers. Give it what a caller sends with --metadata"),
     Row("http2-503", "reachable", ("proxy", "503"), reflects=False, options=_QUICK),
     # Not implemented.
     Row("nothing-registered", "implemented", ("zoo_pb2_grpc.add_PredictionServiceServicer_to_server", "never added")),
@@ -484,6 +485,7 @@ def http2(port: int, headers: bytes, body: bytes) -> None:
 
 server("http2-404")(lambda port: http2(port, b"\x8d", b"not found"))
 server("http2-page")(lambda port: http2(port, b"\x88", b"<html></html>"))
+server("http2-401")(lambda port: http2(port, b"\x08\x03401", b"who are you?"))
 server("http2-503")(lambda port: http2(port, b"\x08\x03503", b"no upstream"))
 
 

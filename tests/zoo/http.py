@@ -45,6 +45,7 @@ ROWS = (
     Row("http-unwell-when-busy", "http-health", ("only busy",)),
     Row("http-predict-elsewhere", "http-predict", ("no POST /predict",)),
     Row("http-predict-redirects", "http-predict", ("redirect",)),
+    Row("http-predict-401", "http-predict", ("asks for credentials", "--metadata")),
     Row("http-text", "http-predict", ("not JSON",)),
     Row("http-nan", "http-predict", ("predictions[0].total is NaN", "allow_nan=False")),
     Row("http-infinity", "http-predict", ("with three instances", "predictions[1] is Infinity")),
@@ -301,6 +302,12 @@ class PredictElsewhere(App):
 class PredictRedirects(App):
     def predict(self, body: bytes) -> tuple[int, bytes]:
         return 308, b""
+
+
+@app("http-predict-401")
+class PredictWantsCredentials(App):
+    def predict(self, body: bytes) -> tuple[int, bytes]:
+        return 401, b""
 
 
 @app("http-text")

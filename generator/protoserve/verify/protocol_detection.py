@@ -33,6 +33,7 @@ class Answerer(StrEnum):
     CLIENT_CERTIFICATE = "client-certificate"
     NOT_GRPC = "not-grpc"
     GATEWAY = "gateway"
+    DENIES = "denies"  # it speaks HTTP/2, and refuses the caller with HTTP status 401 or 403
     OTHER = "other"
     SILENT = "silent"
     BLOCKED = "blocked"  # it speaks HTTP/2, and answers no call

@@ -23,8 +23,8 @@ from protoserve.verify.session import Session
 _UNPARSABLE = (("random bytes", b"\xff" * 16), ("JSON instead of a message", b'{"instances": [[5.1, 3.5, 1.4, 0.2]]}'))
 # The author's code ran, and the error text shows its exception or where in the source it was raised.
 _STACK = re.compile(
-    r"Traceback \(most recent call last\)|File \"[^\"]+\", line \d+|Exception (?:calling appli|iterating resp)"
-    r"|Server method handler threw"
+    r"Traceback \(most recent call last\)|File \"[^\"]+\", line \d+"
+    r"|Exception (?:calling application|iterating responses)|Server method handler threw"
     r"|\bat [\w$.<> ]+ ?\([^()]*:\d+(?::\d+)?\)|\bgoroutine \d+ \[|\bpanicked at |\.(?:go|rs|cs|cc):(?:line )?\d+"
 )
 _INTERNALS = re.compile(

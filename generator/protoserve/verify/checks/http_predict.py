@@ -125,6 +125,13 @@ class _PredictRoute:
         return self._judge_refusal(seen) if status < 500 else self._judge_exception(seen)
 
     def _judge_refusal(self, seen: str) -> Finding:
+        if self.answer.status in (401, 403):
+            return failed(
+                seen,
+                f"The server refuses its callers: POST {self.path} asks for credentials, and the platform has none.",
+                "Exempt the predict route from authentication: the platform already protects the container. To verify "
+                "the route as it is, give a caller's credentials with --metadata.",
+            )
         if self._is_guess():
             return warned(
                 f"{seen}, to an instance that was made from the types",

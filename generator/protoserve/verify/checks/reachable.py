@@ -13,11 +13,12 @@ import grpc
 
 from protoserve.verify import health_client
 from protoserve.verify.address import Address
+from protoserve.verify.checks import credentials
 from protoserve.verify.checks.check import Check
 from protoserve.verify.grpc_client import clipped
 from protoserve.verify.protocol_detection import Answerer, Detection, detect
 from protoserve.verify.readiness import wait_while_starting
-from protoserve.verify.report import Finding, Verdict, failed, passed
+from protoserve.verify.report import Finding, Verdict, failed, passed, unjudged
 from protoserve.verify.session import Session
 from protoserve.verify.targets import Started
 from protoserve.verify.targets.command import CommandServer
@@ -58,6 +59,9 @@ def run(session: Session) -> Finding:
         protocol = "TLS" if session.address.tls else "plain text"
         seconds = time.monotonic() - started
         return passed(f"{session.address} speaks gRPC over HTTP/2 in {protocol}, after {seconds:.2f} s")
+    if result.kind is Answerer.DENIES:
+        seen = f"{session.address}: {result.seen}: a proxy or web server there refuses its callers"
+        return replace(unjudged(seen, credentials.give(session)), blocks=True)
     return _not_reachable(session, result)
 
 
@@ -83,7 +87,7 @@ def _serves_elsewhere(session: Session, result: Detection) -> bool:
 def _probe_grpc(session: Session) -> Detection:
     """Whether any of several paths is answered as gRPC does, even if only with UNIMPLEMENTED."""
     answers: list[str] = []
-    gateway = False
+    statuses: set[str] = set()
     for path in dict.fromkeys((health_client.CHECK, _REFLECTION, *(method.path for method in session.methods[:1]))):
         reply = session.client.call(path, b"", health_client.CHECK_TIMEOUT, many=path != health_client.CHECK)
         if "failed to connect" in reply.details:
@@ -96,11 +100,11 @@ def _probe_grpc(session: Session) -> Detection:
             return Detection(Answerer.BLOCKED, f"it speaks HTTP/2, but answers no call: {reply}")
         if reply.ok or match is None:
             return Detection(Answerer.GRPC)
-        gateway = gateway or match[1] in ("502", "503", "504")
+        statuses.add(match[1] or "")
         answers.append(f"{path} with " + (f"HTTP status {match[1]}" if match[1] else "a page that is not gRPC"))
-    return Detection(
-        Answerer.GATEWAY if gateway else Answerer.NOT_GRPC, "it speaks HTTP/2, and answers " + ", ".join(answers)
-    )
+    kind = Answerer.DENIES if statuses <= {"401", "403"} else Answerer.NOT_GRPC
+    kind = Answerer.GATEWAY if statuses & {"502", "503", "504"} else kind
+    return Detection(kind, "it speaks HTTP/2, and answers " + ", ".join(answers))
 
 
 def _is_silent(session: Session) -> bool:
