@@ -11,7 +11,8 @@ import signal
 import sys
 from pathlib import Path
 
-MAIN = str(Path(__file__).with_name("__main__.py"))  # at the bottom of the main thread's stack
+# In the main thread's stack alone; without the folders above, in which faulthandler escapes what is not ASCII.
+MAIN = os.path.join(*Path(__file__).with_name("lifecycle.py").parts[-3:])
 STACK_BYTES = 2**16
 
 
@@ -39,7 +40,7 @@ class InterruptWatch:
             return self._killed_at
         try:
             stack = os.read(self._stack, STACK_BYTES).decode(errors="replace")
-        except BlockingIOError:  # the thread that was interrupted runs no Python
-            return "a thread without Python code"
+        except BlockingIOError:  # the thread that was interrupted runs no Python, or there was no signal but a call
+            return "unknown code"
         innermost = stack.partition("\n")[2].partition("\n")[0].strip()
-        return "" if f'"{MAIN}"' in stack else innermost
+        return "" if f'{MAIN}"' in stack else innermost
