@@ -52,6 +52,7 @@ def cases() -> Iterator[Any]:
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[pytest.Item], Judged]]:
     """What `verify` says of a test's row; all rows of its group are judged, AT_A_TIME."""
     judged: dict[str, Future[Judged]] = {}
+    certificates()  # here, since two threads would make them twice, and servers and callers have different ones
     with ThreadPoolExecutor(AT_A_TIME) as pool:
 
         def report(test: pytest.Item) -> Judged:
