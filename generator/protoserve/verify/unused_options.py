@@ -46,10 +46,16 @@ def refuse(options: argparse.Namespace, kind: str) -> None:
     for option, attribute, default, kinds in _APPLIES_TO:
         value = getattr(options, attribute)
         if value != (default() if callable(default) else default) and kind not in kinds:
-            where = " or ".join(_KINDS[name] for name in kinds)
-            raise UsageError(f"{option} has no effect on {_KINDS[kind]}, only on {where}: remove it")
+            raise UsageError(f"{option} has no effect on {_KINDS[kind]}, only on {_any_of(kinds)}: remove it")
     for problem in _missing_companions(options, kind):
         raise UsageError(problem)
+
+
+def _any_of(kinds: tuple[str, ...]) -> str:
+    if kinds == _SERVERS:
+        return "a server"
+    *others, last = (_KINDS[kind] for kind in kinds)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _missing_companions(options: argparse.Namespace, kind: str) -> Iterator[str]:

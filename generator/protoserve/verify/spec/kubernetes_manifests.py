@@ -132,8 +132,8 @@ def _service_faults(service: Node, pods: list[_Pod]) -> Iterator[Fault]:
         yield fail(
             selector,
             f"the Service selects {_labels(selector.value)}; the pods of this file have {pod_labels}",
-            "The Service selects no pod, so it has no endpoints: every call fails with UNAVAILABLE or connection "
-            "refused, although everything looks healthy.",
+            "The Service selects no pod of this file. Without others it has no endpoints: every call fails with "
+            "UNAVAILABLE or connection refused, although everything looks healthy.",
             f"""
             Use the labels of the pods' template as the selector:
                 spec:
