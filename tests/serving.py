@@ -24,7 +24,7 @@ from support import Project, run
 
 SERVICE = "probe.v1.ProbeService"
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
-PATIENCE = 30.0  # seconds after which a state that a test waits for is taken as never coming
+PATIENCE = 60.0  # seconds after which a state that a test waits for is taken as never coming
 
 SCHEMA = """\
 package: probe.v1
