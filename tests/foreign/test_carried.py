@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,12 @@ PROTOS = sorted(
     for path in Path(__file__).with_name("protos").glob("*.proto")
     if "\nservice " in path.read_text(encoding="utf-8")  # the others are imported
 )
+
+
+@cache
+def schema_of(path: Path) -> str:
+    """The schema that a file becomes."""
+    return from_proto(path, "proj")
 
 
 def texts(contract: Contract) -> dict[str, str]:
@@ -65,7 +72,7 @@ def clear_empty_options(part: Message) -> None:
 @pytest.mark.parametrize("path", PROTOS, ids=lambda path: path.stem)
 def test_the_descriptors_stay_the_same(path: Path, tmp_path: Path) -> None:
     """Of the file itself and of each file that it uses types of."""
-    schema = from_proto(path, "proj")
+    schema = schema_of(path)
     contract = loads(schema)
     for name, text in texts(contract).items():
         (tmp_path / "proto" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +93,7 @@ def test_there_are_many_shapes() -> None:
 def test_buf_lints_and_formats_them(tmp_path: Path) -> None:
     template = Path(__file__).resolve().parents[2] / "template" / "buf.yaml"
     for path in PROTOS:
-        for name, text in texts(loads(from_proto(path, "proj"))).items():
+        for name, text in texts(loads(schema_of(path))).items():
             target = tmp_path / path.stem / "proto" / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
