@@ -171,14 +171,16 @@ def test_a_model_that_loads_slowly_is_left_alone_and_one_that_breaks_is_restarte
         (models / "go").touch()
         kubelet.wait(lambda: kubelet.ready, 30)
         assert made.predict(0) is grpc.StatusCode.OK
+        assert (made.healthcheck(), made.healthcheck("liveness")) == (0, 0)
         (models / "broken").touch()
         assert made.predict(0) is grpc.StatusCode.UNAVAILABLE
-        assert (made.healthcheck(), made.healthcheck("liveness")) == (1, 0)
+        assert kubelet.probes["liveness"].ask(made.host).passed
+        assert not kubelet.probes["readiness"].ask(made.host).passed
         hurrying = changed(server, startupProbe=None, livenessProbe={"periodSeconds": 1})
         with Kubelet(hurrying, made.host) as hurried:
             hurried.wait(lambda: bool(hurried.killed), 30)
         assert hurried.killed[0].startswith("Container failed liveness probe")
-        assert made.healthcheck("liveness") == 1
+        assert (made.healthcheck(), made.healthcheck("liveness")) == (1, 1)
         code, took = made.stop()
         assert code == 0
         assert took < 5  # there is nothing to drain
