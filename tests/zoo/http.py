@@ -45,7 +45,7 @@ ROWS = (
     Row("http-unwell-when-busy", "http-health", ("only busy",)),
     Row("http-predict-elsewhere", "http-predict", ("no POST /predict",)),
     Row("http-predict-redirects", "http-predict", ("redirect",)),
-    Row("http-predict-401", "http-predict", ("asks for credentials", "--metadata")),
+    Row("http-predict-401", asks="verify sent none. Give it what a caller sends with --metadata KEY=VALUE"),
     Row("http-text", "http-predict", ("not JSON",)),
     Row("http-nan", "http-predict", ("predictions[0].total is NaN", "allow_nan=False")),
     Row("http-infinity", "http-predict", ("with three instances", "predictions[1] is Infinity")),

@@ -13,6 +13,7 @@ from protoserve.verify.report import Finding, unjudged, warned
 from protoserve.verify.session import Session
 
 REFUSALS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+HTTP_REFUSALS = (401, 403)
 # With these codes a server may also refuse a call for the metadata that it lacks.
 _OTHER_REFUSALS = (
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -64,5 +65,9 @@ def some_refused(session: Session, method: Method) -> Finding:
 def _what(session: Session, methods: Sequence[Method]) -> str:
     """What the server asks for: more than the status shows, only if its text says so."""
     by_code = any(session.replies[method.path].code in REFUSALS for method in methods)
-    what = "credentials" if by_code else "metadata"
+    return wanted(session, "credentials" if by_code else "metadata")
+
+
+def wanted(session: Session, what: str) -> str:
+    """`what` (credentials or metadata) the server asks for, and whether verify sent any."""
     return f"other {what} than those of --metadata" if session.metadata.pairs else f"{what}, and verify sent none"

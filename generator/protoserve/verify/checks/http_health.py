@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from protoserve.verify.checks import credentials
 from protoserve.verify.checks.check import Check
 from protoserve.verify.checks.http_requests import (
     LISTEN,
@@ -145,15 +146,17 @@ def _check_health_under_load(web: HttpClient, session: Session, body: Any) -> _L
 
 
 def _not_under_load(web: HttpClient, seen: str, settled: Answer) -> Finding:
-    """Predictions fail: that is the fault that http-predict reports."""
+    """Predictions fail: that is the fault that http-predict reports, if it is one."""
     answer = settled.status or settled.reason
+    seen_without_load = f"{seen}; not checked under load, since {web.predict_route} answers {answer}"
+    if settled.status in credentials.HTTP_REFUSALS:
+        return passed(seen_without_load)
     failure = failed(
         f"{seen}; then POST {web.predict_route}: {settled}",
         "The prediction fails, and health says 200.",
         "Look at the server's log, and send the same request with curl.",
     )
-    seen = f"{seen}; not checked under load, since {web.predict_route} answers {answer}"
-    return Finding(Verdict.PASS, seen, deferrals=(Deferral("http-predict", failure),))
+    return Finding(Verdict.PASS, seen_without_load, deferrals=(Deferral("http-predict", failure),))
 
 
 def _fails_under_load(web: HttpClient, seen: str, load: _Load) -> Finding:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from protoserve.verify import json_text
+from protoserve.verify.checks import credentials
 from protoserve.verify.checks.check import Check
 from protoserve.verify.checks.http_requests import (
     ONLY,
@@ -125,13 +126,9 @@ class _PredictRoute:
         return self._judge_refusal(seen) if status < 500 else self._judge_exception(seen)
 
     def _judge_refusal(self, seen: str) -> Finding:
-        if self.answer.status in (401, 403):
-            return failed(
-                seen,
-                f"The server refuses its callers: POST {self.path} asks for credentials, and the platform has none.",
-                "Exempt the predict route from authentication: the platform already protects the container. To verify "
-                "the route as it is, give a caller's credentials with --metadata.",
-            )
+        if self.answer.status in credentials.HTTP_REFUSALS:
+            what = credentials.wanted(self.session, "credentials")
+            return unjudged(f"{seen}: the server asks its callers for {what}", credentials.give(self.session))
         if self._is_guess():
             return warned(
                 f"{seen}, to an instance that was made from the types",
