@@ -22,9 +22,12 @@ from pathlib import Path
 
 import pytest
 
-from support import ROOT, copy_template, run, scrubbed, tool
+from support import ROOT, copy_template, made_once, run, scrubbed, tool
 
 pytestmark = pytest.mark.slow
+# Two groups of tests, which take minutes each, share nothing but the mirror.
+WITH_AN_INDEX = pytest.mark.xdist_group("with an index of one's own")
+WITHOUT_A_NETWORK = pytest.mark.xdist_group("without a network")
 
 DOCKER = shutil.which(os.environ.get("DOCKER", "docker")) or "docker"
 PASSWORD = "only-for-this-index-8471"
@@ -71,12 +74,15 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def mirror(released: Path, python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the page says to carry over, fetched as it says, and pipx."""
-    folder = tmp_path_factory.mktemp("connected")
-    commands = re.sub(r"^TEMPLATE=.*$", f"TEMPLATE=file://{released}", block("git clone"), flags=re.MULTILINE)
-    settings = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-    environment = {**scrubbed(python, home=folder), **settings}
-    run(["sh", "-euc", f"{commands}\nget pipx"], cwd=folder, env=environment)
-    return folder / "mirror"
+
+    def fetch(folder: Path) -> None:
+        folder.mkdir()
+        commands = re.sub(r"^TEMPLATE=.*$", f"TEMPLATE=file://{released}", block("git clone"), flags=re.MULTILINE)
+        settings = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+        environment = {**scrubbed(python, home=folder), **settings}
+        run(["sh", "-euc", f"{commands}\nget pipx"], cwd=folder, env=environment)
+
+    return made_once(tmp_path_factory, "connected", fetch) / "mirror"
 
 
 @dataclass
@@ -170,6 +176,7 @@ def assert_made(project: Path) -> None:
         assert (project / name).is_file(), name
 
 
+@WITH_AN_INDEX
 def test_pipx_run_without_uv_says_how_pipx_brings_it(pipx: Path, released: Path, index: Index, tmp_path: Path) -> None:
     environment = offline(pipx, home=tmp_path, PIP_INDEX_URL=index.url_with_password)
     command = copy("pipx", "run", "copier", template=released)
@@ -186,6 +193,7 @@ def test_pipx_run_without_uv_says_how_pipx_brings_it(pipx: Path, released: Path,
     assert "grpcio-tools" in index.asked
 
 
+@WITH_AN_INDEX
 def test_pipx_run_with_uv_on_the_path(pipx: Path, released: Path, index: Index, python: Path, tmp_path: Path) -> None:
     commands = tmp_path / "bin"
     commands.mkdir()
@@ -196,6 +204,7 @@ def test_pipx_run_with_uv_on_the_path(pipx: Path, released: Path, index: Index, 
     assert_made(tmp_path / "made")
 
 
+@WITH_AN_INDEX
 def test_pipx_install_without_uv_says_what_to_inject(pipx: Path, released: Path, index: Index, tmp_path: Path) -> None:
     environment = offline(pipx, tmp_path / ".local/bin", home=tmp_path, PIP_INDEX_URL=index.url_with_password)
     run(["pipx", "install", "copier"], cwd=tmp_path, env=environment)
@@ -249,6 +258,7 @@ def company(
     return Company(made.path, environment, made.make("setup", "model", "lock"))
 
 
+@WITH_AN_INDEX
 def test_creating_setup_and_lock_ask_the_index_alone(company: Company, index: Index) -> None:
     assert_made(company.path)
     assert {"copier", "grpcio-tools", "setuptools", "grpcio-health-checking", "mypy"} <= index.asked
@@ -256,6 +266,7 @@ def test_creating_setup_and_lock_ask_the_index_alone(company: Company, index: In
     assert re.search(r"^grpcio==", lock, re.MULTILINE)
 
 
+@WITH_AN_INDEX
 def test_the_password_is_in_no_file_and_in_no_output(company: Company) -> None:
     assert PASSWORD not in company.output
     for path in company.path.rglob("*"):
@@ -264,6 +275,7 @@ def test_the_password_is_in_no_file_and_in_no_output(company: Company) -> None:
     assert "127.0.0.1" not in (company.path / "requirements.lock").read_text(encoding="utf-8")
 
 
+@WITH_AN_INDEX
 @pytest.mark.docker
 def test_the_image_is_built_from_the_index_and_keeps_no_password(company: Company, index: Index) -> None:
     image = "protoserve-test:company"
@@ -330,16 +342,19 @@ def isolated(carried: Path, python: Path, tmp_path_factory: pytest.TempPathFacto
     return Company(home / "iris", {**environment, **folder}, done.stdout)
 
 
+@WITHOUT_A_NETWORK
 def test_without_a_network_a_project_is_made_and_locked(isolated: Company) -> None:
     assert_made(isolated.path)
     assert "passed" in isolated.output
     assert re.search(r"^scikit-learn==", (isolated.path / "requirements.lock").read_text("utf-8"), re.MULTILINE)
 
 
+@WITHOUT_A_NETWORK
 def test_without_a_network_the_generator_comes_from_the_mirror(isolated: Company) -> None:
     assert "all generated files match schema.yaml" in isolated.make("generate")
 
 
+@WITHOUT_A_NETWORK
 def test_without_a_network_the_generator_runs_through_uv(carried: Path, python: Path, tmp_path: Path) -> None:
     """Copier alone, from the wheels; uv gets the settings of pip."""
     environment = offline(
@@ -351,6 +366,7 @@ def test_without_a_network_the_generator_runs_through_uv(carried: Path, python: 
     assert_made(tmp_path / "made")
 
 
+@WITHOUT_A_NETWORK
 @pytest.mark.docker
 def test_without_a_network_the_image_is_built_from_served_wheels(isolated: Company) -> None:
     proxies = f"--network=host --no-cache --build-arg HTTP_PROXY={DEAD} --build-arg HTTPS_PROXY={DEAD}"
@@ -367,8 +383,7 @@ def test_without_a_network_the_image_is_built_from_served_wheels(isolated: Compa
 
 
 # --- a larger repository
-
-
+@WITHOUT_A_NETWORK
 def test_a_project_lives_in_a_folder_of_a_larger_repository(mirror: Path, python: Path, tmp_path: Path) -> None:
     """Created, generated, checked and updated there, beside work of others that is not committed."""
     template, whole = tmp_path / "template", tmp_path / "whole"
