@@ -75,6 +75,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.mark.usefixtures("mypy_knows_libraries")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMBINED)
 def test_its_first_make_check_is_green(name: str, releases: Path, cache: Path, tmp_path: Path) -> None:
@@ -89,6 +90,7 @@ def test_its_first_make_check_is_green(name: str, releases: Path, cache: Path, t
     assert git(clone, "status", "--short", "--", ":!.venv") == ""
 
 
+@pytest.mark.usefixtures("mypy_knows_libraries")
 @pytest.mark.slow
 def test_without_its_entry_a_file_is_checked_and_an_update_keeps_the_list(
     releases: Path, cache: Path, tmp_path: Path

@@ -17,15 +17,15 @@ ODD = (3, 4, 6, 7)  # with four packages: of keywords, of a company, deep, and o
 
 
 @pytest.fixture(scope="module")
-def caches(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment in which all projects share what mypy and ruff know of libraries."""
-    folder = tmp_path_factory.mktemp("caches")
-    return {"MYPY_CACHE_DIR": str(folder / "mypy"), "RUFF_CACHE_DIR": str(folder / "ruff")}
+def ruff_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where ruff keeps what it learns; all projects share it."""
+    return str(tmp_path_factory.mktemp("ruff"))
 
 
+@pytest.mark.usefixtures("mypy_knows_libraries")
 @pytest.mark.slow
 @pytest.mark.parametrize("source", [*(path.stem for path in PROTOS), *(f"odd{seed}" for seed in ODD)])
-def test_make_check_passes(template: Path, tmp_path: Path, caches: dict[str, str], source: str) -> None:
+def test_make_check_passes(template: Path, tmp_path: Path, ruff_cache: str, source: str) -> None:
     path = next((path for path in PROTOS if path.stem == source), tmp_path / f"{source}.proto")
     if path.parent == tmp_path:
         for name, text in odd_files(int(source.removeprefix("odd"))).items():
@@ -34,6 +34,6 @@ def test_make_check_passes(template: Path, tmp_path: Path, caches: dict[str, str
     unary = re.findall(r"rpc\s+(\w+)\s*\(\s*(?!stream\s)", path.read_text(encoding="utf-8"))
     answers = {"package": f"of_{source}", "framework": "python", "schema": str(path), "serve": ",".join(unary)}
     project = create(template, tmp_path / "project", **answers)
-    environment = {**project.environment, **caches, "PROTOSERVE_GENERATOR": str(ROOT)}
+    environment = {**project.environment, "RUFF_CACHE_DIR": ruff_cache, "PROTOSERVE_GENERATOR": str(ROOT)}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     run(["make", "check", f"BIN={Path(sys.executable).parent}"], cwd=project.path, env=environment)

@@ -80,6 +80,7 @@ def drained_under_load(shop: Shop) -> set[str]:
         return client.end()
 
 
+@pytest.mark.usefixtures("mypy_knows_libraries")
 @pytest.mark.slow
 def test_a_client_of_v1_lives_through_v2_and_v3(first_shop: Shop, tmp_path: Path) -> None:
     shop = first_shop.copy(tmp_path / "shop")
