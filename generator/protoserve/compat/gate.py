@@ -17,6 +17,7 @@ from protoserve.compat.project_comparison import Comparison, ContractChanges, co
 from protoserve.compat.project_contracts import Contracts
 from protoserve.compat.rules.renames import RENAMED_FROM_NOTHING
 from protoserve.platform.errors import ProtoserveError
+from protoserve.platform.plain_text import visible
 from protoserve.schema import project_schemas
 from protoserve.schema.assign_numbers import numbered
 from protoserve.schema.load import loads
@@ -31,7 +32,7 @@ class RefusedError(ProtoserveError):
 
     def report(self) -> str:
         """The text alone: its lines begin with the places of the changes."""
-        return str(self)
+        return visible(str(self))
 
 
 @dataclass(frozen=True, slots=True)

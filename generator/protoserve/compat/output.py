@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from protoserve.compat.change import Change
 from protoserve.compat.project_comparison import Comparison
+from protoserve.platform.plain_text import escaped, one_line
 from protoserve.platform.printing import colour_system
 
 _UNLIMITED_WIDTH = 10_000  # for output that is not a terminal
@@ -26,7 +27,7 @@ def as_json(comparison: Comparison) -> str:
         }
         for change in comparison.changes
     ]
-    return json.dumps({"verdict": comparison.verdict, "changes": changes}, indent=2, ensure_ascii=False)
+    return escaped(json.dumps({"verdict": comparison.verdict, "changes": changes}, indent=2, ensure_ascii=False))
 
 
 def words(comparison: Comparison) -> str:
@@ -39,8 +40,8 @@ def line(file: str, change: Change) -> str:
     """One change in the form of an error: file, line, column, path, rule, why, and what to do."""
     place = f"{file}:{change.where.line}:{change.where.column}: {change.path.rpartition('#')[2]}"
     if not change.breaking:
-        return f"{place}: {change.rule}: {change.why}"
-    return f"{place}: {change.rule} (breaks {', '.join(change.breaks)}): {change.why}; {change.remedy}"
+        return one_line(f"{place}: {change.rule}: {change.why}")
+    return one_line(f"{place}: {change.rule} (breaks {', '.join(change.breaks)}): {change.why}; {change.remedy}")
 
 
 def summary(comparison: Comparison) -> str:
@@ -81,7 +82,7 @@ def table(comparison: Comparison) -> str:
     for _, change in _breaking_first(comparison):
         breaks = Text(", ".join(change.breaks) or "nothing", "bold red" if change.breaking else "green")
         advice = f"{change.why}; {change.remedy}" if change.remedy else change.why
-        rows.add_row(breaks, Text(change.path), Text(change.rule), Text(advice))
+        rows.add_row(breaks, Text(change.path), Text(change.rule), Text(one_line(advice)))
     with console.capture() as captured:
         if comparison.changes:
             console.print(rows)
@@ -94,8 +95,8 @@ def _breaking_first(comparison: Comparison) -> Iterator[tuple[str, Change]]:
 
 
 def _escape_cell(text: str) -> str:
-    """Text for a Markdown cell, with bars and markup escaped."""
-    return re.sub(r"[|*_<>\[\]\\]", lambda match: f"&#{ord(match[0])};", text)
+    """Text for a Markdown cell, with bars, markup and mentions escaped."""
+    return re.sub(r"[|*_<>\[\]\\@&]", lambda match: f"&#{ord(match[0])};", one_line(text))
 
 
 FORMATS: dict[str, Callable[[Comparison], str]] = {

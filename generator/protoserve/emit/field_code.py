@@ -94,7 +94,8 @@ def _fstring(text: str) -> str:
 def _sentence(condition: limit_code.Condition) -> str:
     wanted = repr(condition.wanted.replace("{", "{{").replace("}", "}}") + "; got ")
     quote = wanted[0]
-    return f"f{wanted[:-1]}{{{condition.got}}}{quote}"
+    got = condition.got.replace('"', "'") if quote == '"' else condition.got  # Python 3.11 has no quote in its own
+    return f"f{wanted[:-1]}{{{got}}}{quote}"
 
 
 def _complaints(conditions: list[limit_code.Condition], path: str, first: str = "if") -> Iterator[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
+from protoserve.platform.plain_text import escaped, in_json
 from protoserve.runtime.bounds import quantity, span
 from protoserve.schema.model import Contract, Enum, EnumValue, Field, Message, Method
 
@@ -71,13 +70,13 @@ def facts(field: Field) -> list[str]:
     if items:
         said.append(f"{'Elements in all' if field.dynamic else 'Items'}: {items}.")
     if field.pattern is not None:
-        said.append(f"Pattern: `{field.pattern}`.")
+        said.append(f"Pattern: `{escaped(field.pattern)}`.")
     if field.scalar and field.scalar.kind.value == "float" and field.allow_nan:
         said.append("NaN and infinities are allowed.")
     if field.source:
         said.append(f"Source: {field.source}.")
     if field.default is not None:
-        said.append(f"Default: {json.dumps(field.default, ensure_ascii=False)}.")
+        said.append(f"Default: {in_json(field.default)}.")
     elif field.oneof is None and not field.required and not field.repeated and not field.is_map:
         said.append("Optional.")
     return said
@@ -90,8 +89,8 @@ def docstring(field: Field) -> str:
     return " ".join(" ".join([*said, *facts(field)]).split())
 
 
-def paragraph(field: Field) -> list[str]:
-    """Summary and facts as lines, for a comment."""
+def paragraph(field: Field) -> str:
+    """Summary and facts in lines, for a comment."""
     head = summary(field.doc, field.name).splitlines()
     tail = " ".join(" ".join(facts(field)).split())
-    return [*(line.strip() for line in head), *([tail] if tail else [])]
+    return "\n".join([*(line.strip() for line in head), *([tail] if tail else [])])

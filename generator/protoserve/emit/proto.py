@@ -8,6 +8,7 @@ from functools import cached_property
 
 from protoserve import wire
 from protoserve.emit import field_docs, lint_exceptions
+from protoserve.platform.plain_text import plain
 from protoserve.schema import protobuf_options, reserved_names, well_known_types
 from protoserve.schema.model import Contract, Enum, Field, ImportedFile, Message, Method, Options, Reserved
 from protoserve.schema.types import SCALARS, Kind
@@ -141,9 +142,11 @@ def _lines(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _comment(lines: Iterable[str], indent: str = "") -> Iterator[str]:
-    for line in lines:
-        yield f"{indent}// {line}".rstrip()
+def _comment(text: str, indent: str = "") -> Iterator[str]:
+    """The text as a comment; a line of it that reads as an order to buf is quoted."""
+    for line in plain(text).splitlines():
+        words = f"`{line.strip()}`" if line.strip().startswith("buf:lint:") else line
+        yield f"{indent}// {words}".rstrip()
 
 
 def _options(given: Options, indent: str, after: str) -> Iterator[str]:
@@ -156,7 +159,7 @@ def _options(given: Options, indent: str, after: str) -> Iterator[str]:
 def _service(file: _File) -> Iterator[str]:
     contract = file.contract
     named = f"The methods of {contract.package or contract.service}"
-    yield from _comment(field_docs.summary(contract.doc, named).splitlines())
+    yield from _comment(field_docs.summary(contract.doc, named))
     yield from lint_exceptions.ignored("", lint_exceptions.of_service(contract))
     yield f"service {contract.service} {{"
     yield from _options(contract.service_options, "  ", "methods")
@@ -168,7 +171,7 @@ def _service(file: _File) -> Iterator[str]:
 
 
 def _rpc(file: _File, method: Method) -> Iterator[str]:
-    yield from _comment(field_docs.of_method(method).splitlines(), "  ")
+    yield from _comment(field_docs.of_method(method), "  ")
     yield from lint_exceptions.ignored("  ", lint_exceptions.of_method(file.contract, method))
     request, response = (_reference(file, file.contract.service, body) for body in (method.request, method.response))
     takes, gives = ("stream " if stream else "" for stream in (method.client_streaming, method.streaming))
@@ -210,14 +213,14 @@ def _reserved(reserved: Reserved, indent: str, top: str) -> Iterator[str]:
         spans = (str(low) if low == high else f"{low} to {high}" for low, high in reserved.ranges)
         yield f"{indent}reserved {', '.join(spans)};"
     if reserved.names:
-        quoted = (f'"{name}"' for name in reserved.names)
+        quoted = map(protobuf_options.quoted, reserved.names)
         yield f"{indent}reserved {', '.join(quoted)};"
     if (reserved.ranges or reserved.names) and top:
         yield ""
 
 
 def _message(file: _File, message: Message, indent: str) -> Iterator[str]:
-    yield from _comment(field_docs.of_message(file.contract, message).splitlines(), indent)
+    yield from _comment(field_docs.of_message(file.contract, message), indent)
     yield from lint_exceptions.ignored(indent, lint_exceptions.of_message(message))
     name = message.in_proto.rpartition(".")[2]
     body = list(_without_extra_blanks(_body(file, message, f"{indent}  ")))
@@ -271,7 +274,7 @@ def _body(file: _File, message: Message, indent: str) -> Iterator[str]:
 
 def _oneof(file: _File, message: Message, members: tuple[Field, ...], indent: str) -> Iterator[str]:
     wanted = "Exactly one of these must" if members[0].required else "At most one of these may"
-    yield from _comment([f"{wanted} be set."], indent)
+    yield from _comment(f"{wanted} be set.", indent)
     yield from lint_exceptions.ignored(indent, lint_exceptions.of_oneof(members[0].oneof or ""))
     yield f"{indent}oneof {members[0].oneof} {{"
     for member in members:
@@ -314,7 +317,7 @@ def _type(file: _File, message: Message, field: Field) -> str:
 
 def _tensor(dtype: str) -> Iterator[str]:
     scalar = SCALARS[dtype]
-    yield from _comment([f"An array of {dtype} whose sizes travel with its values."])
+    yield from _comment(f"An array of {dtype} whose sizes travel with its values.")
     yield f"message {reserved_names.tensor(dtype)} {{"
     yield "  // The size of each dimension, outermost first."
     yield "  repeated int64 shape = 1;"
@@ -329,7 +332,7 @@ def _tensor(dtype: str) -> Iterator[str]:
 
 def _enum(enum: Enum, indent: str) -> Iterator[str]:
     name = enum.in_proto.rpartition(".")[2]
-    yield from _comment(field_docs.summary(enum.doc, f"The values of {name}").splitlines(), indent)
+    yield from _comment(field_docs.summary(enum.doc, f"The values of {name}"), indent)
     yield from lint_exceptions.ignored(indent, lint_exceptions.of_enum(enum))
     yield f"{indent}enum {name} {{"
     inner = f"{indent}  "
@@ -340,7 +343,7 @@ def _enum(enum: Enum, indent: str) -> Iterator[str]:
         yield f"{inner}// Not set."
         yield f"{inner}{enum.value_in_proto('unspecified')} = 0;"
     for value in enum.values:
-        yield from _comment(field_docs.summary(value.doc, value.name).splitlines(), inner)
+        yield from _comment(field_docs.summary(value.doc, value.name), inner)
         yield from lint_exceptions.ignored(inner, lint_exceptions.of_value(enum, value))
         head = f"{inner}{enum.value_in_proto(value.name)} = {value.number}"
         yield from _with_options(head, [protobuf_options.written(option) for option in value.options], inner)

@@ -14,6 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from protoserve.emit.formatting import LINE_LENGTH
+from protoserve.platform.plain_text import plain
 from protoserve.schema import reserved_names
 
 
@@ -40,7 +41,7 @@ def jinja_environment(folder: Path) -> Environment:
 def docstring(text: str, indent: int) -> str:
     """The text as a docstring, on several lines if need be; `indent` is the number of spaces before each."""
     # A quote before another one or at the end could close the docstring.
-    body = re.sub(r'"(?="|\Z)', r"\"", text.replace("\\", "\\\\"))
+    body = re.sub(r'"(?="|\Z)', r"\"", plain(text).replace("\\", "\\\\"))
     if "\n" not in body and len(body) + indent + 6 <= LINE_LENGTH:
         return f'"""{body}"""'
     width = LINE_LENGTH - indent

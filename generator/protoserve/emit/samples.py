@@ -15,6 +15,7 @@ import re2
 import rstr
 
 from protoserve.emit import field_code
+from protoserve.platform.plain_text import in_json
 from protoserve.schema import well_known_types
 from protoserve.schema.errors import Problem, SchemaError
 from protoserve.schema.model import Contract, Enum, Field, Message
@@ -261,9 +262,9 @@ def _dump(value: Any, indent: str = "") -> str:
     """JSON that a person can read: an object a field a line, numbers of an array on one line."""
     inner = indent + "  "
     if isinstance(value, dict) and value:
-        body = ",\n".join(f"{inner}{json.dumps(key)}: {_dump(item, inner)}" for key, item in value.items())
+        body = ",\n".join(f"{inner}{in_json(key)}: {_dump(item, inner)}" for key, item in value.items())
         return f"{{\n{body}\n{indent}}}"
     if isinstance(value, list) and any(isinstance(item, dict) for item in value):
         body = ",\n".join(f"{inner}{_dump(item, inner)}" for item in value)
         return f"[\n{body}\n{indent}]"
-    return json.dumps(value, ensure_ascii=False)
+    return in_json(value)

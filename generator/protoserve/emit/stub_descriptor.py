@@ -16,7 +16,8 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto,
 
 from protoserve.schema import reserved_names
 
-_SERVICE = FileDescriptorProto.SERVICE_FIELD_NUMBER
+# The plugins write no comments of these, which are most of a file's.
+_NOT_WRITTEN = (FileDescriptorProto.MESSAGE_TYPE_FIELD_NUMBER, FileDescriptorProto.ENUM_TYPE_FIELD_NUMBER)
 
 
 @dataclass
@@ -54,15 +55,20 @@ def readable(files: FileDescriptorSet) -> StubDescriptor | None:
 
 
 def _escape_comments(file: FileDescriptorProto) -> bool:
-    """Escapes the comments of services and methods, which become docstrings; whether one needed it."""
-    escaped = False
+    """Escapes the comments that become docstrings; whether one needed it."""
+    before = file.source_code_info.SerializeToString()
     for location in file.source_code_info.location:
-        text = location.leading_comments + location.trailing_comments
-        if location.path[:1] == [_SERVICE] and ("\\" in text or '"' in text):
-            for name in ("leading_comments", "trailing_comments"):
-                setattr(location, name, getattr(location, name).replace("\\", "\\\\").replace('"', "'"))
-            escaped = True
-    return escaped
+        if location.path and location.path[0] in _NOT_WRITTEN:
+            continue
+        location.leading_comments = _in_docstring(location.leading_comments)
+        location.trailing_comments = _in_docstring(location.trailing_comments)
+        location.leading_detached_comments[:] = map(_in_docstring, location.leading_detached_comments)
+    return file.source_code_info.SerializeToString() != before
+
+
+def _in_docstring(comment: str) -> str:
+    """The comment without what ends a docstring, or is an escape in it."""
+    return comment.replace("\\", "\\\\").replace('"', "'")
 
 
 def _rename_types(made: StubDescriptor, file: FileDescriptorProto) -> Iterator[str]:

@@ -7,14 +7,15 @@ import sys
 from collections.abc import Callable
 
 from protoserve.platform.credentials import without_credentials
+from protoserve.platform.plain_text import one_line, visible
 
 
 class ProtoserveError(Exception):
     """An error whose text is for the user: what is wrong, where it is, and what to do about it."""
 
     def report(self) -> str:
-        """The text for standard error, without the credentials of URLs."""
-        return f"protoserve: {without_credentials(str(self))}"
+        """The text for standard error, without the credentials of URLs and with nothing that a terminal obeys."""
+        return f"protoserve: {visible(without_credentials(str(self)))}"
 
 
 def exit_code(command: Callable[[], int], failure: int = 1) -> int:
@@ -27,7 +28,7 @@ def exit_code(command: Callable[[], int], failure: int = 1) -> int:
     except ProtoserveError as error:
         print(error.report(), file=sys.stderr)
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
+        place = f"{one_line(str(error.filename))}: " if error.filename else ""
         print(f"protoserve: {place}{os_reason(error)}; nothing was changed", file=sys.stderr)
     except KeyboardInterrupt:
         print("protoserve: interrupted; nothing was changed", file=sys.stderr)

@@ -11,6 +11,7 @@ from pathlib import Path
 from protoserve.compat import baseline
 from protoserve.emit import generated_files
 from protoserve.platform.files import path_of
+from protoserve.platform.plain_text import one_line
 from protoserve.schema.initial_text import seed
 from protoserve.schema.load import load, loads
 from protoserve.schema.presets import preset_data, presets
@@ -42,7 +43,7 @@ def create(project: Path, package: str, framework: str, schema: str, serve: str 
 
 
 def _print_note(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr)
+    print(f"note: {one_line(text)}", file=sys.stderr)
 
 
 def first_schema(

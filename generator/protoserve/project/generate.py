@@ -8,6 +8,7 @@ from pathlib import Path
 from protoserve.compat import baseline, gate
 from protoserve.emit import generated_files, upgrade_modules
 from protoserve.platform import answers
+from protoserve.platform.plain_text import visible
 
 
 def check(project: Path) -> int:
@@ -16,7 +17,7 @@ def check(project: Path) -> int:
     diff = generated_files.differences(generated_files.plan(project, package))
     if not diff:
         return 0
-    sys.stdout.write(diff)
+    sys.stdout.write(visible(diff) if sys.stdout.isatty() else diff)
     print("protoserve: the generated files do not match schema.yaml: run `make generate`", file=sys.stderr)
     return 1
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from protoserve.platform.credentials import without_credentials
 from protoserve.platform.errors import ProtoserveError
+from protoserve.platform.plain_text import visible
 
 # What a project's .copier-answers.yml has besides answers.
 _NOT_ANSWERS = ("_commit", "_commit_hash", "_src_path", "created")
@@ -35,7 +36,8 @@ def keep(answers: Mapping[str, Any], project: str, command: Sequence[str], optio
     for path in _new_paths(folder, project):
         name = path.name if path.parent == folder and folder.resolve() == Path.cwd() else str(path)
         line = shlex.join([*map(without_credentials, command), option, name])
-        head = f"# The answers for a project that was not created. To continue with them:\n#     {line}\n"
+        comment = "\n#     ".join(visible(line).splitlines())
+        head = f"# The answers for a project that was not created. To continue with them:\n#     {comment}\n"
         values = "".join(f"{name}: {_as_yaml(answer)}\n" for name, answer in answers.items())
         try:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -43,7 +45,7 @@ def keep(answers: Mapping[str, Any], project: str, command: Sequence[str], optio
                 file.write(f"{head}# After that, delete this file.\n{values}")
         except OSError:
             continue
-        print(f"protoserve: your answers are kept; continue with: {line}", file=sys.stderr)
+        print(f"protoserve: your answers are kept; continue with: {visible(line)}", file=sys.stderr)
         return
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from protoserve.platform.errors import ProtoserveError
+from protoserve.platform.plain_text import one_line, visible
 from protoserve.platform.text_width import excerpt
 
 _INDENT = "    "
@@ -47,8 +48,8 @@ class SchemaError(ProtoserveError):
         for problem in self.problems:
             path = f"{problem.path}: " if problem.path else ""
             place = f"{problem.file or self.file}:{problem.line}:{problem.column}"
-            yield f"{place}: {path}{problem.message}; {problem.remedy}"
+            yield one_line(f"{place}: {path}{problem.message}; {problem.remedy}")
             if self.source is not None:
                 line, column = excerpt(self.source, problem.column - 1, columns - len(_INDENT))
-                yield f"{_INDENT}{line}"
+                yield f"{_INDENT}{visible(line)}"
                 yield f"{_INDENT}{' ' * column}^"

@@ -56,7 +56,8 @@ def _complete(text: str, file: str, proto_package: str) -> str:
     contract = loads(text, file, default_package=proto_package)
     clash = reserved_names.clash(contract.module, proto_package.partition(".")[0])
     if clash is not None:
-        line = next(number for number, line in enumerate(text.splitlines(), 1) if contract.package in line)
+        lines = enumerate(text.splitlines(), 1)
+        line = next((number for number, line in lines if contract.package in line), 1)
         raise SchemaError(file, [Problem(line, 1, "package", *clash)])
     return numbered(_with_head(with_package(text, file, proto_package)), file)
 

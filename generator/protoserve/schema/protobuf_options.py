@@ -6,6 +6,7 @@ field, `json_name`), or is refused (options of one's own, editions' features).
 
 from __future__ import annotations
 
+from protoserve.platform.plain_text import escaped
 from protoserve.platform.yaml_tree import Mapping, Scalar
 from protoserve.schema.mapping_reader import Section, described
 from protoserve.schema.model import Options
@@ -74,6 +75,10 @@ def written(option: tuple[str, bool | str]) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text as a .proto has it, in quotes."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    """A text as a .proto has it, in quotes; what protoc would not read there is an escape."""
+    quotable = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped(quotable, _octal)}"'
+
+
+def _octal(character: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in character.encode())

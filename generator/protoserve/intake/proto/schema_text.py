@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
@@ -11,6 +10,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto,
 from google.protobuf.message import Message
 
 from protoserve.intake.proto.source import Source, Steps
+from protoserve.platform.plain_text import in_json, one_line
 from protoserve.schema import reserved_names, well_known_types
 from protoserve.schema.protobuf_options import OPTIONS
 
@@ -52,7 +52,8 @@ class Writer:
             "package": (self.source, (2,), "package"),
             "service": (self.source, (6, 0, 1), service.name),
         }
-        yield f"# Taken over from {name}. What its clients rely on is kept: names, numbers, types, presence, options."
+        origin = f"# Taken over from {one_line(name)}."
+        yield f"{origin} What its clients rely on is kept: names, numbers, types, presence, options."
         yield f"package: {_text(file.package)}"
         yield "status: draft"
         yield f"service: {_text(service.name)}"
@@ -291,4 +292,4 @@ def _text(text: str) -> str:
     """A text in YAML, in quotes where it needs some."""
     if _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT:
         return text
-    return json.dumps(text, ensure_ascii=False)
+    return in_json(text)

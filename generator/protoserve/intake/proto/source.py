@@ -19,6 +19,7 @@ from google.protobuf.descriptor_pb2 import (
 )
 
 from protoserve.intake.proto import include, stand_ins
+from protoserve.platform.plain_text import plain
 from protoserve.schema.errors import Problem, SchemaError
 
 # The path to a part of a descriptor, as in SourceCodeInfo: field numbers, and indices in repeated fields.
@@ -79,16 +80,15 @@ class Source:
 
 
 def _clean(comment: str) -> str:
-    """The words of a comment, without control characters, notes for linters, ruler lines and markers of doc comments.
+    """The words of a comment as plain text, without notes for linters, ruler lines and markers of doc comments.
 
     protoc removes `//`, `/*` and the asterisk that begins a line. Of `///`, `//!`, `/** */` and `///<` it leaves the
     rest, which begins a line without a space.
     """
     lines = []
-    for line in comment.replace("\t", " ").splitlines():
+    for line in plain(comment).replace("\t", " ").splitlines():
         marked = _DOC_MARKER.match(line)
-        words = "".join(character for character in line[marked.end() if marked else 0 :] if character.isprintable())
-        lines.append(words.strip())
+        lines.append(line[marked.end() if marked else 0 :].strip())
     if lines and comment.startswith("*"):
         lines[-1] = lines[-1].removesuffix("*").rstrip()  # of `**/`
     return "\n".join(line for line in lines if not line.startswith("buf:lint:") and not _RULER.fullmatch(line)).strip()

@@ -18,6 +18,7 @@ from prompt_toolkit.document import Document
 from questionary.prompts.path import GreatUXPathCompleter  # which ends folders with a slash
 
 from protoserve.platform.errors import ProtoserveError
+from protoserve.platform.plain_text import visible
 from protoserve.project.preview import Preview, from_json, preview
 from protoserve.schema.presets import presets
 from protoserve.shared_commands import PREVIEW, SCHEMA_REFUSED
@@ -35,8 +36,8 @@ class RefusedError(ProtoserveError):
     """The template's generator refused an answer; the text is what it printed."""
 
     def report(self) -> str:
-        """The text as it is: each line begins with its place."""
-        return str(self)
+        """The text alone: each line begins with its place."""
+        return visible(str(self))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
+from protoserve.platform.plain_text import visible
 from protoserve.verify.report import Report, Verdict
 
 _COUNTED = {Verdict.FAIL: "failed", Verdict.WARN: "warned", Verdict.PASS: "passed", Verdict.SKIP: "skipped"}
@@ -13,8 +14,7 @@ _COUNTED = {Verdict.FAIL: "failed", Verdict.WARN: "warned", Verdict.PASS: "passe
 
 def safe(text: str) -> str:
     """The text with every invisible character, except line ends, written as its escape, such as `\\x1b`."""
-    lines = text.replace("\r\n", "\n").expandtabs(4)
-    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in lines)
+    return visible(text.replace("\r\n", "\n").expandtabs(4))
 
 
 def line(text: str, most: int) -> str:
