@@ -26,7 +26,7 @@ from protoserve.project.generate import generate
 
 EXAMPLES = Path(__file__).resolve().parent
 ROOT = EXAMPLES.parent
-TEMPLATE = ("copier.yml", "template", "generator/reserved.jinja")
+TEMPLATE = ("copier.yml", "template", "generator/reserved.jinja", "generator/texts.jinja")
 ANSWERS = ".copier-answers.yml"
 # What Copier records of the template's version and place; the same here whoever runs this.
 ORIGIN = {"_commit": "v1.0.0", "_src_path": "https://git.example.com/protoserve.git"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass
 
 from protoserve.schema.model import Contract, Enum, Field, Method
@@ -38,12 +39,23 @@ class ExampleMethod:
     @property
     def reads_request(self) -> bool:
         """Whether the reply's size depends on the request."""
-        return "request." in self.reply
+        return "request" in names(self.reply)
+
+    @property
+    def reads_outputs(self) -> bool:
+        """Whether the reply holds anything that the model gave."""
+        return "outputs" in names(self.reply)
 
     @property
     def has_end(self) -> bool:
         """Whether the last reply of the stream has fields that the others lack."""
         return any(at_end_of_stream(self.method, field) for field in self.method.response.fields)
+
+
+def names(*expressions: str) -> set[str]:
+    """The names that Python expressions use; what stands in their literals is none."""
+    tree = ast.parse(f"[{', '.join(expressions)}]")
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
 def example_methods(contract: Contract, framework: Framework) -> list[ExampleMethod]:

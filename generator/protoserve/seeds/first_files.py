@@ -10,11 +10,11 @@ from protoserve.emit.formatting import format_python
 from protoserve.emit.python_templates import jinja_environment
 from protoserve.schema.model import Contract
 from protoserve.schema.types import Kind
-from protoserve.seeds.example_methods import ExampleMethod, example_methods
+from protoserve.seeds.example_methods import ExampleMethod, example_methods, names
 from protoserve.seeds.frameworks import FOLDER, Framework
 
 # Functions at the end of base_model.py.jinja, each rendered where a method's code calls it.
-_HELPERS = ("words", "image", "statistics", "finite", "scale")
+_HELPERS = {"words", "image", "statistics", "finite", "scale"}
 DATA = "data/examples.csv"
 _SEVERAL_MODELS = "models.zip"
 _MODEL_REQUIREMENTS = "# What your model needs at run time, one requirement a line; then `make lock`.\n"
@@ -28,8 +28,7 @@ def first_files(contract: Contract, package: str, framework: Framework, data: st
     train.py makes up its data.
     """
     methods = example_methods(contract, framework)
-    code = " ".join(part for method in methods for part in (*method.row, method.reply))
-    helpers = {name for name in _HELPERS if f"{name}(" in code}
+    helpers = names(*(part for method in methods for part in (*method.row, method.reply))) & _HELPERS
     packed = bool(framework.one_file_per) and sum(len(method.files) for method in methods) > 1
     values = {
         "package": package,
