@@ -47,26 +47,40 @@ PIECES = (
     *(" ", "word", "é", "☃", "😀", "\u202e", "\u2066", "\u200b", "\ufeff", "\u00a0", "\u3000"),
 )
 CONTROLS = ("\0", "\x1b[31m", "\r", "\x0b", "\x0c", "\x7f", "\x85", "\x9b", "\u2028", "\u2029", "\x1e")
-# Texts that once did harm, or nearly.
-KNOWN = (
-    "image(request.x, outputs[0])",
-    *('"""', '\\"""', '\'\\"""\'', '"' * 5 + "\\", "\\", f'"""\n{PYTHON}\n"""', f'x"""; {PYTHON} #', "\\N{"),
-    *(f"*/ {PYTHON} /*", "{{ 7 * 7 }}", "${{ x }}", "x\nbuf:lint:ignore COMMENT_FIELD"),
+# The first for every place: all that once did harm there, or nearly.
+WORST = "\n".join(
+    (
+        f'words """\n{PYTHON}\n""" \'\'\' \\N{{ {{{{ 7 * 7 }}}} ${{{{ x }}}} image(request.x, outputs[0])',
+        f'\\"""\n{PYTHON}',
+        f"*/ }} {SHELL} /*",
+        "buf:lint:ignore COMMENT_FIELD",
+        "\\",
+    )
 )
 
 
-def texts(seed: int, *, lines: bool = True, controls: bool = False) -> Iterator[str]:
-    """Texts without end, the same for a seed: first those that are known, then random ones.
+class Texts:
+    """Texts for places of a file, such as "doc of a method". They are the same for a seed; without one, harmless."""
 
-    Only with `lines` have they line feeds, only with `controls` control characters.
-    """
-    generator = random.Random(seed)
-    pieces = (*PIECES, *CONTROLS * 3) if controls else PIECES
-    known = list(KNOWN)
-    while True:
-        text = known.pop(0) if known else "".join(generator.choices(pieces, k=generator.randint(1, 8)))
-        text = text if lines else text.replace("\n", " ")
-        yield text if text.strip() else "x"
+    def __init__(self, seed: int | None) -> None:
+        self._seed = seed
+        self._by_place: dict[str, Iterator[str]] = {}
+
+    def next(self, place: str, *, lines: bool = True, controls: bool = False) -> str:
+        """The next text for a place: the worst one, then random ones; only with `controls` with control characters."""
+        if self._seed is None:
+            return "words"
+        texts = self._by_place.setdefault(place, self._texts(f"{self._seed} {place}", controls))
+        text = next(texts)
+        return text if lines else text.replace("\n", " ")
+
+    def _texts(self, seed: str, controls: bool) -> Iterator[str]:
+        yield WORST
+        generator = random.Random(seed)
+        pieces = (*PIECES, *CONTROLS * 3) if controls else PIECES
+        while True:
+            text = "".join(generator.choices(pieces, k=generator.randint(1, 8)))
+            yield text if text.strip() else "x"
 
 
 def structure(name: str, content: bytes) -> object:

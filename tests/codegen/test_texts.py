@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Iterator
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from protoserve.emit import generated_files
 from protoserve.emit.python_templates import docstring
 from protoserve.platform.plain_text import plain
 from protoserve.schema.load import loads
+from protoserve.schema.protobuf_options import OPTIONS
 from protoserve.seeds import first_files, frameworks
 
 TEMPLATES = Path(inspect.getfile(docstring)).parent / "templates"
@@ -53,50 +52,52 @@ def test_templates_put_texts_only_into_literals_and_docstrings() -> None:
 
 def schema(seed: int | None, parts: int) -> str:
     """A schema with texts at every place that can have one, many times over; without a seed all are harmless."""
-    harmless = repeat("words")
-    doc = harmless if seed is None else hostile_texts.texts(seed)
-    line = harmless if seed is None else hostile_texts.texts(seed + 1, lines=False)
-    value = harmless if seed is None else hostile_texts.texts(seed + 2, controls=True)
-    options = ("java_package", "java_outer_classname", "go_package", "objc_class_prefix", "csharp_namespace")
-    options += ("swift_prefix", "php_class_prefix", "php_namespace", "php_metadata_namespace", "ruby_package")
-    messages = {
-        f"Message{part}": {"doc": next(doc), "fields": [*_fields(doc, line, value, part)]} for part in range(parts)
+    texts = hostile_texts.Texts(seed)
+    content = {
+        "package": "hostile.v1",
+        "doc": texts.next("contract"),
+        "options": {name: texts.next(name, controls=True) for name, choice in OPTIONS["file"].items() if not choice},
+        "enums": {f"Kind{part}": _enum(texts) for part in range(parts)},
+        "messages": {f"Message{part}": _message(texts, part) for part in range(parts)},
+        "methods": {f"Ask{part}": _method(texts, part) for part in range(parts)},
     }
-    return yaml.safe_dump(
-        {
-            "package": "hostile.v1",
-            "doc": next(doc),
-            "options": {name: next(value) for name in options},
-            "enums": {
-                f"Kind{part}": {"doc": next(doc), "values": [{"name": name, "doc": next(doc)} for name in ("a", "b")]}
-                for part in range(parts)
-            },
-            "messages": messages,
-            "methods": {
-                f"Ask{part}": {
-                    "doc": next(doc),
-                    "request": {"doc": next(doc), "fields": [{"name": "part", "type": f"Message{part}"}]},
-                    "response": {"doc": next(doc), "fields": [{"name": "part", "type": "Message0", "doc": next(doc)}]},
-                }
-                for part in range(parts)
-            },
-        },
-        sort_keys=False,
-        width=1000,
-    )
+    return yaml.safe_dump(content, sort_keys=False, width=1000)
 
 
-def _fields(doc: Iterator[str], line: Iterator[str], value: Iterator[str], part: int) -> Iterator[dict[str, Any]]:
-    pattern = next(line)
-    documented = {"doc": next(doc), "unit": next(line), "source": next(line)}
-    visible = re.sub(r"[^!-~]", "", next(line)).replace(";", "") or "x"
-    yield {"name": "text", "type": "string", "default": next(value), "media_type": f"text/{visible}", **documented}
-    yield {"name": "sample", "type": "string", "example": next(value), "json_name": f"x{part}{next(line)}".strip()}
-    yield {"name": "matched", "type": "string", "pattern": re2.escape(pattern), "example": pattern}
-    yield {"name": "data", "type": "json", "example": {"key": [next(value), {"inner": next(value)}]}}
-    yield {"name": "kind", "type": f"Kind{part}", "doc": next(doc), "deprecated": True}
-    yield {"name": "one", "type": "string", "oneof": "choice", "doc": next(doc), "example": next(value)}
-    yield {"name": "other", "type": "bytes", "oneof": "choice", "doc": next(doc)}
+def _enum(texts: hostile_texts.Texts) -> dict[str, Any]:
+    return {"doc": texts.next("enum"), "values": [{"name": name, "doc": texts.next("value")} for name in ("a", "b")]}
+
+
+def _method(texts: hostile_texts.Texts, part: int) -> dict[str, Any]:
+    fields = [{"name": "part", "type": f"Message{part}", "doc": texts.next("field")}]
+    return {
+        "doc": texts.next("method"),
+        "request": {"doc": texts.next("request"), "fields": fields},
+        "response": {"doc": texts.next("response"), "fields": [dict(field) for field in fields]},
+    }
+
+
+def _message(texts: hostile_texts.Texts, part: int) -> dict[str, Any]:
+    def line(place: str) -> str:
+        return texts.next(place, lines=False)
+
+    def value(place: str) -> str:
+        return texts.next(place, controls=True)
+
+    pattern = line("pattern")
+    visible = re.sub(r"[^!-~]", "", line("media_type")).replace(";", "") or "x"
+    documented = {"doc": texts.next("field"), "unit": line("unit"), "source": line("source")}
+    kind = {"doc": texts.next("field of an enum"), "deprecated": True}
+    fields = [
+        {"name": "text", "type": "string", "default": value("default"), "media_type": f"text/{visible}", **documented},
+        {"name": "sample", "type": "string", "example": value("example"), "json_name": f"x{line('json_name')}x"},
+        {"name": "matched", "type": "string", "pattern": re2.escape(pattern), "example": pattern},
+        {"name": "data", "type": "json", "example": {"key": [value("json"), {"inner": value("json")}]}},
+        {"name": "kind", "type": f"Kind{part}", **kind},
+        {"name": "one", "type": "string", "oneof": "choice", "doc": texts.next("member"), "example": value("member")},
+        {"name": "other", "type": "bytes", "oneof": "choice"},
+    ]
+    return {"doc": texts.next("message"), "fields": fields}
 
 
 def project_files(seed: int | None, parts: int) -> dict[str, bytes]:

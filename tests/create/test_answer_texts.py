@@ -21,6 +21,7 @@ from protoserve.platform.plain_text import plain
 from support import ROOT, create
 
 HARMLESS = {"project_name": "words", "description": "words"}
+LENGTHS = {"project_name": 80, "description": 200}
 # The files of the template that contain such an answer, by their names in a project.
 TEMPLATES = {
     "README.md": "README.md.jinja",
@@ -39,10 +40,11 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def answers(seed: int) -> Iterator[dict[str, str]]:
     """Hostile answers that the questions accept, without end."""
-    texts = hostile_texts.texts(seed, lines=False, controls=True)
-    for name, description in zip(texts, texts, strict=False):
-        if words(name[:80]) and words(description[:200]):
-            yield {"project_name": name[:80], "description": description[:200]}
+    texts = hostile_texts.Texts(seed)
+    while True:
+        given = {key: texts.next(key, lines=False, controls=True)[:most] for key, most in LENGTHS.items()}
+        if all(map(words, given.values())):
+            yield given
 
 
 def test_only_some_files_contain_an_answer(template: Path, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -50,40 +49,39 @@ OTHER = """\
 """
 
 
-class Texts(dict[str, str]):
+class Parts(dict[str, str]):
     """What stands in the places of a .proto; without a seed it is harmless."""
 
     def __init__(self, seed: int | None) -> None:
         super().__init__()
-        self._seed = seed
-        self._comments = repeat("words") if seed is None else hostile_texts.texts(seed, controls=True)
-        self._values = repeat("words") if seed is None else hostile_texts.texts(seed + 1, controls=True)
-        self._names = repeat("words") if seed is None else hostile_texts.texts(seed + 2, lines=False)
-        self._blocks = 0
+        self._texts = hostile_texts.Texts(seed)
+        self._comments = 0
 
     def __missing__(self, place: str) -> str:
         if place == "option":
-            return self._literal(next(self._values))
+            return _literal(self._texts.next(place, controls=True))
         if place == "name":
-            return self._literal(f"x{next(self._names)}".strip())
+            return _literal(f"x{self._texts.next(place, lines=False)}x")
         return f"{self._comment()}\n\n{self._comment()}\n" if place == "above" else self._comment()
 
     def _comment(self) -> str:
-        """By turns a block and lines; a NUL would end the file for protoc."""
-        self._blocks += 1
-        text = f"words {next(self._comments)}".replace("\0", "")
-        if self._blocks % 2:
-            return f"/* {text.replace('*/', '* /').replace('/*', '/ *')} */"
+        """A comment that begins with words: a block and lines by turns, the worst one and random ones by turns."""
+        self._comments += 1
+        place = "comment" if self._comments % 4 < 2 else f"comment {self._comments}"
+        text = self._texts.next(place, controls=True).replace("\0", "")  # which would end the file for protoc
+        if self._comments % 2:
+            return f"/* words {text.replace('*/', '* /').replace('/*', '/ *')} */"
         return "\n".join(f"// words {line}" for line in text.split("\n")) + "\n"
 
-    def _literal(self, text: str) -> str:
-        return '"' + "".join(f"\\{byte:03o}" for byte in text.encode()) + '"'
+
+def _literal(text: str) -> str:
+    return '"' + "".join(f"\\{byte:03o}" for byte in text.encode()) + '"'
 
 
 def write(folder: Path, seed: int | None) -> Path:
     """A .proto and one that it imports, with such texts everywhere."""
     folder.mkdir()
-    given = Texts(seed)
+    given = Parts(seed)
     (folder / "other.proto").write_bytes((OTHER % given).encode())
     (folder / "own.proto").write_bytes((OWN % given).encode())
     return folder / "own.proto"
