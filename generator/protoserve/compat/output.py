@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 from collections.abc import Callable, Iterator
 
 from protoserve.compat.change import Change
 from protoserve.compat.project_comparison import Comparison
-from protoserve.platform.plain_text import escaped, one_line
+from protoserve.platform import plain_text
 from protoserve.platform.printing import colour_system
 
 _UNLIMITED_WIDTH = 10_000  # for output that is not a terminal
@@ -27,7 +25,7 @@ def as_json(comparison: Comparison) -> str:
         }
         for change in comparison.changes
     ]
-    return escaped(json.dumps({"verdict": comparison.verdict, "changes": changes}, indent=2, ensure_ascii=False))
+    return plain_text.in_json({"verdict": comparison.verdict, "changes": changes}, indent=2)
 
 
 def words(comparison: Comparison) -> str:
@@ -39,9 +37,9 @@ def words(comparison: Comparison) -> str:
 def line(file: str, change: Change) -> str:
     """One change in the form of an error: file, line, column, path, rule, why, and what to do."""
     place = f"{file}:{change.where.line}:{change.where.column}: {change.path.rpartition('#')[2]}"
-    if not change.breaking:
-        return one_line(f"{place}: {change.rule}: {change.why}")
-    return one_line(f"{place}: {change.rule} (breaks {', '.join(change.breaks)}): {change.why}; {change.remedy}")
+    breaks = f" (breaks {', '.join(change.breaks)})" if change.breaking else ""
+    remedy = f"; {change.remedy}" if change.breaking else ""
+    return plain_text.one_line(f"{place}: {change.rule}{breaks}: {change.why}{remedy}")
 
 
 def summary(comparison: Comparison) -> str:
@@ -55,13 +53,13 @@ def summary(comparison: Comparison) -> str:
 
 def markdown(comparison: Comparison) -> str:
     """For the comment on a pull request, or a job's summary."""
-    text = _escape_cell(summary(comparison))
+    text = plain_text.markdown(summary(comparison))
     head = f"### Contract: {comparison.verdict}\n\n{text[0].upper()}{text[1:]}."
     if not comparison.changes:
         return head
     rows = [
-        f"| {', '.join(change.breaks) or 'nothing'} | `{change.path}` | {change.rule} | {_escape_cell(change.why)} "
-        f"| {_escape_cell(change.remedy)} |"
+        f"| {', '.join(change.breaks) or 'nothing'} | `{change.path}` | {change.rule} "
+        f"| {plain_text.markdown(change.why)} | {plain_text.markdown(change.remedy)} |"
         for _, change in _breaking_first(comparison)
     ]
     return "\n".join([head, "", "| breaks | where | change | why | what to do |", "|---|---|---|---|---|", *rows])
@@ -82,7 +80,7 @@ def table(comparison: Comparison) -> str:
     for _, change in _breaking_first(comparison):
         breaks = Text(", ".join(change.breaks) or "nothing", "bold red" if change.breaking else "green")
         advice = f"{change.why}; {change.remedy}" if change.remedy else change.why
-        rows.add_row(breaks, Text(change.path), Text(change.rule), Text(one_line(advice)))
+        rows.add_row(breaks, Text(change.path), Text(change.rule), Text(plain_text.one_line(advice)))
     with console.capture() as captured:
         if comparison.changes:
             console.print(rows)
@@ -92,11 +90,6 @@ def table(comparison: Comparison) -> str:
 
 def _breaking_first(comparison: Comparison) -> Iterator[tuple[str, Change]]:
     return iter(sorted(comparison.with_files(), key=lambda item: (not item[1].breaking, item[0], item[1])))
-
-
-def _escape_cell(text: str) -> str:
-    """Text for a Markdown cell, with bars, markup and mentions escaped."""
-    return re.sub(r"[|*_<>\[\]\\@&]", lambda match: f"&#{ord(match[0])};", one_line(text))
 
 
 FORMATS: dict[str, Callable[[Comparison], str]] = {

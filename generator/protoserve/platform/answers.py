@@ -11,6 +11,7 @@ import yaml
 from protoserve.platform.errors import ProtoserveError
 
 FILE = ".copier-answers.yml"
+_PACKAGE = re.compile("[a-z][a-z0-9_]*")
 _MARKER = re.compile("^<<<<<<< ", re.MULTILINE)
 
 
@@ -52,6 +53,9 @@ def load(project: Path) -> dict[str, Any]:
         raise AnswersError(f"{path} is not valid YAML: restore it from git ({str(error).splitlines()[0]})") from None
     if not isinstance(answers, dict) or not {"package", "framework"} <= answers.keys():
         raise AnswersError(f"{path} lacks package or framework: restore it from git")
+    if not _PACKAGE.fullmatch(str(answers["package"])):
+        # It becomes a part of paths and of code.
+        raise AnswersError(f"{path}: package must be the name of a Python package, such as iris: restore it from git")
     if not isinstance(answers.get("platforms", []), list):
         # An update would take a wrong answer for none, and remove the platforms' files.
         raise AnswersError(f"{path}: platforms must be a list, such as [kubernetes]: restore it from git")

@@ -26,9 +26,9 @@ def escaped(text: str, escape: Callable[[str], str] = _unicode_escape) -> str:
     return _ACTIVE.sub(lambda match: escape(match[0]), text)
 
 
-def in_json(value: object) -> str:
+def in_json(value: object, indent: int | None = None) -> str:
     """The value as JSON in the letters that it has, with escapes for such characters. YAML and TOML read it, too."""
-    return escaped(json.dumps(value, ensure_ascii=False))
+    return escaped(json.dumps(value, ensure_ascii=False, indent=indent))
 
 
 def visible(text: str) -> str:
@@ -39,3 +39,8 @@ def visible(text: str) -> str:
 def one_line(text: str) -> str:
     """The same on one line."""
     return " ".join(visible(text).split())
+
+
+def markdown(text: str) -> str:
+    """The same in Markdown, in a table too; of all markup only backticks still show code."""
+    return re.sub(r"[|*_<>\[\]\\@&]", lambda match: f"&#{ord(match[0])};", one_line(text))

@@ -15,6 +15,7 @@ from protoserve.intake.proto import include
 from protoserve.intake.proto.convert import from_proto
 from protoserve.platform import answers, interrupts
 from protoserve.platform.errors import ProtoserveError
+from protoserve.platform.plain_text import visible
 from protoserve.project import template_source
 from protoserve.project.adopt import AdoptError, existing_project, git_rules, requirements, servicer, template_files
 from protoserve.project.adopt.definitions import Trees
@@ -83,7 +84,7 @@ def _adopt(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
         in_subfolder=bool(existing_project.prefix(project)),
         has_environment=(project / ".venv").exists(),
     )
-    print("\n".join(report.lines()))
+    print(visible("\n".join(report.lines())))
 
 
 def _servicers(arguments: argparse.Namespace, contract: Contract, trees: Trees) -> list[servicer.Servicer]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from io import StringIO
 
+from protoserve.platform.plain_text import one_line
 from protoserve.platform.printing import colour_system
 from protoserve.project.status.report import Report, State
 
@@ -28,18 +29,18 @@ def as_table(report: Report) -> str:
     console = Console(
         file=lines, color_system=colour_system(sys.stdout), force_terminal=terminal, width=width, highlight=False
     )
-    table = Table(title=Text(f"{report.project}: template {report.version}"), title_justify="left")
+    table = Table(title=Text(one_line(f"{report.project}: template {report.version}")), title_justify="left")
     for heading in ("", "state", "details", "to do"):
         table.add_column(heading)
     for row in report.rows:
         counts = row.name in report.fail_on or row.state is State.OK
         state = Text(row.state if counts else f"({row.state})", _STYLES[row.state] if counts else "dim")
-        table.add_row(Text(row.name), state, Text(row.text), Text(row.remedy))
+        table.add_row(Text(row.name), state, Text(one_line(row.text)), Text(one_line(row.remedy)))
     console.print(table)
     for row in report.rows:
         for kind in _LISTED:
             for name in row.details.get(kind, ()):
-                console.print(Text(f"{kind:<9} {name}"), soft_wrap=True)
+                console.print(Text(f"{kind:<9} {one_line(name)}"), soft_wrap=True)
     return lines.getvalue()
 
 

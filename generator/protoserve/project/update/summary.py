@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, TextIO
 
+from protoserve.platform.plain_text import markdown, one_line
 from protoserve.platform.printing import colour_system
 from protoserve.project.update.outcome import Change, File, Kind, Outcome
 
@@ -47,7 +48,7 @@ def as_json(outcome: Outcome, diff: str | None = None) -> str:
 def _lines(outcome: Outcome) -> Iterator[str]:
     versions = f"{outcome.before} → {outcome.after}" if outcome.before != outcome.after else outcome.after
     answers_only = outcome.before == outcome.after and outcome.answers
-    yield f"## {outcome.project}: {'answers changed, ' if answers_only else ''}template {versions}"
+    yield f"## {markdown(outcome.project)}: {'answers changed, ' if answers_only else ''}template {versions}"
     yield f"\nTemplate: {code(outcome.template)}"
     if outcome.conflicts:
         yield f"\n### Conflicts: {len(outcome.conflicts)}\n"
@@ -89,7 +90,7 @@ def code(text: str) -> str:
     """Markdown that shows the text as it is, in a table too."""
     fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     space = " " if "`" in text else ""
-    return f"{fence}{space}{' '.join(text.split())}{space}{fence}".replace("|", "\\|")
+    return f"{fence}{space}{one_line(text)}{space}{fence}".replace("|", "\\|")
 
 
 def _value(value: Any) -> str:

@@ -1,0 +1,55 @@
+"""What protoserve prints of a text from outside can neither act on a terminal nor forge a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from commands import protoserve
+from protoserve.platform.errors import ProtoserveError
+from protoserve.schema.errors import SchemaError
+from protoserve.schema.load import loads
+
+ESCAPE = "\x1b]0;x\x07"
+FORGED = "schema.yaml:1:1: forged"
+METHODS = {"Ask": {"request": {"fields": [{"name": "a", "type": "string"}]}, "response": {"fields": []}}}
+WRONG = {
+    "a key": {f"{ESCAPE}\n{FORGED}": 1, "methods": METHODS},
+    "a name": {"methods": {f"Ask{ESCAPE}\n{FORGED}": METHODS["Ask"]}},
+    "a value": {"status": f"{ESCAPE}\n{FORGED}", "methods": METHODS},
+    "a path of an import": {"imports": {f"{ESCAPE}\n{FORGED}.proto": {"package": "x"}}, "methods": METHODS},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_errors_of_a_schema_show_its_texts_as_escapes(wrong: dict[str, object]) -> None:
+    with pytest.raises(SchemaError) as caught:
+        loads(yaml.safe_dump({"package": "a.v1", **wrong}))
+    printed = caught.value.report()
+    assert printed.replace("\n", "").isprintable()
+    assert len(printed.splitlines()) == len(caught.value.problems)
+    assert not any(line.startswith(FORGED) for line in printed.splitlines())
+
+
+@pytest.mark.parametrize("text", ["!%1B]0;x%07 a", "&a\N{RIGHT-TO-LEFT OVERRIDE}b c", "*a\N{RIGHT-TO-LEFT OVERRIDE}b"])
+def test_faults_of_yaml_do_so_too(text: str) -> None:
+    with pytest.raises(SchemaError) as caught:
+        loads(f"package: {text}\n")
+    assert caught.value.report().isprintable()
+
+
+def test_other_errors_do_so_too() -> None:
+    assert ProtoserveError(f"no file a{ESCAPE}\u202eb").report() == "protoserve: no file a\\x1b]0;x\\x07\\u202eb"
+
+
+def test_a_package_that_is_no_name_is_refused_where_it_is_recorded(tmp_path: Path) -> None:
+    """It would be a part of paths and of code."""
+    for package in ("../../outside", f'a"\nimport os{ESCAPE}'):
+        answers = {"package": package, "framework": "python", "_src_path": ".", "_commit": "v1"}
+        (tmp_path / ".copier-answers.yml").write_text(yaml.safe_dump(answers), encoding="utf-8")
+        done = protoserve("diff", tmp_path, cwd=tmp_path, check=False)
+        assert done.returncode not in (0, 1)
+        assert "package must be the name of a Python package" in done.stderr
+        assert done.stderr.replace("\n", "").isprintable()
