@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import hostile_texts
-from protoserve.emit import generated_files
+from protoserve.emit import contract_module, generated_files
 from protoserve.emit.python_templates import docstring
 from protoserve.platform.plain_text import plain
 from protoserve.schema.load import loads
@@ -121,3 +121,14 @@ def test_no_text_of_a_schema_changes_what_a_file_says(seed: int, parts: int) -> 
         assert hostile_texts.structure(name, content) == hostile_texts.structure(name, harmless[name]), name
         if not name.endswith(".yaml"):
             assert plain(content.decode()) == content.decode().rstrip("\n"), f"{name} has characters that act"
+
+
+def test_quotes_in_a_pattern_of_a_field_that_python_cannot_name() -> None:
+    """Python 3.11 has no quote inside of an f-string that is the one around it."""
+    field = {"name": "class", "number": 1, "type": "string", "pattern": "^'x", "example": "'x"}
+    method = {"request": {"presence": "implicit", "fields": [field]}, "response": {"fields": []}}
+    text = yaml.safe_dump({"package": "a.v1", "names": "exact", "methods": {"Ask": method}})
+    made = contract_module.render_version(loads(text), "words")
+    (line,) = (line for line in made.splitlines() if "must match the pattern" in line)
+    assert "getattr(message, 'class')" in line
+    ast.parse(made)

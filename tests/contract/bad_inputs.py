@@ -593,6 +593,7 @@ FOREIGN = [
     Case("a map whose entries begin with a digit", schema("{name: _1, number: 1, key: string, value: bool}", top="names: exact\n"), 7, "methods.Predict.request.fields._1.name", "a message '1Entry'"),
     field("packed text", "type: string, repeated: true, options: {packed: true}", "options", "`packed` is for lists"),
     Case("two names in JSON", schema("{name: a, number: 1, type: bool, json_name: b}", "{name: b, number: 2, type: bool}"), 7, "methods.Predict.request.fields.b.name", "one name in JSON"),
+    field("a name of an extension in JSON", "type: bool, json_name: '[a]'", "json_name", "must not be in brackets"),
     field("protobuf's timestamp by its name", "type: google.protobuf.Timestamp", "type", "unknown type"),
     field("a type of protobuf's that is none here", "type: google.protobuf.Api", "type", "unknown type"),
 ]  # fmt: skip

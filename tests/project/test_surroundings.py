@@ -122,3 +122,22 @@ def test_answers_with_characters_that_mean_something_elsewhere(template: Path, t
     assert re.sub(r"\\(.)", r"\1", label[1]) == description
     run([BIN / "hadolint", "Dockerfile"], cwd=project.path)
     run([BIN / "ruff", "check", "--no-cache", "."], cwd=project.path)
+
+
+SEAL = """\
+import pathlib
+from iris.server.artifact import read_seal, seal
+
+path = pathlib.Path("model\\n# sealed by train.py\\n\\\\.bin")
+path.write_bytes(b"model")
+seal(path, "numpy")
+print(read_seal(path).script)
+"""
+
+
+def test_the_name_of_a_model_file_is_a_name_in_its_seal(iris: Project, tmp_path: Path) -> None:
+    """As `sha256sum` writes and reads it, whatever the name says."""
+    sealed = run([sys.executable, "-c", SEAL], cwd=tmp_path, env=iris.environment)
+    assert sealed.stdout == "\n", "sealed by hand, which the name does not change"
+    (seal,) = tmp_path.glob("*.sha256")
+    run(["sha256sum", "--check", "--strict", seal.name], cwd=tmp_path)

@@ -129,6 +129,9 @@ def _check_fields(message: MessageDraft, *, exact: bool) -> None:
     in_json: dict[str, str] = {}
     for item in message.fields:
         _report_complaint(item.section, "name", reserved_names.field(item.name, exact=exact))
+        if (item.field.json_name or "").startswith("[") and (item.field.json_name or "").endswith("]"):
+            # https://protobuf.dev/programming-guides/json/: an extension is written so
+            item.section.report("json_name", "a name in JSON must not be in brackets", "write it without them")
         taken = first.setdefault(item.name, item.section)
         if taken is not item.section:
             remedy = "rename one, or take it out if two branches added the same field"

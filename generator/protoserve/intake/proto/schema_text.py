@@ -288,8 +288,9 @@ def _doc(doc: str, indent: str) -> Iterator[str]:
     yield from (f"{indent}  {line}".rstrip() for line in doc.splitlines())
 
 
-def _text(text: str) -> str:
-    """A text in YAML, in quotes where it needs some."""
+def _text(given: str | bytes) -> str:
+    """A text in YAML, in quotes where it needs some; of bytes, which are refused, something that can be read."""
+    text = given if isinstance(given, str) else given.decode(errors="replace")
     if _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT:
         return text
     return in_json(text)

@@ -83,6 +83,8 @@ def _message(source: Source, message: DescriptorProto, steps: Steps, path: str) 
 
 def _field(source: Source, field: FieldDescriptorProto, steps: Steps, path: str) -> Iterator[Problem]:
     yield from _options(source, field.options, "field", (*steps, 8), path)
+    if isinstance(field.json_name, bytes):
+        yield _not_text(source, (*steps, 10), path, "json_name")
     known = not field.type_name.startswith(".google.protobuf.") or field.type_name in _KNOWN_TYPES
     if not known:
         name = field.type_name.lstrip(".")
@@ -123,7 +125,14 @@ def _services(source: Source) -> Iterator[Problem]:
 def _options(source: Source, given: Message, level: str, steps: Steps, path: str) -> Iterator[Problem]:
     """Options that a schema cannot express, such as custom ones."""
     known = {*OPTIONS.get(level, ()), *_ELSEWHERE.get(level, ())}
-    for descriptor, _ in given.ListFields():
+    for descriptor, value in given.ListFields():
+        place = (*steps, descriptor.number)
         if descriptor.name not in known:
-            place = (*steps, descriptor.number)
             yield source.problem(place, path, f"the option {descriptor.name} is not supported", "remove it")
+        elif isinstance(value, bytes):
+            yield _not_text(source, place, path, descriptor.name)
+
+
+def _not_text(source: Source, place: Steps, path: str, name: str) -> Problem:
+    """A value that protoc takes for a text; Python has it as bytes, since they are not UTF-8."""
+    return source.problem(place, path, f"the value of {name} is not UTF-8", "write it without escapes of bytes")

@@ -41,7 +41,9 @@ def seal(path: Path, distribution: str) -> None:
 def write_seal(path: Path, by: str, about: str = "") -> None:
     """Writes the artifact's digest beside it, below the comments `about` and who sealed it: a script, or `hand`."""
     unfinished = path.with_name(f"{path.name}.sha256.{os.getpid()}")
-    unfinished.write_text(f"{about}# sealed by {by}\n{sha256(path)}  {path.name}\n", encoding="utf-8", newline="\n")
+    name = path.name.replace("\\", r"\\").replace("\n", r"\n").replace("\r", r"\r")
+    mark = "" if name == path.name else "\\"  # how sha256sum says that the name has escapes
+    unfinished.write_text(f"{about}# sealed by {by}\n{mark}{sha256(path)}  {name}\n", encoding="utf-8", newline="\n")
     unfinished.replace(_seal_path(path))
 
 
