@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import hostile_texts
-from protoserve.emit import contract_module, generated_files
+from protoserve.emit import contract_module, generated_files, upgrade_modules
 from protoserve.emit.python_templates import docstring
 from protoserve.platform.plain_text import plain
 from protoserve.schema.load import loads
@@ -132,3 +132,20 @@ def test_quotes_in_a_pattern_of_a_field_that_python_cannot_name() -> None:
     (line,) = (line for line in made.splitlines() if "must match the pattern" in line)
     assert "getattr(message, 'class')" in line
     ast.parse(made)
+
+
+def test_texts_that_differ_between_versions_are_words_in_their_upgrade() -> None:
+    """Where a unit changed, the author has to convert, and the reason names both units."""
+
+    def upgrade(*units: str) -> bytes:
+        versions = []
+        for number, unit in enumerate(units, 1):
+            fields = [{"name": "size", "type": "float64", "number": 1, "unit": unit}]
+            methods = {"Ask": {"request": {"fields": fields}, "response": {"fields": []}}}
+            versions.append(loads(yaml.safe_dump({"package": f"a.v{number}", "methods": methods})))
+        return upgrade_modules.render_upgrade(upgrade_modules.derive_upgrade(*versions), "words").encode()
+
+    worst = hostile_texts.WORST.replace("\n", " ")
+    made = upgrade(worst, f"{worst}2")
+    assert hostile_texts.structure("v1_to_v2.py", made) == hostile_texts.structure("x.py", upgrade("cm", "m"))
+    assert b"its unit is words" in made

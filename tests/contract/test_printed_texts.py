@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 
 from commands import protoserve
+from protoserve.compat import output
+from protoserve.compat.compare import compare
+from protoserve.compat.project_comparison import Comparison, ContractChanges
 from protoserve.platform.errors import ProtoserveError
 from protoserve.schema.errors import SchemaError
 from protoserve.schema.load import loads
+from protoserve.schema.model import Contract
 
 ESCAPE = "\x1b]0;x\x07"
 FORGED = "schema.yaml:1:1: forged"
@@ -42,6 +47,26 @@ def test_faults_of_yaml_do_so_too(text: str) -> None:
 
 def test_other_errors_do_so_too() -> None:
     assert ProtoserveError(f"no file a{ESCAPE}\u202eb").report() == "protoserve: no file a\\x1b]0;x\\x07\\u202eb"
+
+
+def contract(pattern: str) -> Contract:
+    field = {"name": "size", "type": "string", "number": 1, "pattern": pattern, "example": "x"}
+    methods = {"Ask": {"request": {"fields": [field]}, "response": {"fields": []}}}
+    return loads(yaml.safe_dump({"package": "a.v1", "methods": methods}))
+
+
+def test_a_report_of_changes_has_their_texts_as_words() -> None:
+    """A line for each in words, a row for each in Markdown without HTML, links and mentions."""
+    old, new = contract("x|<b>[a](javascript:a)@octocat"), contract("x|\u202e")
+    changes = compare(old, new)
+    parsed = (
+        MarkdownIt("commonmark")
+        .enable("table")
+        .parse(output.markdown(Comparison((ContractChanges("a.v1", old, new, changes),), "main")))
+    )
+    assert {child.type for token in parsed for child in token.children or ()} <= {"text", "code_inline"}
+    assert sum(token.type == "tr_open" for token in parsed) == 1 + len(changes)
+    assert all(output.line("schema.yaml", change).isprintable() for change in changes)
 
 
 def test_a_package_that_is_no_name_is_refused_where_it_is_recorded(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from protoserve.compat import baseline, gate
 from protoserve.emit import generated_files, upgrade_modules
 from protoserve.platform import answers
-from protoserve.platform.plain_text import visible
+from protoserve.platform.plain_text import one_line, visible
 
 
 def check(project: Path) -> int:
@@ -39,7 +39,7 @@ def generate(project: Path, *, accept_breaking: bool = False) -> int:
     sys.stdout.flush()  # what the author has to write comes last, even if both streams go into one file
     renewed = [step for step in plan.upgrades if f"src/{package}/contract/{step.module}.py" in changed]
     for line in upgrade_modules.describe_lost_fields(renewed):
-        print(f"note: {line}", file=sys.stderr)
+        print(f"note: {one_line(line)}", file=sys.stderr)
     for line in upgrade_modules.describe_missing_methods(plan.upgrades, project, package):
-        print(f"protoserve: {line}", file=sys.stderr)
+        print(f"protoserve: {one_line(line)}", file=sys.stderr)
     return 0
