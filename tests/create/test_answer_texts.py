@@ -68,15 +68,17 @@ ENVIRONMENT = SandboxedEnvironment(  # as Copier has it with the settings of cop
 )
 
 
-def rendered(given: dict[str, str]) -> dict[str, str]:
-    """The files that contain an answer, as Copier renders them."""
+def rendered(
+    given: dict[str, str], templates: dict[str, str] = TEMPLATES, answers_file: str = ".copier-answers.yml"
+) -> dict[str, str]:
+    """Files of a project as Copier renders them."""
     vertex = {"vertex_project": "p", "vertex_region": "r", "vertex_repository": "x", "vertex_machine": "m"}
     values: dict[str, Any] = {"package": "words", "framework": "python", "port": "9000", "python_version": "3.12"}
     values |= {**given, **vertex, "platforms": ["vertex-ai"], "adopted": False}
-    conf = SimpleNamespace(answers_file=".copier-answers.yml", vcs_ref_hash=None)
+    conf = SimpleNamespace(answers_file=answers_file, vcs_ref_hash=None)
     return {
-        name: ENVIRONMENT.get_template(f"template/{template}").render(values, _copier_conf=conf, _copier_answers=values)
-        for name, template in TEMPLATES.items()
+        name: ENVIRONMENT.get_template(f"template/{path}").render(values, _copier_conf=conf, _copier_answers=values)
+        for name, path in templates.items()
     }
 
 
@@ -112,3 +114,12 @@ def check_that_it_reads_as_it_was_given(made: dict[str, str], given: dict[str, s
 def words(text: str) -> str:
     """The text without characters that act, on one line."""
     return " ".join(plain(text).split())
+
+
+@pytest.mark.parametrize("name", ['a"b\\', f"x\n      - run: {hostile_texts.SHELL}", '"""', "`<b>`", "\\N{"])
+def test_the_name_of_the_answers_file_is_a_name_wherever_it_stands(name: str) -> None:
+    """A user may choose it: `copier copy --answers-file`."""
+    paths = ("scripts/generate.py", ".github/workflows/ci.yml", "README.md")
+    templates = {path: f"{path}.jinja" for path in paths}
+    made, harmless = (rendered(HARMLESS, templates, file) for file in (name, ".copier-answers.yml"))
+    assert structures(made) == structures(harmless)
