@@ -332,7 +332,11 @@ OF_KUBERNETES = (
         "      - containerPort: 8080\n", SHAPE, ("2 ports: 9000 (h2c), 8080", "only a single port"), line="8080"),
     Bad("service-selector", K, "  selector: {app: iris}\n  ports", "  selector: {app: other}\n  ports", SHAPE,
         ("selects no pod",)),
-    Bad("target-port", K, "targetPort: grpc", "targetPort: 9001", SHAPE, ("sends to 9001", "9000 (grpc)")),
+    Bad("target-port", K, "targetPort: grpc", "targetPort: 9001", SHAPE,
+        ("sends to 9001", "9000 (grpc)", "{port: 80, targetPort: grpc}")),
+    Bad("target-port-of-a-nameless-port", K, "        - name: grpc\n          containerPort: 9000\n",
+        "        - containerPort: 50051\n", SHAPE, ('sends to "grpc"', "{name: grpc, containerPort: 50051}"),
+        line="targetPort: grpc"),
     Bad("target-port-name", K, "targetPort: grpc", "targetPort: http", SHAPE, ('sends to "http"',)),
     Bad("port-without-target", K, "  - port: 80\n    targetPort: grpc\n", "  - port: 80\n", SHAPE, ("sends to 80",)),
     # Probes.

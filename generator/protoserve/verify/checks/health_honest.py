@@ -208,7 +208,7 @@ def _unhealthy_under_load(session: Session, method: Method, prober: Session, hea
             seen,
             "A limit on the calls in flight of the whole server (maximum_concurrent_rpcs, a limiting interceptor) "
             "counts the health service too, so a busy server looks dead.",
-            _free_worker(method),
+            _limited_method(method),
         )
     if reply.code is not grpc.StatusCode.DEADLINE_EXCEEDED:
         return failed(
@@ -395,6 +395,20 @@ def _watch_of_unknown_name(prober: Session) -> Finding:
 def _free_worker(method: Method) -> str:
     return f"""
     Let the method refuse requests that would have to wait for the model, so that a worker is always free:
+{_room(method)}
+    Have more workers than calls that may be in flight; or use grpc.aio, with the model in a thread of its own.
+    """
+
+
+def _limited_method(method: Method) -> str:
+    return f"""
+    Remove the limit of the whole server, and limit the method that needs the model:
+{_room(method)}
+    """
+
+
+def _room(method: Method) -> str:
+    return f"""\
         room = threading.BoundedSemaphore(8)
         server = grpc.server(ThreadPoolExecutor(max_workers=32))
         def {method.name}(self, request, context):
@@ -403,9 +417,7 @@ def _free_worker(method: Method) -> str:
             try:
                 return self.answer(request)
             finally:
-                room.release()
-    Have more workers than calls that may be in flight; or use grpc.aio, with the model in a thread of its own.
-    """
+                room.release()"""
 
 
 CHECK = Check("health-honest", "health says SERVING only when it is true", run, after="health-serving", decisive=True)

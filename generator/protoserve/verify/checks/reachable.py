@@ -81,7 +81,9 @@ def _probe_until_started(session: Session) -> tuple[Detection, bool]:
 
 
 def _serves_elsewhere(session: Session, result: Detection) -> bool:
-    return result.kind is Answerer.REFUSED and session.process is not None and session.process.serves_elsewhere()
+    """A port of a container that nothing holds may be open: the engine's proxy takes and closes connections."""
+    is_closed = result.kind in (Answerer.REFUSED, Answerer.CLOSED)
+    return is_closed and session.process is not None and session.process.serves_elsewhere()
 
 
 def _probe_grpc(session: Session) -> Detection:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from protoserve.verify.spec import serverless_ports
 from protoserve.verify.spec.container_spec import Container, Spec, ports_asked_in_grpc, read_environment, read_probes
 from protoserve.verify.spec.fault_report import Fault, fail
+from protoserve.verify.spec.probe_rules import DEFAULT_PORT
 from protoserve.verify.spec.serverless_ports import is_serverless
 from protoserve.verify.spec.tree import Node
 
@@ -167,12 +168,23 @@ def _target_faults(port: Node, containers: list[Container]) -> Iterator[Fault]:
         f"the Service sends to {target.shown()}; the containers have {names or 'no ports'}",
         "No container has this port, so calls end with connection refused. (A name must be the name of a container's "
         "port; without targetPort the Service sends to its own port number.)",
-        """
-        Name the port in the container and use the name in the Service:
-            ports: [{port: 80, targetPort: grpc}]               # of the Service
-            ports: [{name: grpc, containerPort: 9000}]          # of the container
-        """,
+        _use_declared_port(port, declared),
     )
+
+
+def _use_declared_port(port: Node, declared: dict[int, str]) -> str:
+    """How the Service names a port of its containers: one that is called grpc, or the first."""
+    number = next((number for number, name in declared.items() if name == "grpc"), next(iter(declared), None))
+    own = port.get("port")
+    service = f"{{port: {80 if own is None else own.value}, targetPort: {(number and declared[number]) or 'grpc'}}}"
+    if number is not None and declared[number]:
+        return f"Send to the container's port {number} by its name:\n    ports: [{service}]"
+    container = f"{{name: grpc, containerPort: {DEFAULT_PORT if number is None else number}}}"
+    return f"""
+    Name the port in the container and use the name in the Service:
+        ports: [{service}]               # of the Service
+        ports: [{container}]          # of the container
+    """
 
 
 def _has_unreadable_ports(container: Container) -> bool:

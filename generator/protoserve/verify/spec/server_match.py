@@ -163,10 +163,12 @@ def _no_grpc_ports(container: Container, session: Session) -> Iterator[Fault]:
         "Without grpcPorts Vertex AI only speaks HTTP/1: gRPC predictions are off, and its health checks go to the "
         "HTTP routes."
     )
-    remedy = """
+    server = session.process
+    port = server.inside if isinstance(server, ImageServer) else session.address.port
+    remedy = f"""
         Add the gRPC port:
             grpcPorts:
-            - containerPort: 9000
+            - containerPort: {port}
         """
     if session.web is None:
         seen = "the server speaks gRPC and grpcPorts is missing; verify does not know whether it speaks HTTP too"

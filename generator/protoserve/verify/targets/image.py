@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from protoserve.verify.address import Address, UsageError
+from protoserve.verify.protocol_detection import Answerer, detect
 from protoserve.verify.targets.docker import Docker, Refused
+from protoserve.verify.targets.elsewhere import Elsewhere
 from protoserve.verify.targets.sockets import Listening, in_table, shown
 
 LABEL = "protoserve.verify"
@@ -84,6 +86,8 @@ class ImageServer:
         self._published: dict[int, int] = {}
         self._start_error = ""  # what the engine said, if it could not start the container
         self._pid = 0
+        self._bridge_host = ""  # its address in the engine's network
+        self._elsewhere = Elsewhere(self._unreached_port)
 
     @property
     def address(self) -> Address:
@@ -119,6 +123,8 @@ class ImageServer:
                 return
             if is_settled and self.http is None:
                 self.inside = open_ports[0] if open_ports else self.inside
+                return
+            if self.http is None and self.serves_elsewhere():
                 return
             time.sleep(_POLL_SECONDS)
 
@@ -165,14 +171,29 @@ class ImageServer:
         hosts = [host for host, port in sockets if port == self.inside]
         if hosts:
             return None if any(not host.is_loopback for host in hosts) else shown(hosts[0], self.inside)
-        elsewhere = sorted({shown(host, port) for host, port in sockets if not _is_engine_dns(host)})
+        sockets = sorted(sockets, key=lambda socket: (socket[1] != self._elsewhere.port, shown(*socket)))
+        elsewhere = dict.fromkeys(shown(host, port) for host, port in sockets if not _is_engine_dns(host))
         if not elsewhere:
             return None
         variables = " ".join(f"{name}={value}" for name, value in self.variables.items() if value == str(self.inside))
         return f"{', '.join(elsewhere)}, and not on port {self.inside}" + (f" ({variables})" if variables else "")
 
     def serves_elsewhere(self) -> bool:
-        return False  # what its other ports speak cannot be asked from here
+        """Also whether it has held its own port on the loopback alone for some seconds."""
+        return self._elsewhere.is_settled()
+
+    def _unreached_port(self) -> int | None:
+        """One of the loopback alone, or one that is not published and speaks HTTP/2 on the engine's network."""
+        sockets = self.sockets() or []
+        own = [host for host, port in sockets if port in self._candidates]
+        if own:
+            is_only_port = self._required_port is not None or len(self._candidates) == 1
+            return self.inside if is_only_port and all(host.is_loopback for host in own) else None
+        if not self._pid or not self._bridge_host:
+            return None
+        others = dict.fromkeys(port for host, port in sockets if not host.is_loopback)
+        serving = (port for port in others if detect(Address(self._bridge_host, port), 1.0).kind is Answerer.HTTP2)
+        return next(serving, None)
 
     def terminate(self) -> None:
         with contextlib.suppress(Refused):  # one that has ended gets no signal
@@ -218,6 +239,8 @@ class ImageServer:
         for name, host_ports in published.items():
             if host_ports:
                 self._published[int(name.partition("/")[0])] = int(host_ports[0]["HostPort"])
+        networks = (container["NetworkSettings"].get("Networks") or {}).values()
+        self._bridge_host = next((network["IPAddress"] for network in networks if network.get("IPAddress")), "")
         self._pid = _local_pid(int(container["State"].get("Pid") or 0), str(container["Id"]))
 
     def _state(self) -> dict[str, Any]:

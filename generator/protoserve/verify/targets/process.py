@@ -17,13 +17,12 @@ from typing import IO
 from protoserve.verify.address import Address, UsageError
 from protoserve.verify.protocol_detection import Answerer, detect
 from protoserve.verify.targets import processes, sockets
+from protoserve.verify.targets.elsewhere import Elsewhere
 
 _LOG_LINES = 12
 _LOG_BYTES = 64 << 10  # of its last output
 _LINE_CHARACTERS = 500
 _STOP_SECONDS = 5.0  # after SIGTERM, at the end of the run
-_LOOK_SECONDS = 0.5  # between two looks at the ports on which it listens
-_SETTLING_SECONDS = 2.0  # for a server that listens on several ports, one after the other
 _DRAIN_SECONDS = 1.0  # for the last output of a process that has ended
 
 
@@ -41,8 +40,7 @@ class ProcessServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._output: _Tail | None = None
         self._family: dict[int, str] = {}  # what it had started before SIGTERM
-        self._serving_port: int | None = None  # another one on which it speaks HTTP/2
-        self._serving_since = self._next_look = 0.0
+        self._elsewhere = Elsewhere(self._other_serving_port)
         self.started = time.monotonic()
 
     def start(self) -> None:
@@ -87,7 +85,7 @@ class ProcessServer:
             return sockets.shown(here[0], self.address.port) if only_v6 else None
         if not listening:
             return None
-        listening.sort(key=lambda socket: (socket[1] != self._serving_port, str(socket[0]), socket[1]))
+        listening.sort(key=lambda socket: (socket[1] != self._elsewhere.port, str(socket[0]), socket[1]))
         elsewhere = ", ".join(dict.fromkeys(sockets.shown(host, port) for host, port in listening))
         return f"{elsewhere}, and not on port {self.address.port}"
 
@@ -96,19 +94,14 @@ class ProcessServer:
 
         Another port alone means nothing: it may be that of metrics, while the model is loaded.
         """
-        if time.monotonic() < self._next_look:
-            return False
-        self._next_look = time.monotonic() + _LOOK_SECONDS
-        listening = sockets.of_family(self._running.pid)
-        if any(port == self.address.port for _, port in listening):
-            return False
-        ports = dict.fromkeys(port for _, port in listening)
-        serving = next(
-            (port for port in ports if detect(replace(self.address, port=port), 1.0).kind is Answerer.HTTP2), None
-        )
-        if serving != self._serving_port:
-            self._serving_port, self._serving_since = serving, time.monotonic()
-        return serving is not None and time.monotonic() > self._serving_since + _SETTLING_SECONDS
+        return self._elsewhere.is_settled()
+
+    def _other_serving_port(self) -> int | None:
+        ports = dict.fromkeys(port for _, port in sockets.of_family(self._running.pid))
+        if self.address.port in ports:
+            return None
+        others = (port for port in ports if detect(replace(self.address, port=port), 1.0).kind is Answerer.HTTP2)
+        return next(others, None)
 
     def terminate(self) -> None:
         self._terminated = True
