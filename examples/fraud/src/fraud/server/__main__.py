@@ -1,11 +1,12 @@
 """`python -m` this package runs the server."""
 
-import faulthandler
 import multiprocessing
 import os
 import signal
 
-faulthandler.enable()  # a crash in native code leaves a traceback, of the model's thread too
+from .output import take_over
+
+take_over()
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # why gRPC fails or dies; the server has a log of its own for the rest
 # Until the server handles signals itself: as PID 1 of a container Python would ignore SIGTERM.
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

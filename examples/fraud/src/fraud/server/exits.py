@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from .logs import logger
+from .output import flush
 
 STUCK_SECONDS = 0.2
 WHO_RAISES_SIGINT = (
@@ -24,15 +25,16 @@ def call_later(seconds: float, call: Callable[..., object], *arguments: object) 
 
 
 def leave(code: int) -> NoReturn:
-    """Ends the process, and those of the model's pools, without a word."""
+    """Ends the process, and those of the model's pools, once the log is written or nobody seems to read it."""
     for process in multiprocessing.active_children():
         process.terminate()
+    flush()
     os._exit(code)
 
 
 def end_now(code: int, message: str) -> NoReturn:
     """Ends the process whatever the model's thread is doing: a normal exit might wait for it, or crash in it."""
-    call_later(STUCK_SECONDS, leave, code)  # a model that hangs in a print has the lock of stdout
+    call_later(STUCK_SECONDS, leave, code)  # a model may have the lock of sys.stdout
     logger.warning(message)
     sys.stdout.flush()
     leave(code)

@@ -34,6 +34,7 @@ from .logs import configure, logger
 from .remedies import remedy
 from .servicer import Servicer
 from .settings import Settings
+from .tracebacks import described, safely, text_of
 
 SETTLE_SECONDS = 0.2  # time for gRPC to flush its last replies
 EXIT_SECONDS = 5.0  # at most, for the model's own threads, and what libraries do when the interpreter ends
@@ -131,8 +132,8 @@ class Server:
     async def _get_ready(self) -> bool:
         """Waits until the model has answered a sample request for every method; if it cannot, the log says why."""
         event = await self.events.get()
-        if isinstance(event, ModelFailed):
-            _log_failed_start("loading the model", event.error)
+        if isinstance(event, ModelFailed):  # whose error's own code may be slow to say what it is
+            await asyncio.to_thread(_log_failed_start, "loading the model", event.error)
             return False
         self.evidence.watch_for_hang()
         try:
@@ -165,7 +166,7 @@ class Server:
         event = await self.events.get()
         if isinstance(event, ModelFailed):  # a server that cannot answer must not look alive
             self.state.become(State.FAILED)
-            end_now(1, f"the model's thread broke: {event.error!r}")
+            end_now(1, f"the model's thread broke: {event.reason}")
         assert isinstance(event, StopRequested)
         return event
 
@@ -221,9 +222,10 @@ def _log_failed_start(step: str, error: BaseException) -> None:
         logger.critical(text, step, error, error.outcome.name)
         return
     if isinstance(error, LoadError | Failure):
-        logger.critical("%s failed: %s", step, error)
+        logger.critical("%s failed: %s", step, text_of(error))
         return
-    reason = "\n".join(filter(None, (f"{type(error).__name__}: {error}", remedy(error))))
+    name, text = type(error).__name__, text_of(error, described(error))
+    reason = "\n".join(filter(None, (f"{name}: {text}", safely(lambda: remedy(error), ""))))
     logger.critical("%s failed: %s", step, reason, exc_info=error)
 
 

@@ -14,6 +14,7 @@ from typing import Self, TypeVar
 
 from ...contract.methods import Method
 from ..logs import logger
+from ..texts import escaped
 from .admission import Admission
 from .jobs import StreamJob, UnaryJob
 from .model_thread import ModelThread
@@ -26,6 +27,7 @@ R = TypeVar("R")
 LARGE_REQUEST = 2**16  # bytes, whose decoding takes so long that health should not wait for it
 WARM_UP_REPLIES = 3  # of a stream
 PROBE_REPLIES = 100  # of a stream, at most
+REQUEST_ID_BYTES = 128
 
 
 @dataclass(slots=True)
@@ -81,7 +83,7 @@ class Calls:
 
     def start(self, method: str, request_id: str, transport: str = "") -> Call:
         """A call that has arrived; `request_id` is the caller's, and if that is empty the call gets a new one."""
-        return Call(method, request_id[:128] or next(self._new_ids), self._log_requests, transport)
+        return Call(method, escaped(request_id, REQUEST_ID_BYTES) or next(self._new_ids), self._log_requests, transport)
 
     async def unary(
         self, method: Method, data: bytes, request_id: str, deadline: float, *, is_probe: bool = False

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from ...contract.methods import Method
 from ..logs import logger
+from ..texts import escaped
 from .calls import Calls
 from .model_thread import ModelThread, ReadyCheck, Work
-from .outcomes import Broken, Failure, Outcome, escaped
+from .outcomes import Broken, Failure, Outcome
 from .state import ServerState, State
 
 FAILURES = 3  # in a row, after which the sample is asked

@@ -14,6 +14,7 @@ from queue import SimpleQueue
 
 from ...contract.methods import Handler, Method
 from ...contract.violations import InvalidReply, ModelBroken, shown
+from ..tracebacks import described
 from .jobs import StreamJob, UnaryJob
 from .outcomes import Failure, Outcome, abandoned, classify
 
@@ -33,9 +34,13 @@ class ModelLoaded:
 
 @dataclass(frozen=True)
 class ModelFailed:
-    """The model cannot be loaded, or its thread broke later: no job will be computed any more."""
+    """The model cannot be loaded, or its thread broke later: no job will be computed any more.
+
+    `reason` is the error as text, made in the model's thread.
+    """
 
     error: BaseException
+    reason: str
 
 
 @dataclass(slots=True, eq=False)
@@ -121,7 +126,7 @@ class ModelThread(threading.Thread):
             self._report(ModelLoaded())
             self._compute_until_stopped()
         except BaseException as error:  # SystemExit too: the server must hear of every end of this thread
-            self._report(ModelFailed(error))
+            self._report(ModelFailed(error, described(error)))
 
     def _compute_until_stopped(self) -> None:
         idle = True

@@ -1,14 +1,17 @@
 """How a call can end, and what its caller and the log learn of an error."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
 
 from ...contract.violations import InvalidReply, InvalidRequest, ModelBroken, RequestRefused, Retired, Violation
 from ..logs import logger
 from ..remedies import remedy
+from ..texts import cut, escaped
+from ..tracebacks import described, safely, text_of
 
 MESSAGE_BYTES = 512
 CANNOT_ANSWER = "the model cannot answer at the moment"  # for callers, whatever the reason
+FAILED = "the server failed to answer this request"
 
 
 class Outcome(Enum):
@@ -78,51 +81,39 @@ def failure_of(error: BaseException, method: str, request_id: str) -> Failure:
 
 
 def classify(error: BaseException) -> Failure:
-    """What an error means for the caller, and for the log."""
+    """What an error means for the caller, and for the log, even if the error's own code fails at saying it."""
+    try:
+        return _classified(error)
+    except BaseException:
+        return Failure(Outcome.INTERNAL, FAILED, reason=described(error))
+
+
+def _classified(error: BaseException) -> Failure:
     if isinstance(error, Failure):
         return error
     if isinstance(error, InvalidRequest):
-        return Failure(Outcome.INVALID_ARGUMENT, cut(str(error), MESSAGE_BYTES), error.violations)
+        return Failure(Outcome.INVALID_ARGUMENT, cut(text_of(error), MESSAGE_BYTES), error.violations)
     if isinstance(error, RequestRefused):
         return _refused(error)
     if isinstance(error, Retired):
-        return Failure(Outcome.UNIMPLEMENTED, str(error))
+        return Failure(Outcome.UNIMPLEMENTED, text_of(error))
     if isinstance(error, InvalidReply):
-        reason = f"{error.subject} is wrong: {error}"
+        reason = f"{error.subject} is wrong: {text_of(error)}"
     else:
-        reason = "\n".join(filter(None, (_text(error, repr) or type(error).__name__, _text(error, remedy))))
+        reason = "\n".join(filter(None, (described(error), safely(lambda: remedy(error), ""))))
     if isinstance(error, ModelBroken):
-        return Broken(escaped(_text(error, str), MESSAGE_BYTES), reason=reason)
-    return Failure(Outcome.INTERNAL, "the server failed to answer this request", reason=reason)
+        return Broken(escaped(text_of(error), MESSAGE_BYTES), reason=reason)
+    return Failure(Outcome.INTERNAL, FAILED, reason=reason)
 
 
 def _refused(error: RequestRefused) -> Failure:
     """With the model's own words for the caller; the log has them where the code says that the model failed."""
-    outcome, text = Outcome[error.code], escaped(_text(error, str), MESSAGE_BYTES)
+    outcome, text = Outcome[error.code], escaped(text_of(error), MESSAGE_BYTES)
     violations = [Violation("", text)] if outcome is Outcome.INVALID_ARGUMENT else []
     reason = f"the model refused with {error.code}: {text}" if outcome in MODEL_FAILED else ""
     return Failure(outcome, text, violations, reason=reason)
 
 
-def _text(error: BaseException, describe: Callable[[BaseException], str]) -> str:
-    """What `describe` makes of an error; empty if the error's own code fails at that."""
-    try:
-        return describe(error)
-    except BaseException:
-        return ""
-
-
 def abandoned() -> Failure:
     """For a request that nobody waits for any more; seldom seen, since the caller has gone."""
     return Failure(Outcome.DEADLINE_EXCEEDED, "the deadline passed or the caller went away")
-
-
-def cut(text: str, size: int) -> str:
-    """At most `size` bytes of `text` in UTF-8."""
-    data = text.encode("utf-8", "replace")
-    return data.decode() if len(data) <= size else data[: size - 3].decode(errors="ignore") + "..."
-
-
-def escaped(text: str, size: int) -> str:
-    """At most `size` bytes of `text` in UTF-8, with line ends and control characters as Python writes them."""
-    return cut("".join(each if each.isprintable() else repr(each)[1:-1] for each in text[: size + 1]), size)

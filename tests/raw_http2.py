@@ -1,0 +1,49 @@
+"""HTTP/2 frames by hand, for what no gRPC client sends."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterable
+
+DATA, HEADERS, RST_STREAM, SETTINGS, GOAWAY = 0, 1, 3, 4, 7
+END_STREAM, END_HEADERS, ACK = 1, 4, 1
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """https://www.rfc-editor.org/rfc/rfc9113#section-4.1"""
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, b"")
+
+
+def literal(name: bytes, value: bytes) -> bytes:
+    """A header as it is: https://www.rfc-editor.org/rfc/rfc7541#section-6.2.2"""
+    assert len(name) < 127
+    assert len(value) < 127
+    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+
+def call_headers(path: bytes, *metadata: tuple[bytes, bytes]) -> bytes:
+    """The headers of a gRPC call."""
+    fields = {b":method": b"POST", b":scheme": b"http", b":path": path, b":authority": b"test", b"te": b"trailers"}
+    fields[b"content-type"] = b"application/grpc"
+    return b"".join(literal(*field) for field in (*fields.items(), *metadata))
+
+
+def call(port: int, path: bytes, message: bytes, metadata: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
+    """Makes a call on a connection of its own; returns everything that the server sent, up to the call's end."""
+    body = b"\0" + struct.pack(">I", len(message)) + message
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(PREFACE + frame(HEADERS, END_HEADERS, 1, call_headers(path, *metadata)))
+        connection.sendall(frame(DATA, END_STREAM, 1, body))
+        received = b""
+        with connection.makefile("rb") as stream:
+            while head := stream.read(9):
+                payload = stream.read(int.from_bytes(head[:3], "big"))
+                received += head + payload
+                kind, flags, number = head[3], head[4], int.from_bytes(head[5:9], "big")
+                if kind == GOAWAY or (number == 1 and (kind == RST_STREAM or flags & END_STREAM)):
+                    break
+        return received
