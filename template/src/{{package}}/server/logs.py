@@ -44,9 +44,8 @@ class TextFormatter(RecordFormatter):
     """Formats a record as text; only the first line of each begins in the first column."""
 
     def format(self, record: logging.LogRecord) -> str:
-        level = escaped(record.levelname, FIELD_BYTES)
-        lines = filter(None, (self.message(record), self.details(record)))
-        return f"{self.formatTime(record)} {level} " + "\n".join(lines).replace("\n", CONTINUED)
+        lines = filter(None, (f"{record.levelname} {self.message(record)}", self.details(record)))
+        return f"{self.formatTime(record)} " + "\n".join(lines).replace("\n", CONTINUED)
 
 
 class JsonFormatter(RecordFormatter):
@@ -54,8 +53,7 @@ class JsonFormatter(RecordFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        level = escaped(record.levelname, FIELD_BYTES)
-        line: dict[str, object] = {"time": time, "level": level, "message": self.message(record)}
+        line: dict[str, object] = {"time": time, "level": record.levelname, "message": self.message(record)}
         line |= {name: _field(vars(record)[name]) for name in FIELDS if name in vars(record)}
         if details := self.details(record):
             line["error"] = details
@@ -92,15 +90,15 @@ def configure(level: str, style: str) -> None:
     output.LOG.report = output.PRINTED.report = handler.report
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_not_the_callers)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(is_ours)
     sys.excepthook = _log_end
     sys.unraisablehook = _log_ignored
     threading.excepthook = _log_end_of_thread
 
 
-def _is_not_the_callers(record: logging.LogRecord) -> bool:
-    """Leaves out metadata that are not UTF-8, of which gRPC logs two tracebacks a call."""
-    return not (record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError))
+def is_ours(record: logging.LogRecord) -> bool:
+    """False for what gRPC logs, with tracebacks, of metadata that are not UTF-8 and of callers who have gone."""
+    return not (record.exc_info and type(record.exc_info[1]).__name__ in ("UnicodeDecodeError", "ExecuteBatchError"))
 
 
 def _log_end(_: type[BaseException], error: BaseException, __: object) -> None:
@@ -122,6 +120,8 @@ def _log_ignored(ignored: "sys.UnraisableHookArgs") -> None:
 
 
 def _field(value: object) -> object:
+    if type(value) is str:
+        return escaped(value, FIELD_BYTES)
     if value is None or (isinstance(value, int | float) and abs(value) < 2**63):
         return value
     return escaped(safely(lambda: str.__str__(str(value)), type(value).__name__), FIELD_BYTES)

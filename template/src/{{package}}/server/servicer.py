@@ -23,12 +23,12 @@ class Servicer:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    def handlers(self) -> list[grpc.GenericRpcHandler]:
-        """What gRPC calls. Without (de)serializers: gRPC would answer UNKNOWN to bytes that are not a message."""
-        return [
-            grpc.method_handlers_generic_handler(service, {**self._handlers(service), **_refusals(service)})
-            for service in served.SERVICES
-        ]
+    def handlers(self) -> dict[str, dict[str, grpc.RpcMethodHandler[bytes, bytes]]]:
+        """What gRPC calls for each method of each service.
+
+        Without (de)serializers: gRPC would answer UNKNOWN to bytes that are not a message.
+        """
+        return {service: {**self._handlers(service), **_refusals(service)} for service in served.SERVICES}
 
     def _handlers(self, service: str) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
         return {method.name: self._handler(method) for method in served.SERVICES[service]}

@@ -62,6 +62,8 @@ class Output:
     def write(self, data: bytes) -> None:
         """Writes now or later, or drops what has waited longest to make room."""
         with self._lock:
+            if self._is_idle and not (data := self._rest_of(data)):
+                return
             for start in range(0, len(data), PIECE_BYTES):
                 self._waiting.append(data[start : start + PIECE_BYTES])
             self._waiting_bytes += len(data)
@@ -69,6 +71,19 @@ class Output:
                 self._start_thread()
             while self._waiting_bytes > QUEUE_BYTES or len(self._waiting) > QUEUE_PIECES:
                 self._lose(self._take_first())
+
+    @property
+    def _is_idle(self) -> bool:
+        return not (self._begun or self._waiting or self._lost or self._is_writing)
+
+    def _rest_of(self, data: bytes) -> bytes:
+        """Writes once, which is enough for nearly every line; returns what is left."""
+        try:
+            written = self._write_some(data)
+        except OSError:
+            return data
+        self._is_at_line_start = data[written - 1] == LINE_END
+        return data[written:]
 
     def flush(self, seconds: float) -> None:
         """Waits until everything is written, at most so long."""
@@ -119,7 +134,7 @@ class Output:
         while self._waiting:
             self._lose(self._take_first())
 
-    def _write_some(self, data: memoryview) -> int:
+    def _write_some(self, data: bytes | memoryview) -> int:
         """Writes what can be written at once; raises BlockingIOError if that is nothing, and other kinds of OSError."""
         if self._socket is not None:
             return self._socket.send(data, socket.MSG_DONTWAIT)

@@ -27,6 +27,7 @@ from .core.model_thread import ModelFailed, ModelLoaded, ModelThread
 from .core.outcomes import Failure, Outcome
 from .core.state import ServerState, State
 from .exits import WHO_RAISES_SIGINT, call_later, end_interrupted_start, end_now, leave
+from .grpc_server import make_server
 from .health import Health
 from .interrupts import InterruptWatch
 from .loading import load
@@ -201,15 +202,16 @@ class Server:
 
 
 def _grpc_server(calls: Calls, state: ServerState, settings: Settings) -> grpc.aio.Server:
-    server = grpc.aio.server(
-        options=[
+    server = make_server(
+        [
             ("grpc.max_receive_message_length", settings.max_request_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),  # no second server on the same port
             *connection_options(settings),
         ]
     )
-    server.add_generic_rpc_handlers(Servicer(calls).handlers())
+    for service, handlers in Servicer(calls).handlers().items():
+        server.add_registered_method_handlers(service, handlers)
     health_pb2_grpc.add_HealthServicer_to_server(Health(state, *served.SERVICES), server)
     reflection.enable_server_reflection((*served.SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
     return server
