@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from protoserve import cli
 from protoserve.platform.blocked_paths import BlockedPathError
 from protoserve.platform.files import write_all
+from protoserve.platform.open_folder import OpenFolder
 from protoserve.project import generate as generated
 from support import ROOT, Project, run
 
@@ -134,7 +134,7 @@ def test_what_lies_in_the_way_of_generated_files_is_named(project: Project, tmp_
     assert content(tmp_path) == before
 
 
-@pytest.mark.parametrize("failing", ["mkstemp", "fdopen", "replace"])
+@pytest.mark.parametrize("failing", ["create", "fdopen", "replace"])
 def test_a_full_disk_is_an_error_that_names_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
@@ -143,7 +143,7 @@ def test_a_full_disk_is_an_error_that_names_the_file(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a temporary name")
 
-    monkeypatch.setattr(tempfile if failing == "mkstemp" else os, failing, full)
+    monkeypatch.setattr(OpenFolder if failing == "create" else os, failing, full)
     with pytest.raises(OSError, match="No space left") as error:
         write_all(tmp_path, {"a.txt": b"new", "b/c.txt": b"new"})
     monkeypatch.undo()

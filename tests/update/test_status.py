@@ -102,12 +102,12 @@ def test_what_lies_in_the_way(work: Work) -> None:
 
 
 def test_a_file_that_cannot_be_read(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read_bytes(path: Path) -> bytes:
+    def read_if_exists(path: Path, root: Path) -> bytes:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
     rendered = Rendered(tmp_path / "render", {}, {})
     shutil.copytree(work.path, rendered.folder, ignore=shutil.ignore_patterns(".git"))
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(status_rows, "read_if_exists", read_if_exists)
     row = status_rows.files(work.path, rendered)
     said = f"{work.path}/.dockerignore cannot be read: Permission denied"
     assert (row.state, row.text) == (State.UNKNOWN, said)

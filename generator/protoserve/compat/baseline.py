@@ -14,6 +14,7 @@ from protoserve.compat.project_contracts import Contracts
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.files import write_all
 from protoserve.platform.git import Repository, find_repository
+from protoserve.platform.reading import files_below, read_if_exists
 from protoserve.schema import project_schemas
 from protoserve.schema.errors import SchemaError
 from protoserve.schema.load import read_text
@@ -64,8 +65,10 @@ def remember(project: Path, schemas: dict[str, str], *, committed: bool) -> None
     folder = project / LAST
     if committed and not folder.is_dir():
         return
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    kept = {path.relative_to(folder).as_posix(): path.read_bytes().decode(errors="replace") for path in paths}
+    kept = {}
+    for path in files_below(folder):
+        content = read_if_exists(path, project)
+        kept[path.relative_to(folder).as_posix()] = None if content is None else content.decode(errors="replace")
     if kept != schemas:
         contents = {f"{LAST}/{name}": text.encode() for name, text in schemas.items()}
         write_all(project, contents, [f"{LAST}/{name}" for name in kept.keys() - schemas.keys()])
@@ -90,5 +93,5 @@ def _committed(repository: Repository, package: str) -> Baseline | None:
 
 def _last_generated(project: Path) -> dict[str, str]:
     folder = project / LAST
-    paths = (folder / SCHEMA, *sorted((folder / project_schemas.FOLDER).glob("*.yaml")))
-    return {path.relative_to(folder).as_posix(): read_text(path) for path in paths if path.is_file()}
+    names = (SCHEMA, *project_schemas.older_paths(folder))
+    return {name: read_text(folder / name, project) for name in names if (folder / name).is_file()}

@@ -6,16 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from protoserve.emit.generated_files import Plan
+from protoserve.platform.reading import read_if_exists
 
 FILE = ".protoserve/dropped.txt"
 
 
 def read(project: Path) -> tuple[str, ...]:
     """The proto packages of the dropped versions."""
-    try:
-        return tuple((project / FILE).read_text(encoding="utf-8").split())
-    except OSError:
-        return ()
+    return tuple((read_if_exists(project / FILE, project) or b"").decode(errors="replace").split())
 
 
 def record(plan: Plan, package: str) -> Plan:

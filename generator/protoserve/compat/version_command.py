@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from protoserve.compat import CompatError, baseline, dropped_versions
 from protoserve.emit import generated_files
 from protoserve.platform import answers
 from protoserve.platform.git import find_repository
+from protoserve.platform.printing import printable
+from protoserve.platform.reading import read_if_exists
 from protoserve.schema import project_schemas, reserved_names
 from protoserve.schema.model import Contract
 from protoserve.schema.version_text import kept, renewed
@@ -69,7 +71,7 @@ def drop_version(project: Path, package: str, version: str) -> int:
         removed.append(f"src/{package}/upgrade/__init__.py")
     removed = [name for name in removed if (project / name).exists()]
     _check_committed(project, removed, "they are removed, and only git keeps them", git_required=True)
-    functions = list(_functions(project / upgrade_path))
+    functions = _functions(project, upgrade_path)
     del texts[schema_path]
     plan = generated_files.without(generated_files.plan(project, package, texts), removed)
     plan = dropped_versions.record(plan, dropped.package)
@@ -139,10 +141,10 @@ def _print_changes(changed: Iterable[str], plan: generated_files.Plan) -> None:
         print(f"{'removed' if name in plan.stale else 'wrote'} {name}")
 
 
-def _functions(module: Path) -> Iterator[str]:
+def _functions(project: Path, module: str) -> list[str]:
     """The names of the methods and functions of a module."""
-    if module.exists():
-        yield from re.findall(r"^\s*def (\w+)\(", module.read_text(encoding="utf-8"), re.MULTILINE)
+    text = (read_if_exists(project / module, project) or b"").decode(errors="replace")
+    return re.findall(r"^\s*def (\w+)\(", text, re.MULTILINE)
 
 
 def _mentions(project: Path, files: Iterable[str], dropped: Contract) -> Iterator[str]:
@@ -154,8 +156,12 @@ def _mentions(project: Path, files: Iterable[str], dropped: Contract) -> Iterato
         rf"(?<![\w./]){version}\.[A-Za-z]|\b{proto_folder}/"
     )
     for name in sorted(files):
-        path = project / name
-        if path.suffix in _TEXT_SUFFIXES and path.is_file():
-            for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-                if mention.search(line):
-                    yield f"{name}:{number}"
+        if PurePath(name).suffix not in _TEXT_SUFFIXES:
+            continue
+        try:
+            text = (read_if_exists(project / name, project) or b"").decode(errors="replace")
+        except OSError:  # too large to be text that somebody wrote
+            continue
+        for number, line in enumerate(text.splitlines(), 1):
+            if mention.search(line):
+                yield f"{printable(name)}:{number}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,14 +13,16 @@ from pathlib import Path
 from protoserve.emit import contract_module, proto, samples, served_module, stubs
 from protoserve.emit import upgrade_modules as upgrades
 from protoserve.emit.formatting import format_python
-from protoserve.platform.blocked_paths import Links, refuse_blocked
-from protoserve.platform.files import read_if_exists, write_all
+from protoserve.platform.blocked_paths import Links, is_inside, refuse_blocked, refuse_outside
+from protoserve.platform.files import write_all
+from protoserve.platform.reading import read_if_exists
 from protoserve.schema import json_schema, project_schemas
 from protoserve.schema.errors import Problem, SchemaError
 from protoserve.schema.model import Contract
 
 SCHEMA = project_schemas.SCHEMA
 MANIFEST = ".protoserve/generated.txt"
+_MAX_MANIFEST = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ def plan(project: Path, package: str, texts: dict[str, str] | None = None) -> Pl
     files |= _compiled(schemas.contracts, package, files)
     for contract in schemas.contracts:
         init = f"src/{contract.folder}/__init__.py"
-        if (project / init).is_file() and init not in _listed(project):
+        if (project / init).is_file() and init not in listed_files(project):
             files.pop(init, None)  # the stubs lie in a package that somebody else made
     listed = {*files, MANIFEST}
     files[MANIFEST] = "".join(f"{name}\n" for name in sorted(listed)).encode()
@@ -83,9 +86,9 @@ def differences(made: Plan) -> str:
     _refuse_blocked(made)
     parts: list[str] = []
     for name, content in made.files.items():
-        parts.extend(_diff(name, read_if_exists(made.project / name), content))
+        parts.extend(_diff(name, _current(made, name), content))
     for name in made.stale:
-        parts.extend(_diff(name, read_if_exists(made.project / name), None))
+        parts.extend(_diff(name, _current(made, name), None))
     for name in _missing(made.project, made.seeds):
         parts.extend(_diff(name, None, made.seeds[name]))
     return "".join(parts)
@@ -97,14 +100,19 @@ def apply(made: Plan) -> list[str]:
     Raises OSError, or BlockedPathError, with the project as it was; so it is after an interrupt, too.
     """
     _refuse_blocked(made)
-    changed = {name: content for name, content in made.files.items() if read_if_exists(made.project / name) != content}
+    changed = {name: content for name, content in made.files.items() if _current(made, name) != content}
     changed |= {name: made.seeds[name] for name in _missing(made.project, made.seeds)}
     write_all(made.project, changed, made.stale)
     return [*changed, *made.stale]
 
 
+def _current(made: Plan, name: str) -> bytes | None:
+    return read_if_exists(made.project / name, made.project)
+
+
 def _refuse_blocked(made: Plan) -> None:
     written = [*made.files, *_missing(made.project, made.seeds), *made.stale]
+    refuse_outside(written)
     refuse_blocked(made.project, written, Links.INSIDE, "the generator writes")
 
 
@@ -192,14 +200,15 @@ def _diff(name: str, old: bytes | None, new: bytes | None) -> Iterator[str]:
         yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
 
 
-def _listed(project: Path) -> list[str]:
+def listed_files(project: Path) -> list[str]:
     """What the last run made, by its manifest."""
-    return (read_if_exists(project / MANIFEST) or b"").decode(errors="replace").splitlines()
+    return (read_if_exists(project / MANIFEST, project, _MAX_MANIFEST) or b"").decode(errors="replace").splitlines()
 
 
 def _stale(project: Path, listed: set[str]) -> Iterator[str]:
     """What the manifest of the last run names and this run does not make: never a file that we did not write."""
-    for name in _listed(project):
-        inside = (project / name).resolve().is_relative_to(project.resolve())
-        if name and name not in listed and inside and (project / name).is_file():
+    for name in listed_files(project):
+        path = project / name
+        is_ours = name not in listed and is_inside(name) and os.path.isfile(path)
+        if is_ours and path.resolve().is_relative_to(project.resolve()):
             yield name

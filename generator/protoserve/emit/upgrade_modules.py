@@ -14,6 +14,7 @@ from pathlib import Path
 from protoserve.emit import field_code, value_compatibility
 from protoserve.emit.proto import HEADER
 from protoserve.emit.python_templates import render
+from protoserve.platform.reading import read_if_exists
 from protoserve.schema import reserved_names
 from protoserve.schema.model import Contract, Enum, Field, Message, Method
 from protoserve.wire import is_required, may_be_none
@@ -106,10 +107,7 @@ def describe_missing_methods(upgrades: Iterable[Upgrade], project: Path, package
     """What the author must still write, a line for each method with its signature and what it is for."""
     for upgrade in upgrades:
         file = f"src/{package}/upgrade/{upgrade.older.version}.py"
-        try:
-            text = (project / file).read_text(encoding="utf-8")
-        except OSError:
-            text = ""
+        text = (read_if_exists(project / file, project) or b"").decode(errors="replace")
         for method in upgrade.abstract_methods:
             if not re.search(rf"^\s+def {method.name}\(", text, re.MULTILINE):
                 yield f"{file}: write `def {method.name}(self, {method.signature}`. {method.doc}"

@@ -8,10 +8,13 @@ from typing import Any
 
 import yaml
 
+from protoserve.platform import plain_yaml
 from protoserve.platform.errors import ProtoserveError
+from protoserve.platform.reading import NotTextError, UnreadableFileError, read_text
 
 FILE = ".copier-answers.yml"
 _PACKAGE = re.compile("[a-z][a-z0-9_]*")
+_MAX_BYTES = 2**20
 _MARKER = re.compile("^<<<<<<< ", re.MULTILINE)
 
 
@@ -39,12 +42,16 @@ def load(project: Path) -> dict[str, Any]:
         raise AnswersError(f"{path} is not a file: restore it from git")
     text = ""
     try:
-        text = path.read_text(encoding="utf-8")
-        answers = yaml.safe_load(text)
+        text = read_text(path, project, _MAX_BYTES)
+        answers = plain_yaml.load(text)
     except FileNotFoundError:
         remedy = f"if it was deleted, `git restore {FILE}` brings it back"
         raise AnswersError(f"{project.resolve()} is not a protoserve project: it has no {FILE}; {remedy}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except NotTextError as error:
+        raise AnswersError(f"{error}, or restore it from git") from None
+    except UnreadableFileError as error:
+        raise AnswersError(str(error)) from None
+    except yaml.YAMLError as error:
         if marker := _MARKER.search(text):
             line = text.count("\n", 0, marker.start()) + 1
             raise AnswersError(

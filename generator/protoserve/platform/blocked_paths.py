@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 
 from protoserve.platform.errors import ProtoserveError
-from protoserve.platform.printing import LISTED
+from protoserve.platform.printing import LISTED, printable
 
 
 class Links(Enum):
@@ -38,7 +38,7 @@ class BlockedPath:
     def describe(self, writer: str) -> str:
         """One line with the remedy; `writer` says who writes the file, such as "the template has"."""
         remedy = "put a folder in its place" if self.is_.startswith("a link") else "move it away"
-        return f"{self.path} is {self.is_}, and {writer} {self.must_be} there: {remedy}"
+        return f"{printable(self.path)} is {self.is_}, and {writer} {self.must_be} there: {remedy}"
 
 
 def refuse_blocked(project: Path, files: Iterable[str], links: Links, writer: str, then: str = "") -> None:
@@ -46,6 +46,23 @@ def refuse_blocked(project: Path, files: Iterable[str], links: Links, writer: st
     blocked = blocked_paths(project, files, links)
     if blocked:
         raise BlockedPathError(joined([f"{path.describe(writer)}{then}" for path in blocked]))
+
+
+def refuse_outside(files: Iterable[str]) -> None:
+    """Raises BlockedPathError for a name that leads out of the project, or into git's own folder."""
+    for file in files:
+        if not is_inside(file):
+            where = ".copier-answers.yml and .protoserve/"
+            raise BlockedPathError(
+                f"{printable(file)} is not the path of a file in the project: restore {where} from git"
+            )
+
+
+def is_inside(file: str) -> bool:
+    """Whether a name is that of a file below the project, and not in git's own folder."""
+    path = PurePosixPath(file)
+    not_inside = path.is_absolute() or not path.parts or "\0" in file
+    return not not_inside and not {"..", ".git"} & {part.casefold() for part in path.parts}
 
 
 def joined(lines: list[str]) -> str:
@@ -99,7 +116,7 @@ def _blocked_folder(project: Path, folder: str, links: Links, names: _Names) -> 
     if stat.S_ISLNK(mode):
         if links is Links.INSIDE and path.is_dir() and path.resolve().is_relative_to(project.resolve()):
             return None
-        return BlockedPath(folder, f"a link to {os.readlink(path)}", "a folder")
+        return BlockedPath(folder, f"a link to {printable(os.readlink(path))}", "a folder")
     if not stat.S_ISDIR(mode):
         return BlockedPath(folder, _kind(path, mode), "a folder")
     return _blocked_by_case(folder, names.other_case(path), "a folder")

@@ -6,14 +6,18 @@ import errno
 import filecmp
 import os
 import re
+import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from protoserve.platform.blocked_paths import Links, refuse_blocked
+from protoserve.platform.blocked_paths import Links, refuse_blocked, refuse_outside
+from protoserve.platform.open_folder import OpenFolder, open_folder
+from protoserve.platform.reading import files_below
 
 # The errors of a disk without room, and of a user who may not have more of it.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -48,28 +52,46 @@ def write_all(root: Path, contents: Mapping[str, bytes | Path], removed: Collect
 
     A content is bytes, or the path of a file or link to copy with its mode and times. Another process sees each file
     either old or new. Raises OSError with everything as it was; after an interrupt it is so, too. Raises
-    BlockedPathError if a folder or the like lies where a file goes, or a link leads out of `root`.
+    BlockedPathError if a folder or the like lies where a file goes, or a link or a name leads out of `root`.
     """
+    refuse_outside([*contents, *removed])
     refuse_blocked(root, contents, Links.INSIDE, "protoserve writes")
-    staged: dict[Path, Path] = {}
+    staged: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="protoserve-undo-") as store:
         snapshot = Snapshot(Path(store))
         snapshot.keep(root / name for name in (*contents, *removed))
         try:
             for name, content in contents.items():
-                with _errors_name(root / name):
-                    staged[root / name] = _stage(root / name, content)
-            for target, temporary in staged.items():
-                with _errors_name(target):
-                    os.replace(temporary, target)
+                with _folder_of(root, name) as folder:
+                    staged[name] = _stage(folder, PurePath(name).name, content)
+            for name, temporary in staged.items():
+                with _folder_of(root, name) as folder:
+                    folder.replace(temporary, PurePath(name).name)
             for name in removed:
-                (root / name).unlink(missing_ok=True)
-                _remove_empty_folders(root, (root / name).parent)
+                _remove(root, name)
         except BaseException:
-            for temporary in staged.values():
-                temporary.unlink(missing_ok=True)
+            for name, temporary in staged.items():
+                with suppress(OSError), _folder_of(root, name) as folder:
+                    folder.unlink(temporary)
             snapshot.restore()
             raise
+
+
+@contextmanager
+def _folder_of(root: Path, name: str) -> Iterator[OpenFolder]:
+    """The open folder of a file below `root`, created if it does not exist; errors name the file."""
+    with _errors_name(root / name), open_folder(root, (root / name).parent, create=True) as folder:
+        yield folder
+
+
+def _remove(root: Path, name: str) -> None:
+    """Removes a file, if it exists, and the folders that become empty."""
+    parent = (root / name).parent
+    if not parent.is_dir():
+        return
+    with _errors_name(root / name), open_folder(root, parent) as folder:
+        folder.unlink(PurePath(name).name)
+    _remove_empty_folders(root, parent)
 
 
 @contextmanager
@@ -112,13 +134,13 @@ class Snapshot:
 
     def keep_folder(self, folder: Path) -> None:
         """Keeps all files of a folder, and that it has no others. Raises OSError."""
-        self.keep(_files(folder))
+        self.keep(files_below(folder))
         self._folders.append(folder)  # last, since `restore` removes the files of these folders that were not kept
 
     def restore(self) -> None:
         """Puts everything back, the times of the files included. Raises OSError."""
         for folder in self._folders:
-            for path in _files(folder):
+            for path in files_below(folder):
                 if path not in self._copies:
                     path.unlink()
         for path, copy in self._copies.items():
@@ -127,35 +149,42 @@ class Snapshot:
                     path.unlink()
             elif not _is_unchanged(path, copy):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(_stage(path, copy), path)
+                with OpenFolder.at(path.parent) as parent:
+                    parent.replace(_stage(parent, path.name, copy), path.name)
         for folder in sorted(self._missing_folders, reverse=True):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
 
 
-def read_if_exists(path: Path) -> bytes | None:
-    """The content of a file, None if there is none, or a folder or the like."""
-    return path.read_bytes() if path.is_file() else None
-
-
-def _stage(target: Path, content: bytes | Path) -> Path:
-    """Writes the content beside `target`, under a temporary name, with the mode that it shall have."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    temporary = Path(name)
+def _stage(folder: OpenFolder, target: str, content: bytes | Path) -> str:
+    """Writes the content beside the file `target`, with the mode that it shall have; returns its temporary name."""
+    temporary = f".protoserve-{secrets.token_hex(8)}"
     try:
-        if isinstance(content, Path):
-            os.close(handle)
-            temporary.unlink()  # a link is not copied over a file
-            shutil.copy2(content, temporary, follow_symlinks=False)
+        if isinstance(content, Path) and content.is_symlink():
+            folder.symlink(os.readlink(content), temporary)
+        elif isinstance(content, Path):
+            status = content.stat()
+            with content.open("rb") as source, os.fdopen(folder.create(temporary), "wb") as file:
+                shutil.copyfileobj(source, file)
+            folder.chmod(temporary, stat.S_IMODE(status.st_mode))
+            folder.set_times(temporary, (status.st_atime_ns, status.st_mtime_ns))
         else:
-            with os.fdopen(handle, "wb") as file:
+            with os.fdopen(folder.create(temporary), "wb") as file:
                 file.write(content)
-            temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
+            folder.chmod(temporary, _mode(folder, target))
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        folder.unlink(temporary)
         raise
     return temporary
+
+
+def _mode(folder: OpenFolder, name: str) -> int:
+    """The mode for a file: of the one that it replaces, else that of a new file."""
+    try:
+        mode = folder.lstat(name).st_mode
+    except FileNotFoundError:
+        mode = 0
+    return mode & 0o777 if stat.S_ISREG(mode) else 0o666 & ~_umask()
 
 
 def _umask() -> int:
@@ -173,10 +202,6 @@ def _is_unchanged(path: Path, copy: Path) -> bool:
         return False
     same_attributes = path.stat().st_mtime_ns == copy.stat().st_mtime_ns and path.stat().st_mode == copy.stat().st_mode
     return same_attributes and filecmp.cmp(path, copy, shallow=False)
-
-
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if _is_file_or_link(path)]
 
 
 def _remove_empty_folders(root: Path, folder: Path) -> None:

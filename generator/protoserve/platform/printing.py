@@ -1,4 +1,4 @@
-"""Lists of names in a message, and standard output, which may be a pipe without a reader or a file on a full disk."""
+"""Names in a message, and standard output, which may be a pipe without a reader or a file on a full disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import sys
 from collections.abc import Sequence
 from typing import Literal, TextIO
 
+from protoserve.platform.plain_text import visible
+
 LISTED = 5  # paths in one message
+_SHOWN = 300  # characters of one name
 
 
 class UnwritableError(OSError):
@@ -36,9 +39,20 @@ def write(text: str | bytes) -> None:
         raise UnwritableError(error) from None
 
 
+def printable(text: str) -> str:
+    """Text of others, such as a file's name, on one line: what cannot be seen is escaped, what is too long is cut.
+
+    So it can neither forge a line nor move a terminal's cursor.
+    """
+    shown = text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]}...{text[-_SHOWN // 2 :]}"
+    return visible(shown).replace("\n", "\\n")
+
+
 def listed(names: Sequence[str]) -> str:
     """The first of the names, and how many more there are."""
-    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
+    return ", ".join(map(printable, names[:LISTED])) + (
+        f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    )
 
 
 def colour_system(out: TextIO | None) -> Literal["auto"] | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import GitError, Repository, find_repository, git, git_line, git_paths, run
 from protoserve.platform.printing import LISTED, listed
+from protoserve.platform.reading import read_bytes
 
 SKIP_WORKTREE = "skip-worktree"
 ASSUME_UNCHANGED = "assume-unchanged"
@@ -169,6 +170,6 @@ def _is_as_checked_out(project: Path, name: str, mode: str) -> bool:
     try:
         # A large file may still be the pointer that it is in git.
         content = git(project, "cat-file", "--filters", f"HEAD:./{name}", env={"GIT_LFS_SKIP_SMUDGE": "1"})
-        return content == (project / name).read_bytes()
+        return content == read_bytes(project / name, project, most=max(len(content), 1))
     except (GitError, OSError):
         return False

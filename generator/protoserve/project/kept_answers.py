@@ -17,10 +17,11 @@ from typing import Any
 from protoserve.platform.credentials import without_credentials
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.plain_text import visible
+from protoserve.platform.reading import UnreadableFileError, read_text
 
 # What a project's .copier-answers.yml has besides answers.
 _NOT_ANSWERS = ("_commit", "_commit_hash", "_src_path", "created")
-_MAX_BYTES = 1_000_000
+_MAX_BYTES = 2**20
 
 
 class AnswersFileError(ProtoserveError):
@@ -62,15 +63,15 @@ def template_source(path: Path) -> str:
 def _load(path: Path) -> dict[str, Any]:
     import yaml
 
+    from protoserve.platform import plain_yaml
+
     try:
-        with path.open("rb") as file:
-            text = file.read(_MAX_BYTES + 1)
-        if len(text) > _MAX_BYTES:
-            raise AnswersFileError(f"{path} is larger than {_MAX_BYTES} bytes: --answers needs a file of answers")
-        answers = yaml.safe_load(text)
+        answers = plain_yaml.load(read_text(path, most=_MAX_BYTES))
+    except UnreadableFileError as error:
+        raise AnswersFileError(f"{path} is {error.reason}: --answers needs a file of answers") from None
     except OSError as error:
         raise AnswersFileError(f"{path} cannot be read ({error.strerror}): --answers needs a file of answers") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise AnswersFileError(f"{path} must be YAML, with lines such as port: 9000 ({reason})") from None
     if not isinstance(answers, dict):

@@ -9,9 +9,9 @@ from pathlib import Path
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import Repository, git_paths
 from protoserve.platform.printing import listed
+from protoserve.platform.reading import read_bytes
 
 _MARKER = re.compile(rb"^<<<<<<< before updating\r?$", re.MULTILINE)
-_LARGEST = 16 * 1024 * 1024  # bytes of a file that is searched; files of the template are far smaller
 # `git apply --reject` leaves edits of NAME in NAME.rej, under this heading. `copier update --conflict rej` keeps them.
 _SUFFIX = ".rej"
 _REJECTED = re.compile(rb"diff [^\n]*\(rejected hunks\)")
@@ -76,8 +76,6 @@ def _untracked(folder: Path) -> Iterator[str]:
 def _read(path: Path) -> bytes:
     """The content of a file; nothing if it is too large, cannot be read, or is a link or folder."""
     try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > _LARGEST:
-            return b""
-        return path.read_bytes()
+        return b"" if path.is_symlink() else read_bytes(path)
     except OSError:
         return b""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
+from protoserve.platform.reading import NotAFileError, TooLargeError, UnreadableFileError, read_bytes
 from protoserve.platform.yaml_tree import Mapping, YamlError, parse
 from protoserve.schema import rules
 from protoserve.schema.errors import Problem, SchemaError
@@ -58,18 +58,22 @@ def _read(text: str, file: str, default_package: str | None) -> tuple[Draft, Pro
     return draft, problems
 
 
-def read_text(path: Path) -> str:
-    """The text of a schema file, line ends as they are, a byte-order mark dropped. Raises SchemaError."""
+def read_text(path: Path, project: Path | None = None) -> str:
+    """The text of a schema file, line ends as they are, a byte-order mark dropped; it must lie in `project`, if given.
+
+    Raises SchemaError.
+    """
     file = str(path)
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise _refused(file, f"the path is {what}", "give the path of a YAML file")
-        if status.st_size > MAX_BYTES:
-            message = f"the file is larger than 1 MiB ({status.st_size} bytes)"
-            raise _refused(file, message, "a schema is a few pages; is this the right file?")
-        data = path.read_bytes()
+        data = read_bytes(path, project, MAX_BYTES)
+    except NotAFileError as error:
+        raise _refused(file, f"the path is {error.kind}, not a regular file", "give the path of a YAML file") from None
+    except TooLargeError:
+        raise _refused(
+            file, "the file is larger than 1 MiB", "a schema is a few pages; is this the right file?"
+        ) from None
+    except UnreadableFileError as error:
+        raise _refused(file, f"the path is {error.reason}", error.remedy) from None
     except FileNotFoundError:
         raise _refused(file, "the file does not exist", "check the path") from None
     except OSError as error:

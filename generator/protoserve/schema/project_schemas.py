@@ -15,6 +15,7 @@ from protoserve.schema.model import Contract
 SCHEMA = "schema.yaml"
 FOLDER = "schemas"
 
+_MAX_VERSIONS = 200
 _VERSION = re.compile(r"v([0-9]+)(?:(alpha|beta)([0-9]+))?")
 _STAGES = {"alpha": 0, "beta": 1, None: 2}
 
@@ -42,14 +43,21 @@ def path_of(version: str) -> str:
 
 def read(project: Path) -> dict[str, str]:
     """The texts of a project's schemas by their paths. Raises SchemaError where a file cannot be read."""
-    older = sorted((project / FOLDER).glob("*.yaml"))
-    paths = {path.relative_to(project).as_posix(): path for path in (project / SCHEMA, *older)}
-    return {name: _text(name, path) for name, path in paths.items()}
+    return {name: _text(project, name) for name in (SCHEMA, *older_paths(project))}
 
 
-def _text(name: str, path: Path) -> str:
+def older_paths(project: Path) -> list[str]:
+    """Where the older versions' schemas lie in a project, sorted. Raises SchemaError if there are too many."""
+    names = sorted(path.name for path in (project / FOLDER).glob("*.yaml"))
+    if len(names) > _MAX_VERSIONS:
+        message = f"more than {_MAX_VERSIONS} files end in .yaml, and each is a version of the contract"
+        raise SchemaError(FOLDER, [Problem(1, 1, "", message, "move away those that are not")])
+    return [f"{FOLDER}/{name}" for name in names]
+
+
+def _text(project: Path, name: str) -> str:
     try:
-        return read_text(path)
+        return read_text(project / name, project)
     except SchemaError as error:
         raise SchemaError(name, error.problems) from None  # from wherever it is called, the project's own path
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from protoserve.platform.errors import ProtoserveError
+from protoserve.platform.reading import UnreadableFileError, read_bytes
 
 _FORM = re.compile(
     r"(?:(?P<scheme>https?|grpcs?)://)?(?P<host>\[[0-9a-fA-F:.%\w]+\]|[^\s:/\[\]]*):(?P<port>\d{1,5})/?", re.ASCII
@@ -48,10 +49,13 @@ class Tls:
         file = self.ca or ssl.get_default_verify_paths().cafile
         try:
             if self.ca is not None:
+                read_bytes(Path(self.ca))  # before `context` opens it, which would wait for a named pipe
                 self.context()
-            return None if file is None else Path(file).read_bytes()
+            return None if file is None else read_bytes(Path(file))
         except ssl.SSLError:
             raise UsageError(f"{file}: the file has no certificate in PEM format") from None
+        except UnreadableFileError as error:
+            raise UsageError(str(error)) from None
         except OSError as error:
             raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
 

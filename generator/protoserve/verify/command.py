@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from protoserve.platform.printing import UnwritableError
+from protoserve.platform.reading import UnreadableFileError, read_text
 from protoserve.verify import address, interface, json_text, metadata, unused_options
 from protoserve.verify.address import Address, Tls, UsageError
 from protoserve.verify.checks import CHECKS, stopping
@@ -275,7 +276,9 @@ def _instance(options: argparse.Namespace, contract: Interface | None, project: 
     """The instance in the file of --instance, else a sample of the contract; None without both. Raises UsageError."""
     if options.instance is not None:
         try:
-            return json_text.parse(options.instance.read_text(encoding="utf-8"))
+            return json_text.parse(read_text(options.instance))
+        except UnreadableFileError as error:
+            raise UsageError(str(error)) from None
         except OSError as error:
             raise UsageError(f"{options.instance}: cannot be read: {error.strerror}") from None
         except ValueError as error:

@@ -16,8 +16,10 @@ from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDesc
 from google.protobuf.message import Message
 
 from protoserve.emit import proto
+from protoserve.platform.reading import read_text
+from protoserve.schema import project_schemas
 from protoserve.schema.errors import SchemaError
-from protoserve.schema.load import load
+from protoserve.schema.load import loads
 from protoserve.schema.model import Contract
 from protoserve.verify.address import UsageError
 
@@ -115,9 +117,13 @@ def from_project(folder: Path) -> Interface:
     """
     methods: list[Method] = []
     contracts: list[Contract] = []
-    for schema in (folder / "schema.yaml", *sorted((folder / "schemas").glob("*.yaml"), reverse=True)):
+    try:
+        texts = project_schemas.read(folder)
+    except SchemaError as error:
+        raise UsageError(str(error)) from None
+    for name in (project_schemas.SCHEMA, *sorted(texts.keys() - {project_schemas.SCHEMA}, reverse=True)):
         try:
-            contracts.append(load(schema))
+            contracts.append(loads(texts[name], str(folder / name)))
         except SchemaError as error:
             raise UsageError(str(error)) from None
         file = folder / "proto" / proto.path_of(contracts[-1])
@@ -165,7 +171,7 @@ def _compile(file: Path, includes: Sequence[Path]) -> list[descriptor_pb2.FileDe
 def _import_root(file: Path) -> Path:
     """Where imports start by default: the file's folder, or the folder above that its package starts in."""
     folder = file.parent
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in read_text(file, errors="replace").splitlines():
         words = line.replace(";", " ").split()
         if words[:1] == ["package"] and len(words) > 1:
             parts = words[1].split(".")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from protoserve.platform.reading import NotTextError, UnreadableFileError, read_text
 from protoserve.verify.address import UsageError
 from protoserve.verify.report import Finding, Outcome
 
@@ -121,12 +122,13 @@ def _value(key: str, source: str) -> str:
 def _from_file(key: str, file: Path) -> str:
     """The content of a file without the line end at its end."""
     try:
-        with file.open("rb") as opened:
-            return opened.read(_MAX_BYTES + 2).decode("utf-8").rstrip("\r\n")
+        return read_text(file, most=_MAX_BYTES + 2).rstrip("\r\n")
+    except NotTextError:
+        raise UsageError(f"--metadata {key}: {file}: not a text file") from None
+    except UnreadableFileError as error:
+        raise UsageError(f"--metadata {key}: {error}") from None
     except OSError as error:
         raise UsageError(f"--metadata {key}: {file}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"--metadata {key}: {file}: not a text file") from None
 
 
 def _masked(text: str, secret: str) -> str:

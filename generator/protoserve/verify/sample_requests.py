@@ -15,6 +15,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import EncodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from protoserve.platform.reading import UnreadableFileError, read_text
 from protoserve.verify.address import UsageError
 from protoserve.verify.interface import Interface, Method
 
@@ -128,7 +129,7 @@ def read_requests(interface: Interface, arguments: Sequence[str], project: Path 
         for method in interface.methods:
             file = _sample_file(interface, method, project)
             if file.is_file():
-                requests[method.path] = _read_file(method, file)
+                requests[method.path] = _read_file(method, file, project)
     for argument in arguments:
         name, _, path = ("", "", argument) if Path(argument).is_file() else argument.rpartition("=")
         method = _method_of(interface, argument, name, Path(path))
@@ -159,13 +160,15 @@ def _method_of(interface: Interface, argument: str, name: str, file: Path) -> Me
     raise UsageError(f"--request {argument}: name its method, METHOD=FILE.json; the methods are: {known}")
 
 
-def _read_file(method: Method, file: Path) -> Request:
+def _read_file(method: Method, file: Path, project: Path | None = None) -> Request:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_text(file, project)
         if not isinstance(json.loads(text), dict):
             raise UsageError(f"{file}: must be an object with the fields of {method.input.full_name}: {{...}}")
         message = json_format.Parse(text, method.request())
         return Request(type(message).SerializeToString(message, deterministic=True), str(file))
+    except UnreadableFileError as error:
+        raise UsageError(str(error)) from None
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
     except (json_format.ParseError, EncodeError, ValueError, TypeError, RecursionError) as error:

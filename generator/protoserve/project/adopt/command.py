@@ -16,6 +16,8 @@ from protoserve.intake.proto.convert import from_proto
 from protoserve.platform import answers, interrupts
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.plain_text import visible
+from protoserve.platform.printing import printable
+from protoserve.platform.reading import read_bytes
 from protoserve.project import template_source
 from protoserve.project.adopt import AdoptError, existing_project, git_rules, requirements, servicer, template_files
 from protoserve.project.adopt.definitions import Trees
@@ -37,7 +39,7 @@ def main(arguments: argparse.Namespace, data: dict[str, Any]) -> int:
     except ProtoserveError as error:
         print(error.report(), file=sys.stderr)
     except OSError as error:
-        print(f"protoserve: {error}", file=sys.stderr)
+        print(f"protoserve: {visible(str(error))}", file=sys.stderr)
     else:
         return 0
     print("protoserve: nothing was changed", file=sys.stderr)
@@ -52,13 +54,13 @@ def _adopt(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
     contract = loads(from_proto(project / proto, "", include.from_environment(Path.cwd())))
     trees, unreadable = servicer.parse(project, [name for name in readable if name.endswith(".py")])
     for name in unreadable:
-        print(f"note: {name} was skipped: Python cannot parse it", file=sys.stderr)
+        print(f"note: {printable(name)} was skipped: Python cannot parse it", file=sys.stderr)
     if arguments.servicer is not None:
         _servicers(arguments, contract, trees)  # refused before anything is asked
     old_requirements = requirements.declared(project, readable)
     with interrupts.scratch_folder() as temporary:
         new_project = temporary / project.resolve().name
-        _create(arguments, data, proto, new_project, template_files.package_inits(listed))
+        _create(arguments, data, proto, new_project, template_files.package_inits(readable))
         package = answers.read(new_project)["package"]
         contract = load(new_project / SCHEMA)  # which knows the methods that are served
         servicers = _servicers(arguments, contract, trees)
@@ -107,7 +109,7 @@ def _add_ignore_rules(project: Path, files: template_files.TemplateFiles) -> Non
     rules = git_rules.exceptions(project, [*files.new])
     where = files.new if ".gitignore" in files.new else files.merged
     if rules:
-        content = where.get(".gitignore") or (project / ".gitignore").read_bytes()
+        content = where.get(".gitignore") or read_bytes(project / ".gitignore", project)
         where[".gitignore"] = content + (b"" if content.endswith(b"\n") else b"\n") + rules
 
 
@@ -119,7 +121,7 @@ def _create(
     source = template_source.chosen(arguments.template, arguments.ref)
     for name in package_inits:
         (new_project / name).parent.mkdir(parents=True, exist_ok=True)
-        (new_project / name).write_bytes((project / name).read_bytes())
+        (new_project / name).write_bytes(existing_project.content(project, name))
     # The generator resolves the path of the .proto in the folder where the command was called, which it reads from PWD;
     # Copier's tasks run in plumbum's environment.
     with local.env(PWD=str(project.resolve())), open_session(source, new_project, _defaults(project, data)) as session:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from protoserve.platform.answers import FILE
 from protoserve.platform.git import GitError, find_repository, repository_with_commits
+from protoserve.platform.printing import listed
+from protoserve.platform.reading import read_bytes
 from protoserve.project.adopt import AdoptError
 
 STUB = re.compile(r"_pb2(?:_grpc)?\.pyi?$")
@@ -17,6 +19,7 @@ _BUILD = re.compile(
     r"\.github/workflows/[^/]+\.ya?ml|\.gitlab-ci\.yml|\.circleci/config\.yml|\.travis\.yml|azure-pipelines\.ya?ml"
     r"|bitbucket-pipelines\.yml|Jenkinsfile|tox\.ini|noxfile\.py|(docker-)?compose\.ya?ml"
 )
+MAX_BYTES = 4_000_000  # of a file; larger ones are not searched
 _SERVICE = re.compile(r"^\s*service\s+\w+\s*\{?", re.MULTILINE)
 
 
@@ -28,28 +31,39 @@ def committed_files(project: Path) -> list[str]:
         raise AdoptError(f"{project} has a {FILE}: it is already a protoserve project; use `protoserve update`")
     try:
         repository = repository_with_commits(project)
-        uncommitted, listed = repository.uncommitted(), repository.tracked()
+        uncommitted, tracked = repository.uncommitted(), repository.tracked()
     except GitError as error:
         raise AdoptError(str(error)) from None
     if uncommitted:
-        named = ", ".join(uncommitted[:5])
-        more = f" and {len(uncommitted) - 5} more" if len(uncommitted) > 5 else ""
-        raise AdoptError(f"{project} has changes that are not committed: commit or stash {named}{more}")
-    return listed
+        raise AdoptError(f"{project} has changes that are not committed: commit or stash {listed(uncommitted)}")
+    return tracked
 
 
-def readable_files(project: Path, listed: list[str]) -> list[str]:
+def readable_files(project: Path, tracked: list[str]) -> list[str]:
     """The committed files, each under one name: without links to other committed files or out of the repository."""
     repository = find_repository(project)
     root = repository.root if repository is not None else project.resolve()
-    links = [name for name in listed if (project / name).is_symlink()]
-    names = {_target(project / name): name for name in listed if name not in links}
+    links = [name for name in tracked if (project / name).is_symlink()]
+    names = {_target(project / name): name for name in tracked if name not in links}
     for name in links:
         target = _target(project / name)
         if target.is_file() and target.is_relative_to(root):
             names.setdefault(target, name)
     chosen = set(names.values())
-    return [name for name in listed if name in chosen]
+    return [name for name in tracked if name in chosen]
+
+
+def content(project: Path, name: str) -> bytes:
+    """The content of a committed file; nothing of one that is too large or cannot be read, which is not searched."""
+    try:
+        return read_bytes(project / name, most=MAX_BYTES)
+    except OSError:
+        return b""
+
+
+def text(project: Path, name: str) -> str:
+    """The same as text."""
+    return content(project, name).decode("utf-8", "replace")
 
 
 def _target(path: Path) -> Path:
@@ -57,7 +71,7 @@ def _target(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def service_proto(project: Path, listed: list[str], option: Path | None) -> str:
+def service_proto(project: Path, readable: list[str], option: Path | None) -> str:
     """The path of the .proto with the service, relative to the project; `option` is --proto. Raises AdoptError."""
     if option is not None:
         path = option if option.is_absolute() or option.is_file() else project / option
@@ -66,17 +80,11 @@ def service_proto(project: Path, listed: list[str], option: Path | None) -> str:
         if not path.resolve().is_relative_to(project.resolve()):
             raise AdoptError(f"{option} is not in {project}: copy it there and commit it")
         return path.resolve().relative_to(project.resolve()).as_posix()
-    candidates = [
-        name
-        for name in listed
-        if name.endswith(".proto") and _SERVICE.search((project / name).read_text(encoding="utf-8", errors="replace"))
-    ]
+    candidates = [name for name in readable if name.endswith(".proto") and _SERVICE.search(text(project, name))]
     if not candidates:
         raise AdoptError(f"no committed .proto of {project} has a service: name one with --proto FILE")
     if len(candidates) > 1:
-        raise AdoptError(
-            f"several files have a service ({', '.join(sorted(candidates))}): choose one with --proto FILE"
-        )
+        raise AdoptError(f"several files have a service ({listed(sorted(candidates))}): choose one with --proto FILE")
     return candidates[0]
 
 
@@ -95,7 +103,7 @@ def python_file(project: Path, option: Path, trees: Collection[str]) -> str:
             f"--servicer {option} has stubs, which protoc writes: name the file with the class that derives from them"
         )
     try:
-        ast.parse(path.read_bytes())
+        ast.parse(read_bytes(path, most=MAX_BYTES))
     except (ValueError, RecursionError, MemoryError) as error:
         raise AdoptError(f"--servicer {option}: Python cannot parse it: {error}") from None
     except SyntaxError as error:
@@ -113,6 +121,6 @@ def prefix(project: Path) -> str:
     return repository.prefix if repository is not None else ""
 
 
-def builds(listed: Sequence[str], renamed: Collection[str]) -> list[str]:
+def builds(tracked: Sequence[str], renamed: Collection[str]) -> list[str]:
     """The files that still build or test the project as before, such as other workflows of a CI."""
-    return [name for name in listed if _BUILD.fullmatch(name) and name not in renamed]
+    return [name for name in tracked if _BUILD.fullmatch(name) and name not in renamed]

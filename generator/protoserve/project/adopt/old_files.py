@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from protoserve.platform.git import git_paths
-from protoserve.project.adopt.existing_project import STUB
+from protoserve.project.adopt.existing_project import STUB, content
 
 FILE = "before-adopt.toml"
 _HEADER = """\
@@ -23,7 +23,6 @@ RUFF_SETTINGS = ("ruff.toml", ".ruff.toml", "pyproject.toml")
 _PYTHON_BLOCK = re.compile(rb"^[ \t>]*(?:```|~~~)[ \t]*\{?\.?py", re.MULTILINE)
 _SPECIAL_CHARACTERS = re.compile(r"([*?\[{}\\])")
 _UNDECODABLE = re.compile("[\udc80-\udcff]+")
-MAX_BYTES = 4_000_000  # larger files are not searched
 
 
 def ignored_files(project: Path) -> list[str]:
@@ -64,15 +63,8 @@ def _is_checked(project: Path, name: str) -> bool:
     if path.suffix == ".proto":
         return path.parts[0] == "proto"
     if path.suffix == ".md":
-        return bool(_PYTHON_BLOCK.search(_content(project / name)))
+        return bool(_PYTHON_BLOCK.search(content(project, name)))
     return path.suffix in _RUFF_SUFFIXES or path.name in RUFF_SETTINGS
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
-    except OSError:
-        return b""
 
 
 def _pattern(entry: str) -> str:

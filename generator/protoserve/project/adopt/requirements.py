@@ -13,6 +13,7 @@ from typing import NamedTuple
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from protoserve.project.adopt import existing_project
 from protoserve.project.adopt.servicer import Note
 
 MODEL, SERVER, TOOLS = "requirements/model.txt", "requirements/server.txt", "requirements/dev.txt"
@@ -58,7 +59,7 @@ def _in_requirements(project: Path, first: str, listed: Sequence[str]) -> Iterat
     """The lines of a requirements file and of those that it includes, without options and hashes."""
     files = [first] if first in listed else []
     for file in files:  # the list grows
-        text = (project / file).read_text(encoding="utf-8", errors="replace")
+        text = existing_project.text(project, file)
         for number, line in enumerate(text.splitlines(), 1):
             line = re.split(r"(?:^|\s)#|\s--|\s\\$", line)[0].strip()
             include = _INCLUDE.fullmatch(line)
@@ -73,13 +74,13 @@ def _in_pyproject(project: Path, listed: Sequence[str]) -> Iterator[Declared]:
     file = "pyproject.toml"
     if file not in listed:
         return
-    text = (project / file).read_text(encoding="utf-8", errors="replace")
+    text = existing_project.text(project, file)
     try:
         content = tomllib.loads(text)
         requirements = [*map(str, content.get("project", {}).get("dependencies", ()))]
         of_poetry = content.get("tool", {}).get("poetry", {}).get("dependencies", {})
         versions = {name: version for name, version in of_poetry.items() if name != "python"}
-    except (tomllib.TOMLDecodeError, AttributeError, TypeError):
+    except (tomllib.TOMLDecodeError, AttributeError, TypeError, RecursionError):
         return
     for requirement in requirements:
         yield Declared(file, _line(text, requirement), requirement)
@@ -91,7 +92,7 @@ def _in_setup_cfg(project: Path, listed: Sequence[str]) -> Iterator[Declared]:
     file = "setup.cfg"
     if file not in listed:
         return
-    text = (project / file).read_text(encoding="utf-8", errors="replace")
+    text = existing_project.text(project, file)
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         parser.read_string(text)
@@ -108,7 +109,7 @@ def _in_setup_py(project: Path, listed: Sequence[str]) -> Iterator[Declared]:
     if file not in listed:
         return
     try:
-        tree = ast.parse((project / file).read_bytes())
+        tree = ast.parse(existing_project.content(project, file))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     keywords = (node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "install_requires")

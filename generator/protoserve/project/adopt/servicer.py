@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from protoserve.platform.reading import read_bytes
 from protoserve.project.adopt.definitions import Class, Definitions, Function, Trees, last_name
-from protoserve.project.adopt.existing_project import STUB
+from protoserve.project.adopt.existing_project import MAX_BYTES, STUB
 from protoserve.schema.model import Contract, Method
 
-MAX_BYTES = 4_000_000  # a larger file was not written by hand
 _ABORTED = "raise InvalidRequest(text, field=...) or RequestRefused(code, text); any other exception is INTERNAL"
 _HANDLERS = tuple(
     f"{request}_{response}_rpc_method_handler" for request in ("unary", "stream") for response in ("unary", "stream")
@@ -60,9 +60,7 @@ def parse(root: Path, files: Iterable[str]) -> tuple[dict[str, ast.Module], list
         if STUB.search(name):
             continue
         try:
-            if (root / name).stat().st_size > MAX_BYTES:
-                raise ValueError("too large")
-            trees[name] = ast.parse((root / name).read_bytes(), name)
+            trees[name] = ast.parse(read_bytes(root / name, most=MAX_BYTES), name)
         except (SyntaxError, ValueError, OSError, RecursionError, MemoryError):
             unreadable.append(name)
     return trees, unreadable

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from protoserve.emit.generated_files import Plan
-from protoserve.project.adopt import old_files
+from protoserve.platform.printing import listed, printable
+from protoserve.platform.reading import files_below, read_bytes, read_if_exists
+from protoserve.project.adopt import existing_project, old_files
 from protoserve.schema.model import Contract
 
 # An author's file that makes room for the template's keeps its name with this suffix.
@@ -27,10 +29,10 @@ _RUFF_AND_PYTEST = ("ruff.toml", ".ruff.toml", "pytest.ini", ".pytest.ini", "pyt
 _SETTINGS_OF_TESTS = ("tests/tox.ini", "tests/setup.cfg")
 _PLATFORM_FILES = re.compile(r"deploy/[^/]+/([^/]+\.mk|requirements-dev\.txt)")
 # Files that the generator or a test of the template reads by such names.
-_READ_BY_NAME = {
-    "schemas/*.yaml": "are read as versions of the contract",
-    "tests/requests/**/*.json": "are read as sample requests",
-}
+_READ_BY_NAME = (
+    ("schemas", "schemas/*.yaml", "are read as versions of the contract"),
+    ("tests/requests", "*.json", "are read as sample requests"),
+)
 
 _LIBRARIES = ("google", "grpc", "grpc_health", "grpc_reflection", "grpc_status", "numpy")  # of the server
 
@@ -59,7 +61,7 @@ class TemplateFiles:
         return Plan(project, {**self.new, **self.aside, **self.merged}, tuple(self.removed))
 
 
-def template_files(project: Path, new_project: Path, listed: Sequence[str]) -> tuple[TemplateFiles, list[str]]:
+def template_files(project: Path, new_project: Path, tracked: Sequence[str]) -> tuple[TemplateFiles, list[str]]:
     """Compares the files of a new project with the author's, which git lists; and the reasons why both do not fit."""
     files = TemplateFiles()
     in_the_way = []
@@ -68,18 +70,20 @@ def template_files(project: Path, new_project: Path, listed: Sequence[str]) -> t
         target, content = project / name, (new_project / name).read_bytes()
         if not _exists(target):
             files.new[name] = content
-        elif not target.is_file() or target.is_symlink():
+            continue
+        mine = read_if_exists(target, project)
+        if mine is None or target.is_symlink():
             in_the_way.append(f"{name} (not a regular file)")
-        elif target.read_bytes() == content or name in _KEPT:
+        elif mine == content or name in _KEPT:
             continue
         elif name.endswith((".py", ".pyi")):
             in_the_way.append(name)
         elif name in _MERGED:
-            files.merged[name] = _add_missing_lines(target.read_bytes(), content)
+            files.merged[name] = _add_missing_lines(mine, content)
         else:
-            files.new[name], files.aside[f"{name}{ASIDE}"] = content, target.read_bytes()
-    for name in _settings(project, names, listed):
-        files.aside[f"{name}{ASIDE}"] = (project / name).read_bytes()
+            files.new[name], files.aside[f"{name}{ASIDE}"] = content, mine
+    for name in _settings(project, names, tracked):
+        files.aside[f"{name}{ASIDE}"] = read_bytes(project / name, project)
         files.removed.append(name)
     in_the_way += [name for name in files.aside if _exists(project / name)]
     for parent in {parent for name in files.new for parent in Path(name).parents}:
@@ -87,13 +91,13 @@ def template_files(project: Path, new_project: Path, listed: Sequence[str]) -> t
             in_the_way.append(f"{parent.as_posix()} (a folder of the template)")
         elif (project / parent).is_symlink():
             in_the_way.append(f"{parent.as_posix()} (a link, and a folder of the template)")
-    old = [name for name in listed if name not in files.new and name not in files.removed]
+    old = [name for name in tracked if name not in files.new and name not in files.removed]
     if "scripts/before_adopt.py" in names:  # a template of an earlier version reads no list
         files.listed = sorted(set(old_files.entries(project, [*old, *old_files.ignored_files(project)], names)))
         files.new[old_files.FILE] = old_files.text(files.listed).encode()
     if not in_the_way:
         return files, []
-    ways = ", ".join(sorted(in_the_way))
+    ways = ", ".join(map(printable, sorted(in_the_way)))
     return files, [f"the template has files of these names, and yours would be lost: {ways}; rename and commit"]
 
 
@@ -111,20 +115,21 @@ def name_clashes(project: Path, new_project: Path, package: str, contract: Contr
             yield f"{name} hides the library of that name from the template's server: rename it and commit"
     for root in ("", "src/"):
         name = f"{root}{contract.folder}/__init__.py"
-        if (project / name).is_file() and _imports((project / name).read_bytes()):
+        if (project / name).is_file() and _imports(existing_project.content(project, name)):
             yield (
                 f"{name} has imports, and the new stubs are in that package: importing them would load the old stubs "
                 "too, and one process cannot load both. Remove the imports and commit"
             )
     yield from _clashes_of_scripts_and_tests(project, new_project)
-    for pattern, why in _READ_BY_NAME.items():
-        names = sorted(path.relative_to(project).as_posix() for path in project.glob(pattern))
+    for folder, pattern, why in _READ_BY_NAME:
+        paths = files_below(project / folder)
+        names = [path.relative_to(project).as_posix() for path in paths if path.match(pattern)]
         if names:
-            yield f"{_some(names)}: files of these names {why}: rename and commit"
+            yield f"{listed(names)}: files of these names {why}: rename and commit"
     models = sorted(path.name for path in (project / "artifacts").glob("[!.]*"))
     if models:
         yield (
-            f"artifacts/ has {_some(models)}, and the template keeps the served model there: rename that folder, "
+            f"artifacts/ has {listed(models)}, and the template keeps the served model there: rename that folder, "
             "and commit if git has it"
         )
 
@@ -137,20 +142,20 @@ def _clashes_of_scripts_and_tests(project: Path, new_project: Path) -> Iterator[
         for folder in ("src", "tests"):
             if _exists(project / folder / script):
                 yield f"{folder}/{script} hides scripts/{script} from the template's tests: rename it and commit"
-    package = project / "tests/__init__.py"
-    if package.is_file() and _imports(package.read_bytes()):
+    name = "tests/__init__.py"
+    if (project / name).is_file() and _imports(existing_project.content(project, name)):
         yield "tests/__init__.py has imports, which the template's tests would run: move them to conftest.py and commit"
 
 
-def package_inits(listed: list[str]) -> list[str]:
+def package_inits(tracked: list[str]) -> list[str]:
     """The `__init__.py` files in src; stubs may be in the author's packages."""
-    return [name for name in listed if name.startswith("src/") and name.endswith("/__init__.py")]
+    return [name for name in tracked if name.startswith("src/") and name.endswith("/__init__.py")]
 
 
-def _settings(project: Path, template: Sequence[str], listed: Sequence[str]) -> Iterator[str]:
+def _settings(project: Path, template: Sequence[str], tracked: Sequence[str]) -> Iterator[str]:
     """The author's settings and builds that would be read before the template's."""
     folders = {f"{folder}/".removeprefix("./") for name in template for folder in _folders(name)}
-    for name in listed:
+    for name in tracked:
         folder, base = name[: name.rfind("/") + 1], name[name.rfind("/") + 1 :]
         precedes = (
             name in _SETTINGS_AT_THE_TOP
@@ -167,15 +172,10 @@ def _folders(name: str) -> Iterator[str]:
     return (parent.as_posix() for parent in Path(name).parents)
 
 
-def _some(names: Sequence[str]) -> str:
-    """The names, at most five of them."""
-    return f"{', '.join(names[:5])} and {len(names) - 5} more" if len(names) > 5 else ", ".join(names)
-
-
 def _imports(source: bytes) -> bool:
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return True
     return any(isinstance(node, (ast.Import, ast.ImportFrom)) for node in ast.walk(tree))
 

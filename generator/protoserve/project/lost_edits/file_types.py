@@ -63,7 +63,7 @@ def _restore_kind(project: Path, name: str, base: Version | None, mine: Version,
     if mine == base:
         return
     if version_on_disk(project / name) != mine:
-        write_version(project / name, mine)
+        write_version(project, name, mine)
     if theirs in (base, mine):
         return
     mark_unmerged(project, name, {1: base, 2: mine, 3: theirs})

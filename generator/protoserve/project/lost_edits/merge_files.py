@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from protoserve.platform.files import write_all
 from protoserve.platform.git import git, git_line, git_paths, run
+from protoserve.platform.reading import files_below as paths_below
+from protoserve.platform.reading import read_bytes
 from protoserve.project.file_modes import EXECUTABLE, LINK, mode_on_disk
 
 ANSWERS = ".copier-answers.yml"
@@ -99,23 +102,24 @@ def version_on_disk(path: Path) -> Version | None:
     mode = mode_on_disk(path)
     if not mode:
         return None
-    return Version(mode, os.fsencode(os.readlink(path)) if mode == LINK else path.read_bytes())
+    return Version(mode, os.fsencode(os.readlink(path)) if mode == LINK else read_bytes(path))
 
 
-def write_version(path: Path, version: Version) -> None:
-    """Replaces what is at the path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    if version.mode == LINK:
-        path.symlink_to(os.fsdecode(version.content))
-    else:
-        path.write_bytes(version.content)
-        path.chmod(0o755 if version.mode == EXECUTABLE else 0o644)
+def write_version(project: Path, name: str, version: Version) -> None:
+    """Replaces what the project has at a path."""
+    with tempfile.TemporaryDirectory(prefix="protoserve-merge-") as temporary:
+        path = Path(temporary) / "version"
+        if version.mode == LINK:
+            path.symlink_to(os.fsdecode(version.content))
+        else:
+            path.write_bytes(version.content)
+            path.chmod(0o755 if version.mode == EXECUTABLE else 0o644)
+        write_all(project, {name: path})
 
 
 def files_below(folder: Path) -> list[str]:
     """The paths of all files and links below a folder, sorted."""
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if mode_on_disk(path))
+    return sorted(path.relative_to(folder).as_posix() for path in paths_below(folder) if mode_on_disk(path))
 
 
 def mark_unmerged(project: Path, name: str, versions: Mapping[int, Version | None]) -> None:

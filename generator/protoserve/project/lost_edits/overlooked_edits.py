@@ -7,7 +7,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from protoserve.platform.files import write_all
 from protoserve.platform.git import git, git_line, git_paths
+from protoserve.platform.reading import read_bytes
 from protoserve.project.lost_edits.merge_files import (
     Version,
     committed_content,
@@ -69,7 +71,7 @@ def restore(project: Path, old: Path, new: Path, names: Iterable[str], modes: Ma
             continue
         merged = merge(project, mine, base, theirs)
         content, conflicts = merged or (mine, 1)
-        (project / name).write_bytes(content)
+        write_all(project, {name: content})
         remove_rejects(project, name, modes)
         git(project, "reset", "--quiet", "--", name)  # Copier may have listed a conflict that does not exist
         if conflicts:
@@ -97,7 +99,7 @@ def _shows_no_diff(project: Path, driver: str) -> bool:
 
 def _content(path: Path) -> bytes:
     """Of a file, none of anything else."""
-    return path.read_bytes() if path.is_file() else b""
+    return read_bytes(path) if path.is_file() else b""
 
 
 def _is_text(content: bytes) -> bool:

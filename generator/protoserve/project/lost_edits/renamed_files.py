@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from protoserve.platform.errors import ProtoserveError
+from protoserve.platform.files import write_all
+from protoserve.platform.reading import files_below as paths_below
 from protoserve.project.file_modes import LINK, set_modes
 from protoserve.project.lost_edits.merge_files import (
     ANSWERS,
@@ -104,7 +106,7 @@ def _targets(project: Path, renames: Sequence[tuple[str, str]]) -> Iterator[str]
     """The files of the work tree where a rename leads to."""
     for _, new in renames:
         if new.endswith("/"):
-            yield from (path.relative_to(project).as_posix() for path in (project / new).rglob("*") if path.is_file())
+            yield from (path.relative_to(project).as_posix() for path in paths_below(project / new) if path.is_file())
         elif exists(project, new):
             yield new
 
@@ -123,7 +125,7 @@ def _move_edits(project: Path, name: str, target: str, before: Version, mine: Ve
     content, conflicts = merged
     if conflicts:
         mark_unmerged(project, target, {1: before, 2: mine, 3: theirs})
-    (project / target).write_bytes(content)
+    write_all(project, {target: content})
     if mine.mode != before.mode:
         set_modes(project, {target: mine.mode})
     with_conflicts = f", with {conflicts} conflict(s)" if conflicts else ""
@@ -138,5 +140,5 @@ def _kept_note(name: str, occupied: str | None) -> str:
 
 def _keep_old_file(project: Path, name: str, before: Version, mine: Version) -> None:
     """Writes the author's file back, as the conflict that git calls `deleted by them`."""
-    write_version(project / name, mine)
+    write_version(project, name, mine)
     mark_unmerged(project, name, {1: before, 2: mine})

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from protoserve.emit.generated_files import MANIFEST, SCHEMA
+from protoserve.emit.generated_files import MANIFEST, SCHEMA, listed_files
 from protoserve.platform import answers
 from protoserve.platform.credentials import without_credentials
 
@@ -105,10 +105,7 @@ def changed_files(
 
 def manifest(folder: Path) -> set[str]:
     """The paths of a project's generated files."""
-    try:
-        return set((folder / MANIFEST).read_text(encoding="utf-8").splitlines())
-    except OSError:
-        return set()
+    return set(listed_files(folder))
 
 
 def changed_answers(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from protoserve.emit.generated_files import SCHEMA
 from protoserve.platform import answers
 from protoserve.platform.files import with_remedy_for_full_disk
 from protoserve.platform.git import GitError, Repository, git, git_line, git_paths, status
+from protoserve.platform.reading import read_bytes
 from protoserve.project.git_settings import unreadable_names
 from protoserve.schema import project_schemas
 
@@ -88,7 +88,7 @@ def _copy_conversions(repository: Repository, folder: Path) -> None:
     attributes = repository.git_path("info/attributes")
     if attributes.is_file():
         (folder / ".git" / "info").mkdir(exist_ok=True)
-        shutil.copyfile(attributes, folder / ".git" / "info" / "attributes")
+        (folder / ".git" / "info" / "attributes").write_bytes(read_bytes(attributes))
 
 
 def _borrow(repository: Repository, folder: Path) -> None:

@@ -17,6 +17,7 @@ from protoserve.platform import answers
 from protoserve.platform.credentials import without_credentials
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import GitError, git
+from protoserve.platform.reading import read_text
 
 _SHORT_FORMS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
 # What `git describe` prints for a commit after a tag: v1.2.0-2-g2043abc.
@@ -228,7 +229,7 @@ def _remedy(project: Path, reason: str) -> str:
 
 
 def _line_of_source(project: Path) -> str:
-    lines = (project / answers.FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = read_text(project / answers.FILE, project, errors="replace").splitlines()
     number = next((number for number, line in enumerate(lines, 1) if line.startswith("_src_path:")), None)
     return f"line {number} of {answers.FILE}" if number else answers.FILE
 

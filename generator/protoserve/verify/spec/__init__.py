@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from protoserve.platform.reading import NotTextError, UnreadableFileError, read_text
 from protoserve.verify.address import UsageError
 from protoserve.verify.spec import kubernetes_manifests, tree, vertex_containers
 from protoserve.verify.spec.container_spec import Spec
 
 __all__ = ["Spec", "load"]
 
+_MAX_BYTES = 4 * 2**20
 _EXPECTED = (
     "expected a container specification for Vertex AI (containerSpec: {imageUri: ...}, a Model with it, a compiled "
     "pipeline with an UnmanagedContainerModel), or Kubernetes manifests (apiVersion: ..., kind: Deployment)"
@@ -23,11 +25,13 @@ def load(file: Path, region: str = "") -> Spec:
     Raises UsageError with the place if the file is not a specification.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = read_text(file, most=_MAX_BYTES).removeprefix("\ufeff")
+    except NotTextError:
+        raise UsageError(f"{file}:1:1: the file is not text in UTF-8; {_EXPECTED}") from None
+    except UnreadableFileError as error:
+        raise UsageError(f"{error} {_EXPECTED}") from None
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{file}:1:1: the file is not text in UTF-8; {_EXPECTED}") from None
     documents = tree.parse(text, str(file))
     if not documents:
         raise UsageError(f"{file}:1:1: the file is empty; {_EXPECTED}")
