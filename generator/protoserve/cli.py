@@ -15,11 +15,14 @@ from protoserve.platform import answers, interrupts
 from protoserve.platform.credentials import without_credentials
 from protoserve.platform.errors import ProtoserveError, exit_code
 from protoserve.platform.git import clear_environment
+from protoserve.platform.reading import read_bytes
 from protoserve.project import include_folders, questions, template_source
 from protoserve.project.status import options as status_options
 from protoserve.project.update import options as update_options
 from protoserve.shared_commands import DIFF, GENERATE, RENUMBER, VERSION, Command, build_parser
 from protoserve.verify import options as verify_options
+
+_MAX_SCRIPT = 2**20  # bytes of scripts/generate.py
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -143,6 +146,7 @@ def _run_recorded_generator(project: Path, arguments: list[str]) -> int:
     script = project / "scripts" / "generate.py"
     if not script.is_file():
         raise ProtoserveError(f"{script} is missing: restore it from git, or run `copier recopy --trust`")
+    read_bytes(script, project, _MAX_SCRIPT)
     installed, version = importlib.metadata.version("protoserve"), recorded.get("_commit", "no version")
     if not _is_same_version(installed, version):
         print(

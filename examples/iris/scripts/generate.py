@@ -15,6 +15,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -44,9 +45,24 @@ SETTINGS = {
     "core.autocrlf": "false",
     "core.eol": "lf",
     "submodule.recurse": "false",
+    "protocol.ext.allow": "never",
+    "protocol.fd.allow": "never",
+    "http.lowSpeedLimit": "1",
+    "http.lowSpeedTime": "60",
 }
 
 
+MOST_BYTES = 2**20  # of the answers
+SECONDS = 300  # for git to fetch the template
+# What is taken for a source, beside folders and short forms: for another one, such as `ext::COMMAND`, git would run a
+# program. A user, host or path that begins with a dash would be an option of ssh.
+URLS = (
+    r"https://[^\s@/-]\S*",
+    r"file://(localhost)?/.*",
+    r"ssh://([^\s@/-][^\s/]*@)?(\[[0-9a-f:.]+\]|\w[\w.-]*)(:\d+)?/(?!-).*",
+    r"\w[\w.-]*@(\[[0-9a-f:.]+\]|\w[\w.-]*):(?![-:]).+",
+    r"(gh|gl):/*[\w.~-]+(/[\w.~-]+)+/*",
+)
 USER_OF_URL = re.compile(r"""(?i)\b([a-z][a-z0-9+.-]*://)(?:[^\s/]*@|[^\s/:@\[]*:(?!\d*[/\s])[^\s"']*@)""")
 QUERY_OF_URL = re.compile(r"""(?i)(\b[a-z][a-z0-9+.-]*://[^\s?"'<>`]*)\?[^\s"'<>`)]*""")
 NO_SUCH_VERSION = re.compile(r"unknown revision|did not match any|not a tree|bad object|single revision")
@@ -80,11 +96,14 @@ def find_template() -> Path:
     if checkout := os.environ.get("PROTOSERVE_GENERATOR"):
         return Path(checkout).expanduser()
     try:
-        answers = yaml.safe_load(ANSWERS.read_text(encoding="utf-8"))
-        source, commit = str(answers["_src_path"]), answers.get("_commit")
+        answers = yaml.safe_load(_text_of_answers())
+        source, commit = answers["_src_path"], answers.get("_commit")
         hashes = answers.get("_commit_hash")  # of the commit that a tag was when the project took it
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise GeneratorError(f"{ANSWERS.name} cannot be read, restore it from git: {error!r}") from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        raise GeneratorError(f"{ANSWERS.name} cannot be read, restore it from git: {error!r:.300}") from error
+    if not isinstance(source, str) or not isinstance(commit, str | int | float | None) or not _is_source(source):
+        forms = "a folder, a URL of https, ssh or file, git@HOST:PATH, or a short form such as gh:OWNER/NAME"
+        raise GeneratorError(f"_src_path in {ANSWERS.name} must be {forms}, not {source!r:.300}")
     folder = (PROJECT / os.path.expanduser(source)).resolve()  # a relative path starts at the project
     is_folder = source[:3] not in SHORT_FORMS and folder.is_dir()
     if source[:3] in SHORT_FORMS:
@@ -106,6 +125,26 @@ def find_template() -> Path:
     if is_folder:  # a tag in a repository on this machine may move, so it is resolved every time
         commit = _git(source, "-C", source, "rev-parse", f"{commit}^0")
     return _clone(source, commit)
+
+
+def _text_of_answers() -> str:
+    """The text of the answers; a file that is not regular, or too large, is not opened."""
+    status = ANSWERS.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
+        raise ValueError(f"it must be a file of at most {MOST_BYTES} bytes")
+    return ANSWERS.read_text(encoding="utf-8")
+
+
+def _is_source(source: str) -> bool:
+    """Whether a text has the form of a template's source. A path must not lead to a pipe or a device."""
+    address = source.removeprefix("git+")
+    if not source.isprintable() or address.startswith("-"):
+        return False
+    if any(re.fullmatch(form, address, re.IGNORECASE) for form in URLS):
+        return True
+    is_path = ":" not in address.partition("/")[0] or re.match(r"[A-Za-z]:[\\/]", address)
+    path = PROJECT / os.path.expanduser(address)
+    return bool(is_path) and (path.is_dir() or path.is_file() or not path.exists())
 
 
 def _clone(url: str, commit: str) -> Path:
@@ -157,7 +196,9 @@ def _git(url: str, *arguments: str) -> str:
     settings = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
     try:
         command = ["git", *settings, *arguments]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise GeneratorError(f"the template {url} did not answer within {SECONDS} seconds") from error
     except FileNotFoundError as error:
         raise GeneratorError("git is not installed; it fetches the template") from error
     except subprocess.CalledProcessError as error:

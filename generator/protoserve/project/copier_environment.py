@@ -20,7 +20,7 @@ _APPLYING = {"apply.whitespace": "nowarn", "apply.ignoreWhitespace": "no"}
 def copier_environment(settings: Mapping[str, str] = READING) -> Iterator[None]:
     """Within the block, programs that Copier starts get these settings of git, and no variables of a git hook."""
     before = dict(os.environ)
-    removed, added = removed_variables(before), added_variables(settings, before)
+    removed, added = removed_variables(before), added_variables(settings.items(), before)
     with plumbum.local.env():
         # Copier starts git in plumbum's environment; the library that reads versions does so in that of the process.
         for variables in (plumbum.local.env, os.environ):

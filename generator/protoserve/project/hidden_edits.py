@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protoserve.platform.errors import ProtoserveError
-from protoserve.platform.git import GitError, Repository, find_repository, git, git_line, git_paths, run
+from protoserve.platform.git import (
+    GitError,
+    Repository,
+    filters_of_the_repository,
+    find_repository,
+    git,
+    git_line,
+    git_paths,
+    run,
+)
 from protoserve.platform.printing import LISTED, listed
 from protoserve.platform.reading import read_bytes
 
@@ -90,7 +99,8 @@ def hidden_edits(repository: Repository, names: Collection[str] | None = None) -
     sparse checkout leaves out is not an edit. Raises GitError.
     """
     project, flags = repository.project, hiding_flags(repository)
-    differing = _differing(project, _committed(project, names))
+    with filters_of_the_repository():
+        differing = list(_differing(project, _committed(project, names)))
     edits = [HiddenEdit(name, flags.get(name, ())) for name in differing]
     return [edit for edit in edits if os.path.lexists(project / edit.path) or SKIP_WORKTREE not in edit.flags]
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from protoserve.platform.errors import ProtoserveError
-from protoserve.platform.git import GitError, find_repository, git_line
+from protoserve.platform.git import GitError, find_repository, git_line, refuse_source
 
 _QUESTIONS = "copier.yml"
 # The checkout that this file lies in, unless protoserve was installed as a package.
@@ -40,6 +40,7 @@ def chosen(source: str | None, ref: str | None) -> Template:
     if not source:
         own = template()
         return Template(own.source, ref or own.ref)
+    refuse_source(source, Path(), "--template")
     if not re.match(r"[a-z+]{2,}:|[\w.-]+@", source) and not Path(os.path.expanduser(source)).is_dir():
         raise OriginError(f"{source} must be a folder, a URL, or a short form such as gh:owner/name")
     folder = Path(os.path.expanduser(source))

@@ -4,20 +4,26 @@ Every git command of protoserve goes through `run`, so that its answer does not 
 package needs nothing but the standard library of Python 3.10, since an update ends in the interpreter of Copier.
 """
 
-from protoserve.platform.git.command import git, git_line, git_paths, run, status
+from protoserve.platform.git.command import NOWHERE, git, git_line, git_paths, run, status
 from protoserve.platform.git.errors import GitError, reason
 from protoserve.platform.git.repository import Repository, find_repository, repository_with_commits
+from protoserve.platform.git.repository_settings import filters_of_the_repository
 from protoserve.platform.git.settings import clear_environment, set_environment
+from protoserve.platform.git.sources import SourceError, refuse_source
 
 __all__ = [
+    "NOWHERE",
     "GitError",
     "Repository",
+    "SourceError",
     "clear_environment",
+    "filters_of_the_repository",
     "find_repository",
     "git",
     "git_line",
     "git_paths",
     "reason",
+    "refuse_source",
     "repository_with_commits",
     "run",
     "set_environment",

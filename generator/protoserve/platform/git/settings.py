@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 _COLOURED = (
     *("ui", "advice", "branch", "diff", "grep", "interactive", "pager", "push", "remote", "showBranch", "status"),
     "transport",
 )
 _COLUMNS = ("ui", "branch", "clean", "status", "tag")
+# In their order: where a setting may be given several times, a later one adds to it.
+Settings = Iterable[tuple[str, str]]
 
 # For every command.
 READING: Mapping[str, str] = {
@@ -24,6 +26,13 @@ READING: Mapping[str, str] = {
     "core.hooksPath": os.devnull,
     "core.fsmonitor": "false",
     "core.untrackedCache": "keep",
+    # A repository that was committed as the files of another one brings its settings into every clone.
+    "safe.bareRepository": "explicit",
+    # Sources that run a program, or wait for a descriptor, and servers that do not answer.
+    "protocol.ext.allow": "never",
+    "protocol.fd.allow": "never",
+    "http.lowSpeedLimit": "1",
+    "http.lowSpeedTime": "60",
     # The form of what is printed.
     **{f"color.{name}": "false" for name in _COLOURED},
     **{f"column.{name}": "never" for name in _COLUMNS},
@@ -129,22 +138,31 @@ _TRACE = re.compile(r"GIT_TRACE(?:2|_|$)")
 _TRACES_OF_SETTINGS = ("GIT_TRACE2", "GIT_TRACE2_EVENT", "GIT_TRACE2_PERF")
 
 
-def environment(settings: Mapping[str, str]) -> dict[str, str]:
+def environment(settings: Settings) -> dict[str, str]:
     """The variables of a git command with these settings, which precede those of files and of `git -c`."""
     removed = removed_variables(os.environ)
     kept = {name: value for name, value in os.environ.items() if name not in removed}
     return {**kept, **added_variables(settings, kept)}
 
 
-def added_variables(settings: Mapping[str, str], inherited: Mapping[str, str]) -> dict[str, str]:
+def added_variables(settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:
     """The variables that give git these settings, besides those that `inherited` has."""
     # The form in which git hands the settings of `git -c` to its own commands; the last one counts.
-    quoted = (f"'{name}={value}'" for name, value in settings.items())
+    quoted = (_quoted(f"{name}={value}") if "=" not in name else _pair(name, value) for name, value in settings)
     parameters = " ".join([inherited.get("GIT_CONFIG_PARAMETERS", ""), *quoted]).strip()
     variables = {"GIT_CONFIG_PARAMETERS": parameters, "GIT_OPTIONAL_LOCKS": "0"}
     variables |= {name: "0" for name in _TRACES_OF_SETTINGS if not os.path.isabs(inherited.get(name, ""))}
     # English, for the causes of errors; LC_ALL would change what templates print as well.
     return {**variables, "LANGUAGE": "en"}
+
+
+def _pair(name: str, value: str) -> str:
+    """The form for a name with an equals sign, which git before 2.31 does not know."""
+    return f"{_quoted(name)}={_quoted(value)}"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''").replace("!", "'\\!'") + "'"
 
 
 def removed_variables(inherited: Mapping[str, str]) -> frozenset[str]:
@@ -162,4 +180,4 @@ def clear_environment() -> None:
 def set_environment() -> None:
     """Gives the settings to all git commands that other programs run from now on, too."""
     clear_environment()
-    os.environ.update(added_variables(READING, os.environ))
+    os.environ.update(added_variables(READING.items(), os.environ))

@@ -13,6 +13,7 @@ from typing import Any
 
 from protoserve.platform import answers
 from protoserve.platform.credentials import without_credentials
+from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import find_repository, set_environment
 from protoserve.platform.printing import write
 from protoserve.project.status import output, rows
@@ -57,7 +58,7 @@ def _report(options: argparse.Namespace, project: Path, recorded: dict[str, Any]
         conflicts = pool.submit(rows.conflicts, project)
         contract = pool.submit(rows.contract, project)
         try:
-            folder = template_folder(project, spare_cache)
+            folder = template_folder(project, recorded, spare_cache)
             generated = pool.submit(_generated, project, folder)
             with render(folder, recorded) as rendered:
                 answers_row, files_row = rows.answers_row(recorded, rendered), rows.files(project, rendered)
@@ -76,7 +77,7 @@ def _report(options: argparse.Namespace, project: Path, recorded: dict[str, Any]
 def _version(project: Path, recorded: dict[str, Any], *, offline: bool) -> Row:
     try:
         return rows.version(project, template_versions.recorded(project, recorded), offline=offline)
-    except answers.AnswersError as error:
+    except ProtoserveError as error:
         return Row("template", State.UNKNOWN, str(error))
 
 

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
-import io
 import os
 import re
 import shutil
-import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Any
 
 from protoserve.platform import answers
-from protoserve.platform.credentials import without_credentials
-from protoserve.platform.errors import ProtoserveError, os_reason
+from protoserve.platform.errors import os_reason
 from protoserve.platform.git import GitError, git
-from protoserve.project.user_folders import environment_variable
+from protoserve.project.recorded_version import MissingVersionError, RecordedTemplateError, recorded_folder
+
+__all__ = ["MissingVersionError", "RecordedTemplateError", "Rendered", "render", "template_folder"]
 
 SCRIPT = Path("scripts") / "generate.py"
 _REFUSED = re.compile(r"(?:question ['\"]|Invalid choice for ')(\w+)['\"](?:: |)(.*)", re.DOTALL)
-
-# Git's words for a revision that a repository does not have.
-_MISSING = re.compile(r"unknown revision|did not match any|not a tree|bad object|single revision")
-
-
-class RecordedTemplateError(ProtoserveError):
-    """The recorded version cannot be fetched or rendered."""
-
-
-class MissingVersionError(RecordedTemplateError):
-    """The template does not have the recorded version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,33 +33,15 @@ class Rendered:
     refused: dict[str, str]
 
 
-def template_folder(project: Path, spare_cache: Path) -> Path:
-    """The folder of the recorded version, from the cache of the project's own scripts/generate.py.
+def template_folder(project: Path, recorded: dict[str, Any], spare_cache: Path) -> Path:
+    """The folder of the recorded version, fetched into the user's cache, or `spare_cache` if that cannot be written.
 
-    The script fetches it if it is not there yet, into `spare_cache` if its cache cannot be written. Raises
-    RecordedTemplateError, MissingVersionError if the template does not have that version.
+    Raises RecordedTemplateError, also for a project that cannot fetch it itself; MissingVersionError if the template
+    does not have that version.
     """
-    script = project / SCRIPT
-    specification = importlib.util.spec_from_file_location("_protoserve_generate", script)
-    if not script.is_file() or specification is None or specification.loader is None:
+    if not (project / SCRIPT).is_file():
         raise RecordedTemplateError(f"{SCRIPT.as_posix()}, which fetches the recorded version, {_absence(project)}")
-    module = importlib.util.module_from_spec(specification)
-    writes_bytecode = not sys.dont_write_bytecode
-    sys.dont_write_bytecode = True  # nothing is written into the project
-    try:
-        specification.loader.exec_module(module)
-        try:
-            with redirect_stderr(_WithoutCredentials()):
-                return _find_template(module, spare_cache)
-        except getattr(module, "GeneratorError", ()) as error:
-            text = without_credentials(" ".join(str(error).split()))
-            raise (MissingVersionError if _MISSING.search(text) else RecordedTemplateError)(text) from None
-    except RecordedTemplateError:
-        raise
-    except (Exception, SystemExit) as error:  # the script may be of another version, or edited
-        raise RecordedTemplateError(" ".join(str(error).split()) or type(error).__name__) from None
-    finally:
-        sys.dont_write_bytecode = not writes_bytecode
+    return recorded_folder(project, recorded, spare_cache)
 
 
 def _absence(project: Path) -> str:
@@ -83,24 +51,6 @@ def _absence(project: Path) -> str:
     except GitError:
         hidden = False
     return "is not checked out: run `git sparse-checkout add scripts`" if hidden else "is missing"
-
-
-def _find_template(module: ModuleType, spare_cache: Path) -> Path:
-    try:
-        return Path(module.find_template())
-    except (RuntimeError, getattr(module, "GeneratorError", RuntimeError)) as error:
-        # Without a home folder, Python raises RuntimeError in scripts of older templates.
-        if not isinstance(error, RuntimeError) and "XDG_CACHE_HOME" not in str(error):
-            raise
-    with environment_variable("XDG_CACHE_HOME", str(spare_cache)):
-        return Path(module.find_template())
-
-
-class _WithoutCredentials(io.StringIO):
-    """Standard error for scripts of older templates, which print the template's URL as it is recorded."""
-
-    def write(self, text: str) -> int:
-        return sys.__stderr__.write(without_credentials(text)) if sys.__stderr__ is not None else 0
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 from protoserve.platform import answers
 from protoserve.platform.blocked_paths import Links, refuse_blocked
 from protoserve.platform.credentials import without_credentials
-from protoserve.platform.git import Repository, repository_with_commits
+from protoserve.platform.git import Repository, filters_of_the_repository, repository_with_commits
 from protoserve.project.hidden_edits import refuse_hidden_edits
 from protoserve.project.unresolved import refuse_rejected_edits
 from protoserve.project.update import printing, signals, template_versions
@@ -45,7 +45,8 @@ def update(options: argparse.Namespace) -> int:
     repository = repository_with_commits(request.project)
     refuse_uncommitted_answers(repository)
     refuse_rejected_edits(repository)
-    refuse_uncommitted(repository)
+    with filters_of_the_repository():
+        refuse_uncommitted(repository)
     versions = template_versions.available(request.project, request.recorded.source)
     compared = template_versions.compare(request.recorded, versions)
     version = target_version(options.to, request, compared)
@@ -53,6 +54,7 @@ def update(options: argparse.Namespace) -> int:
         printing.print_newest(options, request, compared)
         return 0
     with ExitStack() as stack:
+        stack.enter_context(filters_of_the_repository())  # as when git checks out: the merge is of what the author sees
         stack.enter_context(temporary_folder_outside(repository.root))
         stack.enter_context(copier_cache())
         if not options.dry_run:

@@ -16,10 +16,11 @@ from packaging.version import InvalidVersion, Version
 from protoserve.platform import answers
 from protoserve.platform.credentials import without_credentials
 from protoserve.platform.errors import ProtoserveError
-from protoserve.platform.git import GitError, git
+from protoserve.platform.git import NOWHERE, GitError, git, refuse_source
+from protoserve.platform.git.sources import SHORT_FORMS
 from protoserve.platform.reading import read_text
 
-_SHORT_FORMS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
+_SECONDS = 60.0  # for a server to list its versions; somebody may have to type a password
 # What `git describe` prints for a commit after a tag: v1.2.0-2-g2043abc.
 _DESCRIBED = re.compile(r"(?P<tag>.+)-(?P<distance>\d+)-g(?P<hash>[0-9a-f]{4,64})$")
 _HASH = re.compile(r"[0-9a-f]{4,64}")
@@ -117,7 +118,8 @@ class UnreachableTemplateError(ProtoserveError):
 
 
 def recorded(project: Path, project_answers: dict[str, Any]) -> Recorded:
-    """The template that the answers of a project name. Raises AnswersError if they do not name a version."""
+    """The template that the answers of a project name. Raises AnswersError if they do not name a version, SourceError
+    for a source that git is not asked for."""
     source, commit = project_answers.get("_src_path"), project_answers.get("_commit")
     if not isinstance(source, str) or not source:
         raise answers.AnswersError(
@@ -128,7 +130,8 @@ def recorded(project: Path, project_answers: dict[str, Any]) -> Recorded:
             f"{project / answers.FILE} records no version of the template (_commit): {source} was not a git "
             "repository when the project was made, so there is nothing to merge with"
         )
-    return Recorded(source, str(commit), _recorded_hash(project_answers, str(commit)))
+    refuse_source(source, project, f"_src_path in {project / answers.FILE}")
+    return Recorded(source, str(commit), recorded_hash(project_answers, str(commit)))
 
 
 def available(project: Path, source: str) -> Versions:
@@ -136,7 +139,8 @@ def available(project: Path, source: str) -> Versions:
     quiet = {} if sys.stdin is not None and sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}
     patterns = ("HEAD", "refs/heads/*", "refs/tags/*")
     try:
-        output = git(project, "ls-remote", "--", _url(project, source), *patterns, env=quiet).decode()
+        address = url(project, source)
+        output = os.fsdecode(git(NOWHERE, "ls-remote", "--", address, *patterns, env=quiet, seconds=_SECONDS))
     except GitError as error:
         reason = f"the template {without_credentials(source)} cannot be read: {error}"
         raise UnreachableTemplateError(reason, _remedy(project, str(error))) from None
@@ -175,7 +179,7 @@ def remedy_for_missing(project: Path, commit: str) -> str:
     return f"restore the tag {commit} in the template, or set _commit in {answers.FILE} to the tag the project is from"
 
 
-def _recorded_hash(project_answers: dict[str, Any], commit: str) -> str:
+def recorded_hash(project_answers: Mapping[str, Any], commit: str) -> str:
     """The recorded hash, if it is that of this version: somebody may have changed _commit by hand."""
     hashes = project_answers.get("_commit_hash")
     value = hashes.get(commit) if isinstance(hashes, dict) else None
@@ -241,10 +245,10 @@ def _version(tag: str) -> Version | None:
         return None
 
 
-def _url(project: Path, source: str) -> str:
+def url(project: Path, source: str) -> str:
     """What git clones for a recorded source, by the rules of Copier and of scripts/generate.py."""
     prefix = source[:3]
-    if prefix in _SHORT_FORMS:
-        return _SHORT_FORMS[prefix] + source[3:].lstrip("/").removesuffix(".git") + ".git"
-    folder = project / Path(os.path.expanduser(source))
+    if prefix in SHORT_FORMS:
+        return SHORT_FORMS[prefix] + source[3:].lstrip("/").removesuffix(".git") + ".git"
+    folder = (project / Path(os.path.expanduser(source))).absolute()
     return str(folder.resolve()) if folder.exists() else source.removeprefix("git+")
