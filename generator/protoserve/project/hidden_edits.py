@@ -92,6 +92,13 @@ def refuse_untracked(repository: Repository, names: Collection[str]) -> None:
         )
 
 
+def without_filter(repository: Repository, names: Collection[str]) -> set[str]:
+    """Those of these files that git gives no filter: of others only the filter can say what an edit is."""
+    listed = b"".join(os.fsencode(name) + b"\0" for name in names)
+    fields = git_paths(repository.project, "check-attr", "-z", "--stdin", "filter", stdin=listed)
+    return {name for name, value in zip(fields[::3], fields[2::3], strict=True) if value in ("unspecified", "unset")}
+
+
 def hidden_edits(repository: Repository, names: Collection[str] | None = None) -> list[HiddenEdit]:
     """Those of these files below the project, or of all tracked ones, that differ from HEAD on disk.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from protoserve.platform.git import filters_of_the_repository
 from protoserve.project.file_modes import LINK
 from protoserve.project.hidden_edits import show_all_changes
 from protoserve.project.lost_edits import file_types, overlooked_edits, renamed_files, render_version
@@ -17,6 +18,7 @@ from protoserve.project.lost_edits.merge_files import committed_modes, exists
 __all__ = ["restore_lost_edits"]
 
 
+@filters_of_the_repository()
 def restore_lost_edits(project: Path, template: Path, package: str) -> list[str]:
     """Restores the edits in `project`, the work tree after the merge; returns lines for the author.
 

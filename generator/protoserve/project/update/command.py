@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from protoserve.platform import answers
 from protoserve.platform.blocked_paths import Links, refuse_blocked
 from protoserve.platform.credentials import without_credentials
 from protoserve.platform.git import Repository, filters_of_the_repository, repository_with_commits
-from protoserve.project.hidden_edits import refuse_hidden_edits
+from protoserve.project.hidden_edits import refuse_hidden_edits, without_filter
 from protoserve.project.unresolved import refuse_rejected_edits
 from protoserve.project.update import printing, signals, template_versions
 from protoserve.project.update.apply import apply_update, refuse_uncommitted, refuse_uncommitted_answers
@@ -41,12 +41,17 @@ def update(options: argparse.Namespace) -> int:
     Raises ProtoserveError, OSError or KeyboardInterrupt with the project as it was.
     """
     signals.raise_as_interrupts()
+    # The merge is of what the author sees, so filters run as when git checks out; a dry run only looks.
+    with nullcontext() if options.dry_run else filters_of_the_repository():
+        return _update(options)
+
+
+def _update(options: argparse.Namespace) -> int:
     request = read_request(options.project, options.set)
     repository = repository_with_commits(request.project)
     refuse_uncommitted_answers(repository)
     refuse_rejected_edits(repository)
-    with filters_of_the_repository():
-        refuse_uncommitted(repository)
+    refuse_uncommitted(repository)
     versions = template_versions.available(request.project, request.recorded.source)
     compared = template_versions.compare(request.recorded, versions)
     version = target_version(options.to, request, compared)
@@ -54,7 +59,6 @@ def update(options: argparse.Namespace) -> int:
         printing.print_newest(options, request, compared)
         return 0
     with ExitStack() as stack:
-        stack.enter_context(filters_of_the_repository())  # as when git checks out: the merge is of what the author sees
         stack.enter_context(temporary_folder_outside(repository.root))
         stack.enter_context(copier_cache())
         if not options.dry_run:
@@ -78,7 +82,8 @@ def _update_in(
             options, request, f"already at {request.recorded.commit}{with_answers}: nothing to do"
         )
         return 0
-    refuse_hidden_edits(repository, concerned_files(folder, names))
+    concerned = concerned_files(folder, names)
+    refuse_hidden_edits(repository, concerned if not options.dry_run else without_filter(repository, concerned))
     # The merge has seen what is committed, but not what git ignores.
     refuse_blocked(request.project, _written(folder, names), Links.NONE, "the template has", ", then update again")
     if note := target.note(str(after.get("_commit"))):

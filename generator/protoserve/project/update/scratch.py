@@ -18,6 +18,7 @@ from protoserve.emit.generated_files import SCHEMA
 from protoserve.platform import answers
 from protoserve.platform.files import with_remedy_for_full_disk
 from protoserve.platform.git import GitError, Repository, git, git_line, git_paths, status
+from protoserve.platform.git.repository_settings import filters_run
 from protoserve.platform.reading import read_bytes
 from protoserve.project.git_settings import unreadable_names
 from protoserve.schema import project_schemas
@@ -82,6 +83,8 @@ def _fill(folder: Path, repository: Repository, fetched: Path) -> None:
 def _copy_conversions(repository: Repository, folder: Path) -> None:
     """Lets git convert files in the scratch repository as it does in the project."""
     settings = git_paths(repository.project, "config", "-z", "--get-regexp", _CONVERSIONS, exit_codes=(0, 1))
+    if not filters_run():
+        settings = [setting for setting in settings if not setting.startswith("filter.")]
     for setting in settings:
         name, has_value, value = setting.partition("\n")
         git(folder, "config", "--add", name, value if has_value else "true")
