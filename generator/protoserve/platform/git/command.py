@@ -11,10 +11,12 @@ from pathlib import Path
 
 from protoserve.platform.git import repository_settings
 from protoserve.platform.git.errors import NOT_INSTALLED, GitError, reason
+from protoserve.platform.git.files_of_git import refuse_unreadable, refuse_unreadable_settings
 from protoserve.platform.git.settings import OPTIONS, READING, environment
 
 # A command may read what never ends, such as a named pipe in place of .gitignore, or a server that does not answer.
 _SECONDS = 120.0
+_SECONDS_FOR_SETTINGS = 10.0
 # For commands that belong to no project: a repository there could not be of whoever made the project.
 NOWHERE = Path(os.path.abspath(os.sep))
 
@@ -35,14 +37,14 @@ def run(
     """
     name, *rest = arguments
     command = ["git", name, *OPTIONS.get(name, ()), *rest]
-    settings: Sequence[tuple[str, str]] = ()
-    if name != "config":  # which answers what the user has set, and runs nothing
-        settings = (*READING.items(), *_replaced_settings(folder))
-    variables = {**environment(settings), "LC_ALL": "C", **(env or {})}
     try:
+        settings = (*READING.items(), *_replaced_settings(folder))
+        if name == "config":  # which answers what the user has set, and runs nothing
+            settings = ()
+        variables = {**environment(settings), "LC_ALL": "C", **(env or {})}
         done = _finished(folder, command, variables, stdin, seconds)
-    except subprocess.TimeoutExpired:
-        raise GitError(f"`git {name}` did not finish within {seconds:.0f} seconds in {folder}") from None
+    except subprocess.TimeoutExpired as error:
+        raise GitError(f"`git {name}` did not finish within {error.timeout:.0f} seconds in {folder}") from None
     except OSError as error:
         missing = isinstance(error, FileNotFoundError) and error.filename == command[0]
         raise GitError(NOT_INSTALLED if missing else f"git cannot run in {folder}: {error.strerror}") from None
@@ -80,9 +82,12 @@ def _replaced_settings(folder: Path) -> list[tuple[str, str]]:
     """What takes the place of the settings of the repository around `folder` that run commands."""
     key = (str(folder), repository_settings.filters_run(), _config_status(folder))
     if key[-1] is None or key not in _known:
+        refuse_unreadable(folder.resolve())
         command = ["git", "config", "--list", "--show-scope", "-z"]
-        done = _finished(folder, command, {**environment(()), "LC_ALL": "C"}, b"", _SECONDS)
-        _known[key] = repository_settings.replaced(repository_settings.parse(os.fsdecode(done.stdout)))
+        done = _finished(folder, command, {**environment(()), "LC_ALL": "C"}, b"", _SECONDS_FOR_SETTINGS)
+        settings = repository_settings.parse(os.fsdecode(done.stdout))
+        refuse_unreadable_settings(settings)
+        _known[key] = repository_settings.replaced(settings)
     return _known[key]
 
 

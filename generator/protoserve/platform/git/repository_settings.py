@@ -49,6 +49,11 @@ def filters_run() -> bool:
     return _filters_run.get()
 
 
+def of_the_repository(setting: Setting) -> bool:
+    """Whether the repository alone has this setting."""
+    return setting.scope in _OF_THE_REPOSITORY
+
+
 @contextmanager
 def filters_of_the_repository() -> Iterator[None]:
     """Within the block, the filters that the repository's own settings name do run, as they do when git checks out."""
@@ -61,8 +66,8 @@ def filters_of_the_repository() -> Iterator[None]:
 
 def replaced(settings: Sequence[Setting]) -> list[tuple[str, str]]:
     """What takes the place of the repository's own settings that run commands, as keys and values in their order."""
-    own = dict.fromkeys(each.key for each in settings if each.scope in _OF_THE_REPOSITORY)
-    of_the_user = [(each.key, each.value) for each in settings if each.scope not in _OF_THE_REPOSITORY]
+    own = dict.fromkeys(each.key for each in settings if of_the_repository(each))
+    of_the_user = [(each.key, each.value) for each in settings if not of_the_repository(each)]
     defaults = {key: default for key in own if (default := _default(key)) is not None}
     result = [*{**defaults, **{key: value for key, value in of_the_user if key in defaults}}.items()]
     if any(map(_HELPER.fullmatch, defaults)):  # they add up, and an empty one drops those before it
