@@ -127,7 +127,10 @@ class Snapshot:
 
     def _copy(self, path: Path, copy: Path) -> None:
         try:
-            shutil.copy2(path, copy, follow_symlinks=False)
+            if path.is_symlink():
+                copy.symlink_to(os.readlink(path))
+            else:
+                shutil.copy2(path, copy, follow_symlinks=False)
         except OSError as error:
             full = error.errno in _FULL
             raise OSError(error.errno, error.strerror, str(self.store.parent if full else path)) from None

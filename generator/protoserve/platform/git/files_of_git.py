@@ -15,16 +15,9 @@ _MAX_BYTES = 16 * 2**20
 _SEARCHED = 20_000  # entries below a project; what lies beyond is left to the time limit of commands
 _RULES = (".gitignore", ".gitattributes")
 _IN_GIT = (
-    "HEAD",
-    "config",
-    "config.worktree",
-    "commondir",
-    "shallow",
-    "info/exclude",
-    "info/attributes",
-    "info/grafts",
+    *("HEAD", "commondir", "config", "config.worktree", "objects/info/alternates", "shallow"),
+    *("info/attributes", "info/exclude", "info/grafts", "info/sparse-checkout"),
 )
-_IN_GIT += ("info/sparse-checkout", "objects/info/alternates")
 _LARGE_IN_GIT = ("index", "packed-refs")
 _NAMED_BY_SETTINGS = ("core.attributesfile", "core.excludesfile")
 
@@ -59,11 +52,12 @@ def _refuse(path: Path, *, any_size: bool = False) -> None:
     if stat.S_ISDIR(status.st_mode):
         return
     if not stat.S_ISREG(status.st_mode):
-        raise GitError(f"{printable(str(path))} is not a regular file, and git would read it: remove it")
-    if status.st_size > _MAX_BYTES and not any_size:
-        raise GitError(
-            f"{printable(str(path))} is larger than {_MAX_BYTES >> 20} MiB, and git would read it: remove it"
-        )
+        what = "not a regular file"
+    elif status.st_size > _MAX_BYTES and not any_size:
+        what = f"larger than {_MAX_BYTES >> 20} MiB"
+    else:
+        return
+    raise GitError(f"{printable(str(path))} is {what}, and git would read it: remove it")
 
 
 def _rules(top: Path) -> Iterator[Path]:
