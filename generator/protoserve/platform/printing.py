@@ -50,9 +50,8 @@ def printable(text: str) -> str:
 
 def listed(names: Sequence[str]) -> str:
     """The first of the names, and how many more there are."""
-    return ", ".join(map(printable, names[:LISTED])) + (
-        f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    )
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(map(printable, names[:LISTED])) + more
 
 
 def colour_system(out: TextIO | None) -> Literal["auto"] | None:
