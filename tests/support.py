@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import copier
 import pytest
 import yaml
 from filelock import FileLock
+from jinja2 import FileSystemLoader, StrictUndefined
+from jinja2.sandbox import SandboxedEnvironment
 from packaging.requirements import Requirement
 
 from protoserve.project.create import create as generate_first
@@ -96,6 +99,17 @@ def create(template: Path, dest: Path, *, alone: bool = False, by_copier: bool =
         fixed = (recorded[name] for name in ("package", "framework", "schema"))
         generate_first(dest, *fixed, recorded.get("serve", "all"))
     return project
+
+
+@cache
+def copier_jinja() -> SandboxedEnvironment:
+    """Jinja as Copier has it for this template, by the settings of copier.yml."""
+    return SandboxedEnvironment(
+        loader=FileSystemLoader(ROOT),
+        extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension"],
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
 
 
 def scrubbed(*folders: Path, home: Path) -> dict[str, str]:

@@ -12,13 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
-from jinja2 import FileSystemLoader, StrictUndefined
-from jinja2.sandbox import SandboxedEnvironment
 from markdown_it import MarkdownIt
 
 import hostile_texts
 from protoserve.platform.plain_text import plain
-from support import ROOT, create
+from support import copier_jinja, create
 
 HARMLESS = {"project_name": "words", "description": "words"}
 LENGTHS = {"project_name": 80, "description": 200}
@@ -60,14 +58,6 @@ def test_only_some_files_contain_an_answer(template: Path, tmp_path: Path) -> No
     assert {name: recorded[name] for name in hostile} == hostile
 
 
-ENVIRONMENT = SandboxedEnvironment(  # as Copier has it with the settings of copier.yml
-    loader=FileSystemLoader(ROOT),
-    extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension"],
-    undefined=StrictUndefined,
-    keep_trailing_newline=True,
-)
-
-
 def rendered(
     given: dict[str, str], templates: dict[str, str] = TEMPLATES, answers_file: str = ".copier-answers.yml"
 ) -> dict[str, str]:
@@ -77,7 +67,7 @@ def rendered(
     values |= {**given, **vertex, "platforms": ["vertex-ai"], "adopted": False}
     conf = SimpleNamespace(answers_file=answers_file, vcs_ref_hash=None)
     return {
-        name: ENVIRONMENT.get_template(f"template/{path}").render(values, _copier_conf=conf, _copier_answers=values)
+        name: copier_jinja().get_template(f"template/{path}").render(values, _copier_conf=conf, _copier_answers=values)
         for name, path in templates.items()
     }
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import jinja2
 import pytest
 import yaml
 
-SCRIPT = Path(__file__).resolve().parents[2] / "template" / "scripts" / "generate.py.jinja"
+from support import copier_jinja
+
 ANSWERS_FILE = ".copier-answers.yml"
 GIT = {
     "GIT_AUTHOR_NAME": "a",
@@ -73,8 +73,8 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    text = environment.from_string(SCRIPT.read_text()).render(_copier_conf=SimpleNamespace(answers_file=ANSWERS_FILE))
+    script = copier_jinja().get_template("template/scripts/generate.py.jinja")
+    text = script.render(_copier_conf=SimpleNamespace(answers_file=ANSWERS_FILE))
     (tmp_path / "project" / "scripts").mkdir(parents=True)
     (tmp_path / "project" / "scripts" / "generate.py").write_text(text)
     return Project(tmp_path / "project", tmp_path / "cache")
