@@ -85,7 +85,7 @@ def generate_and_judge(tmp_path_factory: pytest.TempPathFactory, schema: dict[st
         name = reserved_names.snake(message.name)
         wire = getattr(module, f"write_{name}")(value, "").SerializeToString()
         bad = module.violations.Violations()
-        parsed = module.reading.parse(getattr(module.pb, message.name), wire)
+        parsed = module.parsing.parse(getattr(module.pb, message.name), wire)
         back = getattr(module, f"read_{name}")(parsed, "", bad)
         assert bad.items == []
         assert same(value, back)

@@ -250,7 +250,7 @@ async def flood(refusals):
         await asyncio.sleep(0.15)
 
 admission.LOG_SECONDS = 0.1
-asyncio.run(flood(admission.RefusalLog(256)))
+asyncio.run(flood(admission.RefusalLog("MAX_IN_FLIGHT", 256)))
 """
 
 

@@ -12,13 +12,14 @@ from protoserve.emit.proto import HEADER, header, module_of
 from protoserve.emit.python_templates import render
 from protoserve.schema import reserved_names, well_known_types
 from protoserve.schema.model import Contract, Enum, Field, Message
+from protoserve.wire import packed, value_type
 
 _RUNTIME = Path(__file__).parents[1] / "runtime"
 
 
 def shared_modules(contracts: Sequence[Contract], package: str) -> Iterator[tuple[str, str]]:
     """Name and text of the modules that the contract modules of a project share."""
-    names = ["arrays", "bounds", "methods", "reading", "violations", "writing"]
+    names = ["arrays", "bounds", "counting", "encoding", "methods", "parsing", "reading", "violations", "writing"]
     if len(contracts) > 1:
         names.append("steps")
     if any(_is_foreign(contract, package) for contract in contracts):
@@ -63,6 +64,9 @@ def render_version(contract: Contract, package: str) -> str:
         describe_value=field_docs.of_value,
         describe_method=field_docs.of_method,
         max_bytes=partial(limit_code.largest, contract),
+        stub=partial(_stub, contract),
+        max_items=_max_items(contract),
+        arrays=_arrays(contract),
     )
 
 
@@ -175,6 +179,36 @@ def _has_arrays(contract: Contract, message: Message, seen: set[str]) -> bool:
         if inner is not None and inner.name not in seen and _has_arrays(contract, inner, seen):
             return True
     return False
+
+
+def _in_requests(contract: Contract) -> list[Message]:
+    """The messages that requests consist of, each once, those of served methods first."""
+    messages = [method.request for method in contract.served_methods]
+    for message in messages:
+        inner = [contract.message(field.type) for field in message.fields]
+        messages += [each for each in inner if each is not None and each not in messages]
+    return list({message.name: message for message in messages}.values())
+
+
+def _max_items(contract: Contract) -> list[tuple[str, str, int]]:
+    """The lists and maps in requests that have a maximum: stub, field, and the most items."""
+    return [
+        (_stub(contract, message), field.name, field.max_items)
+        for message in _in_requests(contract)
+        for field in message.fields
+        if field.max_items is not None and (field.repeated or field.is_map)
+    ]
+
+
+def _arrays(contract: Contract) -> list[tuple[str, str]]:
+    """The fields in requests with the elements of arrays: stub and field, each once."""
+    arrays = [
+        (f"pb.{value_type(field)}", "values") if field.dynamic else (_stub(contract, message), field.name)
+        for message in _in_requests(contract)
+        for field in message.fields
+        if field.dynamic or packed(field)
+    ]
+    return list(dict.fromkeys(arrays))
 
 
 def _imported_modules(contract: Contract, package: str) -> list[tuple[str, str, str]]:

@@ -235,9 +235,9 @@ def value(contract: Contract, message: Message, field: Field) -> str:
     if field.shape is not None or _convert(contract, field, "", "") is not None:
         return f"{field.attribute}_"
     if field.is_map:
-        return f"dict({wire})"
+        return f"reading.read_map({wire})"
     if field.repeated:
-        return f"list({wire})"
+        return f"reading.read_list({wire})"
     present = _was_sent(contract, message, field)
     if present is None or is_required(field):
         return wire

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from .counting import Count
+
 MIB = 2**20
 MAX_INT32 = 2**31 - 1
 
@@ -22,6 +24,7 @@ class Method:
     """One method of one version of the service: bytes in, typed messages for the model, bytes out.
 
     `decode` raises InvalidRequest, `encode` InvalidReply. `sample` returns the bytes of one valid request.
+    `count` begins to count the elements of a request, before it is decoded.
     `max_request_bytes` is the largest request that the contract allows, None where it sets no bound. `attribute` is
     the name of the model's method. `make_handler`, set for older versions only, takes the model and returns the handler
     to use instead. `retired` is true if the newest version does not have the method.
@@ -35,6 +38,7 @@ class Method:
     decode: Callable[[bytes], object]
     encode: Callable[[object], bytes]
     sample: Callable[[], bytes]
+    count: Callable[[bytes], Count]
     max_request_bytes: int | None
     make_handler: Callable[[object], Handler] | None = None
     retired: bool = False

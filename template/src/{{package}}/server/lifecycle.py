@@ -21,7 +21,7 @@ from .adapters import Adapter, platform_adapters
 from .artifact import LoadError
 from .binding import why_not_bound
 from .connections import connection_options
-from .core.calls import Calls
+from .core.calls import Calls, Limits
 from .core.evidence import READY, Evidence, FailureCount, Patience
 from .core.model_thread import ModelFailed, ModelLoaded, ModelThread
 from .core.outcomes import Failure, Outcome
@@ -84,9 +84,12 @@ class Server:
             observe=count.observe,
             max_batch_sizes=settings.max_batch_sizes(served.METHODS),
         )
-        self.calls = Calls(
-            self.state, self.model, max_in_flight=settings.max_in_flight, log_requests=settings.log_requests
+        limits = Limits(
+            max_in_flight=settings.max_in_flight,
+            max_in_flight_bytes=settings.max_in_flight_bytes,
+            max_request_elements=settings.max_request_elements,
         )
+        self.calls = Calls(self.state, self.model, limits, log_requests=settings.log_requests)
         patience = Patience(
             model_timeout_seconds=settings.model_timeout_seconds,
             broken_seconds=settings.broken_seconds,

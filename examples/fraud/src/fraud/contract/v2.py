@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fraud.v2 import prediction_pb2 as pb
 
-from . import methods, reading, violations, writing
+from . import counting, methods, parsing, reading, violations, writing
 
 SERVICE = "fraud.v2.FraudService"
 
@@ -177,7 +177,7 @@ def read_score_response(message: pb.ScoreResponse, prefix: str, bad: violations.
         bad.missing(f"{prefix}score")
     elif not 0.0 <= message.score <= 1.0:
         bad.add(f"{prefix}score", f"must be from 0 to 1; got {message.score}")
-    return ScoreResponse(score=message.score, reasons=list(message.reasons))
+    return ScoreResponse(score=message.score, reasons=reading.read_list(message.reasons))
 
 
 def write_score_response(value: object, prefix: str) -> pb.ScoreResponse:
@@ -278,7 +278,7 @@ def write_payment(value: object, prefix: str) -> pb.Payment:
 def decode_score_request(data: bytes) -> ScoreRequest:
     """Raises InvalidRequest with every violation, each under its path."""
     bad = violations.Violations()
-    value = read_score_request(reading.parse(pb.ScoreRequest, data), "", bad)
+    value = read_score_request(parsing.parse(pb.ScoreRequest, data), "", bad)
     bad.raise_if_any()
     return value
 
@@ -291,7 +291,7 @@ def encode_score_request(value: object) -> bytes:
 def decode_score_response(data: bytes) -> ScoreResponse:
     """For Python clients and tests. Raises InvalidRequest, as for requests, with every violation under its path."""
     bad = violations.Violations()
-    value = read_score_response(reading.parse(pb.ScoreResponse, data), "", bad)
+    value = read_score_response(parsing.parse(pb.ScoreResponse, data), "", bad)
     bad.raise_if_any()
     return value
 
@@ -304,7 +304,7 @@ def encode_score_response(value: object) -> bytes:
 def decode_explain_request(data: bytes) -> ExplainRequest:
     """Raises InvalidRequest with every violation, each under its path."""
     bad = violations.Violations()
-    value = read_explain_request(reading.parse(pb.ExplainRequest, data), "", bad)
+    value = read_explain_request(parsing.parse(pb.ExplainRequest, data), "", bad)
     bad.raise_if_any()
     return value
 
@@ -317,7 +317,7 @@ def encode_explain_request(value: object) -> bytes:
 def decode_explain_response(data: bytes) -> ExplainResponse:
     """For Python clients and tests. Raises InvalidRequest, as for requests, with every violation under its path."""
     bad = violations.Violations()
-    value = read_explain_response(reading.parse(pb.ExplainResponse, data), "", bad)
+    value = read_explain_response(parsing.parse(pb.ExplainResponse, data), "", bad)
     bad.raise_if_any()
     return value
 
@@ -346,6 +346,15 @@ def sample_explain_request() -> bytes:
     return encode_explain_request(ExplainRequest(embedding=np.full((2, 4), 1.0, np.float32)))
 
 
+_MAX_ITEMS: dict[counting.FieldKey, int] = {
+    (pb.ScoreRequest, "history"): 50,
+}
+"""The most items of the lists and maps in requests."""
+_ARRAYS: set[counting.FieldKey] = {
+    (pb.Float32Tensor, "values"),
+}
+"""The fields in requests that have the elements of arrays."""
+
 METHODS = (
     methods.Method(
         name="Score",
@@ -356,6 +365,7 @@ METHODS = (
         decode=decode_score_request,
         encode=encode_score_response,
         sample=sample_score_request,
+        count=counting.Counter(pb.ScoreRequest, max_items=_MAX_ITEMS, arrays=_ARRAYS).start,
         max_request_bytes=None,
     ),
     methods.Method(
@@ -367,6 +377,7 @@ METHODS = (
         decode=decode_explain_request,
         encode=encode_explain_response,
         sample=sample_explain_request,
+        count=counting.Counter(pb.ExplainRequest, max_items=_MAX_ITEMS, arrays=_ARRAYS).start,
         max_request_bytes=None,
     ),
 )

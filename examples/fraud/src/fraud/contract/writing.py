@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from .arrays import first_outside
 from .bounds import EPOCH, allowed, quantity, shape_violation, span
+from .encoding import varint
 from .violations import InvalidReply, shown
 
 E = TypeVar("E", bound=IntEnum)
@@ -203,7 +204,7 @@ def pack(message: Message, number: int, values: Any, array: NDArray[Any]) -> Non
         values.extend(array.ravel().tolist())
         return
     data = array.tobytes()
-    type(message).MergeFromString(message, _varint(number << 3 | 2) + _varint(len(data)) + data)
+    type(message).MergeFromString(message, varint(number << 3 | 2) + varint(len(data)) + data)
 
 
 def pack_tensor(message: Any, array: NDArray[Any]) -> None:
@@ -213,15 +214,6 @@ def pack_tensor(message: Any, array: NDArray[Any]) -> None:
         message.values = array.tobytes()
     else:
         pack(message, number=2, values=message.values, array=array)
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
 
 
 def _form(dtype: str, shape: tuple[int | str, ...]) -> str:

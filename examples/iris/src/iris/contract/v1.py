@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from iris.v1 import prediction_pb2 as pb
 
-from . import methods, reading, violations, writing
+from . import counting, methods, parsing, reading, violations, writing
 
 SERVICE = "iris.v1.PredictionService"
 
@@ -131,7 +131,7 @@ def write_predict_response(value: object, prefix: str) -> pb.PredictResponse:
 def decode_predict_request(data: bytes) -> PredictRequest:
     """Raises InvalidRequest with every violation, each under its path."""
     bad = violations.Violations()
-    value = read_predict_request(reading.parse(pb.PredictRequest, data), "", bad)
+    value = read_predict_request(parsing.parse(pb.PredictRequest, data), "", bad)
     bad.raise_if_any()
     return value
 
@@ -144,7 +144,7 @@ def encode_predict_request(value: object) -> bytes:
 def decode_predict_response(data: bytes) -> PredictResponse:
     """For Python clients and tests. Raises InvalidRequest, as for requests, with every violation under its path."""
     bad = violations.Violations()
-    value = read_predict_response(reading.parse(pb.PredictResponse, data), "", bad)
+    value = read_predict_response(parsing.parse(pb.PredictResponse, data), "", bad)
     bad.raise_if_any()
     return value
 
@@ -169,6 +169,7 @@ METHODS = (
         decode=decode_predict_request,
         encode=encode_predict_response,
         sample=sample_predict_request,
+        count=counting.Counter(pb.PredictRequest).start,
         max_request_bytes=100,
     ),
 )

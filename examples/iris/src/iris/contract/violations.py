@@ -87,15 +87,16 @@ class ModelBroken(RuntimeError):
 
 
 class Violations:
-    """Collects what is wrong with one request, in the order of its fields; keeps the first `MAX_VIOLATIONS`."""
+    """Collects what is wrong with one request, in the order of its fields, up to `MAX_VIOLATIONS`."""
 
     def __init__(self) -> None:
         self.items: list[Violation] = []
 
     def add(self, field: str, description: str) -> None:
-        """Records one violation, unless there are enough: a million bad items need no million lines."""
-        if len(self.items) < MAX_VIOLATIONS:
-            self.items.append(Violation(field, description))
+        """Records one violation; raises InvalidRequest when there are enough: a million bad items are not read."""
+        self.items.append(Violation(field, description))
+        if len(self.items) == MAX_VIOLATIONS:
+            self.raise_if_any()
 
     def missing(self, field: str) -> Any:
         """Records that a required field is absent; returns None, which stands in for its value."""

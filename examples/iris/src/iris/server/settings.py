@@ -9,6 +9,7 @@ from ..contract.methods import MAX_INT32, MIB, Method
 from .default_port import DEFAULT_PORT
 
 MAX_COUNT = 2**20
+MAX_MEMORY = 2**40
 
 T = TypeVar("T")
 
@@ -25,8 +26,16 @@ def parse_count(text: str) -> int:
     return _integer(text, 1, MAX_COUNT)
 
 
+def parse_large_count(text: str) -> int:
+    return _integer(text, 1, MAX_INT32)
+
+
 def parse_bytes(text: str) -> int:
     return _integer(text, 1, MAX_INT32)
+
+
+def parse_memory(text: str) -> int:
+    return _integer(text, 1, MAX_MEMORY)
 
 
 def parse_seconds(text: str) -> float:
@@ -127,6 +136,12 @@ class Settings:
     max_request_bytes: int = setting(
         4 * MIB, parse_bytes, "Maximum size of a request, in bytes.", "the contract's, 4 MiB or more"
     )
+    max_request_elements: int = setting(
+        500_000, parse_large_count, "Maximum number of messages and list items in a request; docs/server.md says what counts."
+    )
+    max_in_flight_bytes: int = setting(
+        512 * MIB, parse_memory, "Maximum memory of all requests in flight, in bytes; further ones get RESOURCE_EXHAUSTED.", "512 MiB, or four of the largest requests"
+    )
     drain_seconds: float = setting(25.0, parse_seconds, "Seconds from SIGTERM to answer what is in flight, 0 to 86400.")
     lame_duck_seconds: float = setting(
         1.0, parse_seconds, "Seconds from SIGTERM in which new requests are still taken; keep it below DRAIN_SECONDS."
@@ -173,6 +188,7 @@ class Settings:
                 values[item.name] = item.metadata["parse"](text)
             except ValueError as error:
                 problems.append(f"{variable} {error}; got {text!r}")
+        values.setdefault("max_in_flight_bytes", max(512 * MIB, 4 * values["max_request_bytes"]))
         problems += _unknown_methods(values.get("unbatched_methods", ()), methods)
         if problems:
             raise ValueError("; ".join(problems))

@@ -25,10 +25,10 @@ LOG_SECONDS = 10  # between two lines about refused calls
 
 
 class RefusalLog:
-    """Logs how many calls are refused for MAX_IN_FLIGHT: the first at once, then a count every LOG_SECONDS."""
+    """Logs how many calls are refused for a setting: the first at once, then a count every LOG_SECONDS."""
 
-    def __init__(self, max_in_flight: int) -> None:
-        self._max_in_flight, self._count = max_in_flight, 0
+    def __init__(self, setting: str, value: int) -> None:
+        self._setting, self._value, self._count = setting, value, 0
         self._since: datetime | None = None  # the time of the last line, while another is due
 
     def add(self) -> None:
@@ -43,8 +43,8 @@ class RefusalLog:
         if self._count == 0:
             self._since = None
             return
-        text = "requests refused since %s UTC: %d (RESOURCE_EXHAUSTED, above MAX_IN_FLIGHT=%d)"
-        logger.warning(text, f"{self._since:%H:%M:%S}", self._count, self._max_in_flight)
+        text = "requests refused since %s UTC: %d (RESOURCE_EXHAUSTED, above %s=%d)"
+        logger.warning(text, f"{self._since:%H:%M:%S}", self._count, self._setting, self._value)
         self._count, self._since = 0, datetime.now(UTC)
         asyncio.get_running_loop().call_later(LOG_SECONDS, self._write)
 
@@ -60,7 +60,7 @@ class Admission:
         self.open_calls = 0
         self.held_requests = 0
         self._state, self._max_in_flight = state, max_in_flight
-        self._refusals = RefusalLog(max_in_flight)
+        self._refusals = RefusalLog("MAX_IN_FLIGHT", max_in_flight)
 
     def refusal(self) -> Failure | None:
         """Why no call is taken in the current state; None if calls are taken."""

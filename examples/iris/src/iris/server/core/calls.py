@@ -16,7 +16,9 @@ from ...contract.methods import Method
 from ..logs import logger
 from ..texts import escaped
 from .admission import Admission
+from .decoding import Decoder
 from .jobs import StreamJob, UnaryJob
+from .memory import Memory, Reservation
 from .model_thread import ModelThread
 from .outcomes import CANNOT_ANSWER, Failure, Outcome, classify, failure_of
 from .state import ServerState, State
@@ -24,7 +26,6 @@ from .state import ServerState, State
 A = TypeVar("A")
 R = TypeVar("R")
 
-LARGE_REQUEST = 2**16  # bytes, whose decoding takes so long that health should not wait for it
 WARM_UP_REPLIES = 3  # of a stream
 PROBE_REPLIES = 100  # of a stream, at most
 REQUEST_ID_BYTES = 128
@@ -71,11 +72,22 @@ class EndOfStream:
     failure: Failure | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much callers may ask at a time, as in the settings."""
+
+    max_in_flight: int
+    max_in_flight_bytes: int
+    max_request_elements: int
+
+
 class Calls:
     """What every transport does with a call, on the event loop."""
 
-    def __init__(self, state: ServerState, model: ModelThread, *, max_in_flight: int, log_requests: bool) -> None:
-        self.admission = Admission(state, max_in_flight)
+    def __init__(self, state: ServerState, model: ModelThread, limits: Limits, *, log_requests: bool) -> None:
+        self.admission = Admission(state, limits.max_in_flight)
+        self.memory = Memory(limits.max_in_flight_bytes)
+        self._decoder = Decoder(limits.max_request_elements)
         self._state, self._model, self._log_requests = state, model, log_requests
         self._open_batches: set[asyncio.Future[None]] = set()
         self._open_streams: set[asyncio.Queue[bytes | EndOfStream]] = set()
@@ -89,8 +101,9 @@ class Calls:
         self, method: Method, data: bytes, request_id: str, deadline: float, *, is_probe: bool = False
     ) -> bytes:
         """The reply to a request of a unary method. Raises Failure and InvalidRequest."""
-        request = await self._decode(method, data)
-        (result,) = await self.compute(method, [request], [request_id], deadline, is_probe=is_probe)
+        with Reservation(self.memory, len(data)) as memory:
+            request = await self._decoder.decode(method, data, memory)
+            (result,) = await self.compute(method, [request], [request_id], deadline, memory=memory, is_probe=is_probe)
         if isinstance(result, Failure):
             raise result
         return result
@@ -107,10 +120,13 @@ class Calls:
 
         def on_end(failure: Failure | None) -> None:
             self.admission.held_requests -= 1
+            memory.release()
             events.put_nowait(EndOfStream(failure))
 
-        request = await self._decode(method, data)
-        self._refuse_if_hanging(is_probe)
+        with Reservation(self.memory, len(data)) as memory:
+            request = await self._decoder.decode(method, data, memory)
+            self._refuse_if_hanging(is_probe)
+            memory.hand_over()
         job = StreamJob(
             method=method,
             request=request,
@@ -145,11 +161,13 @@ class Calls:
         request_ids: Sequence[str],
         deadline: float,
         *,
+        memory: Reservation | None = None,
         is_probe: bool = False,
     ) -> list[bytes | Failure]:
         """The replies to requests of a unary method, in order; a Failure where there is none. They are queued together.
 
-        When this is cancelled, those that still wait are not computed. Raises Failure if the model hangs.
+        `memory` is theirs, and is given back when they are answered. When this is cancelled, those that still wait are
+        not computed. Raises Failure if the model hangs.
         """
         self._refuse_if_hanging(is_probe)
         loop = asyncio.get_running_loop()
@@ -158,6 +176,8 @@ class Calls:
 
         def on_complete() -> None:
             self.admission.held_requests -= len(requests)
+            if held is not None:
+                held.release()
             if not complete.done():  # nobody may wait any more
                 complete.set_result(None)
 
@@ -180,6 +200,7 @@ class Calls:
         ]
         if not jobs:
             return []
+        held = memory.hand_over() if memory else None
         self.admission.held_requests += len(jobs)
         self._open_batches.add(complete)
         self._model.submit(jobs)
@@ -233,9 +254,6 @@ class Calls:
         """For a call that was taken before the model hung, and decoded since: nobody would end it."""
         if self._state.current is State.NEEDS_RESTART and not is_probe:
             raise Failure(Outcome.UNAVAILABLE, CANNOT_ANSWER)
-
-    async def _decode(self, method: Method, data: bytes) -> object:
-        return await in_thread_if(len(data) >= LARGE_REQUEST, method.decode, data)
 
 
 async def in_thread_if(large: bool, function: Callable[[A], R], argument: A) -> R:
