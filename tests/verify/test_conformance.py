@@ -42,7 +42,7 @@ def generated(folder: Path, package: str, schema: dict[str, Any]) -> ModuleType:
 def server_violations(module: ModuleType, name: str, data: bytes) -> list[str]:
     """What the generated code says of the bytes of a message."""
     bad = module.violations.Violations()
-    parsed = module.reading.parse(getattr(module.pb, name), data)
+    parsed = module.parsing.parse(getattr(module.pb, name), data)
     getattr(module, f"read_{reserved_names.snake(name)}")(parsed, "", bad)
     return [f"{field}: {description}" for field, description in bad.items]
 
