@@ -33,6 +33,9 @@ messages:
   Point:
     fields:
       - {name: x, number: 1, type: float64, maximum: 10}
+  Mark:
+    fields:
+      - {name: note, number: 1, type: string, required: false}
 methods:
   Predict:
     request:
@@ -59,6 +62,12 @@ methods:
     request:
       fields:
         - {name: text, number: 1, type: string}
+        - {name: marks, number: 2, type: Mark, repeated: true}
+        - {name: numbers, number: 3, type: int64, repeated: true}
+        - {name: weights, number: 4, key: string, value: float64}
+        - {name: words, number: 5, type: string, repeated: true}
+        - {name: mark, number: 6, type: Mark, required: false}
+        - {name: mask, number: 7, type: bool, shape: [n], required: false}
     response:
       fields:
         - {name: text, number: 1, type: string}

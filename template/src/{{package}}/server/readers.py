@@ -11,7 +11,9 @@ import time
 
 import grpc
 
+from .core.admission import RefusalLog
 from .core.outcomes import Failure, Outcome
+from .heap import give_back
 from .logs import logger
 from .settings import Settings
 from .sockets import acknowledged_bytes, peer_of, shut_down
@@ -21,7 +23,7 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 CALL_BYTES = 2**14  # of memory that gRPC keeps for a call, beside its reply
 SOMETHING_BYTES = 2**10  # that a connection must take to have taken something: answers to pings are less
 SLOWEST_BYTES_PER_SECOND = 2**14  # of a stream on a connection that takes something: 128 kbit/s
-LOOK_SECONDS = 1.0  # between two looks at all connections
+LOOK_SECONDS = 1.0  # between two looks at all connections, at most
 CLOSING_PERIODS = 2  # of STREAM_IDLE_SECONDS: in the second one a caller can still read how its stream ended
 
 
@@ -102,8 +104,11 @@ class Readers:
     def __init__(self, settings: Settings) -> None:
         self.unread_bytes = 0
         self._idle_seconds, self._max_unread = settings.stream_idle_seconds, settings.max_unread_bytes
+        self._look_seconds = min(LOOK_SECONDS, settings.stream_idle_seconds / 4)
         self._max_calls = settings.max_in_flight_per_connection
+        self._refusals = RefusalLog("MAX_IN_FLIGHT_PER_CONNECTION", self._max_calls)
         self._connections: dict[str, Connection] = {}
+        self._has_freed = False  # memory, since the last look
 
     def open(self, context: Context) -> OpenCall:
         """A new call. Raises Failure if its connection has too many already."""
@@ -112,8 +117,9 @@ class Readers:
         if connection is None:
             connection = self._connections[name] = Connection(name)
         if len(connection.calls) >= self._max_calls:
+            self._refusals.add()
             text = f"{len(connection.calls)} requests of this connection are in flight already"
-            raise Failure(Outcome.RESOURCE_EXHAUSTED, f"{text} (MAX_IN_FLIGHT_PER_CONNECTION)")
+            raise Failure(Outcome.RESOURCE_EXHAUSTED, text)
         call = OpenCall(self, connection, context)
         connection.calls.add(call)
 
@@ -133,12 +139,12 @@ class Readers:
     def make_room(self, size: int) -> None:
         """Counts bytes that will wait to be taken.
 
-        If they are too many, the connection that has left most of them waiting for a second is closed. Raises Failure.
+        If they are too many, the connection that has left most of them waiting since the last look is closed. Raises Failure.
         """
         if self.unread_bytes + size <= self._max_unread:
             self.unread_bytes += size
             return
-        before = time.monotonic() - LOOK_SECONDS
+        before = time.monotonic() - self._look_seconds
         most = max(self._connections.values(), key=lambda each: each.unread_bytes(before), default=None)
         if most is not None and most.unread_bytes(before):
             self._close(most, "too much waits to be taken (MAX_UNREAD_BYTES)")
@@ -147,10 +153,14 @@ class Readers:
 
     def watch(self) -> None:
         """Ends streams and connections that take nothing, from now on."""
-        asyncio.get_running_loop().call_later(min(LOOK_SECONDS, self._idle_seconds), self.watch)
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._look_seconds, self.watch)
+        if self._has_freed:
+            self._has_freed = False
+            loop.run_in_executor(None, give_back)
         now = time.monotonic()
         for connection in self._connections.values():
-            if not connection.unread_bytes(before=now - LOOK_SECONDS):
+            if not connection.unread_bytes(before=now - self._look_seconds):
                 continue
             connection.look(now)
             idle_seconds = connection.idle_seconds(now)
@@ -162,4 +172,5 @@ class Readers:
 
     def _close(self, connection: Connection, reason: str) -> None:
         logger.warning("closed the connection of %s: %s", connection.name, reason)
+        self._has_freed = True
         shut_down(connection.peer)

@@ -137,7 +137,7 @@ class Settings:
         4 * MIB, parse_bytes, "Maximum size of a request, in bytes.", "the contract's, 4 MiB or more"
     )
     max_in_flight_per_connection: int = setting(
-        192, parse_count, "Maximum number of requests in flight on one connection.", "three quarters of MAX_IN_FLIGHT"
+        224, parse_count, "Maximum number of requests in flight on one connection.", "seven eighths of `MAX_IN_FLIGHT`"
     )
     max_request_elements: int = setting(
         500_000, parse_large_count, "Maximum number of messages and list items in a request; docs/server.md says what counts."
@@ -198,7 +198,8 @@ class Settings:
             except ValueError as error:
                 problems.append(f"{variable} {error}; got {text!r}")
         values.setdefault("max_in_flight_bytes", max(512 * MIB, 4 * values["max_request_bytes"]))
-        values.setdefault("max_in_flight_per_connection", max(1, values.get("max_in_flight", cls.max_in_flight) * 3 // 4))
+        in_flight = values.get("max_in_flight", cls.max_in_flight)
+        values.setdefault("max_in_flight_per_connection", in_flight - in_flight // 8)
         problems += _unknown_methods(values.get("unbatched_methods", ()), methods)
         if problems:
             raise ValueError("; ".join(problems))

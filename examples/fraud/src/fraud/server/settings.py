@@ -136,6 +136,9 @@ class Settings:
     max_request_bytes: int = setting(
         4 * MIB, parse_bytes, "Maximum size of a request, in bytes.", "the contract's, 4 MiB or more"
     )
+    max_in_flight_per_connection: int = setting(
+        224, parse_count, "Maximum number of requests in flight on one connection.", "seven eighths of `MAX_IN_FLIGHT`"
+    )
     max_request_elements: int = setting(
         500_000, parse_large_count, "Maximum number of messages and list items in a request; docs/server.md says what counts."
     )
@@ -170,6 +173,12 @@ class Settings:
     max_connection_age_grace_seconds: float | None = setting(
         None, parse_seconds, "Seconds for the calls that are in progress then; after that they fail.", "until they end"
     )
+    stream_idle_seconds: float = setting(
+        60.0, parse_limit, "Seconds in which a caller must take a reply, plus one for each 16 KiB of it; then its stream ends."
+    )
+    max_unread_bytes: int = setting(
+        512 * MIB, parse_memory, "Maximum memory of all replies that callers have not taken yet, in bytes.", "512 MiB"
+    )
     log_level: str = setting("INFO", parse_log_level, "Lowest level that is logged: DEBUG, INFO, WARNING or ERROR.")
     log_format: str = setting("auto", parse_log_format, "`json`, `text`, or `auto`: text on a terminal, else JSON.")
     log_requests: bool = setting(False, parse_switch, "`true` logs a line for every request.", "`false`")
@@ -189,6 +198,8 @@ class Settings:
             except ValueError as error:
                 problems.append(f"{variable} {error}; got {text!r}")
         values.setdefault("max_in_flight_bytes", max(512 * MIB, 4 * values["max_request_bytes"]))
+        in_flight = values.get("max_in_flight", cls.max_in_flight)
+        values.setdefault("max_in_flight_per_connection", in_flight - in_flight // 8)
         problems += _unknown_methods(values.get("unbatched_methods", ()), methods)
         if problems:
             raise ValueError("; ".join(problems))

@@ -32,6 +32,7 @@ from .health import Health
 from .interrupts import InterruptWatch
 from .loading import load
 from .logs import configure, logger
+from .readers import Readers
 from .remedies import remedy
 from .servicer import Servicer
 from .settings import Settings
@@ -96,7 +97,8 @@ class Server:
             ready_seconds=settings.ready_seconds,
         )
         self.evidence = Evidence(self.state, self.model, self.calls, patience)
-        self.grpc = _grpc_server(self.calls, self.state, settings)
+        self.readers = Readers(settings)
+        self.grpc = _grpc_server(self.calls, self.readers, self.state, settings)
 
     async def run(self) -> int:
         """The whole life; returns the exit code."""
@@ -129,6 +131,7 @@ class Server:
         if reason:
             logger.critical("cannot listen on %s, port %d: %s", host, port, reason)
             return False
+        self.readers.watch()
         await asyncio.gather(self.grpc.start(), *(adapter.start(self.calls, self.state) for adapter in self.adapters))
         logger.info("listening on %s, port %d", host, port)
         return True
@@ -204,7 +207,7 @@ class Server:
         call_later(left, end_now, code, "threads of the model still run; the process ends without them")
 
 
-def _grpc_server(calls: Calls, state: ServerState, settings: Settings) -> grpc.aio.Server:
+def _grpc_server(calls: Calls, readers: Readers, state: ServerState, settings: Settings) -> grpc.aio.Server:
     server = make_server(
         [
             ("grpc.max_receive_message_length", settings.max_request_bytes),
@@ -213,7 +216,7 @@ def _grpc_server(calls: Calls, state: ServerState, settings: Settings) -> grpc.a
             *connection_options(settings),
         ]
     )
-    for service, handlers in Servicer(calls).handlers().items():
+    for service, handlers in Servicer(calls, readers).handlers().items():
         server.add_registered_method_handlers(service, handlers)
     health_pb2_grpc.add_HealthServicer_to_server(Health(state, *served.SERVICES), server)
     reflection.enable_server_reflection((*served.SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)

@@ -11,6 +11,7 @@ import grpc
 from ..contract import served
 from .core.calls import Calls, deadline_in
 from .core.outcomes import Failure, Outcome
+from .readers import Readers
 from .status_details import bad_request
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -20,8 +21,8 @@ STATUSES = {outcome: grpc.StatusCode[outcome.name] for outcome in Outcome}
 class Servicer:
     """Answers the contract's methods, of every version of the service."""
 
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
+    def __init__(self, calls: Calls, readers: Readers) -> None:
+        self._calls, self._readers = calls, readers
 
     def handlers(self) -> dict[str, dict[str, grpc.RpcMethodHandler[bytes, bytes]]]:
         """What gRPC calls for each method of each service.
@@ -43,8 +44,10 @@ class Servicer:
         with self._calls.start(method.label, _caller_request_id(context)) as call:
             try:
                 with self._calls.admission.admitted():
+                    reader = self._readers.open(context)
                     deadline = deadline_in(context.time_remaining())
                     reply = await self._calls.unary(method, data, call.request_id, deadline)
+                    reader.hand_over(reply)
                     call.succeeded()
                     return reply
             except Exception as error:
@@ -55,10 +58,12 @@ class Servicer:
         with self._calls.start(method.label, _caller_request_id(context)) as call:
             try:
                 with self._calls.admission.admitted():
+                    reader = self._readers.open(context)
                     deadline = deadline_in(context.time_remaining())
                     async with aclosing(self._calls.stream(method, data, call.request_id, deadline)) as replies:
+                        await context.send_initial_metadata(())  # or a status could not follow a reply that is not taken
                         async for reply in replies:
-                            await context.write(reply)
+                            await reader.write(reply)
                     call.succeeded()
             except Exception as error:
                 await _abort(context, call.failed(error))

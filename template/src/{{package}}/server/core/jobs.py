@@ -8,7 +8,7 @@ from ...contract.methods import Method
 from .outcomes import Failure, classify, failure_of
 
 RUN_AHEAD = 16  # replies of a stream that may wait for a slow client
-RUN_AHEAD_BYTES = 2**20  # of them; one may be larger
+RUN_AHEAD_BYTES = 2**18  # of them; one may be larger
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

@@ -146,6 +146,7 @@ class Calls:
                     break
                 yield event
                 job.sent += 1
+                job.sent_bytes += len(event)
                 self._model.look_at_streams()
             if event.failure is not None:
                 raise event.failure

@@ -8,6 +8,7 @@ from ...contract.methods import Method
 from .outcomes import Failure, classify, failure_of
 
 RUN_AHEAD = 16  # replies of a stream that may wait for a slow client
+RUN_AHEAD_BYTES = 2**18  # of them; one may be larger
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -43,16 +44,19 @@ class UnaryJob(Job):
 class StreamJob(Job):
     """A request with a stream of replies: `on_reply` gets the bytes of each, then `on_end` why it failed, or None.
 
-    `replies` is the model's iterator once there is one, `computed` counts its replies. Whoever sends them to the client
-    counts them in `sent`.
+    `replies` is the model's iterator once there is one, `computed` counts its replies and `computed_bytes` their bytes.
+    Whoever sends them to the client counts them in `sent` and `sent_bytes`.
     """
 
     on_reply: Callable[[bytes], object]
     on_end: Callable[[Failure | None], object]
     replies: Iterator[object] | None = None
     computed: int = 0
+    computed_bytes: int = 0
     sent: int = 0
+    sent_bytes: int = 0
 
     def needs_a_turn(self) -> bool:
         """Whether there is room for another reply, or the stream is to be ended."""
-        return self.computed - self.sent < RUN_AHEAD or self.is_abandoned()
+        replies, size = self.computed - self.sent, self.computed_bytes - self.sent_bytes
+        return (replies < RUN_AHEAD and size < RUN_AHEAD_BYTES) or self.is_abandoned()

@@ -262,8 +262,10 @@ class ModelThread(threading.Thread):
             reply = next(stream.replies, NO_REPLY)
             if reply is NO_REPLY:
                 return True, None
-            stream.on_reply(stream.method.encode(reply))
+            data = stream.method.encode(reply)
+            stream.on_reply(data)
             stream.computed += 1
+            stream.computed_bytes += len(data)
             return False, None
         except BaseException as error:
             return True, stream.failure(error)

@@ -1,0 +1,176 @@
+"""What callers have not taken yet: no caller may keep others out, or fill the memory, by not reading.
+
+Of a caller that does not read, gRPC keeps the replies as long as the connection lasts, as HTTP/2 allows
+(https://httpwg.org/specs/rfc9113.html#FlowControl). So one connection can have only a part of the calls in flight; its
+streams end when it has taken nothing for STREAM_IDLE_SECONDS; and if it goes on like that, or when memory is needed, it
+is closed, which alone gives the memory back.
+"""
+
+import asyncio
+import time
+
+import grpc
+
+from .core.admission import RefusalLog
+from .core.outcomes import Failure, Outcome
+from .heap import give_back
+from .logs import logger
+from .settings import Settings
+from .sockets import acknowledged_bytes, peer_of, shut_down
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+
+CALL_BYTES = 2**14  # of memory that gRPC keeps for a call, beside its reply
+SOMETHING_BYTES = 2**10  # that a connection must take to have taken something: answers to pings are less
+SLOWEST_BYTES_PER_SECOND = 2**14  # of a stream on a connection that takes something: 128 kbit/s
+LOOK_SECONDS = 1.0  # between two looks at all connections, at most
+CLOSING_PERIODS = 2  # of STREAM_IDLE_SECONDS: in the second one a caller can still read how its stream ended
+
+
+class Connection:
+    """One connection of a client, which may have many calls at a time. `last_taken` is a time of `time.monotonic`."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.peer = name, peer_of(name)
+        self.calls: set[OpenCall] = set()
+        self.last_taken = time.monotonic()
+        self._acknowledged: int | None = 0
+
+    def unread_bytes(self, before: float) -> int:
+        """The bytes that have waited to be taken since before that time."""
+        return sum(call.unread_bytes for call in self.calls if call.since < before)
+
+    def look(self, now: float) -> None:
+        """Notes whether the client has taken something since it last did."""
+        acknowledged = acknowledged_bytes(self.peer)
+        if acknowledged is None or self._acknowledged is None:
+            self.last_taken = now  # for all that is known
+        elif acknowledged - self._acknowledged < SOMETHING_BYTES:
+            return
+        else:
+            self.last_taken = now
+        self._acknowledged = acknowledged
+
+    def idle_seconds(self, now: float) -> float:
+        """For how long the client has taken nothing, although there was something all the time."""
+        return now - max(self.last_taken, min(call.since for call in self.calls if call.unread_bytes))
+
+
+class OpenCall:
+    """A call of a connection, until gRPC has sent all of its replies and its status.
+
+    `unread_bytes` were given to gRPC at `since`, a time of `time.monotonic`.
+    """
+
+    def __init__(self, readers: "Readers", connection: Connection, context: Context) -> None:
+        self.unread_bytes, self.since = 0, 0.0
+        self._readers, self._connection, self._context = readers, connection, context
+        self._timeout: asyncio.Timeout | None = None
+
+    async def write(self, reply: bytes) -> None:
+        """Sends a reply of a stream, and returns when gRPC has room for another. Raises Failure if it is not taken."""
+        self.hand_over(reply)
+        try:
+            async with asyncio.timeout(self._readers.patience(len(reply))) as self._timeout:
+                await self._context.write(reply)
+        except TimeoutError:
+            text = f"the caller took nothing for {time.monotonic() - self.since:.0f} seconds (STREAM_IDLE_SECONDS)"
+            raise Failure(Outcome.RESOURCE_EXHAUSTED, text) from None
+        finally:
+            self._timeout = None
+        self.taken()
+
+    def hand_over(self, reply: bytes) -> None:
+        """Counts a reply that gRPC gets now, until it is taken. Raises Failure if too much waits for callers already."""
+        size = len(reply) + CALL_BYTES
+        self._readers.make_room(size)
+        self.unread_bytes, self.since = size, time.monotonic()
+
+    def taken(self) -> None:
+        """What the call had is sent."""
+        self._readers.unread_bytes -= self.unread_bytes
+        self.unread_bytes = 0
+        self._connection.last_taken = time.monotonic()
+
+    def give_up(self) -> None:
+        """Ends the stream whose reply is not taken; a unary call has ended but for that."""
+        if self._timeout is not None:
+            self._timeout.reschedule(asyncio.get_running_loop().time())
+
+
+class Readers:
+    """All connections with open calls, and what they have not taken."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.unread_bytes = 0
+        self._idle_seconds, self._max_unread = settings.stream_idle_seconds, settings.max_unread_bytes
+        self._look_seconds = min(LOOK_SECONDS, settings.stream_idle_seconds / 4)
+        self._max_calls = settings.max_in_flight_per_connection
+        self._refusals = RefusalLog("MAX_IN_FLIGHT_PER_CONNECTION", self._max_calls)
+        self._connections: dict[str, Connection] = {}
+        self._has_freed = False  # memory, since the last look
+
+    def open(self, context: Context) -> OpenCall:
+        """A new call. Raises Failure if its connection has too many already."""
+        name = context.peer()
+        connection = self._connections.get(name)
+        if connection is None:
+            connection = self._connections[name] = Connection(name)
+        if len(connection.calls) >= self._max_calls:
+            self._refusals.add()
+            text = f"{len(connection.calls)} requests of this connection are in flight already"
+            raise Failure(Outcome.RESOURCE_EXHAUSTED, text)
+        call = OpenCall(self, connection, context)
+        connection.calls.add(call)
+
+        def on_done(_: object) -> None:
+            call.taken()
+            connection.calls.discard(call)
+            if not connection.calls:
+                self._connections.pop(name, None)
+
+        context.add_done_callback(on_done)
+        return call
+
+    def patience(self, size: int) -> float:
+        """The seconds in which a caller must take a reply of a stream, even if its connection takes others."""
+        return self._idle_seconds + size / SLOWEST_BYTES_PER_SECOND
+
+    def make_room(self, size: int) -> None:
+        """Counts bytes that will wait to be taken.
+
+        If they are too many, the connection that has left most of them waiting since the last look is closed. Raises Failure.
+        """
+        if self.unread_bytes + size <= self._max_unread:
+            self.unread_bytes += size
+            return
+        before = time.monotonic() - self._look_seconds
+        most = max(self._connections.values(), key=lambda each: each.unread_bytes(before), default=None)
+        if most is not None and most.unread_bytes(before):
+            self._close(most, "too much waits to be taken (MAX_UNREAD_BYTES)")
+        text = f"replies that callers have not taken yet hold {self.unread_bytes} bytes (MAX_UNREAD_BYTES)"
+        raise Failure(Outcome.RESOURCE_EXHAUSTED, text)
+
+    def watch(self) -> None:
+        """Ends streams and connections that take nothing, from now on."""
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._look_seconds, self.watch)
+        if self._has_freed:
+            self._has_freed = False
+            loop.run_in_executor(None, give_back)
+        now = time.monotonic()
+        for connection in self._connections.values():
+            if not connection.unread_bytes(before=now - self._look_seconds):
+                continue
+            connection.look(now)
+            idle_seconds = connection.idle_seconds(now)
+            if idle_seconds > CLOSING_PERIODS * self._idle_seconds:
+                self._close(connection, "it took nothing (STREAM_IDLE_SECONDS)")
+            elif idle_seconds > self._idle_seconds:
+                for call in connection.calls:
+                    call.give_up()
+
+    def _close(self, connection: Connection, reason: str) -> None:
+        logger.warning("closed the connection of %s: %s", connection.name, reason)
+        self._has_freed = True
+        shut_down(connection.peer)

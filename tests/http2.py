@@ -1,0 +1,102 @@
+"""A client of HTTP/2 that reads only what it is asked to, as gRPC's own never does.
+
+https://httpwg.org/specs/rfc9113.html
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NamedTuple, Self
+
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 3, 4, 6, 8
+END_STREAM, END_HEADERS, ACK = 1, 4, 1
+INITIAL_WINDOW_SIZE = 4  # a setting
+
+
+class Frame(NamedTuple):
+    kind: int
+    flags: int
+    stream: int
+    payload: bytes
+
+
+class SlowReader:
+    """A connection that lets the server send `window` bytes on each stream, and no more until it says so."""
+
+    def __init__(self, port: int, window: int = 0) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._received, self._last_stream = b"", -1
+        self._socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        self._send(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW_SIZE, window))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def call(self, path: str, request: bytes) -> int:
+        """Starts a call of gRPC; the number of its stream."""
+        self._last_stream += 2
+        fields = {":path": path, ":authority": "test", "content-type": "application/grpc", "te": "trailers"}
+        headers = b"\x83\x86" + b"".join(map(_literal, fields.items()))  # POST and http are in HPACK's table
+        self._send(HEADERS, END_HEADERS, self._last_stream, headers)
+        self._send(DATA, END_STREAM, self._last_stream, b"\0" + struct.pack(">I", len(request)) + request)
+        return self._last_stream
+
+    def allow(self, stream: int, size: int) -> None:
+        """Lets the server send so many bytes more, on that stream and on the connection."""
+        for number in (0, stream):
+            self._send(WINDOW_UPDATE, 0, number, struct.pack(">I", size))
+
+    def frames(self, seconds: float) -> Iterator[Frame]:
+        """What arrives within that time, or until the server closes; pings and settings are answered."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._socket.settimeout(left)
+            try:
+                data = self._socket.recv(2**16)
+            except TimeoutError:
+                return
+            except ConnectionError:
+                data = b""
+            if not data:
+                return
+            self._received += data
+            yield from self._complete()
+
+    def is_closed(self, seconds: float) -> bool:
+        """Whether the server closes the connection within that time."""
+        for _ in self.frames(seconds):
+            pass
+        try:
+            return self._socket.recv(1) == b""
+        except TimeoutError:
+            return False
+        except ConnectionError:
+            return True
+
+    def _complete(self) -> Iterator[Frame]:
+        while len(self._received) >= 9:
+            size = int.from_bytes(self._received[:3], "big")
+            if len(self._received) < 9 + size:
+                return
+            kind, flags, stream = struct.unpack(">BBI", self._received[3:9])
+            frame = Frame(kind, flags, stream, self._received[9 : 9 + size])
+            self._received = self._received[9 + size :]
+            if kind in (SETTINGS, PING) and not flags & ACK:
+                with suppress(ConnectionError):  # the server has closed the connection behind it
+                    self._send(kind, ACK, 0, frame.payload if kind == PING else b"")
+            yield frame
+
+    def _send(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        self._socket.sendall(struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload)
+
+
+def _literal(field: tuple[str, str]) -> bytes:
+    """A header as HPACK's literal without indexing (https://httpwg.org/specs/rfc7541.html#literal.header.without.indexing)."""
+    return b"\0" + b"".join(bytes([len(text)]) + text.encode() for text in field)
