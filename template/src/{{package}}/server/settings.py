@@ -133,17 +133,20 @@ class Settings:
     max_in_flight: int = setting(
         256, parse_count, "Maximum number of requests in flight; further ones get RESOURCE_EXHAUSTED."
     )
-    max_request_bytes: int = setting(
-        4 * MIB, parse_bytes, "Maximum size of a request, in bytes.", "the contract's, 4 MiB or more"
-    )
     max_in_flight_per_connection: int = setting(
         224, parse_count, "Maximum number of requests in flight on one connection.", "seven eighths of `MAX_IN_FLIGHT`"
     )
-    max_request_elements: int = setting(
-        500_000, parse_large_count, "Maximum number of messages and list items in a request; docs/server.md says what counts."
-    )
     max_in_flight_bytes: int = setting(
-        512 * MIB, parse_memory, "Maximum memory of all requests in flight, in bytes; further ones get RESOURCE_EXHAUSTED.", "512 MiB, or four of the largest requests"
+        512 * MIB,
+        parse_memory,
+        "Maximum memory of the requests in flight, in bytes; further ones get RESOURCE_EXHAUSTED.",
+        "512 MiB, or four of the largest requests",
+    )
+    max_request_bytes: int = setting(
+        4 * MIB, parse_bytes, "Maximum size of a request, in bytes.", "the contract's, 4 MiB or more"
+    )
+    max_request_elements: int = setting(
+        500_000, parse_large_count, "Maximum number of elements of a request: messages, and items of lists and maps."
     )
     drain_seconds: float = setting(25.0, parse_seconds, "Seconds from SIGTERM to answer what is in flight, 0 to 86400.")
     lame_duck_seconds: float = setting(
@@ -174,10 +177,12 @@ class Settings:
         None, parse_seconds, "Seconds for the calls that are in progress then; after that they fail.", "until they end"
     )
     stream_idle_seconds: float = setting(
-        60.0, parse_limit, "Seconds in which a caller must take a reply, plus one for each 16 KiB of it; then its stream ends."
+        60.0,
+        parse_limit,
+        "Seconds after which the streams of a caller that takes nothing end; after twice as many its connection does.",
     )
     max_unread_bytes: int = setting(
-        512 * MIB, parse_memory, "Maximum memory of all replies that callers have not taken yet, in bytes.", "512 MiB"
+        512 * MIB, parse_memory, "Maximum memory of the replies that callers have not taken yet, in bytes.", "512 MiB"
     )
     log_level: str = setting("INFO", parse_log_level, "Lowest level that is logged: DEBUG, INFO, WARNING or ERROR.")
     log_format: str = setting("auto", parse_log_format, "`json`, `text`, or `auto`: text on a terminal, else JSON.")

@@ -20,7 +20,8 @@ from .sockets import acknowledged_bytes, peer_of, shut_down
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
-CALL_BYTES = 2**14  # of memory that gRPC keeps for a call, beside its reply
+CALL_BYTES = 2**14  # of memory for a call, beside its reply
+COPIES = 2  # of a reply: gRPC has one of its own
 SOMETHING_BYTES = 2**10  # that a connection must take to have taken something: answers to pings are less
 SLOWEST_BYTES_PER_SECOND = 2**14  # of a stream on a connection that takes something: 128 kbit/s
 LOOK_SECONDS = 1.0  # between two looks at all connections, at most
@@ -76,13 +77,15 @@ class OpenCall:
         except TimeoutError:
             text = f"the caller took nothing for {time.monotonic() - self.since:.0f} seconds (STREAM_IDLE_SECONDS)"
             raise Failure(Outcome.RESOURCE_EXHAUSTED, text) from None
+        except Exception as error:  # gRPC's own, which has no public name
+            raise Failure(Outcome.CANCELLED, "the caller has gone") from error
         finally:
             self._timeout = None
         self.taken()
 
     def hand_over(self, reply: bytes) -> None:
         """Counts a reply that gRPC gets now, until it is taken. Raises Failure if too much waits for callers already."""
-        size = len(reply) + CALL_BYTES
+        size = COPIES * len(reply) + CALL_BYTES
         self._readers.make_room(size)
         self.unread_bytes, self.since = size, time.monotonic()
 
