@@ -397,7 +397,7 @@ MISUSES = (
         asks_for_health_under_load,
         "health says SERVING within a second; all 64 end with OK",
         edits=IN_PYTHON,
-        settings={"MAX_IN_FLIGHT": "64"},
+        settings={"MAX_IN_FLIGHT": "64", "MAX_IN_FLIGHT_PER_CONNECTION": "64"},
     ),
 )
 

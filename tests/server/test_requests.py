@@ -173,7 +173,8 @@ def test_an_unfit_reply_is_told_to_the_author_and_not_to_the_caller(server: Serv
 @contextmanager
 def batched(probe: Probe, modes: dict[float, str], **settings: str) -> Iterator[tuple[Server, dict[float, Any]]]:
     """A server that got these requests while its model was busy with another one, and their results or errors."""
-    with serving(probe, MAX_IN_FLIGHT=str(1 + len(modes)), **settings) as server:
+    room = str(1 + len(modes))
+    with serving(probe, MAX_IN_FLIGHT=room, MAX_IN_FLIGHT_PER_CONNECTION=room, **settings) as server:
         held = server.predict_soon(900, "wait")
         server.until_computing(900)
         calls = {value: server.predict_soon(value, mode) for value, mode in modes.items()}
