@@ -5,8 +5,11 @@ import sys
 
 
 def give_back() -> None:
-    """Has the C library return what it keeps for later. Does nothing but with glibc. Takes up to 100 ms: use a thread."""
+    """Has the C library return what it keeps for later, if that is glibc. It takes up to 100 ms: use a thread.
+
+    https://man7.org/linux/man-pages/man3/malloc_trim.3.html
+    """
     if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # https://man7.org/linux/man-pages/man3/malloc_trim.3.html
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)

@@ -84,7 +84,7 @@ class OpenCall:
         self.taken()
 
     def hand_over(self, reply: bytes) -> None:
-        """Counts a reply that gRPC gets now, until it is taken. Raises Failure if too much waits for callers already."""
+        """Counts a reply that gRPC gets now, until it is taken. Raises Failure if too much waits to be taken."""
         size = COPIES * len(reply) + CALL_BYTES
         self._readers.make_room(size)
         self.unread_bytes, self.since = size, time.monotonic()
@@ -142,7 +142,7 @@ class Readers:
     def make_room(self, size: int) -> None:
         """Counts bytes that will wait to be taken.
 
-        If they are too many, the connection that has left most of them waiting since the last look is closed. Raises Failure.
+        If they are too many, raises Failure, and closes the connection that has left most of them waiting for a while.
         """
         if self.unread_bytes + size <= self._max_unread:
             self.unread_bytes += size

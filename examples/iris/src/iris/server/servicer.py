@@ -61,7 +61,7 @@ class Servicer:
                     reader = self._readers.open(context)
                     deadline = deadline_in(context.time_remaining())
                     async with aclosing(self._calls.stream(method, data, call.request_id, deadline)) as replies:
-                        await context.send_initial_metadata(())  # or a status could not follow a reply that is not taken
+                        await context.send_initial_metadata(())  # or no status could follow a reply that is not taken
                         async for reply in replies:
                             await reader.write(reply)
                     call.succeeded()
