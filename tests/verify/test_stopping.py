@@ -65,6 +65,7 @@ class Case:
 WAYS = ("raises", "UNAVAILABLE", "hangs", "dies")
 # Checks that call methods, and in which of their calls it happens.
 CALLING = {"implemented": 1, "bad-input": 1, "deadline": 1, "message-size": 1, "concurrency": 20, "health-honest": 100}
+OTHER_MESSAGES = {"bad-input": 1, "deadline": 0, "concurrency": 20, "health-honest": 100}
 CASES = (
     *(
         Case(check, how, after, options=BOUNDED if check == "message-size" else CONTRACT, everyday=how == "raises")
@@ -77,6 +78,9 @@ CASES = (
     *(Case("bad-input", how, 0) for how in WAYS),
     *(Case("concurrency", how, 0) for how in WAYS),
     *(Case("deadline", how, 12, takes=0.1) for how in WAYS),
+    # OK, and not the declared message; or an honest server, whose health is not reported on top.
+    *(Case(check, "another-message", after, everyday=check == "bad-input") for check, after in OTHER_MESSAGES.items()),
+    Case("concurrency", "says-so", 20),
     # Those that ask health alone.
     Case("reachable", "INTERNAL", 0, "health", fails="health-service"),
     Case("reachable", "hangs", 0, "health", fails="health-service"),
@@ -182,6 +186,20 @@ def test_it_is_reported_as_failed(case: Case, judged: dict[str, Future[Judged]])
     assert code == 1, report["checks"]
     assert report["verdict"] == "fail"
     assert list(fails) == [case.fails or case.check], fails
+
+
+@pytest.mark.slow
+def test_answers_that_become_empty(scripts: dict[int | Path, Case]) -> None:
+    """OK with no bytes for a request that got an answer: not wrong for certain, unless other answers show it."""
+    with running("scripted") as port:
+        scripts[port] = Case("health-honest", "nothing", 100)
+        _, report = verify_here(f"127.0.0.1:{port}", *CONTRACT, "--timeout", "2")
+    assert "0 bytes, 3 times in a row" in checks_with(report, "warn")["health-honest"]
+    with running("scripted") as port:
+        scripts[port] = Case("concurrency", "nothing", 20)
+        _, report = verify_here(f"127.0.0.1:{port}", *CONTRACT, "--timeout", "2")
+    assert "one alone gets another answer now" in checks_with(report, "fail")["concurrency"]
+    assert not checks_with(report, "warn"), report["checks"]
 
 
 def test_a_method_that_stops_before_the_check_of_methods() -> None:

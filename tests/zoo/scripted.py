@@ -26,6 +26,8 @@ _TEXT = "the session is closed"
 _QUICK = ("--timeout", "3")
 _LOADED = ("--only", "health-honest", *_QUICK)
 
+# Bytes that a model answers with in place of its message: a field that this does not have, or none.
+OTHER_ANSWERS = {"another-message": b"\x98\x06\x01", "nothing": b""}
 # How a model breaks, and what its check says about it.
 _WAYS = {
     "raises": ("fails for the request that it answered before", "SERVING"),
@@ -105,33 +107,45 @@ def message(how: str) -> str:
 
 class Scripted(base.Servicer):
     def __init__(self, script: Script) -> None:
-        self.script = script
+        self.script, self.status = script, base.SERVING
 
     def Predict(self, request: Any, context: Any) -> Any:
-        self.follow("model", context)
-        return base.answer(request)
+        how = self.follow("model", context)
+        answer = base.answer(request)
+        if how in OTHER_ANSWERS:
+            answer.Clear()
+            answer.MergeFromString(OTHER_ANSWERS[how])
+        return answer
 
     def Explain(self, request: Any, context: Any) -> Iterator[Any]:
         yield from base.reasons(request)
 
-    def follow(self, part: str, context: Any) -> None:
+    def follow(self, part: str, context: Any) -> str:
         how = self.script.now(part)
         end(how)
         if how == "hangs":
             threading.Event().wait(60)
         elif how == "raises":
             raise RuntimeError(_TEXT)
-        elif how:
+        elif how == "says-so":
+            self.status = base.NOT_SERVING
+            context.abort(grpc.StatusCode.UNAVAILABLE, _TEXT)
+        elif how and how not in OTHER_ANSWERS:
             context.abort(grpc.StatusCode[how], message(how))
         elif part == "model":
             time.sleep(self.script.takes)
+        return how
 
 
 class ScriptedHealth(health_pb2_grpc.HealthServicer):
     """Health that breaks by the same script."""
 
     def __init__(self, servicer: Scripted) -> None:
-        self.servicer, self.status = servicer, base.SERVING
+        self.servicer = servicer
+
+    @property
+    def status(self) -> Any:
+        return self.servicer.status
 
     def Check(self, request: Any, context: Any) -> Any:
         self.servicer.follow("health", context)
@@ -154,7 +168,7 @@ class ScriptedHealth(health_pb2_grpc.HealthServicer):
                 yield health_pb2.HealthCheckResponse(status=sent)
 
     def enter_graceful_shutdown(self) -> None:
-        self.status = base.NOT_SERVING
+        self.servicer.status = base.NOT_SERVING
 
 
 class AioScripted(base.AioServicer):

@@ -12,12 +12,15 @@ from protoserve.verify.grpc_client import Reply
 class CallLog:
     """The calls that have ended: how many, how many of them with OK, and whether the last one did.
 
+    `messages` are those of the last reply that was OK.
+
     Calls that were cancelled here do not count.
     """
 
     ended: int = 0
     answered: int = 0
     last_ok: bool = True
+    messages: tuple[bytes, ...] = ()
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, reply: Reply) -> None:
@@ -28,3 +31,5 @@ class CallLog:
             self.ended += 1
             self.answered += reply.ok
             self.last_ok = reply.ok
+            if reply.ok:
+                self.messages = reply.messages

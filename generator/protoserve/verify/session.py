@@ -52,6 +52,7 @@ class Session:
     stopped: dict[str, str] = field(default_factory=dict)  # by path of a method that stopped answering: who reports it
     failing: set[str] = field(default_factory=set)  # paths of the methods whose failure the current check reports
     backlogged: set[str] = field(default_factory=set)  # paths of methods that still work off calls that were given up
+    changed: set[str] = field(default_factory=set)  # paths of methods known to answer with something else than before
     lost: bool = False  # whether the current check reports that the whole server stopped answering
     unresponsive: str = ""  # the check that reports that the whole server stopped answering
     not_serving_until: float | None = None  # when health last said NOT_SERVING while the server started

@@ -136,12 +136,13 @@ def _wrong_replies(
     unanswered = [reply for reply in replies if method_calls.timed_out(reply, wait)]
     errors = [reply for reply in replies if not reply.ok and not method_calls.is_busy(reply)]
     if not (broken or unanswered or errors):
-        return _mixed_up_reply(method, known, replies, together) if deterministic else None
+        mixed_up = _mixed_up_reply(method, known, replies, together) if deterministic else None
+        return None if mixed_up is None else _other_answer_alone(session, method, together) or mixed_up
     usual = method_calls.timeout_for(session, session.replies[method.path].seconds)
     alone = method_calls.call_alone(session, method, usual)
     if broken:
         seen = f"{len(broken)} {together}: {broken[0]}; then one alone: {alone}; {silence.health_word(session)}"
-        return _breaks_connection(session, method, seen)
+        return _breaks_connection(session, method, seen, alone)
     first = next(iter(errors))
     if not alone.ok:  # whether that has to do with parallel calls is not known
         return stopping.stopped_answering(session, method, alone, f", alone after {len(errors)} {together}: {first}")
@@ -162,6 +163,25 @@ def _mixed_up_reply(
         whose = "an answer that none of them gets alone" if owner is None else f"the answer of request {owner + 1}"
         return _mixes_up(method, f"{together}, request {index + 1} got {whose}: {text}", swapped=owner is not None)
     return None
+
+
+def _other_answer_alone(session: Session, method: Method, together: str) -> Finding | None:
+    """A failure if the valid request now gets another answer when it is sent alone, too: then nothing is mixed up."""
+    usual = method_calls.timeout_for(session, session.replies[method.path].seconds)
+    alone = method_calls.call_alone(session, method, usual)
+    before, now = parsed(method, session.replies[method.path]), parsed(method, alone) if alone.ok else None
+    if before is None or now is None or (text := difference(before, now)) is None:
+        return None
+    return failed(
+        f"{method.path}: {together}, some got other answers than alone before; and one alone gets another answer now: "
+        f"{text}; {silence.health_word(session)}",
+        f"{method.name} answers the same request otherwise than before, also alone: it keeps something from one call "
+        "to the next, or what it answers from has changed, is used up or broken.",
+        f"""
+        Let the answer of {method.name} depend on its request alone. If what it answers from is gone, fail with a
+        status, so that callers and health can see it.
+        """,
+    )
 
 
 def _mixes_up(method: Method, seen: str, *, swapped: bool) -> Finding:
@@ -211,11 +231,16 @@ def _loses_replies(method: Method, seen: str, *, is_burst: bool) -> Finding:
     )
 
 
-def _breaks_connection(session: Session, method: Method, seen: str) -> Finding:
-    what = "the server's process ended" if session.process is None or session.server_ended() else "it was closed"
+def _breaks_connection(session: Session, method: Method, seen: str, alone: Reply) -> Finding:
+    if session.server_ended():
+        what = "The server's process has ended."
+    elif alone.connection_lost:
+        what = silence.why_lost(alone)
+    else:
+        what = "Afterwards a new one is accepted: the server was restarted, or something closes connections."
     return failed(
         f"{method.path}: {seen}{session.exit_note()}",
-        f"The connection breaks while {method.name} is called in parallel: {what}. Native code that is not thread-safe "
+        f"The connection breaks while {method.name} is called in parallel. {what} Native code that is not thread-safe "
         "and too little memory end a process.",
         """
         Look at the server's log and exit code. Let one request at a time use the model (`with self.lock:`), and limit

@@ -28,6 +28,7 @@ LOAD_SECONDS = 0.8
 MOST_CALLS = 64  # of each caller
 _LONGEST_BACKLOG = 12.0  # seconds that are waited for a server to work off the load
 _MARGIN = 2.0
+_CHECKS_AT_REST, _REST_PAUSE = 8, 0.15  # after load in which health did not say SERVING
 _PAUSE = 0.05
 WATCHES = 12
 WATCH_SECONDS = 2.0
@@ -140,18 +141,23 @@ def _under_load(session: Session, prober: Session) -> Finding:
     method = next(iter(method_calls.working_methods(session)), None)
     if method is None:
         return passed(f"no load, since no method {'answers with OK' if session.methods else 'is known'}")
-    slowest, count = 0.0, 0
+    slowest, count, unhealthy = 0.0, 0, None
     with Traffic(session, method, IN_FLIGHT, MOST_CALLS) as traffic:
         load_ends = time.monotonic() + LOAD_SECONDS
         time.sleep(_PAUSE)
         while (count < MIN_CHECKS or time.monotonic() < load_ends) and traffic.running() and session.left():
             health = prober.health("", PROBE_SECONDS)
-            if health.status != "SERVING":
+            if health.status is None:
                 return _unhealthy_under_load(session, method, prober, health)
+            if health.status != "SERVING":
+                unhealthy = health
+                break
             slowest, count = max(slowest, health.reply.seconds), count + 1
             time.sleep(_PAUSE)
         in_flight = traffic.in_flight()
         replies = [call.reply for call in traffic.sent]
+    if unhealthy is not None:
+        return _not_serving_under_load(session, method, prober, unhealthy)
     # This call returns once the server has worked off the load.
     backlog = IN_FLIGHT * _usual(session, method) + _MARGIN  # all of it, one call after the other
     last = method_calls.call_alone(session, method, min(backlog, _LONGEST_BACKLOG))
@@ -195,14 +201,6 @@ def _unhealthy_under_load(session: Session, method: Method, prober: Session, hea
         gone = stopping.server_is_gone(session, reply, asked)
         assert gone is not None
         return gone
-    if health.status is not None:
-        return failed(
-            seen,
-            f"Health changes to {health.status} while the server is busy. A platform then sends it no requests, or "
-            "restarts the container, and the other replicas have to bear its load as well.",
-            "Say SERVING as long as the model can answer. Refuse excess requests in the method itself, with "
-            "RESOURCE_EXHAUSTED.",
-        )
     if reply.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return failed(
             seen,
@@ -215,6 +213,44 @@ def _unhealthy_under_load(session: Session, method: Method, prober: Session, hea
             seen, "Check fails while the server is busy.", "Let Check only read a value, so that it cannot fail."
         )
     return _slow_under_load(method, prober, seen)
+
+
+def _not_serving_under_load(session: Session, method: Method, prober: Session, health: Health) -> Finding:
+    """Whether Check says so for want of a model, or because of the load: once that is over it is asked again."""
+    if session.stopped:
+        names = ", ".join(path.rpartition("/")[2] for path in session.stopped)
+        checks = ", ".join(dict.fromkeys(session.stopped.values()))
+        return passed(f'Check of "" says {health.status}, as it should: {names} no longer answers ({checks})')
+    backlog = IN_FLIGHT * _usual(session, method) + _MARGIN
+    last = method_calls.call_alone(session, method, min(backlog, _LONGEST_BACKLOG))
+    if not last.ok:
+        return stopping.stopped_answering(session, method, last, f", alone after {IN_FLIGHT} callers at a time")
+    at_rest = _health_at_rest(session, prober)
+    seen = f'with {IN_FLIGHT} calls of {method.path} in flight, Check of "": {health}; {len(at_rest)} Checks later: '
+    seen += ", ".join(dict.fromkeys(at_rest))
+    if {*at_rest} <= {"SERVING"}:
+        return failed(
+            seen,
+            f"Health changes to {health.status} while the server is busy. A platform then sends it no requests, or "
+            "restarts the container, and the other replicas have to bear its load as well.",
+            "Say SERVING as long as the model can answer. Refuse excess requests in the method itself, with "
+            "RESOURCE_EXHAUSTED.",
+        )
+    return failed(
+        f"{seen}, with no call in flight; {method.name} is answered",
+        f"Health says {health.status} although {method.name} is answered, also without load. A platform sends no "
+        "requests to a server that could answer them, or restarts it.",
+        "Let health say SERVING as long as the model answers, and change it only on evidence that it does not.",
+    )
+
+
+def _health_at_rest(session: Session, prober: Session) -> list[str]:
+    """What Check says again and again while no call is in flight."""
+    said: list[str] = []
+    while len(said) < _CHECKS_AT_REST and session.left():
+        time.sleep(_REST_PAUSE)
+        said.append(str(prober.health("", PROBE_SECONDS)))
+    return said
 
 
 def _slow_under_load(method: Method, prober: Session, seen: str) -> Finding:
@@ -258,6 +294,8 @@ def _watch(session: Session, prober: Session) -> Finding:
 
     What fails may also be a server that stopped answering meanwhile: with all Watches cancelled, it is asked again.
     """
+    if session.stopped and prober.health("").status == "NOT_SERVING":
+        return passed("")  # a Watch that says the same is right
     finding = _judge_watches(session, prober)
     if finding.verdict is not Verdict.FAIL:
         return finding
@@ -322,7 +360,8 @@ def _one_watch(watch: Watch) -> Finding | None:
     if status is None:
         return failed(
             f'Watch of "": no message within {WATCH_SECONDS:g} s',
-            "Watch does not send the current status at once: it waits for a change before its first message.",
+            "Watch does not send the current status at once, as the protocol demands: it waits for a change before its "
+            "first message, or sends nothing at all.",
             USE_STOCK,
         )
     if status == "SERVING":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -116,6 +116,11 @@ def _stream_instead_of_message(method: Method, reply: Reply) -> Finding:
         or generate the stubs of both sides from a .proto with `returns (stream {method.output.name})`.
         """,
     )
+
+
+def fault_in_replies(session: Session, method: Method, messages: Sequence[bytes]) -> Finding | None:
+    """What is wrong with the first of these messages with which something is; None if all are as the contract says."""
+    return next((fault for data in messages if (fault := _judge_message(session, method, data, ""))), None)
 
 
 def _judge_message(session: Session, method: Method, data: bytes, which: str) -> Finding | None:

@@ -45,7 +45,7 @@ class Silence:
     def cause(self, name: str) -> str:
         """Why the method `name` is silent, as far as these answers show."""
         if self.unknown.connection_lost:
-            return "The server accepts no connections any more: its process has ended, or it has closed its port."
+            return why_lost(self.unknown)
         if self.server_is_silent:
             return (
                 f"Nothing is answered while {name} runs, not even a call of a method that does not exist: {name} "
@@ -76,6 +76,16 @@ class Silence:
         if self.handlers_are_silent and not self.server_is_silent and not self.health_before:
             return "Start the server with threads: grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=10))."
         return f"Find out where {name} waits: py-spy dump --pid PID prints the stack of each thread of a Python server."
+
+
+def why_lost(reply: Reply) -> str:
+    """Why a call ended with its connection, as far as the error shows."""
+    if "refused" in reply.details.lower():
+        return "The server accepts no connections any more: its process has ended, or it has closed its port."
+    return (
+        "Connections break: the server's process ends, or something closes them (the server itself, or a proxy in "
+        "front of it)."
+    )
 
 
 def observe(session: Session) -> Silence:

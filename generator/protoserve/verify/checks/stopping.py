@@ -1,14 +1,18 @@
-"""A method that answered its valid request and no longer does: noticed in whichever check it happens, reported once."""
+"""A method that answered its valid request and no longer does: noticed in whichever check it happens, reported once.
+
+To answer with something else than the declared message is no answer either.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import grpc
+from google.protobuf.message import Message
 
-from protoserve.verify.checks import silence
+from protoserve.verify.checks import serialization, silence
 from protoserve.verify.checks.check import Check
 from protoserve.verify.checks.method_calls import (
     OVERLOAD,
@@ -23,11 +27,22 @@ from protoserve.verify.checks.silence import Silence
 from protoserve.verify.error_texts import says_not_ready
 from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
-from protoserve.verify.report import GIVE_TIME, Finding, Verdict, deferred, failed, unjudged
+from protoserve.verify.report import (
+    GIVE_TIME,
+    Finding,
+    Verdict,
+    combined,
+    deferred,
+    failed,
+    first_with,
+    unjudged,
+    warned,
+)
 from protoserve.verify.session import Session
 from protoserve.verify.targets.crash_causes import crash_cause
 from protoserve.verify.traffic import NO_SUCH_METHOD
 
+Messages = tuple[bytes, ...]
 _MORE_CALLS = 3  # after an error, to see whether it was the only one
 _PAUSE = 0.1
 _CONTROL_SECONDS = 2.0
@@ -50,6 +65,11 @@ def judged(check: Check, session: Session, judge: Callable[[], Finding]) -> Find
             if not reply.ok and not _was_cut_short(session, reply):
                 finding = stopped_answering(session, method, reply)
                 break
+    changes = list(_changed(session))
+    if (other_message := first_with(changes, Verdict.FAIL)) is not None:
+        finding = other_message  # which also explains what the check itself saw
+    elif changes:
+        finding = combined([finding, *changes])
     if finding.verdict is Verdict.FAIL and (suspects or session.failing or session.lost or _is_unwell(session)):
         _record_stopped(session, check)
     session.failing.clear()
@@ -72,6 +92,64 @@ def _suspects(session: Session) -> list[Method]:
         and method.path not in session.stopped
         and method.path not in session.backlogged
     ]
+
+
+def _changed(session: Session) -> Iterator[Finding]:
+    """Findings on methods whose valid request got the declared message, and now gets something else.
+
+    The last reply of each method shows which they may be: it may have been that to a bad request.
+    """
+    for method in working_methods(session):
+        before, last = session.replies[method.path].messages, session.log(method).messages
+        if method.path in session.changed or method.path in session.backlogged:
+            continue
+        if serialization.fault_in_replies(session, method, before) is None and _differs(session, method, before, last):
+            fault = _fault_now(session, method, before)
+            if fault is not None:
+                session.changed.add(method.path)
+                yield fault
+
+
+def _differs(session: Session, method: Method, before: Messages, now: Messages) -> bool:
+    """Whether these messages are not the declared ones, or have nothing in them where earlier ones had content."""
+    return serialization.fault_in_replies(session, method, now) is not None or _is_emptied(method, before, now)
+
+
+def _is_emptied(method: Method, before: Messages, now: Messages) -> bool:
+    """Whether texts, lists or messages are gone. (A number or a bool without bytes may just have become 0 or false.)"""
+    return bool(now) and not any(now) and any(_has_content(method, data) for data in before)
+
+
+def _has_content(method: Method, data: bytes) -> bool:
+    message = method.response()
+    message.ParseFromString(data)
+    return any(field.is_repeated or isinstance(value, str | bytes | Message) for field, value in message.ListFields())
+
+
+def _fault_now(session: Session, method: Method, before: Messages) -> Finding | None:
+    """What is wrong with the answer to the valid request, sent alone. Empty ones must come several times in a row."""
+    for _ in range(_MORE_CALLS):
+        reply = call_alone(session, method, _patient_timeout(session, method))
+        if not reply.ok or not _differs(session, method, before, reply.messages):
+            return None
+        if fault := serialization.fault_in_replies(session, method, reply.messages):
+            if fault.verdict is Verdict.FAIL:
+                session.failing.add(method.path)
+            cause = f"{method.name} answers with something else than before. {fault.cause}"
+            return replace(fault, seen=f"{fault.seen}, {_since_when(session, method)}", cause=cause)
+    return warned(
+        f"{method.path}: 0 bytes, {_MORE_CALLS} times in a row, {_since_when(session, method)}",
+        f"{method.name} answers with an empty {method.output.name}, and had content for the same request: what it "
+        "answers from is used up, closed or broken, and an error is taken for an answer.",
+        f"Let {method.name} fail with a status where it has no answer, so that callers and health can see it.",
+    )
+
+
+def _since_when(session: Session, method: Method) -> str:
+    return (
+        f"{session.age():.1f} s after the start, in call {session.log(method).ended} of {method.name}; earlier in this "
+        f"run the same request got a {method.output.full_name}; {silence.health_word(session)}"
+    )
 
 
 def _is_unwell(session: Session) -> bool:
@@ -100,7 +178,7 @@ def stopped_answering(session: Session, method: Method, reply: Reply, during: st
     )
     stop = _observe(session, method, reply)
     seen = f"{method.path}: {reply}{during}, {when}; {stop.again}; {stop.silence}{session.exit_note()}"
-    return failed(seen, stop.cause(session, method.name), _remedy(session, method))
+    return failed(seen, stop.cause(session, method.name), _remedy(session, method, stop.silence))
 
 
 def _was_cut_short(session: Session, reply: Reply) -> bool:
@@ -169,7 +247,11 @@ def _broken(name: str, reply: Reply, quiet: Silence) -> str:
     return cause
 
 
-def _remedy(session: Session, method: Method) -> str:
+def _remedy(session: Session, method: Method, quiet: Silence) -> str:
+    if quiet.unknown.connection_lost:
+        return "Look at the server's log and exit code, and at what stands between it and its callers."
+    if quiet.health.status == "NOT_SERVING":  # health follows already
+        return f"Look at the server's log for the first error of {method.name}, and repair what broke."
     services = session.interface.services if session.interface is not None else ()
     return f"""
         Look at the server's log for the first error of {method.name}. If the server cannot repair what broke, let
@@ -219,10 +301,8 @@ def _server_failure(session: Session, reply: Reply, asked: str) -> Finding:
         last_words = session.process.exit_report()
         cause, remedy = crash_cause(last_words)
         return failed(f"{seen}; {last_words}", f"The server ended by itself. {cause}", remedy)
-    if "refused" in reply.details.lower():
-        cause = "The server accepts no connections any more: its process has ended, or it has closed its port."
-    elif reply.connection_lost:
-        cause = "The connection broke: the server's process has ended, or it closed the connection."
+    if reply.connection_lost:
+        cause = silence.why_lost(reply)
     else:
         cause = (
             "Nothing is answered any more, not even a call of a method that does not exist: the process stands still."
