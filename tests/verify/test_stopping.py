@@ -194,7 +194,7 @@ def test_answers_that_become_empty(scripts: dict[int | Path, Case]) -> None:
     with running("scripted") as port:
         scripts[port] = Case("health-honest", "nothing", 100)
         _, report = verify_here(f"127.0.0.1:{port}", *CONTRACT, "--timeout", "2")
-    assert "0 bytes, 3 times in a row" in checks_with(report, "warn")["health-honest"]
+    assert "0 bytes" in checks_with(report, "warn")["health-honest"]
     with running("scripted") as port:
         scripts[port] = Case("concurrency", "nothing", 20)
         _, report = verify_here(f"127.0.0.1:{port}", *CONTRACT, "--timeout", "2")
