@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
 import raw_http2
-from serving import SERVICE, SERVING, Server
+from serving import PATIENCE, SERVICE, SERVING, Probe, Server, serving
 
+TESTS = Path(raw_http2.__file__).parent
 NOT_FOUND = b"Method not found!"
 
 
@@ -18,3 +25,28 @@ def test_a_method_whose_name_is_anything(server: Server, path: bytes) -> None:
     assert NOT_FOUND in raw_http2.call(server.port, path, b"")
     assert server.health() == SERVING
     assert server.predict(2).result == 4
+
+
+@pytest.mark.slow
+def test_streams_that_are_reset_at_once_keep_no_health_from_others(probe: Probe) -> None:
+    """One connection that resets streams of Health/Check delays health of another, and cancels none of its calls."""
+    command = (
+        "import sys, raw_http2; print(raw_http2.rapid_reset(int(sys.argv[1]), b'/grpc.health.v1.Health/Check', 4))"
+    )
+    with serving(probe) as server:
+        attack = subprocess.Popen(
+            [sys.executable, "-c", command, str(server.port)], cwd=TESTS, stdout=subprocess.PIPE, text=True
+        )
+        latencies = []
+        while attack.poll() is None:
+            start = time.perf_counter()
+            assert server.health() == SERVING
+            latencies.append(time.perf_counter() - start)
+            time.sleep(0.02)
+        assert int(attack.communicate()[0]) > 50_000
+        assert statistics.median(latencies) < 2
+        assert max(latencies) < PATIENCE / 3
+        assert server.predict(2).result == 4
+        server.terminate()
+        assert server.ended() == 0
+        assert server.messages("ERROR") == ""

@@ -25,7 +25,7 @@ from serving import PATIENCE, SERVICE, Lines, Probe
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kinds of standard error are those of Linux")
 
-LATENCY = 1.0  # seconds for an answer of health; without an attack it takes a millisecond
+LATENCY = 2.0  # seconds for an answer of health on a busy machine; without an attack it takes a millisecond
 MEMORY = 400  # MiB at most, of a server that has 75 without an attack
 LINE_BYTES = 16384
 MODEL = '''\
@@ -121,12 +121,12 @@ RAISED = {
 }
 DONE = {
     "recursion": recurse,
-    "message": lambda: logging.getLogger("author").warning("mine %s", FORGED + "x" * MUCH),
+    "message": lambda: logging.getLogger("author").warning("mine %s", FORGED + "x" * 1_000_000),
     "rude message": lambda: logging.getLogger("author").warning("%s", Rude()),
     "wrong message": lambda: logging.getLogger("author").warning("%s %s", 1),
     "wrong field": lambda: logging.getLogger("author").warning("field", extra={"method": Rude(), "code": 10**6000}),
     "warning": lambda: warnings.warn(FORGED),
-    "thread": lambda: in_a_thread(RuntimeError(FORGED + "x" * MUCH)),
+    "thread": lambda: in_a_thread(RuntimeError(FORGED + "x" * 1_000_000)),
     "rude thread": lambda: in_a_thread(Rude()),
     "deletion": Deleted,
     "flood": lambda: [logging.getLogger("author").info("flood " + "x" * 8000) for _ in range(400)],
