@@ -6,80 +6,119 @@ https://protobuf.dev/programming-guides/json/
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from ...contract.methods import Method
 from ...contract.violations import MAX_VIOLATIONS, InvalidRequest, Violation
-from ..json_violations import fields, fits, json_kind, json_violations, slot
+from ..json_violations import UNFIT, fields, fits, json_kind, json_violations, slot
+from .json_body import TooManyItems, read_json
 
 BODY = '{"instances": [...], "parameters": {...}}, in which parameters may be missing'
 
 
-class Codec:
-    """From the body of an HTTP call to requests of a method, and from its replies to the body of the answer."""
+class TooLarge(Exception):
+    """A call that asks for more work than a limit allows; the text names the limit."""
 
-    def __init__(self, method: Method) -> None:
+
+class Codec:
+    """From the body of an HTTP call to requests of a method, and from its replies to the body of the answer.
+
+    The methods may take seconds. Both call `check` every few milliseconds; it raises an error once nobody waits.
+    """
+
+    def __init__(self, method: Method, *, max_items: int, max_instances: int, max_bytes: int) -> None:
         descriptor = descriptor_pool.Default().FindMethodByName(method.path[1:].replace("/", "."))
         self._decode = method.decode
         self._request: type[Message] = GetMessageClass(descriptor.input_type)
+        self._fields = fields(self._request)
         self._response: type[Message] = GetMessageClass(descriptor.output_type)
+        self._max_items, self._max_instances, self._max_bytes = max_items, max_instances, max_bytes
 
-    def decode(self, body: bytes) -> list[object]:
-        """The requests in a body; raises InvalidRequest with what is wrong with all of them."""
+    def decode(self, body: bytes, check: Callable[[], None]) -> list[object]:
+        """The requests in a body; raises TooLarge, and InvalidRequest with what is wrong with all of them."""
         try:
-            content = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise InvalidRequest(f"the body is not JSON: {error}") from None
+            content = read_json(body, self._max_items, check)
+        except TooManyItems:
+            raise TooLarge(f"the body holds more items than MAX_REQUEST_ITEMS, {self._max_items}") from None
         if not isinstance(content, dict):
             raise InvalidRequest(f"the body must be {BODY}; got {json_kind(content)}")
         instances, parameters = content.get("instances"), content.get("parameters")
         if parameters is None:
             parameters = {}
-        violations = [*_not_a_list(instances), *json_violations(parameters, self._request, "parameters")]
+        violations = _not_a_list(instances)
+        if parameters:
+            violations += json_violations(parameters, self._request, "parameters")
         requests: list[object] = []
         if not violations:
-            requests = list(self._requests(content["instances"], parameters, violations))
+            shared = ParseDict(parameters, self._request()) if parameters else self._request()
+            self._refuse_too_much(len(content["instances"]), parameters, shared)
+            requests = list(self._requests(content["instances"], parameters, shared, violations, check))
         if violations:
             first, *others = violations[:MAX_VIOLATIONS]
             raise InvalidRequest(first.description, field=first.field, others=others)
         return requests
 
-    def encode(self, replies: Sequence[bytes]) -> bytes:
+    def encode(self, replies: Sequence[bytes], check: Callable[[], None]) -> bytes:
         """The body with a prediction for each reply; empty lists and maps are there, as what a caller may loop over."""
-        predictions = [
-            MessageToDict(
+        predictions = []
+        for reply in replies:
+            check()
+            prediction = MessageToDict(
                 self._response.FromString(reply),
                 preserving_proto_field_name=True,
                 always_print_fields_with_no_presence=True,
             )
-            for reply in replies
-        ]
-        return json.dumps({"predictions": predictions}).encode()
+            predictions.append(json.dumps(prediction))
+        return f'{{"predictions": [{", ".join(predictions)}]}}'.encode()
+
+    def _refuse_too_much(self, count: int, parameters: dict[str, Any], shared: Message) -> None:
+        """Raises TooLarge for more instances than allowed, and for parameters that are too much for so many."""
+        if count > self._max_instances:
+            raise TooLarge(f"the body has {count} instances, more than HTTP_MAX_INSTANCES, {self._max_instances}")
+        about = f"parameters count once for each instance, and {count} times theirs"
+        if (size := self._request.ByteSize(shared)) * count > self._max_bytes:
+            raise TooLarge(f"{about}, {size} bytes, is more than HTTP_MAX_BYTES, {self._max_bytes}")
+        if (items := _items(parameters)) * count > self._max_items:
+            raise TooLarge(f"{about}, {items} items, is more than MAX_REQUEST_ITEMS, {self._max_items}")
 
     def _requests(
-        self, instances: list[Any], parameters: dict[str, Any], violations: list[Violation]
+        self,
+        instances: list[Any],
+        parameters: dict[str, Any],
+        shared: Message,
+        violations: list[Violation],
+        check: Callable[[], None],
     ) -> Iterator[object]:
-        """The requests of the instances that keep the contract; what the others break is added to `violations`."""
+        """The requests of the instances that keep the contract; what the others break is added to `violations`.
+
+        `shared` is the message of the parameters.
+        """
         for index, instance in enumerate(instances):
             if len(violations) >= MAX_VIOLATIONS:
                 return
+            check()
             at = f"instances[{index}]"
-            if parameters and isinstance(instance, dict):
-                instance = _with_parameters(instance, parameters, self._request)
             try:
                 if not isinstance(instance, dict):
                     raise ParseError
-                message = ParseDict(instance, self._request())
+                message = self._request()
+                if parameters:
+                    self._request.CopyFrom(message, shared)
+                    _clear_taken(message, instance, self._fields)
+                ParseDict(instance, message)
                 yield self._decode(self._request.SerializeToString(message))
             except InvalidRequest as error:
                 violations += below(at, error.violations)
-            except (ParseError, ValueError, RecursionError):
+            except UNFIT:
+                if parameters and isinstance(instance, dict):
+                    instance = _with_parameters(instance, parameters, self._fields)
                 violations += self._violations(instance, at)
 
     def _violations(self, instance: Any, at: str) -> list[Violation]:
@@ -118,8 +157,33 @@ def _root(path: str) -> str:
     return path.partition(".")[0].partition("[")[0]
 
 
-def _with_parameters(instance: dict[str, Any], parameters: dict[str, Any], kind: type[Message]) -> dict[str, Any]:
+def _clear_taken(message: Message, instance: dict[str, Any], known: dict[str, FieldDescriptor]) -> None:
+    """Takes those parameters out of a message that an instance sets itself, or whose oneof it sets."""
+    kind = type(message)  # to call what a field of the same name hides in the message itself
+    for name in instance:
+        field = known.get(name)
+        if field is None:
+            continue
+        if field.containing_oneof is None:
+            kind.ClearField(message, field.name)
+        elif (member := kind.WhichOneof(message, field.containing_oneof.name)) is not None:
+            kind.ClearField(message, member)
+
+
+def _with_parameters(
+    instance: dict[str, Any], parameters: dict[str, Any], known: dict[str, FieldDescriptor]
+) -> dict[str, Any]:
     """The instance with those parameters that it does not set, whose oneof it does not set either."""
-    known = fields(kind)
     taken = {slot(known[name]) for name in instance if name in known}
     return {**{name: value for name, value in parameters.items() if slot(known[name]) not in taken}, **instance}
+
+
+def _items(value: Any) -> int:
+    """How many values are in a list or an object, at any depth."""
+    count, left = 0, [value]
+    while left:
+        inside = left.pop()
+        values = inside.values() if isinstance(inside, dict) else inside
+        count += len(values)
+        left += [each for each in values if isinstance(each, dict | list)]
+    return count
