@@ -262,6 +262,7 @@ MISFITS: list[tuple[dict[str, Any], str, str]] = [
     ({"counters": {"a": 1, "b": "x"}}, "counters['b']", f'must be an integer from {-(2**63)} to {2**63 - 1}; got "x"'),
     ({"counters": [1]}, "counters", "must be an object, {KEY: VALUE, ...}; got a list"),
     ({"card": "c", "account": "a"}, "means", "only one of card, account may be given"),
+    ({"merchant": {"merchant_id": "m_0042", "merchantId": "m_0042"}}, "merchant.merchant_id", "only one of merchant_id, merchantId may be given"),
     ({"embedding": TENSOR | {"values": [0, 1, None, 2]}}, "embedding.values[2]", "must be a number from -3.4e38 to 3.4e38; got null"),
     ({"embedding": TENSOR, "window": "1 hour"}, "window", 'must be a duration, such as "1.5s"; got "1 hour"'),
     ({"embedding": TENSOR, "pixels": 3}, "pixels", "must be a string in base64; got 3"),
@@ -286,12 +287,15 @@ def test_parameters_leave_an_instances_own_oneof_alone_and_misfits_are_told_in_o
         camel = {**{k: v for k, v in paid.items() if k != "retries"}, "retries": 3}
         body = {"instances": [paid, {**paid, "card": "c"}, {**camel, "account": "a"}],
                 "parameters": {"account": "p", "note": "of all", "retries": 5}}
-        found = Codec(METHODS[0]).decode(json.dumps(body).encode())
+        def decode(method, body):
+            codec = Codec(METHODS[method], max_items=1000, max_instances=10, max_bytes=10000)
+            return codec.decode(json.dumps(body).encode(), lambda: None)
+        found = decode(0, body)
         print(json.dumps([[r.card, r.account, r.note, r.retries] for r in found]))
         told = []
         for method, instance in json.loads(CASES):
             try:
-                Codec(METHODS[method]).decode(json.dumps({"instances": [instance]}).encode())
+                decode(method, {"instances": [instance]})
             except InvalidRequest as error:
                 told.append([error.violations[0].field.removeprefix("instances[0]."), error.violations[0].description])
         print(json.dumps(told))
@@ -317,6 +321,7 @@ def test_parameters_leave_an_instances_own_oneof_alone_and_misfits_are_told_in_o
         (("POST", "/predict", b""), 400, "the body is not JSON: "),
         (("POST", "/predict", b"\xff\xfe{}"), 400, "the body is not JSON: "),
         (("POST", "/predict", b"[" * 100_000), 400, "the body is not JSON: "),
+        (("POST", "/predict", b"{}", {**JSON, "Expect": "tea"}), 417, "100-continue"),
         (("POST", "/predict", b"a=b", {"Content-Type": "text/plain"}), 415, "its Content-Type application/json"),
         (("POST", "/predict", b" " * 1_500_001), 413, "1500000"),
         (("POST", "/predict", b"no gzip", {**JSON, "Content-Encoding": "gzip"}), 400, "cannot be read"),

@@ -18,6 +18,8 @@ from google.protobuf.message_factory import GetMessageClass
 from ..contract.bounds import listed
 from ..contract.violations import MAX_VIOLATIONS, Violation
 
+# What protobuf raises for JSON that is not that of a message. OverflowError: an integer is too large for a float.
+UNFIT = (ParseError, ValueError, OverflowError, RecursionError)
 _INTEGER = "an integer from {} to {}"
 _TYPES = {
     FieldDescriptor.TYPE_STRING: "a string",
@@ -52,7 +54,7 @@ def json_violations(value: Any, kind: type[Message], at: str) -> list[Violation]
         return [Violation(at, "is nested too deeply")]
 
 
-def fields(kind: type[Message]) -> dict[str, Any]:
+def fields(kind: type[Message]) -> dict[str, FieldDescriptor]:
     """The fields of a message by both of their names in JSON."""
     return {name: field for field in kind.DESCRIPTOR.fields for name in (field.json_name, field.name)}
 
@@ -65,14 +67,14 @@ def slot(field: FieldDescriptor) -> str:
 def json_kind(value: Any) -> str:
     """The kind of a JSON value, in JSON's words."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
+    return next((name for kind, name in names.items() if isinstance(value, kind)), "a number")
 
 
 def fits(value: Any, kind: type[Message]) -> bool:
     """Whether protobuf reads the value as that message."""
     try:
         ParseDict(value, kind())
-    except (ParseError, ValueError, RecursionError):
+    except UNFIT:
         return False
     return True
 
@@ -136,7 +138,7 @@ def _map(value: Any, name: str, entry: Descriptor, kind: type[Message], path: st
         return
     entries = list(value.items())
     key, item = entries[_first_misfit(entries, lambda part: fits({name: dict(part)}, kind))]
-    place = f"{path}[{key!r}]"
+    place = f"{path}[{shortened(key)!r}]"
     if item is None or not fits({"value": item}, GetMessageClass(entry)):
         yield from _single(item, entry.fields_by_name["value"], place)
     else:

@@ -7,9 +7,10 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from ..core.outcomes import MESSAGE_BYTES, escaped
+from ..core.outcomes import MESSAGE_BYTES
+from ..texts import escaped
 
-READ_BYTES = 2**13  # at a time from each connection, so that one cannot keep the others waiting
+READ_BYTES = 2**14  # at a time from each connection, so that one cannot keep the others waiting
 
 
 class Connections:

@@ -20,9 +20,10 @@ from ...contract import served
 from ...contract.methods import MIB
 from ...contract.violations import MAX_VIOLATIONS, InvalidRequest
 from ..core.calls import Call, Calls, deadline_in
-from ..core.outcomes import Failure, Outcome, abandoned, escaped
+from ..core.outcomes import Failure, Outcome, abandoned
 from ..core.state import ServerState
 from ..settings import Settings, parse_bytes, parse_count, parse_limit, parse_seconds, parse_text, setting
+from ..texts import escaped
 from .compression import CODINGS, TooLong, inflate
 from .http_connections import Connection, Connections, error_response, json_response
 from .instances import Codec, TooLarge, below
@@ -312,7 +313,7 @@ def _codec(method: served.Method | None, settings: HttpSettings) -> Codec | None
         return None
     return Codec(
         method,
-        max_items=settings.max_request_items,
+        max_items=2 * settings.max_request_elements,  # since each field is a value of JSON, too
         max_instances=settings.http_max_instances,
         max_bytes=settings.http_max_bytes,
     )

@@ -46,7 +46,7 @@ class Codec:
         try:
             content = read_json(body, self._max_items, check)
         except TooManyItems:
-            raise TooLarge(f"the body holds more items than MAX_REQUEST_ITEMS, {self._max_items}") from None
+            raise TooLarge(f"the body holds more than {self._max_items} values, twice MAX_REQUEST_ELEMENTS") from None
         if not isinstance(content, dict):
             raise InvalidRequest(f"the body must be {BODY}; got {json_kind(content)}")
         instances, parameters = content.get("instances"), content.get("parameters")
@@ -86,7 +86,7 @@ class Codec:
         if (size := self._request.ByteSize(shared)) * count > self._max_bytes:
             raise TooLarge(f"{about}, {size} bytes, is more than HTTP_MAX_BYTES, {self._max_bytes}")
         if (items := _items(parameters)) * count > self._max_items:
-            raise TooLarge(f"{about}, {items} items, is more than MAX_REQUEST_ITEMS, {self._max_items}")
+            raise TooLarge(f"{about}, {items} values, is more than {self._max_items}, twice MAX_REQUEST_ELEMENTS")
 
     def _requests(
         self,
