@@ -235,7 +235,7 @@ def _breaks_connection(session: Session, method: Method, seen: str, alone: Reply
     if session.server_ended():
         what = "The server's process has ended."
     elif alone.connection_lost:
-        what = silence.why_lost(alone)
+        what = "Afterwards no connection works: the server's process ended, or something closes its connections."
     else:
         what = "Afterwards a new one is accepted: the server was restarted, or something closes connections."
     return failed(

@@ -83,8 +83,8 @@ def why_lost(reply: Reply) -> str:
     if "refused" in reply.details.lower():
         return "The server accepts no connections any more: its process has ended, or it has closed its port."
     return (
-        "Connections break: the server's process ends, or something closes them (the server itself, or a proxy in "
-        "front of it)."
+        "The connection broke: the server's process has ended, or something closes connections (the server itself, or "
+        "a proxy in front of it)."
     )
 
 
