@@ -101,18 +101,17 @@ def _message(texts: hostile_texts.Texts, part: int) -> dict[str, Any]:
 
 
 def project_files(seed: int | None, parts: int) -> dict[str, bytes]:
-    """The generated files of two versions of such a contract, and the author's first files."""
+    """The generated files of such a contract, in two versions if it is large, and the author's first files."""
     text = schema(seed, parts)
-    versions = {"schema.yaml": text.replace("hostile.v1", "hostile.v2", 1), "schemas/v1.yaml": text}
+    versions = {"schema.yaml": text}
+    if parts > 1:
+        versions = {"schema.yaml": text.replace("hostile.v1", "hostile.v2", 1), "schemas/v1.yaml": text}
     plan = generated_files.plan(Path("no-project"), "hostile_project", versions)
     seeds = first_files.first_files(loads(text), "hostile_project", frameworks.load("sklearn"), None)
     return {**plan.files, **plan.seeds, **{name: content.encode() for name, content in seeds.items()}}
 
 
-@pytest.mark.parametrize(
-    ("seed", "parts"),
-    [(1, 2), pytest.param(2, 30, marks=pytest.mark.slow), pytest.param(3, 30, marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize(("seed", "parts"), [(1, 1), pytest.param(2, 25, marks=pytest.mark.slow)])
 def test_no_text_of_a_schema_changes_what_a_file_says(seed: int, parts: int) -> None:
     """All files, stubs among them, have the structure that they have with harmless texts."""
     made, harmless = project_files(seed, parts), project_files(None, parts)

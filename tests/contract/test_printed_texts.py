@@ -8,10 +8,10 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from commands import protoserve
 from protoserve.compat import output
 from protoserve.compat.compare import compare
 from protoserve.compat.project_comparison import Comparison, ContractChanges
+from protoserve.platform import answers
 from protoserve.platform.errors import ProtoserveError
 from protoserve.schema.errors import SchemaError
 from protoserve.schema.load import loads
@@ -69,12 +69,11 @@ def test_a_report_of_changes_has_their_texts_as_words() -> None:
     assert all(output.line("schema.yaml", change).isprintable() for change in changes)
 
 
-def test_a_package_that_is_no_name_is_refused_where_it_is_recorded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("package", ["../../outside", f'a"\nimport os{ESCAPE}'])
+def test_a_recorded_package_that_is_not_a_name_is_refused(package: str, tmp_path: Path) -> None:
     """It would be a part of paths and of code."""
-    for package in ("../../outside", f'a"\nimport os{ESCAPE}'):
-        answers = {"package": package, "framework": "python", "_src_path": ".", "_commit": "v1"}
-        (tmp_path / ".copier-answers.yml").write_text(yaml.safe_dump(answers), encoding="utf-8")
-        done = protoserve("diff", tmp_path, cwd=tmp_path, check=False)
-        assert done.returncode not in (0, 1)
-        assert "package must be the name of a Python package" in done.stderr
-        assert done.stderr.replace("\n", "").isprintable()
+    recorded = yaml.safe_dump({"package": package, "framework": "python"})
+    (tmp_path / answers.FILE).write_text(recorded, encoding="utf-8")
+    with pytest.raises(answers.AnswersError, match="package must be the name of a Python package") as caught:
+        answers.read(tmp_path)
+    assert caught.value.report().isprintable()
