@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from protoserve.compat.compare import compare
 from protoserve.compat.project_comparison import Comparison, ContractChanges
 from protoserve.platform import answers
 from protoserve.platform.errors import ProtoserveError
+from protoserve.project import kept_answers
+from protoserve.project.update import summary
+from protoserve.project.update.outcome import Outcome
 from protoserve.schema.errors import SchemaError
 from protoserve.schema.load import loads
 from protoserve.schema.model import Contract
@@ -77,3 +81,19 @@ def test_a_recorded_package_that_is_not_a_name_is_refused(package: str, tmp_path
     with pytest.raises(answers.AnswersError, match="package must be the name of a Python package") as caught:
         answers.read(tmp_path)
     assert caught.value.report().isprintable()
+
+
+def test_a_summary_of_an_update_has_the_name_of_the_project_as_words() -> None:
+    name = f"<b>[a](javascript:a)@octocat\n# {FORGED}{ESCAPE}"
+    text = summary.render(Outcome(name, f"https://{name}", "v1", "v2"), "markdown", io.StringIO())
+    assert text.replace("\n", "").isprintable()
+    parsed = MarkdownIt("commonmark").parse(text)
+    assert {child.type for token in parsed for child in token.children or ()} <= {"text", "code_inline", "softbreak"}
+    assert [token.tag for token in parsed if token.type == "heading_open"] == ["h2", "h3"]
+
+
+def test_a_file_of_kept_answers_has_the_command_as_a_comment(tmp_path: Path) -> None:
+    command = ["protoserve", "new", f"--data=x=\nport: 1\N{NEXT LINE}port: 2\N{LINE SEPARATOR}port: 3{ESCAPE}"]
+    kept_answers.keep({"project_name": ESCAPE}, "made", command, "--answers", tmp_path)
+    (path,) = tmp_path.iterdir()
+    assert kept_answers.read(path) == {"project_name": ESCAPE}
