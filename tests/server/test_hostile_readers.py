@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from http2 import DATA, HEADERS, SlowReader
+from raw_http2 import DATA, HEADERS
 from serving import SERVICE, Probe, Server, serving
+from slow_reader import SlowReader
 
 MODEL = '''\
 """A model with large replies: a request's value says how many kilobytes, and `until` of a stream how many of them."""

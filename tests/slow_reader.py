@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple, Self
 
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 3, 4, 6, 8
-END_STREAM, END_HEADERS, ACK = 1, 4, 1
+from raw_http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, SETTINGS, call_headers, frame
+
+PING, WINDOW_UPDATE = 6, 8
 INITIAL_WINDOW_SIZE = 4  # a setting
 
 
@@ -42,9 +43,7 @@ class SlowReader:
     def call(self, path: str, request: bytes) -> int:
         """Starts a call of gRPC; the number of its stream."""
         self._last_stream += 2
-        fields = {":path": path, ":authority": "test", "content-type": "application/grpc", "te": "trailers"}
-        headers = b"\x83\x86" + b"".join(map(_literal, fields.items()))  # POST and http are in HPACK's table
-        self._send(HEADERS, END_HEADERS, self._last_stream, headers)
+        self._send(HEADERS, END_HEADERS, self._last_stream, call_headers(path.encode()))
         self._send(DATA, END_STREAM, self._last_stream, b"\0" + struct.pack(">I", len(request)) + request)
         return self._last_stream
 
@@ -86,17 +85,12 @@ class SlowReader:
             if len(self._received) < 9 + size:
                 return
             kind, flags, stream = struct.unpack(">BBI", self._received[3:9])
-            frame = Frame(kind, flags, stream, self._received[9 : 9 + size])
+            received = Frame(kind, flags, stream, self._received[9 : 9 + size])
             self._received = self._received[9 + size :]
             if kind in (SETTINGS, PING) and not flags & ACK:
                 with suppress(ConnectionError):  # the server has closed the connection behind it
-                    self._send(kind, ACK, 0, frame.payload if kind == PING else b"")
-            yield frame
+                    self._send(kind, ACK, 0, received.payload if kind == PING else b"")
+            yield received
 
     def _send(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
-        self._socket.sendall(struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload)
-
-
-def _literal(field: tuple[str, str]) -> bytes:
-    """A header as HPACK's literal without indexing (https://httpwg.org/specs/rfc7541.html#literal.header.without.indexing)."""
-    return b"\0" + b"".join(bytes([len(text)]) + text.encode() for text in field)
+        self._socket.sendall(frame(kind, flags, stream, payload))
