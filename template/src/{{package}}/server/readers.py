@@ -31,8 +31,10 @@ CLOSING_PERIODS = 2  # of STREAM_IDLE_SECONDS: in the second one a caller can st
 class Connection:
     """One connection of a client, which may have many calls at a time. `last_taken` is a time of `time.monotonic`."""
 
+    __slots__ = ("_acknowledged", "calls", "last_taken", "name")
+
     def __init__(self, name: str) -> None:
-        self.name, self.peer = name, peer_of(name)
+        self.name = name
         self.calls: set[OpenCall] = set()
         self.last_taken = time.monotonic()
         self._acknowledged: int | None = 0
@@ -43,7 +45,7 @@ class Connection:
 
     def look(self, now: float) -> None:
         """Notes whether the client has taken something since it last did."""
-        acknowledged = acknowledged_bytes(self.peer)
+        acknowledged = acknowledged_bytes(peer_of(self.name))
         if acknowledged is None or self._acknowledged is None:
             self.last_taken = now  # for all that is known
         elif acknowledged - self._acknowledged < SOMETHING_BYTES:
@@ -62,6 +64,8 @@ class OpenCall:
 
     `unread_bytes` were given to gRPC at `since`, a time of `time.monotonic`.
     """
+
+    __slots__ = ("_connection", "_context", "_readers", "_timeout", "since", "unread_bytes")
 
     def __init__(self, readers: "Readers", connection: Connection, context: Context) -> None:
         self.unread_bytes, self.since = 0, 0.0
@@ -95,6 +99,11 @@ class OpenCall:
         self.unread_bytes = 0
         self._connection.last_taken = time.monotonic()
 
+    def end(self, _: object) -> None:
+        """gRPC has sent all, or nobody waits for it."""
+        self.taken()
+        self._readers.close(self._connection, self)
+
     def give_up(self) -> None:
         """Ends the stream whose reply is not taken; a unary call has ended but for that."""
         if self._timeout is not None:
@@ -125,15 +134,14 @@ class Readers:
             raise Failure(Outcome.RESOURCE_EXHAUSTED, text)
         call = OpenCall(self, connection, context)
         connection.calls.add(call)
-
-        def on_done(_: object) -> None:
-            call.taken()
-            connection.calls.discard(call)
-            if not connection.calls:
-                self._connections.pop(name, None)
-
-        context.add_done_callback(on_done)
+        context.add_done_callback(call.end)
         return call
+
+    def close(self, connection: Connection, call: OpenCall) -> None:
+        """A call has ended; the connection is forgotten until it makes the next one."""
+        connection.calls.discard(call)
+        if not connection.calls:
+            self._connections.pop(connection.name, None)
 
     def patience(self, size: int) -> float:
         """The seconds in which a caller must take a reply of a stream, even if its connection takes others."""
@@ -176,4 +184,4 @@ class Readers:
     def _close(self, connection: Connection, reason: str) -> None:
         logger.warning("closed the connection of %s: %s", connection.name, reason)
         self._has_freed = True
-        shut_down(connection.peer)
+        shut_down(peer_of(connection.name))

@@ -16,7 +16,7 @@ from ...contract.methods import Method
 from ..logs import logger
 from ..texts import escaped
 from .admission import Admission
-from .decoding import Decoder
+from .decoding import TINY_REQUEST, Decoder
 from .jobs import StreamJob, UnaryJob
 from .memory import Memory, Reservation
 from .model_thread import ModelThread
@@ -101,9 +101,15 @@ class Calls:
         self, method: Method, data: bytes, request_id: str, deadline: float, *, is_probe: bool = False
     ) -> bytes:
         """The reply to a request of a unary method. Raises Failure and InvalidRequest."""
-        with Reservation(self.memory, len(data)) as memory:
-            request = await self._decoder.decode(method, data, memory)
-            (result,) = await self.compute(method, [request], [request_id], deadline, memory=memory, is_probe=is_probe)
+        if len(data) < TINY_REQUEST:
+            request = method.decode(data)
+            (result,) = await self.compute(method, [request], [request_id], deadline, is_probe=is_probe)
+        else:
+            with Reservation(self.memory, len(data)) as memory:
+                request = await self._decoder.decode(method, data, memory)
+                (result,) = await self.compute(
+                    method, [request], [request_id], deadline, memory=memory, is_probe=is_probe
+                )
         if isinstance(result, Failure):
             raise result
         return result
