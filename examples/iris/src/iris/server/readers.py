@@ -123,7 +123,7 @@ class Readers:
         self._has_freed = False  # memory, since the last look
 
     def open(self, context: Context) -> OpenCall:
-        """A new call. Raises Failure if its connection has too many already."""
+        """A new call, in whose task this runs. Raises Failure if its connection has too many already."""
         name = context.peer()
         connection = self._connections.get(name)
         if connection is None:
@@ -134,7 +134,9 @@ class Readers:
             raise Failure(Outcome.RESOURCE_EXHAUSTED, text)
         call = OpenCall(self, connection, context)
         connection.calls.add(call)
-        context.add_done_callback(call.end)
+        task = asyncio.current_task()
+        assert task is not None
+        task.add_done_callback(call.end)  # that of the context would keep every call until the garbage is collected
         return call
 
     def close(self, connection: Connection, call: OpenCall) -> None:
