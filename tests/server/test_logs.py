@@ -385,3 +385,48 @@ print("checked")
 def test_lines_keep_their_order_and_the_gap_is_counted(project: Probe) -> None:
     """In a pipe, a socket, and a pipe that cannot be opened once more; a child of a fork writes, too."""
     assert project.python("-c", OUTPUT).stdout == "checked\n"
+
+
+TRACEBACKS = """\
+import traceback
+from probe.server.tracebacks import described, traceback_of
+
+def fail(error, cause=None):
+    raise error from cause
+
+def caught(*errors):
+    try:
+        fail(*errors)
+    except BaseException as error:
+        return error
+
+def handled():
+    try:
+        fail(KeyError("k"))
+    except KeyError:
+        fail(OSError(2, "missing"))
+
+for error in (caught(ValueError("é" * 900)), caught(OSError("a\\nb"), caught(KeyError("k"))), caught(RuntimeError())):
+    lines = [line for line in traceback.format_exception(error) if line.strip(" ^~\\n")]
+    assert traceback_of(error) == "".join(lines).rstrip(), traceback_of(error)
+    assert described(error) == repr(error)
+try:
+    handled()
+except OSError as error:
+    assert traceback_of(error) == "".join(traceback.format_exception(error)).rstrip()
+try:
+    compile("def f(:", "model.py", "exec")
+except SyntaxError as error:
+    text = '  File "model.py", line 1\\n    def f(:\\nSyntaxError: invalid syntax (model.py, line 1)'
+    assert traceback_of(error).endswith(text), traceback_of(error)
+assert described(UnicodeDecodeError("utf-8", b"x", 0, 1, "why")) == "UnicodeDecodeError('utf-8', b'x', 0, 1, 'why')"
+group = caught(ExceptionGroup("all", [caught(ValueError("one")), *map(ValueError, range(9))]))
+text = traceback_of(group)
+assert text.endswith("ExceptionGroup: all (10 sub-exceptions)") and "ValueError: one" in text
+print("checked")
+"""
+
+
+def test_tracebacks_are_those_of_python(project: Probe) -> None:
+    """Of ordinary exceptions, but for the marks below a line of code."""
+    assert project.python("-c", TRACEBACKS).stdout == "checked\n"

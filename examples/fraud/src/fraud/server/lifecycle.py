@@ -36,7 +36,7 @@ from .readers import Readers
 from .remedies import remedy
 from .servicer import Servicer
 from .settings import Settings
-from .tracebacks import described, safely, text_of
+from .tracebacks import safely, text_of
 
 SETTLE_SECONDS = 0.2  # time for gRPC to flush its last replies
 EXIT_SECONDS = 5.0  # at most, for the model's own threads, and what libraries do when the interpreter ends
@@ -232,8 +232,8 @@ def _log_failed_start(step: str, error: BaseException) -> None:
     if isinstance(error, LoadError | Failure):
         logger.critical("%s failed: %s", step, text_of(error))
         return
-    name, text = type(error).__name__, text_of(error, described(error))
-    reason = "\n".join(filter(None, (f"{name}: {text}", safely(lambda: remedy(error), ""))))
+    text = f"{type(error).__name__}: {text_of(error)}"
+    reason = "\n".join(filter(None, (text, safely(lambda: remedy(error), ""))))
     logger.critical("%s failed: %s", step, reason, exc_info=error)
 
 

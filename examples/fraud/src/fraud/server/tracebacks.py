@@ -13,13 +13,15 @@ from typing import TypeVar
 from .texts import cut, escaped, escaped_lines, without_middle
 
 MAX_CHAINED = 5  # exceptions that led to one another
-MAX_MEMBERS = 3  # exceptions of a group, and arguments of an exception
+MAX_MEMBERS = 3  # exceptions of a group
+MAX_ARGUMENTS = 10
 MAX_DEPTH = 2  # groups in groups
 MAX_NOTES = 5
 FIRST_FRAMES, LAST_FRAMES = 5, 15
 LINE_BYTES = 512  # of a line of code, and of a note
 TEXT_BYTES = 2048  # of what an exception says
 TRACEBACK_SIZE = 8192
+LONGEST_ESCAPE = 10  # bytes, `\\U000e0001`
 CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 
@@ -42,21 +44,21 @@ def described(error: BaseException) -> str:
     """An exception on one line, as Python's `repr` has it."""
     name = type(error).__name__
     if type(error).__repr__ is BaseException.__repr__:  # of a text of 50 MB, that would be 50 MB more
-        text = safely(lambda: f"{name}({', '.join(map(_short.repr, error.args[:MAX_MEMBERS]))})", name)
+        text = safely(lambda: f"{name}({', '.join(map(_short.repr, error.args[:MAX_ARGUMENTS]))})", name)
     else:
         text = safely(lambda: _exact(repr(error)), name)
     return escaped(text, TEXT_BYTES)
 
 
-def text_of(error: BaseException, otherwise: str = "") -> str:
-    """What an exception says; `otherwise` where its own code fails at saying it."""
-    return cut(safely(lambda: _exact(str(error)), otherwise), TEXT_BYTES)
+def text_of(error: BaseException) -> str:
+    """What an exception says; empty where its own code fails at saying it."""
+    return cut(safely(lambda: _exact(str(error)), ""), TEXT_BYTES)
 
 
 def traceback_of(error: BaseException) -> str:
     """The traceback of an exception and of those that led to it, the latest last, as Python prints it."""
     text = safely(lambda: "".join(_chained(error)), f"{type(error).__name__}, whose traceback cannot be shown")
-    return without_middle(escaped_lines(text.rstrip("\n"), len(text)), TRACEBACK_SIZE)
+    return without_middle(escaped_lines(text.rstrip("\n"), LONGEST_ESCAPE * len(text)), TRACEBACK_SIZE)
 
 
 def _exact(text: str) -> str:
@@ -97,7 +99,7 @@ def _block(error: BaseException, depth: int = 0) -> Iterator[str]:
         yield from safely(lambda: _place_of_syntax_error(error), [])
     kind = type(error)
     module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
-    name, text = cut(f"{module}{kind.__qualname__}", LINE_BYTES), text_of(error, "<exception str() failed>")
+    name, text = cut(f"{module}{kind.__qualname__}", LINE_BYTES), text_of(error)
     yield f"{name}: {text}\n" if text else f"{name}\n"
     for note in safely(lambda: list(error.__notes__)[:MAX_NOTES], []):
         yield cut(safely(lambda note=note: _exact(str(note)), ""), LINE_BYTES) + "\n"  # type: ignore[misc]
