@@ -81,6 +81,8 @@ CASES = (
     # OK, and not the declared message; or an honest server, whose health is not reported on top.
     *(Case(check, "another-message", after, everyday=check == "bad-input") for check, after in OTHER_MESSAGES.items()),
     Case("concurrency", "says-so", 20),
+    # One single call, of a request that was answered before.
+    Case("concurrency", "raises-once", 13),
     # Those that ask health alone.
     Case("reachable", "INTERNAL", 0, "health", fails="health-service"),
     Case("reachable", "hangs", 0, "health", fails="health-service"),

@@ -88,6 +88,8 @@ class Script:
             self._first_call = self._first_call or time.monotonic()
             if self.how == "raises-sometimes":
                 return "raises" if self._calls > self.after and self._calls % 3 == 0 else ""
+            if self.how == "raises-once":
+                return "raises" if self._calls == self.after + 1 else ""
             late_enough = time.monotonic() >= self._first_call + self.age
             return self.how if self._calls > self.after and late_enough else ""
 

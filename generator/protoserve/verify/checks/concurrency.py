@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import grpc
 from google.protobuf.message import Message
 
 from protoserve.verify.checks import method_calls, silence, stopping
@@ -32,6 +33,14 @@ class _Plan:
 _PLANS = (_Plan(0.03, 8, 3), _Plan(0.12, 6, 2), _Plan(0.5, 4, 1), _Plan(2.0, 2, 1))
 SECONDS = 10.0
 BURST = 64
+# Codes that are about the server. The others may be about the request: one that an honest server takes only once.
+_FAULTS = (
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.DATA_LOSS,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+)
 _BURST_SECONDS = 0.02  # only a method that answers within this time is sent a burst
 
 
@@ -45,11 +54,15 @@ class _KnownAnswer:
 
 @dataclass(frozen=True, slots=True)
 class _Baseline:
-    """The answers to requests sent alone: whether they are the same twice, and the seconds of the slowest call."""
+    """The answers to requests sent alone: whether they are the same twice, and the seconds of the slowest call.
+
+    `lost` is the reply to a request that was answered once, and then failed by a fault of the server.
+    """
 
     known: list[_KnownAnswer]
     deterministic: bool
     seconds: float
+    lost: Reply | None = None
 
 
 def run(session: Session) -> Finding:
@@ -66,6 +79,8 @@ def _judge(session: Session, method: Method, ends: float) -> Finding:
     if plan is None or first.seconds * (4 * plan.requests + plan.rounds) > ends - time.monotonic():
         return skipped(f"{method.name} takes {first.seconds:.1f} s a call, too long to call it often in one run")
     baseline = _measure_baseline(session, method, plan.requests, timeout)
+    if baseline.lost is not None:
+        return stopping.stopped_answering(session, method, baseline.lost, " for a request that was answered before")
     known = baseline.known
     if not known:
         again = method_calls.call_alone(session, method, timeout)
@@ -110,6 +125,8 @@ def _measure_baseline(session: Session, method: Method, count: int, timeout: flo
             deterministic = deterministic and difference(each.answer, answer) is None
             known.append(each)
             slowest = max(slowest, reply.seconds)
+        elif reply.code in _FAULTS and not method_calls.is_busy(reply):
+            return _Baseline(known, deterministic, slowest, lost=reply)
     return _Baseline(known, deterministic, slowest)
 
 
