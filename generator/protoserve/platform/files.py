@@ -109,6 +109,7 @@ class Snapshot:
 
     store: Path
     _copies: dict[Path, Path | None] = field(default_factory=dict)  # None for a path where no file was
+    _real_folders: dict[Path, str] = field(default_factory=dict)  # of these paths
     _missing_folders: set[Path] = field(default_factory=set)
     _folders: list[Path] = field(default_factory=list)
 
@@ -117,6 +118,7 @@ class Snapshot:
         for path in paths:
             if path in self._copies:
                 continue
+            self._real_folders[path] = os.path.realpath(path.parent)
             if _is_file_or_link(path):
                 copy = self.store / str(len(self._copies))
                 self._copy(path, copy)
@@ -147,6 +149,8 @@ class Snapshot:
                 if path not in self._copies:
                     path.unlink()
         for path, copy in self._copies.items():
+            if os.path.realpath(path.parent) != self._real_folders[path]:
+                continue  # somebody has put a link in place of a folder meanwhile: what is there is not ours
             if copy is None:
                 if _is_file_or_link(path):
                     path.unlink()
