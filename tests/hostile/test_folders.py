@@ -124,6 +124,9 @@ def test_a_hundred_hostile_files(command: str, work: Work, by_hand: Path, tmp_pa
     assert everything(outside) == before
 
 
+_COMMITTED = [situation for situation in SITUATIONS if situation != "a file of 10 GB"]
+
+
 def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30))
     resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 2**20, 256 * 2**20))
@@ -132,10 +135,14 @@ def _limit() -> None:
 def _fill(project: Path, outside: Path) -> None:
     """A hundred files and more, at names that commands search: of every situation, and with odd names."""
     for number in range(6):
-        for index, situation in enumerate(SITUATIONS):
+        for index, situation in enumerate(_COMMITTED):
             folder = ("data", "docs", "tests/own", "src/own", "scripts/own", "protos/own")[number]
             suffix = (".py", ".proto", ".yaml", ".md", ".json", ".rej")[(index + number) % 6]
             put(situation, project / folder / f"{number}-{index}{suffix}", outside)
+    # git, which these tests call to commit, would read it.
+    put("a file of 10 GB", project / "artifacts/model.skops", outside)
+    with (project / ".git/info/exclude").open("a", encoding="utf-8") as file:
+        file.write("artifacts/\n")
     names = [b"line\nbreak.py", b"\x1b[31mred.py", "\u202egnp.py".encode(), b"-rf.py", b"\xff\xfe.md", b"a" * 250]
     for name in names:
         Path(os.fsdecode(os.fsencode(project) + b"/" + name)).write_text("print(1)\n", encoding="utf-8")

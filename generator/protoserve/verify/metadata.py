@@ -126,7 +126,8 @@ def _from_file(key: str, file: Path) -> str:
     except NotTextError:
         raise UsageError(f"--metadata {key}: {file}: not a text file") from None
     except UnreadableFileError as error:
-        raise UsageError(f"--metadata {key}: {error}") from None
+        most = f"it must be a regular file with at most {_MAX_BYTES} characters"
+        raise UsageError(f"--metadata {key}: {file} is {error.reason}: {most}") from None
     except OSError as error:
         raise UsageError(f"--metadata {key}: {file}: cannot be read: {error.strerror}") from None
 
