@@ -58,7 +58,6 @@ SECONDS = 300  # for git to fetch the template
 # program. A user, host or path that begins with a dash would be an option of ssh.
 URLS = (
     r"https://[^\s@/-]\S*",
-    r"file://(localhost)?/.*",
     r"ssh://([^\s@/-][^\s/]*@)?(\[[0-9a-f:.]+\]|\w[\w.-]*)(:\d+)?/(?!-).*",
     r"\w[\w.-]*@(\[[0-9a-f:.]+\]|\w[\w.-]*):(?![-:]).+",
     r"(gh|gl):/*[\w.~-]+(/[\w.~-]+)+/*",
@@ -138,12 +137,13 @@ def _text_of_answers() -> str:
 def _is_source(source: str) -> bool:
     """Whether a text has the form of a template's source. A path must not lead to a pipe or a device."""
     address = source.removeprefix("git+")
-    if not source.isprintable() or address.startswith("-"):
+    if not address or len(source) > 4096 or not source.isprintable() or address.startswith("-"):
         return False
     if any(re.fullmatch(form, address, re.IGNORECASE) for form in URLS):
         return True
-    is_path = ":" not in address.partition("/")[0] or re.match(r"[A-Za-z]:[\\/]", address)
-    path = PROJECT / os.path.expanduser(address)
+    file = re.fullmatch(r"file://(?:localhost)?(/.*)", address, re.IGNORECASE)
+    is_path = file is not None or ":" not in address.partition("/")[0] or re.match(r"[A-Za-z]:[\\/]", address)
+    path = Path(file[1]) if file else PROJECT / os.path.expanduser(address)
     return bool(is_path) and (path.is_dir() or path.is_file() or not path.exists())
 
 
