@@ -148,6 +148,7 @@ def _fill(project: Path, outside: Path) -> None:
         Path(os.fsdecode(os.fsencode(project) + b"/" + name)).write_text("print(1)\n", encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_adopt_neither_waits_nor_writes_elsewhere(by_hand: Path, template: Path, tmp_path: Path) -> None:
     """What git has as links, and a pipe in place of a file that git is set not to look at."""
     outside = make_outside(tmp_path / "outside")
