@@ -27,6 +27,27 @@ def test_a_method_whose_name_is_anything(server: Server, path: bytes) -> None:
     assert server.predict(2).result == 4
 
 
+BROKEN = """\
+from probe.server import grpc_server, lifecycle, logs
+
+async def refuse(self, method):
+    if method.endswith(b"/Predict"):
+        raise OSError("no more calls")
+    return await super(grpc_server._Server, self)._request_registered_call(method)
+
+grpc_server._Server._request_registered_call = refuse
+logs.configure("INFO", "json")
+raise SystemExit(lifecycle.main())
+"""
+
+
+def test_a_broken_server_of_grpc_ends_the_process(probe: Probe) -> None:
+    """A server that takes no calls does not look alive."""
+    done = probe.python("-c", BROKEN, env={"HOST": "127.0.0.1", "PORT": "0"}, check=False)
+    assert done.returncode == 1
+    assert "gRPC's server broke: OSError('no more calls')" in done.stderr
+
+
 @pytest.mark.slow
 def test_streams_that_are_reset_at_once_keep_no_health_from_others(probe: Probe) -> None:
     """One connection that resets streams of Health/Check delays health of another, and cancels none of its calls."""

@@ -15,6 +15,9 @@ from typing import Any
 import grpc
 from grpc._cython import cygrpc
 
+from .exits import end_now
+from .tracebacks import described
+
 TAKEN_AT_ONCE = 16
 UNKNOWN = "unknown"  # stands for the names of all methods that are not registered
 
@@ -46,13 +49,19 @@ class _Server(cygrpc.AioServer):  # type: ignore[misc]  # has no types
         while True:
             try:
                 call = await (self._request_call() if method is None else self._request_registered_call(method))
-            except cygrpc._RequestCallError as error:  # the server stops
+            except Exception as error:  # the server stops, or is broken: gRPC's own loop ends, too
                 if not end.done():
                     end.set_exception(error)
                     end.exception()  # which asyncio would report otherwise, if gRPC does not ask
                 return
             answer = cygrpc._handle_rpc(name, resolver, (), call, loop, False)
             self._run(cygrpc._schedule_rpc_coro(answer, call, loop, name))
+
+    def _serving_task_crash_handler(self, task: asyncio.Task[None]) -> None:
+        """gRPC's loop has ended. Unless the server stops, that ends the process: it must not look alive."""
+        error = None if task.cancelled() else task.exception()
+        if self.is_running() and error is not None:
+            end_now(1, f"gRPC's server broke: {described(error)}")
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
