@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -152,6 +153,21 @@ def test_a_long_enum_is_cut(iris: Project) -> None:
     description = iris.python("-c", LONG).stdout.strip()
     assert description.startswith("must be one of TOWN_T0, TOWN_T1, ")
     assert description.endswith("TOWN_T19, ... (1000 in all); got 2000")
+
+
+OBEYED = """\
+import json
+from grpc_client import visible
+
+text = "a\\x1b]0;x\\x07\\x9b1m\\u202e\\U000e0001 \\u2603\\n"
+assert json.loads(visible(json.dumps(text, ensure_ascii=False))) == text
+print(ascii(visible(text)))
+"""
+
+
+def test_what_a_server_sends_cannot_act_on_the_terminal(iris: Project) -> None:
+    shown = iris.python("-c", OBEYED, env={"PYTHONPATH": f"{iris.path}/src:{iris.path}/scripts"}).stdout
+    assert ast.literal_eval(shown) == r"a\u001b]0;x\u0007\u009b1m\u202e\udb40\udc01 " + "\u2603\n"
 
 
 def test_data_comes_from_standard_input(iris: Project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,7 +124,13 @@ def explain(error: grpc.RpcError) -> list[str]:
         violations = error_details_pb2.BadRequest()
         if detail.Unpack(violations):
             fields += [_line(item.field, item.description) for item in violations.field_violations]
-    return [error.code().name, *fields] if fields else [f"{error.code().name}: {error.details()}"]
+    lines = [error.code().name, *fields] if fields else [f"{error.code().name}: {error.details()}"]
+    return [visible(line) for line in lines]
+
+
+def visible(text: str) -> str:
+    """The text with escapes, as JSON has them, for what a terminal would obey: a server may send anything."""
+    return "".join(char if char == "\n" or char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def _line(field: str, description: str) -> str:

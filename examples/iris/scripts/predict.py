@@ -27,6 +27,7 @@ from grpc_client import (
     parse_request,
     request_violations,
     sample_file,
+    visible,
     wait_until_serving,
 )
 
@@ -53,7 +54,8 @@ def main() -> int:
                 wait_until_serving(channel, alive=lambda: True, seconds=options.wait)
             for reply in call(channel, method, request, timeout=options.timeout):
                 fields = json_format.MessageToDict(reply, preserving_proto_field_name=True)
-                print(json.dumps(fields, indent=None if method.streaming else 2, ensure_ascii=False), flush=True)
+                text = json.dumps(fields, indent=None if method.streaming else 2, ensure_ascii=False)
+                print(visible(text), flush=True)
     except BrokenPipeError:  # the reader has closed the pipe, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except NotServing as error:
