@@ -131,7 +131,7 @@ class Server:
         if reason:
             logger.critical("cannot listen on %s, port %d: %s", host, port, reason)
             return False
-        self.readers.watch()
+        self.watching = asyncio.create_task(self.readers.watch())
         await asyncio.gather(self.grpc.start(), *(adapter.start(self.calls, self.state) for adapter in self.adapters))
         logger.info("listening on %s, port %d", host, port)
         return True

@@ -8,6 +8,7 @@ is closed, which alone gives the memory back.
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import grpc
 
@@ -16,7 +17,7 @@ from .core.outcomes import Failure, Outcome
 from .heap import give_back
 from .logs import logger
 from .settings import Settings
-from .sockets import acknowledged_bytes, peer_of, shut_down
+from .sockets import Peer, acknowledged_bytes, peer_of, shut_down
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
@@ -31,21 +32,25 @@ CLOSING_PERIODS = 2  # of STREAM_IDLE_SECONDS: in the second one a caller can st
 class Connection:
     """One connection of a client, which may have many calls at a time. `last_taken` is a time of `time.monotonic`."""
 
-    __slots__ = ("_acknowledged", "calls", "last_taken", "name")
+    __slots__ = ("_acknowledged", "calls", "last_taken", "name", "reason_to_close")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.calls: set[OpenCall] = set()
         self.last_taken = time.monotonic()
+        self.reason_to_close = ""
         self._acknowledged: int | None = 0
+
+    @property
+    def peer(self) -> Peer:
+        return peer_of(self.name)
 
     def unread_bytes(self, before: float) -> int:
         """The bytes that have waited to be taken since before that time."""
         return sum(call.unread_bytes for call in self.calls if call.since < before)
 
-    def look(self, now: float) -> None:
-        """Notes whether the client has taken something since it last did."""
-        acknowledged = acknowledged_bytes(peer_of(self.name))
+    def note(self, acknowledged: int | None, now: float) -> None:
+        """Whether the client has taken something since it last did, by how many bytes it has acknowledged."""
         if acknowledged is None or self._acknowledged is None:
             self.last_taken = now  # for all that is known
         elif acknowledged - self._acknowledged < SOMETHING_BYTES:
@@ -56,7 +61,8 @@ class Connection:
 
     def idle_seconds(self, now: float) -> float:
         """For how long the client has taken nothing, although there was something all the time."""
-        return now - max(self.last_taken, min(call.since for call in self.calls if call.unread_bytes))
+        oldest = min((call.since for call in self.calls if call.unread_bytes), default=now)
+        return now - max(self.last_taken, oldest)
 
 
 class OpenCall:
@@ -120,7 +126,7 @@ class Readers:
         self._max_calls = settings.max_in_flight_per_connection
         self._refusals = RefusalLog("MAX_IN_FLIGHT_PER_CONNECTION", self._max_calls)
         self._connections: dict[str, Connection] = {}
-        self._has_freed = False  # memory, since the last look
+        self._is_full = False  # since a reply found no room
 
     def open(self, context: Context) -> OpenCall:
         """A new call, in whose task this runs. Raises Failure if its connection has too many already."""
@@ -150,40 +156,54 @@ class Readers:
         return self._idle_seconds + size / SLOWEST_BYTES_PER_SECOND
 
     def make_room(self, size: int) -> None:
-        """Counts bytes that will wait to be taken.
+        """Counts bytes that will wait to be taken. Raises Failure if they are too many."""
+        if self.unread_bytes + size > self._max_unread:
+            self._is_full = True
+            text = f"replies that callers have not taken yet hold {self.unread_bytes} bytes (MAX_UNREAD_BYTES)"
+            raise Failure(Outcome.RESOURCE_EXHAUSTED, text)
+        self.unread_bytes += size
 
-        If they are too many, raises Failure, and closes the connection that has left most of them waiting for a while.
+    async def watch(self) -> None:
+        """Ends streams and closes connections that take nothing, until it is cancelled.
+
+        Sockets are looked at in a thread: there may be thousands.
         """
-        if self.unread_bytes + size <= self._max_unread:
-            self.unread_bytes += size
-            return
-        before = time.monotonic() - self._look_seconds
-        most = max(self._connections.values(), key=lambda each: each.unread_bytes(before), default=None)
-        if most is not None and most.unread_bytes(before):
-            self._close(most, "too much waits to be taken (MAX_UNREAD_BYTES)")
-        text = f"replies that callers have not taken yet hold {self.unread_bytes} bytes (MAX_UNREAD_BYTES)"
-        raise Failure(Outcome.RESOURCE_EXHAUSTED, text)
+        while True:
+            await asyncio.sleep(self._look_seconds)
+            before = time.monotonic() - self._look_seconds
+            waiting = [each for each in self._connections.values() if each.unread_bytes(before)]
+            if waiting:
+                await self._look(waiting)
+            closing = {each.peer: each for each in waiting if each.reason_to_close}
+            if closing:
+                for connection in closing.values():
+                    logger.warning("closed the connection of %s: %s", connection.name, connection.reason_to_close)
+                await asyncio.to_thread(shut_down, closing.keys())
+                await asyncio.sleep(self._look_seconds)
+                await asyncio.to_thread(give_back)
 
-    def watch(self) -> None:
-        """Ends streams and connections that take nothing, from now on."""
-        loop = asyncio.get_running_loop()
-        loop.call_later(self._look_seconds, self.watch)
-        if self._has_freed:
-            self._has_freed = False
-            loop.run_in_executor(None, give_back)
+    async def _look(self, waiting: Sequence[Connection]) -> None:
+        """Ends streams of these connections, and decides which of them to close."""
+        acknowledged = await asyncio.to_thread(acknowledged_bytes, {each.peer for each in waiting})
         now = time.monotonic()
-        for connection in self._connections.values():
-            if not connection.unread_bytes(before=now - self._look_seconds):
-                continue
-            connection.look(now)
+        for connection in waiting:
+            connection.note(acknowledged.get(connection.peer), now)
             idle_seconds = connection.idle_seconds(now)
             if idle_seconds > CLOSING_PERIODS * self._idle_seconds:
-                self._close(connection, "it took nothing (STREAM_IDLE_SECONDS)")
+                connection.reason_to_close = "it took nothing (STREAM_IDLE_SECONDS)"
             elif idle_seconds > self._idle_seconds:
                 for call in connection.calls:
                     call.give_up()
+        if self._is_full:
+            self._is_full = False
+            self._close_until_half_is_free(waiting, now)
 
-    def _close(self, connection: Connection, reason: str) -> None:
-        logger.warning("closed the connection of %s: %s", connection.name, reason)
-        self._has_freed = True
-        shut_down(peer_of(connection.name))
+    def _close_until_half_is_free(self, waiting: Sequence[Connection], now: float) -> None:
+        """Chooses the connections that leave most waiting."""
+        unread_bytes = {each: each.unread_bytes(now) for each in waiting}
+        left = self.unread_bytes
+        for connection in sorted(waiting, key=unread_bytes.__getitem__, reverse=True):
+            if left <= self._max_unread // 2:
+                return
+            connection.reason_to_close = "too much waits to be taken (MAX_UNREAD_BYTES)"
+            left -= unread_bytes[connection]

@@ -5,7 +5,7 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import unquote
 
@@ -22,30 +22,39 @@ def peer_of(name: str) -> Peer:
     return _address(host.strip("[]")), int(port)
 
 
-def shut_down(peer: Peer) -> None:
-    """Ends the connection to `peer`: gRPC sees that the other side has gone, and gives back what it kept for it."""
-    for connection in _connections(peer):
-        connection.shutdown(socket.SHUT_RDWR)
+def shut_down(peers: Collection[Peer]) -> None:
+    """Ends the connections to `peers`: gRPC sees that the other side has gone, and gives back what it kept for it."""
+    for _, connection in _connections(peers):
+        with suppress(OSError):  # it has ended by itself
+            connection.shutdown(socket.SHUT_RDWR)
 
 
-def acknowledged_bytes(peer: Peer) -> int | None:
-    """How many bytes the system of `peer` has confirmed so far; None where that is not known, as outside of Linux."""
+def acknowledged_bytes(peers: Collection[Peer]) -> dict[Peer, int]:
+    """How many bytes the systems of `peers` have confirmed so far, where that is known: not outside of Linux."""
+    acknowledged = {}
     if sys.platform == "linux":
-        for connection in _connections(peer):
-            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, ACKNOWLEDGED + 8)
-            if len(info) == ACKNOWLEDGED + 8:
-                (acknowledged,) = struct.unpack_from("Q", info, ACKNOWLEDGED)
-                return int(acknowledged)
-    return None
+        for peer, connection in _connections(peers):
+            with suppress(OSError, struct.error):  # an old system says less
+                info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, ACKNOWLEDGED + 8)
+                (acknowledged[peer],) = struct.unpack_from("Q", info, ACKNOWLEDGED)
+    return acknowledged
 
 
-def _connections(peer: Peer) -> Iterator[socket.socket]:
-    for number in os.listdir(OPEN_FILES) if os.path.isdir(OPEN_FILES) else ():
-        with suppress(OSError), _copied(int(number)) as connection:
+def _connections(peers: Collection[Peer]) -> Iterator[tuple[Peer, socket.socket]]:
+    for number in _open_files():
+        with suppress(OSError), _copied(number) as connection:
             if connection.family in (socket.AF_INET, socket.AF_INET6):
                 host, port = connection.getpeername()[:2]
-                if (_address(host), port) == peer:
-                    yield connection
+                peer = (_address(host), port)
+                if peer in peers:
+                    yield peer, connection
+
+
+def _open_files() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir(OPEN_FILES)]
+    except OSError:
+        return []
 
 
 @contextmanager
