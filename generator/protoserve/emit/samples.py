@@ -5,16 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import math
-import random
 import struct
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-import re2
-import rstr
-
-from protoserve.emit import field_code
+from protoserve.emit import field_code, pattern_samples
+from protoserve.emit.sample_budget import CODE_CHARACTERS, DEPTH, JSON_CHARACTERS, SampleBudget
 from protoserve.platform.plain_text import in_json
 from protoserve.schema import well_known_types
 from protoserve.schema.errors import Problem, SchemaError
@@ -26,6 +23,7 @@ from protoserve.wire import element_format, is_required
 DIMENSION = 2
 # A sample has not many more fields than this, unless they are required.
 _MOST_FIELDS = 1000
+_KEY_CHARACTERS = len("key 1000000: ")
 _MOMENT = "2026-01-01T00:00:00Z"
 
 
@@ -37,11 +35,12 @@ class PythonCode:
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
+        self.budget = SampleBudget(contract, CODE_CHARACTERS, "a sample in Python")
 
     def message(self, message: Message, above: tuple[str, ...] = ()) -> str:
-        """The expression for a whole message."""
+        """The expression for a whole message. Raises SchemaError if it would be too large."""
         inner = (*above, message.name)
-        fields = filled(self.contract, message, above)
+        fields = filled(self.contract, message, above, self.budget)
         return f"{message.name}({', '.join(f'{field.attribute}={self.field(field, inner)}' for field in fields)})"
 
     def field(self, field: Field, above: tuple[str, ...]) -> str:
@@ -49,8 +48,15 @@ class PythonCode:
         if field.shape is not None:
             return self.array(field)
         kind = self.contract.message(field.type) if field.scalar is None else None
-        one = self.scalar(field) if kind is None else self.message(kind, above)
+        before = self.budget.characters
+        if kind is None:
+            self.budget.take(field, len(field.name) + text_length(field))
+            one = self.scalar(field)
+        else:
+            with self.budget.within(field):
+                one = self.message(kind, above)
         if field.is_map:
+            self.budget.take(field, amount(field) * (self.budget.characters - before + _KEY_CHARACTERS))
             return "{" + ", ".join(f"{key!r}: {one}" for key in keys(field)) + "}"
         if field.repeated:
             count = amount(field)
@@ -72,8 +78,12 @@ class PythonCode:
 
 
 def as_json(contract: Contract, message: Message) -> str:
-    """The same sample in protobuf's JSON mapping (https://protobuf.dev/programming-guides/json/)."""
-    return _dump(_object(contract, message, ())) + "\n"
+    """The same sample in protobuf's JSON mapping (https://protobuf.dev/programming-guides/json/).
+
+    Raises SchemaError if it would be too large.
+    """
+    budget = SampleBudget(contract, JSON_CHARACTERS, "a sample request")
+    return _dump(_object(contract, message, (), budget)) + "\n"
 
 
 def scalar(contract: Contract, field: Field) -> Any:
@@ -117,59 +127,76 @@ def _text(contract: Contract, field: Field, kind: ScalarType) -> str:
         text = field.name.replace("_", " ")
         text = text + "." * (least - len(text))
         return text if most is None else text[:most]
-    pattern = re2.compile(field.pattern)
-    for seed in range(200):
-        try:
-            text = rstr.Rstr(random.Random(seed)).xeger(field.pattern)
-        except Exception:  # RE2 knows forms that the sample maker does not: then the author gives an example
-            break
-        text = text + "a" * (least - len(text))
-        if (most is None or len(text) <= most) and pattern.search(text) and text.isprintable():
-            return text
+    matching = pattern_samples.text(field.pattern, least, most)
+    if matching is not None:
+        return matching
     where, message = field.where, "no sample value could be made for this pattern"
     problem = Problem(where.line, where.column, where.path, message, "give one: `example: ...`")
     raise SchemaError(contract.file, [problem])
 
 
-def filled(contract: Contract, message: Message, above: tuple[str, ...]) -> Iterable[Field]:
+def text_length(field: Field) -> int:
+    """At most how many characters a text of the field has that is not an example, whose length the schema has."""
+    return 0 if field.example is not None or field.default is not None else field.min_length or 0
+
+
+def filled(contract: Contract, message: Message, above: tuple[str, ...], budget: SampleBudget) -> Iterable[Field]:
     """The fields that a sample sets: all, but one of each oneof, and none that would go on for ever.
 
     Messages in messages can have more fields than any sample should, so the largest are left out where they may be.
     """
+    inside = (*above, message.name)
     largest = _MOST_FIELDS // max(1, sum(contract.message(field.type) is not None for field in message.fields))
     chosen = {
-        oneof: next((item for item in members if not recurses(contract, item, (*above, message.name))), members[0]).name
+        oneof: next((item for item in members if not _recurses(contract, item, inside, budget)), members[0]).name
         for oneof, members in message.oneofs.items()
     }
     for field in message.fields:
         if field.oneof is not None and chosen[field.oneof] != field.name:
             continue
-        again = recurses(contract, field, (*above, message.name))
+        budget.step()
         inner = contract.message(field.type) if field.scalar is None else None
-        again = again or (inner is not None and _left(contract, inner, (*above, message.name), largest) < 0)
-        if again and not is_required(field) and not field.min_items:
-            continue
+        if inner is not None:
+            again = _recurses(contract, field, inside, budget) or _left(contract, inner, inside, largest) < 0
+            if again and not is_required(field) and not field.min_items:
+                continue
+            budget.deeper(field, len(inside))
         yield field
 
 
 def _left(contract: Contract, message: Message, above: tuple[str, ...], most: int) -> int:
-    """How many of `most` fields are left after those of the message and of the messages in it; negative if too many."""
+    """How many of `most` fields are left after those of the message and of the messages in it; negative if too many,
+    or if messages are too deep in each other.
+    """
+    if len(above) > DEPTH:
+        return -1
     most -= len(message.fields)
+    if most < 0:
+        return most
+    inside = (*above, message.name)
     for field in message.fields:
         inner = contract.message(field.type) if field.scalar is None else None
-        if most >= 0 and inner is not None and inner.name not in (*above, message.name):
-            most = _left(contract, inner, (*above, message.name), most)
+        if most >= 0 and inner is not None and inner.name not in inside:
+            most = _left(contract, inner, inside, most)
     return most
 
 
-def recurses(contract: Contract, field: Field, above: tuple[str, ...]) -> bool:
+def _recurses(contract: Contract, field: Field, above: tuple[str, ...], budget: SampleBudget) -> bool:
     """Whether setting the field means to set a message that is being set already."""
     inner = contract.message(field.type) if field.scalar is None else None
-    if inner is None:
-        return False
-    if inner.name in above:
-        return True
-    return any(recurses(contract, item, (*above, inner.name)) for item in inner.fields if is_required(item))
+    left, seen = [] if inner is None else [inner], set()
+    while left:
+        message = left.pop()
+        if message.name in above:
+            return True
+        if message.name in seen:
+            continue
+        seen.add(message.name)
+        for item in message.fields:
+            if is_required(item) and item.scalar is None:
+                budget.step()
+                left += filter(None, [contract.message(item.type)])
+    return False
 
 
 def amount(field: Field) -> int:
@@ -203,36 +230,50 @@ def raw_bytes(field: Field, value: Any) -> bytes:
     return base64.b64decode(value) if field.example is not None or field.default is not None else str(value).encode()
 
 
-def _object(contract: Contract, message: Message, above: tuple[str, ...]) -> Any:
+def _object(contract: Contract, message: Message, above: tuple[str, ...], budget: SampleBudget) -> Any:
     """A message in JSON, where protobuf's own have forms of their own."""
     if message.in_proto in well_known_types.FILES:
-        return _well_known(contract, message, above)
-    return {field.name: _json(contract, field, (*above, message.name)) for field in filled(contract, message, above)}
+        return _well_known(contract, message, above, budget)
+    inside = (*above, message.name)
+    return {field.name: _json(contract, field, inside, budget) for field in filled(contract, message, above, budget)}
 
 
-def _well_known(contract: Contract, message: Message, above: tuple[str, ...]) -> Any:
+def _well_known(contract: Contract, message: Message, above: tuple[str, ...], budget: SampleBudget) -> Any:
     name = message.in_proto.removeprefix(well_known_types.PREFIX)
     if name in ("Empty", "Any"):  # what an Any holds would have to be known to who reads the JSON
         return {}
     (field,) = message.fields
-    value = _json(contract, field, (*above, message.name))
+    value = _json(contract, field, (*above, message.name), budget)
     return ",".join(value) if name == "FieldMask" else value
 
 
-def _json(contract: Contract, field: Field, above: tuple[str, ...]) -> Any:
+def _json(contract: Contract, field: Field, above: tuple[str, ...], budget: SampleBudget) -> Any:
     if field.shape is not None:
-        return _json_array(contract, field)
-    inner = contract.message(field.type) if field.scalar is None else None
-    if field.is_map:
-        one = replace(field, key=None)
-        return {
-            json.dumps(key) if isinstance(key, bool) else str(key): _json(contract, one, above) for key in keys(field)
-        }
+        return _json_array(contract, field, budget)
+    if not (field.is_map or field.repeated):
+        return _json_value(contract, field, above, budget)
+    before = budget.characters
+    one = _json_value(contract, replace(field, key=None, repeated=False), above, budget)
+    # On lines of their own, indented, if they are messages.
+    around = 2 * len(above) + 4 if isinstance(one, dict) else 2
+    around += _KEY_CHARACTERS if field.is_map else 0
+    budget.take(field, (amount(field) - 1) * (budget.characters - before + around))
     if field.repeated:
-        return [_json(contract, replace(field, repeated=False), above)] * amount(field)
+        return [one] * amount(field)
+    return {json.dumps(key) if isinstance(key, bool) else str(key): one for key in keys(field)}
+
+
+def _json_value(contract: Contract, field: Field, above: tuple[str, ...], budget: SampleBudget) -> Any:
+    """One value: of a list or a map, or of the field itself."""
+    inner = contract.message(field.type) if field.scalar is None else None
+    budget.take(field, 2 * len(above) + len(field.name) + len('"": ,\n'))
     if inner is not None:
-        return _object(contract, inner, above)
-    return _json_scalar(contract, field)
+        with budget.within(field):
+            return _object(contract, inner, above, budget)
+    budget.take(field, text_length(field))  # before the text is made
+    value = _json_scalar(contract, field)
+    budget.take(field, len(json.dumps(value)))
+    return value
 
 
 def _json_scalar(contract: Contract, field: Field) -> Any:
@@ -247,10 +288,12 @@ def _json_scalar(contract: Contract, field: Field) -> Any:
     return value
 
 
-def _json_array(contract: Contract, field: Field) -> Any:
+def _json_array(contract: Contract, field: Field, budget: SampleBudget) -> Any:
     shape = dimensions(field)
     kind = SCALARS[field.type]
     value = scalar(contract, field)
+    each = kind.element_bytes * 4 / 3 if kind.element_bytes else len(json.dumps(value)) + 2
+    budget.take(field, math.ceil(math.prod(shape) * each))
     if kind.element_bytes:
         values: Any = base64.b64encode(struct.pack(f"<{element_format(field)}", value) * math.prod(shape)).decode()
     else:

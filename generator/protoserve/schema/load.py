@@ -8,7 +8,7 @@ from protoserve.platform.reading import NotAFileError, TooLargeError, Unreadable
 from protoserve.platform.yaml_tree import Mapping, YamlError, parse
 from protoserve.schema import rules
 from protoserve.schema.errors import Problem, SchemaError
-from protoserve.schema.mapping_reader import Problems
+from protoserve.schema.mapping_reader import Problems, TooManyProblems
 from protoserve.schema.model import Contract
 from protoserve.schema.parse import build
 from protoserve.schema.unchecked_contract import Draft
@@ -53,8 +53,11 @@ def _read(text: str, file: str, default_package: str | None) -> tuple[Draft, Pro
     problems = Problems()
     if not isinstance(root, Mapping):
         raise _refused(file, "a schema must be a mapping", "begin with `package: NAME.v1`", root.place.line)
-    draft = build(root, problems, default_package)
-    rules.check(draft)
+    try:
+        draft = build(root, problems, default_package)
+        rules.check(draft)
+    except TooManyProblems:
+        raise SchemaError(file, problems.items) from None
     return draft, problems
 
 

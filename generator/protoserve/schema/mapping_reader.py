@@ -13,6 +13,14 @@ from protoserve.platform.yaml_tree import Mapping, Node, Place, Scalar, Sequence
 from protoserve.schema.errors import Problem
 from protoserve.schema.model import Where
 
+# More are not read by anybody, and each may cost a search for what was meant.
+MAX_PROBLEMS = 200
+_LONGEST_PATH = 300
+
+
+class TooManyProblems(Exception):
+    """There are MAX_PROBLEMS problems, and perhaps more."""
+
 
 class Problems:
     """What is wrong with a schema, in no order."""
@@ -21,7 +29,12 @@ class Problems:
         self.items: list[Problem] = []
 
     def add(self, place: Place, path: str, message: str, remedy: str) -> None:
+        """Raises TooManyProblems once there are MAX_PROBLEMS."""
+        if len(path) > _LONGEST_PATH:
+            path = f"{path[: _LONGEST_PATH // 2]}...{path[-_LONGEST_PATH // 2 :]}"
         self.items.append(Problem(place.line, place.column, path, message, remedy))
+        if len(self.items) >= MAX_PROBLEMS:
+            raise TooManyProblems
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

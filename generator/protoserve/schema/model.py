@@ -6,9 +6,9 @@ Everything here has been checked already: a `Contract` that exists is sound.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from protoserve.schema import reserved_names as names
 from protoserve.schema.types import SCALARS, Kind, ScalarType
@@ -139,11 +139,11 @@ class Message:
     @property
     def oneofs(self) -> dict[str, tuple[Field, ...]]:
         """The members of each oneof, in the order of the fields."""
-        groups: dict[str, tuple[Field, ...]] = {}
+        groups: dict[str, list[Field]] = {}
         for item in self.fields:
             if item.oneof is not None:
-                groups[item.oneof] = (*groups.get(item.oneof, ()), item)
-        return groups
+                groups.setdefault(item.oneof, []).append(item)
+        return {name: tuple(members) for name, members in groups.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +254,13 @@ class Contract:
     imports: tuple[ImportedFile, ...] = ()
     file: str = field(default="schema.yaml", compare=False)
     places: Mapping[str, Where] = field(default_factory=dict, compare=False)
+    _messages: Mapping[str, Message] = field(init=False, repr=False, compare=False)
+    _enums: Mapping[str, Enum] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Names are looked up for every field, and a schema may have thousands of messages."""
+        object.__setattr__(self, "_messages", _by_name(self.all_messages()))
+        object.__setattr__(self, "_enums", _by_name(self.enums))
 
     def where(self, key: str) -> Where:
         """The place of what stands at a key of the first level; the beginning of the schema where it is not written."""
@@ -302,10 +309,10 @@ class Contract:
         yield from (*own.values(), *self.messages)
 
     def enum(self, name: str) -> Enum | None:
-        return next((item for item in self.enums if item.name == name), None)
+        return self._enums.get(name)
 
     def message(self, name: str) -> Message | None:
-        return next((item for item in self.all_messages() if item.name == name), None)
+        return self._messages.get(name)
 
     def kind(self, name: str) -> Message | Enum | None:
         """The enum or the message that Python knows by the name; None for a scalar."""
@@ -329,6 +336,17 @@ class Contract:
         """The element types that appear in shapes with a named dimension, in the order of `SCALARS`."""
         used = {item.type for message in self.all_messages() for item in message.fields if item.dynamic}
         return tuple(name for name in SCALARS if name in used)
+
+
+_Kind = TypeVar("_Kind", Message, Enum)
+
+
+def _by_name(kinds: Iterable[_Kind]) -> dict[str, _Kind]:
+    """The first of each name."""
+    names: dict[str, _Kind] = {}
+    for kind in kinds:
+        names.setdefault(kind.name, kind)
+    return names
 
 
 def same_type(one: Contract, first: str, other: Contract, second: str) -> bool:

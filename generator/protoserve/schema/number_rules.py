@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -45,8 +46,9 @@ def check_message(message: MessageDraft) -> None:
             problem = f"{item.number} is one of {OWN_FIRST} to {OWN_LAST}, which protobuf keeps for itself"
             item.section.report("number", problem, _free(free))
     _used(items, message.reserved, "field", free)
+    names = frozenset(message.reserved.names)
     for item in items:
-        if item.name in message.reserved.names:
+        if item.name in names:
             _reserved_name(item.section, item.section.at("name"), item.name)
 
 
@@ -100,6 +102,7 @@ def _reserved_name(section: Section, place: Place, name: str) -> None:
 
 def _used(items: list[Numbered], reserved: Reserved, what: str, free: int | None, *, zero: bool = False) -> None:
     first: dict[int, Numbered] = {}
+    ranges = sorted(reserved.ranges)
     for item in items:
         if not item.number and not zero:
             continue
@@ -112,8 +115,8 @@ def _used(items: list[Numbered], reserved: Reserved, what: str, free: int | None
                 f"branch another number; or keep the released number, and {_free(free)}"
             )
             item.section.report("number", problem, remedy)
-        span = next((span for span in reserved.ranges if span[0] <= item.number <= span[1]), None)
-        if span is not None:
+        before = bisect_right(ranges, item.number, key=lambda span: span[0])
+        if before and item.number <= ranges[before - 1][1]:
             problem = f"number {item.number} is reserved: it belonged to a {what} that is gone"
             item.section.report("number", problem, _free(free))
 

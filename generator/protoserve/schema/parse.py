@@ -79,10 +79,15 @@ def build(root: Mapping, problems: Problems, default_package: str | None) -> Dra
         section.report(None, "`methods` is missing", "write `methods:` with at least one method")
     elif methods is not None and not methods.keys:
         section.report("methods", "a service needs at least one method", "write one, such as `Predict:`")
-    drafts = [_method(inner, name, shared) for name, inner in methods.sections()] if methods else []
+    by_name: dict[str, MessageDraft] = {}
+    for message in shared:
+        by_name.setdefault(message.name, message)
+    written = frozenset(by_name)
+    drafts = [_method(inner, name, by_name) for name, inner in methods.sections()] if methods else []
     for message in [*shared, *(body for method in drafts for body in (method.request, method.response))]:
         for item in message.fields:
-            _well_known(item.field.type, shared, problems)
+            _well_known(item.field.type, by_name, problems)
+    shared += [message for name, message in by_name.items() if name not in written]
     return Draft(
         package or "",
         section.text("service") or "PredictionService",
@@ -144,17 +149,17 @@ def _imported_enums(file: ImportDraft) -> Iterator[EnumDraft]:
         yield enum
 
 
-def _well_known(name: str, shared: list[MessageDraft], problems: Problems) -> MessageDraft | None:
+def _well_known(name: str, shared: dict[str, MessageDraft], problems: Problems) -> MessageDraft | None:
     """The message of protobuf's own of that name, which is among the shared ones from now on; None for another name."""
-    known = next((message for message in shared if message.name == name), None)
+    known = shared.get(name)
     definition = well_known_types.definition(name) if known is None and name in well_known_types.FILES else None
     if definition is not None:
         known = _message(Section(definition, name, problems), name, MESSAGE_KEYS)
-        shared.append(known)
+        shared[name] = known
     return known
 
 
-def _method(section: Section, name: str, shared: list[MessageDraft]) -> MethodDraft:
+def _method(section: Section, name: str, shared: dict[str, MessageDraft]) -> MethodDraft:
     meant = {"input": "write `request`", "output": "write `response`", "stream": "write `streaming: server`"}
     section.allow(METHOD_KEYS, meant)
     streaming = section.choice("streaming", ("none", "server", "client", "both"), "none")
@@ -175,7 +180,7 @@ def _method(section: Section, name: str, shared: list[MessageDraft]) -> MethodDr
     )
 
 
-def _body(method: Section, kind: str, standard: str, shared: list[MessageDraft]) -> MessageDraft:
+def _body(method: Section, kind: str, standard: str, shared: dict[str, MessageDraft]) -> MessageDraft:
     """A request or a response: a message of its own, or one of the shared ones."""
     section = method.section(kind)
     if section is None:
@@ -183,8 +188,7 @@ def _body(method: Section, kind: str, standard: str, shared: list[MessageDraft])
             method.report(None, f"`{kind}` is missing", f"write `{kind}: {{fields: []}}` for an empty one")
         return MessageDraft(standard, method, [], "", Reserved(), False)
     name = section.text("message") or standard
-    known = next((message for message in shared if message.name == name), None)
-    known = known or _well_known(name, shared, section.problems)
+    known = shared.get(name) or _well_known(name, shared, section.problems)
     if "message" in section and "fields" not in section:
         if known is not None:
             others = [key for key in section.keys if key in MESSAGE_KEYS]
@@ -192,7 +196,7 @@ def _body(method: Section, kind: str, standard: str, shared: list[MessageDraft])
                 section.report(key, f"{key!r} belongs to the message {name!r}", "write it there")
             section.allow(BODY_KEYS)
             return known
-        guess = nearest(name, [message.name for message in shared])
+        guess = nearest(name, shared)
         remedy = f"did you mean {guess!r}?" if guess else "define it below `messages`, or give its `fields` here"
         section.report("message", f"the message {shown(name)} does not exist", remedy)
     message = _message(section, name, BODY_KEYS)
@@ -310,6 +314,7 @@ def _reserved(parent: Section, top: int, least: int = 1) -> Reserved:
         return Reserved()
     section.allow(RESERVED_KEYS, {"ranges": 'write `numbers: ["5 to 9"]`'})
     ranges: list[tuple[int, int]] = []
+    places: list[Place] = []
     for item in section.items("numbers", 'numbers, such as [3, "5 to 9"]') or ():
         numbers = _range(item, top)
         if numbers is None or not least <= numbers[0] <= numbers[1] <= top:
@@ -319,8 +324,9 @@ def _reserved(parent: Section, top: int, least: int = 1) -> Reserved:
             )
         else:
             ranges.append(numbers)
-            _overlap(section, ranges, item.place)
-    names: list[str] = []
+            places.append(item.place)
+    _report_overlaps(section, ranges, places)
+    names: dict[str, None] = {}
     for item in section.items("names", "names") or ():
         if not isinstance(item, Scalar) or not isinstance(item.value, str) or not item.text.isidentifier():
             section.problems.add(
@@ -330,15 +336,22 @@ def _reserved(parent: Section, top: int, least: int = 1) -> Reserved:
             message = f"{item.text!r} appears twice"
             section.problems.add(item.place, f"{section.path}.names", message, "keep one of the two")
         else:
-            names.append(item.text)
+            names[item.text] = None
     return Reserved(tuple(ranges), tuple(names))
 
 
-def _overlap(section: Section, ranges: list[tuple[int, int]], place: Place) -> None:
-    low, high = ranges[-1]
-    if any(low <= last and first <= high for first, last in ranges[:-1]):
-        message = f"{low if low == high else f'{low} to {high}'} is reserved already"
-        section.problems.add(place, f"{section.path}.numbers", message, "keep one of the two")
+def _report_overlaps(section: Section, ranges: list[tuple[int, int]], places: list[Place]) -> None:
+    """Reports the later one of two that overlap."""
+    order = sorted(range(len(ranges)), key=lambda index: (ranges[index], index))
+    widest = order[0] if order else 0
+    for index in order[1:]:
+        if ranges[index][0] <= ranges[widest][1]:
+            later = max(index, widest)
+            low, high = ranges[later]
+            message = f"{low if low == high else f'{low} to {high}'} is reserved already"
+            section.problems.add(places[later], f"{section.path}.numbers", message, "keep one of the two")
+        if ranges[index][1] > ranges[widest][1]:
+            widest = index
 
 
 def _range(node: Node, top: int) -> tuple[int, int] | None:

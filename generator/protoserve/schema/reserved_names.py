@@ -73,6 +73,8 @@ ANY_SIZE = frozenset(("-1", "None", "null", "?", "*", ":", "..."))
 # A method names a file, and so does each part of a package; a file's name has at most 255 bytes, with its suffix.
 _LONGEST_FILE_NAME = 200
 _LONGEST_PACKAGE = 1000
+_LONGEST_NAME = 200  # of a field, a type, a value or a dimension, or of each part of a nested one's
+_DEEPEST = 32  # types in types
 _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{index}" for port in ("com", "lpt") for index in range(1, 10))]
 )
@@ -131,14 +133,14 @@ def field_attributes(names: Iterable[str], types: Collection[str]) -> dict[str, 
     `types` are the names of the messages and enums in Python, which a field of that name would hide.
     """
     names = tuple(names)
-    taken = {*names, *types, *_IN_DATACLASS}
+    taken = {*names}
     attributes = {}
     for name in names:
         attributes[name] = name
         if keyword.iskeyword(name) or name.startswith("__") or name in types or name in _IN_DATACLASS:
             bare = name.lstrip("_")
             attribute = f"{bare if bare[:1].isalpha() else f'x{bare}'}_"
-            while attribute in taken:
+            while attribute in taken or attribute in types or attribute in _IN_DATACLASS:
                 attribute += "_"
             attributes[name] = attribute
             taken.add(attribute)
@@ -206,6 +208,8 @@ def as_pascal(name: str) -> str:
 
 def field(name: str, what: str = "field", *, exact: bool = False) -> Complaint | None:
     """The name of a field or a oneof; an `exact` one is a foreign .proto's, in any style."""
+    if (complaint := _too_long(name, what)) is not None:
+        return complaint
     if exact:
         dunder = name.startswith("__") and name.endswith("__")
         if what == "field" and (dunder or name in _USED_BY_JSON):
@@ -238,7 +242,10 @@ def kind(name: str, what: str, *, exact: bool = False) -> Complaint | None:
     """The name of a message or an enum; of one inside another it is `Outer.Inner`."""
     if name in SCALARS or name in ALIASES:
         return f"{name!r} is the name of a type", f"rename the {what}"
-    for index, part in enumerate(name.split(".")):
+    parts = name.split(".")
+    if len(parts) > _DEEPEST:
+        return f"the {what} is in {len(parts) - 1} others, one in the other", f"nest at most {_DEEPEST} levels"
+    for index, part in enumerate(parts):
         complaint = identifier(part, what) if exact else pascal(part, what)
         if complaint is not None:
             return complaint
@@ -250,8 +257,16 @@ def kind(name: str, what: str, *, exact: bool = False) -> Complaint | None:
     return None
 
 
+def _too_long(name: str, what: str) -> Complaint | None:
+    if len(name) <= _LONGEST_NAME:
+        return None
+    return f"the name of this {what} has {len(name)} characters", f"write at most {_LONGEST_NAME}"
+
+
 def identifier(name: str, what: str) -> Complaint | None:
     """A name that a foreign .proto gave to anything that Python reaches by its name; a keyword gets an underscore."""
+    if (complaint := _too_long(name, what)) is not None:
+        return complaint
     if not _IDENTIFIER.fullmatch(name) or name.startswith("__"):
         return f"{name!r} is not a name that Python can use", f"rename the {what}"
     return None
@@ -259,6 +274,8 @@ def identifier(name: str, what: str) -> Complaint | None:
 
 def pascal(name: str, what: str) -> Complaint | None:
     """The name of a service, or of anything else that is a class."""
+    if (complaint := _too_long(name, what)) is not None:
+        return complaint
     if keyword.iskeyword(name):
         return f"{name!r} is a keyword of Python", f"rename the {what}, to {as_pascal(name) + 'Data'!r} for example"
     if not _PASCAL.fullmatch(name):
@@ -268,6 +285,9 @@ def pascal(name: str, what: str) -> Complaint | None:
 
 def method(name: str, *, exact: bool = False) -> Complaint | None:
     """A method is a class-like name in the .proto, a function in Python and a file name of its sample."""
+    if len(name) > _LONGEST_FILE_NAME:
+        limit = f"the {_LONGEST_FILE_NAME} that the name of a file can have here"
+        return f"the name has {len(name)} characters, more than {limit}", "give the method a shorter name"
     complaint = identifier(name, "method") if exact else pascal(name, "method")
     if complaint is not None:
         return complaint
@@ -275,14 +295,13 @@ def method(name: str, *, exact: bool = False) -> Complaint | None:
         return f"its Python name {snake(name)!r} is a keyword", f"rename the method, to {name + 'It'!r} for example"
     if name.lower() in _DEVICES:
         return f"{name!r} is a device on Windows and can name no file", f"rename the method, to {name + 'It'!r} say"
-    if len(name) > _LONGEST_FILE_NAME:
-        limit = f"the {_LONGEST_FILE_NAME} that the name of a file can have here"
-        return f"the name has {len(name)} characters, more than {limit}", "give the method a shorter name"
     return None
 
 
 def value(name: str, *, exact: bool = False) -> Complaint | None:
     """The name of an enum's value, in any case; Python has it in capitals, and so has the .proto unless `exact`."""
+    if (complaint := _too_long(name, "value")) is not None:
+        return complaint
     if exact:
         usable = _IDENTIFIER.fullmatch(name) and name.strip("_") and not value_attribute(name).startswith("__")
         if not usable or name in _STUB_GLOBALS:
@@ -312,6 +331,8 @@ def any_size(size: str, kind: str, sizes: Sequence[str]) -> Complaint:
 
 
 def dimension(name: str) -> Complaint | None:
+    if (complaint := _too_long(name, "dimension")) is not None:
+        return complaint
     if not name.isascii() or not name.isidentifier() or keyword.iskeyword(name):
         return f"{name!r} cannot name a dimension", "write an integer of at least 1 or a word such as height"
     return None

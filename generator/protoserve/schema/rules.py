@@ -84,12 +84,12 @@ def _known_types(item: FieldDraft, draft: Draft) -> bool:
         section.report("key", f"{shown(field.key)} cannot be the key of a map", f"write one of {', '.join(MAP_KEYS)}")
     if not field.type:
         return False
-    known = (*SCALARS, *draft.enum_names, *draft.message_names)
-    if field.type in known:
+    if field.type in SCALARS or field.type in draft.enum_names or field.type in draft.message_names:
         return True
     key = "value" if field.is_map else "type"
     if field.type in draft.declared:
         return False  # what is wrong with it is reported where it is defined
+    known = (*SCALARS, *draft.enum_names, *draft.message_names)
     section.report(key, f"unknown type {shown(field.type)}", _type_remedy(field.type, known))
     return False
 

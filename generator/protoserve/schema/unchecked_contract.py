@@ -76,9 +76,9 @@ class MessageDraft:
                 groups.setdefault(item.field.oneof, []).append(item)
         return groups
 
-    def finished(self, python_names: dict[str, str]) -> Message:
-        """The message, with the names that types have in Python."""
-        attributes = reserved_names.field_attributes((item.name for item in self.fields), set(python_names.values()))
+    def finished(self, python_names: dict[str, str], types: frozenset[str]) -> Message:
+        """The message, with the names that types have in Python; `types` are all of those."""
+        attributes = reserved_names.field_attributes((item.name for item in self.fields), types)
         fields = tuple(
             replace(
                 item.field,
@@ -210,7 +210,8 @@ class Draft:
 
     def finished(self, file: str) -> Contract:
         """The contract; sound only when the rules reported nothing."""
-        made = {id(message): message.finished(self.python_names) for message in self.all_messages()}
+        types = frozenset(self.python_names.values())
+        made = {id(message): message.finished(self.python_names, types) for message in self.all_messages()}
         methods = tuple(
             Method(
                 item.name,
