@@ -41,6 +41,8 @@ def render_version(contract: Contract, package: str) -> str:
     """`PACKAGE/contract/VERSION.py`; not yet formatted."""
     well_known = {well_known_types.FILES.get(message.in_proto) for message in contract.all_messages()} - {None}
     requests = {method.request.name: method.request for method in contract.served_methods}
+    nesting = _Nesting(contract)
+    known: dict[str, int | None] = {}  # of the largest messages
     return render(
         "contract",
         contract=contract,
@@ -56,14 +58,16 @@ def render_version(contract: Contract, package: str) -> str:
         imported_modules=_imported_modules(contract, package),
         parents=_parent_packages(contract) if _is_foreign(contract, package) else [],
         patterns=limit_code.patterns(contract),
-        messages=[_message_code(contract, message) for message in contract.all_messages()],
-        requests_and_responses=[_message_code(contract, message) for message in _requests_and_responses(contract)],
+        messages=[_message_code(contract, message, nesting) for message in contract.all_messages()],
+        requests_and_responses=[
+            _message_code(contract, message, nesting) for message in _requests_and_responses(contract)
+        ],
         request_names=set(requests),
         samples={name: samples.PythonCode(contract).message(request) for name, request in requests.items()},
         describe_enum=field_docs.of_enum,
         describe_value=field_docs.of_value,
         describe_method=field_docs.of_method,
-        max_bytes=partial(limit_code.largest, contract),
+        max_bytes=partial(limit_code.largest, contract, known=known),
         stub=partial(_stub, contract),
         max_items=_max_items(contract),
         arrays=_arrays(contract),
@@ -107,7 +111,40 @@ class MessageCode:
     write_lines: list[str]
 
 
-def _message_code(contract: Contract, message: Message) -> MessageCode:
+class _Nesting:
+    """What is in which message: looked up for each of thousands, so it is determined once."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._kinds: dict[tuple[str, str], list[Enum | Message]] = {}  # by the file and name of what is around them
+        kinds: list[Enum | Message] = [*contract.enums, *contract.all_messages()]
+        for kind in kinds:
+            self._kinds.setdefault((kind.file, kind.in_proto.rpartition(".")[0]), []).append(kind)
+        self.with_arrays = _with_arrays(contract)
+
+    def kinds_in(self, message: Message) -> list[Enum | Message]:
+        """The types that are declared in the message, enums first."""
+        return self._kinds.get((message.file, message.in_proto), [])
+
+
+def _with_arrays(contract: Contract) -> set[str]:
+    """The messages that hold an array, however deep: they have no `==`, which numpy answers element by element."""
+    holders: dict[str, list[str]] = {}  # the messages with a field of a type
+    left = []
+    for message in contract.all_messages():
+        for field in message.fields:
+            holders.setdefault(field.type, []).append(message.name)
+        if any(field.shape is not None for field in message.fields):
+            left.append(message.name)
+    names: set[str] = set()
+    while left:
+        name = left.pop()
+        if name not in names:
+            names.add(name)
+            left += holders.get(name, ())
+    return names
+
+
+def _message_code(contract: Contract, message: Message, nesting: _Nesting) -> MessageCode:
     fields = message.fields
     return MessageCode(
         name=message.name,
@@ -115,31 +152,27 @@ def _message_code(contract: Contract, message: Message) -> MessageCode:
         doc=field_docs.of_message(contract, message),
         fields=[_field_code(contract, message, field) for field in fields],
         oneofs=message.oneofs,
-        has_arrays=_has_arrays(contract, message, set()),
+        has_arrays=message.name in nesting.with_arrays,
         has_sizes=any(field.dynamic for field in fields),
         serialized=field_code.call(
             message, f'write_{reserved_names.snake(message.name)}(value, "")', "SerializeToString"
         ),
         is_typed=message.file not in imported_stubs.LIBRARY_FILES,
-        hides_types=_hides_types(contract, message),
+        hides_types=_hides_types(contract, message, nesting),
         read_lines=[line for field in fields for line in field_code.read(contract, message, field)],
         write_lines=[line for field in fields for line in field_code.write(contract, message, field)],
     )
 
 
-def _hides_types(contract: Contract, message: Message) -> bool:
+def _hides_types(contract: Contract, message: Message, nesting: _Nesting) -> bool:
     """Whether what stands in the message's class has the name of a type at the top that one of the fields is of."""
     kinds = [contract.message(field.type) or contract.enum(field.type) for field in message.fields]
     types = {reserved_names.stub(kind.in_proto).partition(".")[0] for kind in kinds if kind is not None}
-    enums = [enum for enum in contract.enums if _is_in(enum, message)]
-    inner: list[Enum | Message] = [*enums, *(other for other in contract.all_messages() if _is_in(other, message))]
-    names = [field.name for field in message.fields] + [value.name for enum in enums for value in enum.values]
+    inner = nesting.kinds_in(message)
+    names = [field.name for field in message.fields]
+    names += [value.name for kind in inner if isinstance(kind, Enum) for value in kind.values]
     names += [kind.in_proto.rpartition(".")[2] for kind in inner]
     return any(reserved_names.stub(name) in types for name in names)
-
-
-def _is_in(kind: Enum | Message, message: Message) -> bool:
-    return (kind.file, kind.in_proto.rpartition(".")[0]) == (message.file, message.in_proto)
 
 
 def _field_code(contract: Contract, message: Message, field: Field) -> FieldCode:
@@ -169,25 +202,17 @@ def _requests_and_responses(contract: Contract) -> list[Message]:
     return list({message.name: message for message in messages}.values())
 
 
-def _has_arrays(contract: Contract, message: Message, seen: set[str]) -> bool:
-    """Whether the message holds an array, however deep: then it has no `==`, which numpy answers element by element."""
-    seen.add(message.name)
-    for field in message.fields:
-        if field.shape is not None:
-            return True
-        inner = contract.message(field.type)
-        if inner is not None and inner.name not in seen and _has_arrays(contract, inner, seen):
-            return True
-    return False
-
-
 def _in_requests(contract: Contract) -> list[Message]:
     """The messages that requests consist of, each once, those of served methods first."""
-    messages = [method.request for method in contract.served_methods]
-    for message in messages:
-        inner = [contract.message(field.type) for field in message.fields]
-        messages += [each for each in inner if each is not None and each not in messages]
-    return list({message.name: message for message in messages}.values())
+    messages = {method.request.name: method.request for method in contract.served_methods}
+    left = list(messages.values())
+    for message in left:
+        for field in message.fields:
+            inner = contract.message(field.type)
+            if inner is not None and inner.name not in messages:
+                messages[inner.name] = inner
+                left.append(inner)
+    return left
 
 
 def _max_items(contract: Contract) -> list[tuple[str, str, int]]:

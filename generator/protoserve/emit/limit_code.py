@@ -118,10 +118,17 @@ def largest(contract: Contract, message: Message, known: dict[str, int | None] |
     `known` are the messages that were asked for before; one that contains itself has no bound.
     """
     known = {} if known is None else known
-    if message.name not in known:
-        known[message.name] = None
-        sizes = [_largest_field(contract, field, known) for field in message.fields]
-        known[message.name] = None if None in sizes else sum(size for size in sizes if size is not None)
+    left = [(message, False)]  # not by recursion: thousands of messages may be in each other
+    while left:
+        top, are_inner_known = left.pop()
+        if are_inner_known:
+            sizes = [_largest_field(contract, field, known) for field in top.fields]
+            known[top.name] = None if None in sizes else sum(size for size in sizes if size is not None)
+        elif top.name not in known:
+            known[top.name] = None
+            left.append((top, True))
+            inner = (contract.message(field.type) for field in top.fields if field.scalar is None)
+            left += [(each, False) for each in inner if each is not None]
     return known[message.name]
 
 
@@ -152,7 +159,7 @@ def _largest_value(contract: Contract, field: Field, known: dict[str, int | None
     scalar = field.scalar
     if scalar is None:
         inner = contract.message(field.type)
-        return _VARINT if inner is None else largest(contract, inner, known)
+        return _VARINT if inner is None else known[inner.name]
     if scalar.kind is Kind.STRING:
         return None if field.max_length is None else 4 * field.max_length
     if scalar.kind is Kind.BYTES:
