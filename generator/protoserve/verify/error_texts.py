@@ -33,6 +33,8 @@ RETURNED_TYPE = re.compile(
 )
 # The method's code uses a field that the message does not have.
 NO_SUCH_FIELD = re.compile(r"message (\w+) has no \"(\w+)\" field|no field \"(\w+)\" in protocol message", re.I)
+# gRPC's client received longer headers or trailers than it accepts.
+TOO_MUCH_METADATA = re.compile(r"received (?:initial |trailing )?metadata size exceeds")
 # A model complains about its data: that speaks against a generated request, not against the server.
 ABOUT_DATA = re.compile(
     r"shape|feature|dimension|\bndim|broadcast|(?<!un)expect|could not convert|cannot convert|invalid literal"

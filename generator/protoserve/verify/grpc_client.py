@@ -14,8 +14,11 @@ import grpc
 from protoserve.verify.address import Address
 from protoserve.verify.metadata import NONE, Metadata
 
+# The longest message that is received: what gRPC's clients receive by default, as many calls are in flight at a time. A
+# method whose reply to a single call is longer is called with MOST_BYTES. What comes compressed counts decompressed.
+USUAL_BYTES = 4 << 20
+MOST_BYTES = 16 << 20
 _OPTIONS = [
-    ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     ("grpc.enable_retries", 0),  # what a server refuses is what we want to see
     ("grpc.enable_http_proxy", 0),
@@ -27,6 +30,10 @@ _OPTIONS = [
 MOST_MESSAGES = 16
 STREAM_SECONDS = 1.0
 _CLOSING_SECONDS = 1.0
+# What gRPC's client says by itself, with RESOURCE_EXHAUSTED, when a message is larger than it receives.
+_LARGER_THAN_RECEIVED = re.compile(
+    r"CLIENT: Received message larger than max \(\d+ vs\. (\d+)\)|^Decompressed message larger than max"
+)
 # What gRPC's client says by itself, with UNAVAILABLE, when the connection breaks.
 _CONNECTION_LOST = re.compile(
     r"failed to connect|socket closed|connection reset|goaway|connection refused|broken pipe", re.I
@@ -38,7 +45,8 @@ class Reply:
     """How a call ended: its status, the messages that came before (bytes), and after how many seconds.
 
     `cut` is whether it is we who ended a stream, which would have gone on: its status is OK then. `cancelled_here` is
-    whether the whole call was cancelled here, so that its status says nothing about the server.
+    whether the whole call was cancelled here, so that its status says nothing about the server. `too_large` is the
+    limit in bytes that a message of the reply exceeded, 0 if none did.
     """
 
     code: grpc.StatusCode
@@ -47,6 +55,7 @@ class Reply:
     seconds: float
     cut: bool = False
     cancelled_here: bool = False
+    too_large: int = 0
 
     @property
     def ok(self) -> bool:
@@ -58,6 +67,8 @@ class Reply:
         return self.code is grpc.StatusCode.UNAVAILABLE and bool(_CONNECTION_LOST.search(self.details))
 
     def __str__(self) -> str:
+        if self.too_large:
+            return f"more than {self.too_large >> 20} MiB after {self.seconds:.2f} s"
         said = f' "{clipped(self.details)}"' if self.details else ""
         size = f", {sum(map(len, self.messages))} bytes" if self.messages else ""
         return f"{self.code.name}{said}{size} after {self.seconds:.2f} s"
@@ -66,8 +77,8 @@ class Reply:
 class Call:
     """A call under way. `reply()` waits for its end, which the call's own deadline bounds."""
 
-    def __init__(self, started: float, call: Any, many: bool) -> None:
-        self._started, self._call, self._many = started, call, many
+    def __init__(self, started: float, call: Any, many: bool, limit: int) -> None:
+        self._started, self._call, self._many, self._limit = started, call, many, limit
         self._cancelled = False
         self.on_end: Callable[[Reply], None] | None = None  # gets the reply before `reply()` returns it
 
@@ -88,6 +99,7 @@ class Call:
 
     def _stream(self, seconds: float) -> Reply:
         messages: list[bytes] = []
+        size = 0
         enough = threading.Event()
 
         def end() -> None:
@@ -101,7 +113,8 @@ class Call:
                 messages.append(message)
                 if len(messages) == 1:
                     timer.start()
-                if len(messages) == MOST_MESSAGES:
+                size += len(message)
+                if len(messages) == MOST_MESSAGES or size > MOST_BYTES:
                     end()
                     break
         except grpc.RpcError as error:
@@ -128,7 +141,13 @@ class Call:
     def _ended(self, code: grpc.StatusCode, details: str, messages: Iterable[bytes], cut: bool = False) -> Reply:
         seconds = time.monotonic() - self._started
         cancelled_here = self._cancelled and code is grpc.StatusCode.CANCELLED
-        return Reply(code, details, tuple(messages), seconds, cut, cancelled_here)
+        too_large = self._limit if code is grpc.StatusCode.RESOURCE_EXHAUSTED and self._exceeds_limit(details) else 0
+        return Reply(code, details, tuple(messages), seconds, cut, cancelled_here, too_large)
+
+    def _exceeds_limit(self, details: str) -> bool:
+        """Whether our own client says so: a server may pass on such a text, with the limit of a client of its own."""
+        match = _LARGER_THAN_RECEIVED.search(details)
+        return match is not None and match[1] in (None, str(self._limit))
 
 
 class Client:
@@ -139,16 +158,20 @@ class Client:
 
     def __init__(self, address: Address, left: Callable[[], float], metadata: Metadata = NONE) -> None:
         self.requests = 0
+        self.limit = USUAL_BYTES  # of one message that it receives
+        self._address, self._left = address, left
         self._metadata = metadata.pairs or None
-        self._left = left
-        options: list[tuple[str, Any]] = list(_OPTIONS)
-        if address.tls is None:
-            self._channel: Any = grpc.insecure_channel(str(address), options)
-            return
-        if address.tls.name:
-            options.append(("grpc.ssl_target_name_override", address.tls.name))
-        credentials = grpc.ssl_channel_credentials(address.tls.roots())
-        self._channel = grpc.secure_channel(str(address), credentials, options)
+        self._channel = _channel(address, self.limit)
+        self._earlier: list[Any] = []
+
+    def receive_more(self) -> bool:
+        """Calls from now on receive MOST_BYTES, over another connection; False if they did before."""
+        if self.limit == MOST_BYTES:
+            return False
+        self._earlier.append(self._channel)  # which may have streams that are still open
+        self.limit = MOST_BYTES
+        self._channel = _channel(self._address, self.limit)
+        return True
 
     def start(self, path: str, request: bytes, timeout: float, *, stream: bool = False, many: bool = False) -> Call:
         """Begins a call of the method at `path` (`/package.Service/Method`): of one request, in a stream where the
@@ -165,7 +188,7 @@ class Client:
             call = self._channel.stream_unary(path).future(iter([request]), timeout=timeout, metadata=self._metadata)
         else:
             call = self._channel.unary_unary(path).future(request, timeout=timeout, metadata=self._metadata)
-        return Call(started, call, many)
+        return Call(started, call, many, self.limit)
 
     def call(self, path: str, request: bytes, timeout: float, *, stream: bool = False, many: bool = False) -> Reply:
         """Like `start`, and waits for the end."""
@@ -173,9 +196,20 @@ class Client:
 
     def close(self) -> None:
         """Closes the connection. Ctrl-C may have left a lock of gRPC's taken: that is not waited for for ever."""
-        closing = threading.Thread(target=self._channel.close, daemon=True)
-        closing.start()
-        closing.join(_CLOSING_SECONDS)
+        for channel in (*self._earlier, self._channel):
+            closing = threading.Thread(target=channel.close, daemon=True)
+            closing.start()
+            closing.join(_CLOSING_SECONDS)
+
+
+def _channel(address: Address, limit: int) -> Any:
+    """A connection that receives messages of at most `limit` bytes."""
+    options: list[tuple[str, Any]] = [*_OPTIONS, ("grpc.max_receive_message_length", limit)]
+    if address.tls is None:
+        return grpc.insecure_channel(str(address), options)
+    if address.tls.name:
+        options.append(("grpc.ssl_target_name_override", address.tls.name))
+    return grpc.secure_channel(str(address), grpc.ssl_channel_credentials(address.tls.roots()), options)
 
 
 def clipped(text: str, most: int = 300) -> str:

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError, Message
 
 from protoserve.verify.grpc_client import Reply
 from protoserve.verify.interface import Method
+from protoserve.verify.reply_cost import has_too_many_records
 
 # A batch of another size changes the last bits of a float.
 _RELATIVE = 1e-3
@@ -18,10 +19,15 @@ _ABSOLUTE = 1e-5
 
 
 def parsed(method: Method, reply: Reply) -> tuple[Message, ...] | None:
-    """The messages of an answer, None if one is not valid. Only the first of a stream that was cut short."""
+    """The messages of an answer, None if one is not valid, or has too much to look at.
+
+    Of a stream that was cut short, it is only the first.
+    """
     messages = []
     for data in reply.messages[: 1 if reply.cut else None]:
         message = method.response()
+        if has_too_many_records(method.output, data):
+            return None
         try:
             type(message).ParseFromString(message, data)
         except DecodeError:

@@ -40,6 +40,8 @@ def find_accepted_request(session: Session, method: Method, timeout: float | Non
     until = time.monotonic() + _SECONDS
     for request in session.requests.candidates(method, suggested_lengths):
         reply = session.ask(method, request.data, timeout)
+        if reply.too_large and session.client.receive_more():
+            reply = session.ask(method, request.data, timeout)
         if not method.gives_stream and hung(session, reply):
             reply = _ask_as_stream(session, method, request.data) or reply
         if reply.ok:

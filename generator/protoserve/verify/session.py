@@ -93,6 +93,11 @@ class Session:
         assert self.requests is not None
         return self.requests.of(method)
 
+    def reply_bytes(self, method: Method) -> int:
+        """The size of the reply to the valid request, 0 if there is none."""
+        reply = self.replies.get(method.path)
+        return 0 if reply is None else sum(map(len, reply.messages))
+
     def start(self, method: Method, data: bytes, timeout: float) -> Call:
         """Starts a call, without waiting for its answer. Its end is in the method's log."""
         call = self.client.start(method.path, data, timeout, stream=method.takes_stream, many=method.gives_stream)

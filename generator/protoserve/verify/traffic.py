@@ -10,7 +10,7 @@ from typing import Self
 
 import grpc
 
-from protoserve.verify.grpc_client import Call, Client, Reply
+from protoserve.verify.grpc_client import USUAL_BYTES, Call, Client, Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.session import Session
 
@@ -19,6 +19,7 @@ NO_SUCH_METHOD = "/protoserve.verify.v1.Nothing/Nothing"
 _ACCEPT_SECONDS = 1.0
 _ACCEPT_PAUSE = 0.01
 _REFUSAL_PAUSE = 0.05  # a refusal costs a server next to nothing: without a pause thousands of calls would follow
+_CALLERS_OF_LARGE = 2
 _MOST_REFUSALS = 3  # in a row, after which a caller gives up
 
 
@@ -56,7 +57,9 @@ class Traffic:
 
     def __enter__(self) -> Self:
         data = self.session.request(self.method).data
-        for caller in range(self.callers):
+        # Replies that are larger than usual could fill the memory of this machine.
+        are_large = self.session.reply_bytes(self.method) > USUAL_BYTES
+        for caller in range(min(self.callers, _CALLERS_OF_LARGE) if are_large else self.callers):
             self._threads.append(threading.Thread(target=self._call_repeatedly, args=(caller, data), daemon=True))
             self._threads[-1].start()
         return self

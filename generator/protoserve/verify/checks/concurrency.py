@@ -71,6 +71,8 @@ def run(session: Session) -> Finding:
 
 
 def _judge(session: Session, method: Method, ends: float) -> Finding:
+    if (finding := method_calls.too_large_together(session, method)) is not None:
+        return finding
     timeout = method_calls.timeout_for(session, session.replies[method.path].seconds)
     first = method_calls.call_alone(session, method, timeout)
     if finding := stopping.error_of_valid_request(session, method, first):

@@ -46,6 +46,8 @@ def run(session: Session) -> Finding:
             f"{slowest.name} answers within {1000 * seconds:.0f} ms, too quick for a deadline to matter; deadlines of "
             f"{_LONG_DEADLINE:.0f} s and 1 s are fine"
         )
+    if (finding := method_calls.too_large_together(session, slowest)) is not None:
+        return finding
     if seconds > _SLOW or session.left() < _required_time(seconds):
         return skipped(f"{slowest.name} takes {seconds:.1f} s a call, too long to let calls expire in one run")
     return _let_calls_expire(session, slowest, seconds)

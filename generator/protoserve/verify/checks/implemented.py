@@ -121,7 +121,11 @@ def _replies(session: Session, methods: Iterable[Method]) -> str:
 
 
 def _status_names(session: Session, methods: Iterable[Method]) -> str:
-    return "; ".join(f"{method.name} answers {session.replies[method.path].code.name}" for method in methods)
+    return "; ".join(f"{method.name} {_outcome(session.replies[method.path])}" for method in methods)
+
+
+def _outcome(reply: Reply) -> str:
+    return f"sends {reply}" if reply.too_large else f"answers {reply.code.name}"
 
 
 def _guarded(session: Session) -> Finding | None:

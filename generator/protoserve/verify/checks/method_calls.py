@@ -8,7 +8,7 @@ from collections.abc import Callable
 import grpc
 
 from protoserve.verify.checks import credentials
-from protoserve.verify.grpc_client import Reply
+from protoserve.verify.grpc_client import USUAL_BYTES, Reply
 from protoserve.verify.interface import Method
 from protoserve.verify.report import Deferral, Finding, Verdict, combined, skipped, unjudged
 from protoserve.verify.session import Session
@@ -99,6 +99,14 @@ def call_alone(session: Session, method: Method, timeout: float, patience: float
         time.sleep(min(_PAUSE, session.left()))
         reply = call_valid(session, method, timeout)
     return reply
+
+
+def too_large_together(session: Session, method: Method) -> Finding | None:
+    """A skip for a method whose replies are so large that several at a time could fill the memory of this machine."""
+    size = session.reply_bytes(method)
+    if size <= USUAL_BYTES:
+        return None
+    return skipped(f"{method.name}: its replies of {size / 2**20:.0f} MiB are too large to have several in flight")
 
 
 def is_busy(reply: Reply) -> bool:

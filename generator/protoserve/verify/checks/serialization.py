@@ -11,14 +11,16 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from protoserve.emit import limit_code
 from protoserve.verify import conformance, error_texts
 from protoserve.verify.checks import credentials
 from protoserve.verify.checks.check import Check
 from protoserve.verify.checks.code_names import check_of_field, first_field, new_message
 from protoserve.verify.checks.method_calls import all_left_alone, give_contract
 from protoserve.verify.error_texts import says_not_ready
-from protoserve.verify.grpc_client import Reply
+from protoserve.verify.grpc_client import MOST_BYTES, Reply
 from protoserve.verify.interface import Method
+from protoserve.verify.reply_cost import MOST_RECORDS, has_too_many_records
 from protoserve.verify.report import (
     Deferral,
     Finding,
@@ -63,8 +65,13 @@ def _judge(session: Session, method: Method) -> Finding:
         return Finding(Verdict.PASS, f"{method.name} is not served here", deferrals=(deferral,))
     if len(reply.messages) > 1 and not method.gives_stream:
         return _stream_instead_of_message(method, reply)
+    if reply.too_large:
+        return _too_large(session, method, reply)
     if not reply.ok and not (reply.messages and reply.code is grpc.StatusCode.DEADLINE_EXCEEDED):
         return _judge_error(session, method, reply)
+    if any(has_too_many_records(method.output, data) for data in reply.messages):
+        reason = f"{method.path}: {reply}; a message has more than {MOST_RECORDS} fields and items, too many to look at"
+        return unjudged(reason, f"Give it a request with a smaller answer: --request {method.name}=FILE.json.")
     if not reply.messages:
         return _empty_stream(session, method, reply)
     for number, data in enumerate(reply.messages, 1):
@@ -73,6 +80,26 @@ def _judge(session: Session, method: Method) -> Finding:
     size = sum(map(len, reply.messages))
     count = f"{len(reply.messages)} messages" if len(reply.messages) > 1 else "one message"
     return passed(f"{method.name}: {count} {method.output.full_name}, {size} bytes after {reply.seconds:.2f} s")
+
+
+def _too_large(session: Session, method: Method, reply: Reply) -> Finding:
+    seen = f"{method.path}: {reply}"
+    contract = session.contract_of(method)
+    response = (
+        next((each.response for each in contract.methods if each.name == method.name), None) if contract else None
+    )
+    if contract is not None and response is not None:
+        allowed = limit_code.largest(contract, response)
+        if allowed is not None and allowed > MOST_BYTES:
+            reason = f"{seen}, as the contract allows; verify receives no more of one reply"
+            return unjudged(reason, f"Give it a request with a smaller answer: --request {method.name}=FILE.json.")
+    return failed(
+        seen,
+        f"{method.name} sends more than {MOST_BYTES >> 20} MiB in one message (decompressed, if it is compressed): no "
+        "caller receives that, unless it has raised the limit of its gRPC client, which is 4 MiB.",
+        "Shorten the reply: return what callers need, in several messages of a stream if it is much. With limits in "
+        "schema.yaml (max_items, max_length) the generated server keeps to them.",
+    )
 
 
 def _unimplemented(method: Method, reply: Reply) -> Finding:
@@ -328,6 +355,13 @@ def _unserializable_reply(method: Method, reply: Reply, seen: str) -> Finding:
 
 
 def _never_answers(method: Method, reply: Reply, seen: str) -> Finding:
+    if reply.code is grpc.StatusCode.RESOURCE_EXHAUSTED and error_texts.TOO_MUCH_METADATA.search(reply.details):
+        return failed(
+            seen,
+            f"{method.name} ends with more metadata than gRPC's clients accept, which is 8 KiB: callers get "
+            "RESOURCE_EXHAUSTED in place of its answer. Most often it is the text of an error.",
+            "Shorten the text of the error, and what is sent as initial or trailing metadata.",
+        )
     if reply.code in _OWN_LIMITS:
         note, cause, remedy = _OWN_LIMITS[reply.code]
         return failed(seen + note, f"{method.name} {cause}", remedy)
