@@ -27,7 +27,7 @@ from protoserve.verify.interface import Interface
 from protoserve.verify.metadata import Metadata
 from protoserve.verify.output import FORMATS, terminal
 from protoserve.verify.protocol_detection import detect
-from protoserve.verify.report import Outcome, Report
+from protoserve.verify.report import Outcome, Report, shortened
 from protoserve.verify.run import Step, needed, run
 from protoserve.verify.sample_requests import Requests, read_requests
 from protoserve.verify.session import Session
@@ -91,7 +91,7 @@ def _verified(options: argparse.Namespace, started: float, ends: float, secrets:
 
             def progress(name: str, outcome: Outcome | None) -> None:
                 if outcome is not None:
-                    outcome = secrets.hide_in(outcome)
+                    outcome = shortened(secrets.hide_in(outcome))
                     outcomes[name] = outcome  # before it is shown, so that an interrupted run reports it
                 show(name, outcome)
 

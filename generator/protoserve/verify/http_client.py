@@ -21,7 +21,7 @@ from protoserve.verify.protocol_detection import NOTHING_LISTENS, refuse_itself
 
 ROUTES = {"AIP_HEALTH_ROUTE": "/health", "AIP_PREDICT_ROUTE": "/predict"}
 HEALTH_SECONDS = 10.0  # how long Vertex AI waits for an answer of the health route
-_MAX_BYTES = 64 << 20
+_MAX_BYTES = 8 << 20  # of a body; parsed JSON takes twenty times as much memory
 _POLL_SECONDS = 0.05
 _MISSING_SECONDS = 1.0  # a starting server may lack a route for this long
 
@@ -29,7 +29,7 @@ _MISSING_SECONDS = 1.0  # a starting server may lack a route for this long
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The answer to one request. `status` is None if no HTTP answer came, and `reason` then says why; `timed_out` is
-    whether we gave up waiting for one.
+    whether we gave up waiting for one, `too_large` whether the body was longer than we read.
     """
 
     status: int | None
@@ -39,6 +39,7 @@ class Answer:
     content_type: str = ""
     location: str = ""
     timed_out: bool = False
+    too_large: bool = False
 
     def json(self) -> Any:
         """The body. Raises ValueError, with the place, if it is not JSON."""
@@ -104,7 +105,10 @@ class HttpClient:
             content_type_header = {"Content-Type": "application/json"} if body is not None else {}
             connection.request(method, route, body, {**self._headers, **content_type_header})
             response = connection.getresponse()
-            data = response.read(_MAX_BYTES)
+            data = response.read(_MAX_BYTES + 1)
+            if len(data) > _MAX_BYTES:
+                seconds = time.monotonic() - started
+                return Answer(None, f"more than {_MAX_BYTES >> 20} MiB in the body", b"", seconds, too_large=True)
             content_type, location = response.getheader("Content-Type", ""), response.getheader("Location", "")
             seconds = time.monotonic() - started
             return Answer(response.status, response.reason, data, seconds, content_type, location)

@@ -7,8 +7,10 @@ import importlib
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from google.protobuf import descriptor_database, descriptor_pb2, descriptor_pool, message_factory
@@ -82,18 +84,36 @@ def from_files(
     source: str,
     contracts: tuple[Contract, ...] = (),
 ) -> Interface:
-    """The interface of these services. Raises UsageError if `files` lack something that they import."""
+    """The interface of these services. Raises UsageError if `files` lack something that they import, or import each
+    other.
+    """
+    files = _acyclic(files, source)
     database = descriptor_database.DescriptorDatabase()
     pool = descriptor_pool.DescriptorPool(database)
     methods: list[Method] = []
     try:
-        for file in files:
-            database.Add(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # one for each name that two files have
+            for file in files:
+                database.Add(file)
         for name in services:
             methods += map(_method, pool.FindServiceByName(name).methods)
     except (TypeError, KeyError) as error:
         raise UsageError(f"{source}: the descriptors do not match: {error}") from None
     return Interface(source, tuple(methods), contracts)
+
+
+def _acyclic(
+    files: Iterable[descriptor_pb2.FileDescriptorProto], source: str
+) -> list[descriptor_pb2.FileDescriptorProto]:
+    """The files. Raises UsageError if they import each other: protobuf's pool would follow that until it crashes."""
+    known = list(files)
+    imports = {file.name: [name for name in file.dependency if name] for file in known}
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        raise UsageError(f"{source}: the files import each other: {' -> '.join(error.args[1][:10])}") from None
+    return known
 
 
 def from_proto(file: Path, includes: Sequence[Path] = (), contracts: tuple[Contract, ...] = ()) -> Interface:

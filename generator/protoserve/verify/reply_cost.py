@@ -1,4 +1,4 @@
-"""Whether a reply is worth parsing: a message of some megabytes can hold millions of others, and fill the memory."""
+"""How much a message holds, before it is parsed: some megabytes can be millions of messages, and fill the memory."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # https://protobuf.dev/program
 
 
 def has_too_many_records(message: Descriptor, data: bytes) -> bool:
-    """Whether `data`, as this message, has more than MOST_RECORDS. Bytes that are not protobuf do not count."""
-    if len(data) <= MOST_RECORDS:  # a record has at least two bytes, or one in a packed list
-        return False
+    """Whether `data`, as this message, has more than MOST_RECORDS."""
+    # A record has at least two bytes.
+    return len(data) > 2 * MOST_RECORDS and records(message, data, MOST_RECORDS) > MOST_RECORDS
+
+
+def records(message: Descriptor, data: bytes, most: int) -> int:
+    """How many records `data` has as this message; it stops counting after `most`. What is not protobuf has none."""
     count = 0
     left: list[tuple[Descriptor | None, int, int]] = [(message, 0, len(data))]
     while left:
         descriptor, at, end = left.pop()
         while at < end:
             count += 1
-            if count > MOST_RECORDS:
-                return True
+            if count > most:
+                return count
             try:
                 key, at = _varint(data, at)
                 if key & 7 == _BYTES:
@@ -33,7 +37,7 @@ def has_too_many_records(message: Descriptor, data: bytes) -> bool:
                     at = _after_number(data, at, key & 7)
             except (IndexError, ValueError):
                 break
-    return False
+    return count
 
 
 def _message_type(descriptor: Descriptor | None, number: int) -> Descriptor | None:

@@ -23,6 +23,9 @@ class Verdict(StrEnum):
     UNJUDGED = "unjudged"
 
 
+_LONGEST_TEXT = 4000
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One verdict: what was seen (bytes, status, time); for warn and fail also the likely cause and the remedy.
@@ -99,6 +102,24 @@ class Report:
         if self.stopped or self.verdict is Verdict.FAIL:
             return 1
         return 3 if self.verdict is Verdict.UNJUDGED else 0
+
+
+def shortened(outcome: Outcome) -> Outcome:
+    """The outcome with texts that a person can read: names of thousands of services are cut."""
+    finding = outcome.finding
+    cut = replace(
+        finding,
+        seen=_cut(finding.seen),
+        cause=_cut(finding.cause),
+        remedy=_cut(finding.remedy),
+        give=_cut(finding.give),
+    )
+    return replace(outcome, finding=cut)
+
+
+def _cut(text: str) -> str:
+    rest = len(text) - _LONGEST_TEXT
+    return text if rest <= 0 else f"{text[:_LONGEST_TEXT]}... ({rest} more characters)"
 
 
 def passed(seen: str) -> Finding:

@@ -183,6 +183,8 @@ def _never_healthy(web: HttpClient, answer: Answer) -> Finding:
 
 
 def _why_no_answer(answer: Answer) -> str:
+    if answer.too_large:
+        return "The health route sends a body of any length; a platform reads the status, and may give up on the rest."
     if answer.timed_out:
         return "No HTTP answer comes: something listens on this port, and hangs or speaks another protocol."
     if answer.reason == NOTHING_LISTENS:

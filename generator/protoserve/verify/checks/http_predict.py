@@ -96,6 +96,13 @@ class _PredictRoute:
 
     def _judge_error(self, seen: str) -> Finding:
         status = self.answer.status
+        if self.answer.too_large:
+            return failed(
+                seen,
+                "The server answers one instance with a body that is longer than a platform passes on: on Vertex AI a "
+                "reply has at most 1.5 MB, or 10 MB at a dedicated endpoint.",
+                "Shorten the prediction: return what callers need.",
+            )
         if status is None:
             how = (
                 "it hangs, or takes longer than --timeout" if self.answer.timed_out else "its worker ends, or closes it"

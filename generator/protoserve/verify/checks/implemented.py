@@ -17,6 +17,7 @@ from protoserve.verify.checks.code_names import new_message, service_module
 from protoserve.verify.checks.method_calls import all_left_alone, give_contract, left_alone_note
 from protoserve.verify.grpc_client import Reply, clipped
 from protoserve.verify.interface import Method, own_services
+from protoserve.verify.reflection import MOST_OF_REFLECTION
 from protoserve.verify.report import Finding, Verdict, failed, passed, unjudged, warned
 from protoserve.verify.request_search import hung
 from protoserve.verify.session import Session
@@ -141,6 +142,9 @@ def _guarded(session: Session) -> Finding | None:
 
 def _no_methods(session: Session) -> Finding:
     reflection = session.reflection
+    if reflection is not None and reflection.too_large:
+        reason = f"reflection sends too much: verify reads {MOST_OF_REFLECTION}"
+        return unjudged(f"no contract to compare with: {reason}", give_contract(session))
     if reflection is None or reflection.services is None:
         if reflection is not None and (refusal := reflection.refusal) is not None:
             return unjudged(f"no contract to compare with: reflection answers {refusal}", give_contract(session))
