@@ -30,6 +30,7 @@ _OPTIONS = [
 MOST_MESSAGES = 16
 STREAM_SECONDS = 1.0
 _CLOSING_SECONDS = 1.0
+_DEADLINE_SECONDS = 1.0  # by which a call that gRPC should have ended is waited for longer
 # What gRPC's client says by itself, with RESOURCE_EXHAUSTED, when a message is larger than it receives.
 _LARGER_THAN_RECEIVED = re.compile(
     r"CLIENT: Received message larger than max \(\d+ vs\. (\d+)\)|^Decompressed message larger than max"
@@ -77,8 +78,9 @@ class Reply:
 class Call:
     """A call under way. `reply()` waits for its end, which the call's own deadline bounds."""
 
-    def __init__(self, started: float, call: Any, many: bool, limit: int) -> None:
+    def __init__(self, started: float, timeout: float, call: Any, many: bool, limit: int) -> None:
         self._started, self._call, self._many, self._limit = started, call, many, limit
+        self._gives_up = started + timeout + _DEADLINE_SECONDS
         self._cancelled = False
         self.on_end: Callable[[Reply], None] | None = None  # gets the reply before `reply()` returns it
 
@@ -91,14 +93,32 @@ class Call:
 
     def _single(self) -> Reply:
         try:
-            return self._ended(grpc.StatusCode.OK, "", [self._call.result()])
+            return self._ended(grpc.StatusCode.OK, "", [self._call.result(timeout=self._seconds_left())])
+        except grpc.FutureTimeoutError:
+            return self._given_up([])
         except grpc.RpcError as error:
             return self._ended(error.code(), error.details() or "", [])
         except grpc.FutureCancelledError:
             return self._ended(grpc.StatusCode.CANCELLED, "cancelled here", [])
 
+    def _seconds_left(self) -> float:
+        return max(0.0, self._gives_up - time.monotonic())
+
+    def _given_up(self, messages: list[bytes]) -> Reply:
+        """gRPC does not end a call at its deadline while a server floods its connection (with PING frames, say)."""
+        self._call.cancel()
+        return self._ended(grpc.StatusCode.DEADLINE_EXCEEDED, "no end, not even at the deadline", messages)
+
     def _stream(self, seconds: float) -> Reply:
+        """Reads in a thread of its own, which a flooded connection may keep."""
         messages: list[bytes] = []
+        ends: list[Reply] = []
+        reader = threading.Thread(target=lambda: ends.append(self._read(messages, seconds)), daemon=True)
+        reader.start()
+        reader.join(self._seconds_left())
+        return ends[0] if ends else self._given_up(list(messages))
+
+    def _read(self, messages: list[bytes], seconds: float) -> Reply:
         size = 0
         enough = threading.Event()
 
@@ -188,7 +208,7 @@ class Client:
             call = self._channel.stream_unary(path).future(iter([request]), timeout=timeout, metadata=self._metadata)
         else:
             call = self._channel.unary_unary(path).future(request, timeout=timeout, metadata=self._metadata)
-        return Call(started, call, many, self.limit)
+        return Call(started, timeout, call, many, self.limit)
 
     def call(self, path: str, request: bytes, timeout: float, *, stream: bool = False, many: bool = False) -> Reply:
         """Like `start`, and waits for the end."""

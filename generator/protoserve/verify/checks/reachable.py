@@ -97,6 +97,8 @@ def _probe_grpc(session: Session) -> Detection:
             return Detection(kind, f"gRPC's client cannot connect: {clipped(reply.details)}")
         if reply.connection_lost:
             return Detection(Answerer.BREAKS, f"it speaks HTTP/2, but the connection broke: {reply}")
+        if "Failed parsing HTTP/2" in reply.details:
+            return Detection(Answerer.OTHER, f"it begins as an HTTP/2 server, and then sends something else: {reply}")
         match = _NOT_GRPC.search(reply.details)
         if reply.code is grpc.StatusCode.DEADLINE_EXCEEDED and _is_silent(session):
             return Detection(Answerer.BLOCKED, f"it speaks HTTP/2, but answers no call: {reply}")
