@@ -106,6 +106,8 @@ class HttpClient:
             connection.request(method, route, body, {**self._headers, **content_type_header})
             response = connection.getresponse()
             data = response.read(_MAX_BYTES + 1)
+            if timed_out.is_set():  # the body is what came until then
+                raise TimeoutError
             if len(data) > _MAX_BYTES:
                 seconds = time.monotonic() - started
                 return Answer(None, f"more than {_MAX_BYTES >> 20} MiB in the body", b"", seconds, too_large=True)
