@@ -116,7 +116,7 @@ def silent_port() -> Iterator[int]:
 def test_a_server_that_does_not_answer_is_given_up(
     silent_port: int, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(template_versions, "_SECONDS", 1.0)
+    monkeypatch.setattr(template_versions, "SECONDS_TO_ANSWER", 1.0)
     started = time.monotonic()
     with pytest.raises(template_versions.UnreachableTemplateError, match="did not finish within 1 seconds"):
         template_versions.available(work.path, f"https://127.0.0.1:{silent_port}/x.git")

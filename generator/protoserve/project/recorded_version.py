@@ -19,6 +19,7 @@ from protoserve.platform import answers
 from protoserve.platform.credentials import without_credentials
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import NOWHERE, GitError, git, refuse_source
+from protoserve.platform.git.sources import SECONDS_TO_ANSWER, is_remote
 from protoserve.project.update import template_versions
 
 _RUN = Path("generator", "run.py")
@@ -89,6 +90,10 @@ def _clone(url: str, commit: str, spare_cache: Path) -> Path:
 def _fetch(url: str, commit: str, cache: Path, name: str) -> Path:
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     print(f"protoserve: fetching {commit} of {without_credentials(url)} into {cache}", file=sys.stderr)
+    if is_remote(url):
+        _git(
+            url, NOWHERE, "ls-remote", "--", url, "HEAD", seconds=SECONDS_TO_ANSWER
+        )  # before the long wait for a clone
     with tempfile.TemporaryDirectory(prefix="unfinished-", dir=cache, ignore_cleanup_errors=True) as scratch:
         clone = Path(scratch) / "template"
         _git(url, NOWHERE, *_AS_COMMITTED, "clone", "--quiet", "--no-checkout", "--", url, str(clone))
@@ -107,10 +112,10 @@ def _cache() -> Path | None:
         return None
 
 
-def _git(url: str, folder: Path, *arguments: str) -> bytes:
+def _git(url: str, folder: Path, *arguments: str, seconds: float = _SECONDS) -> bytes:
     quiet = {} if sys.stdin is not None and sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}
     try:
-        return git(folder, *arguments, env=quiet, seconds=_SECONDS)
+        return git(folder, *arguments, env=quiet, seconds=seconds)
     except GitError as error:
         shown, reason = without_credentials(url), str(error)
         if _MISSING.search(reason):

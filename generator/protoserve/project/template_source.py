@@ -6,13 +6,16 @@ import importlib.metadata
 import json
 import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from protoserve.platform.errors import ProtoserveError
-from protoserve.platform.git import GitError, find_repository, git_line, refuse_source
+from protoserve.platform.git import NOWHERE, GitError, find_repository, git, git_line, refuse_source
+from protoserve.platform.git.sources import SECONDS_TO_ANSWER, is_remote
+from protoserve.project.update import template_versions
 
 _QUESTIONS = "copier.yml"
 # The checkout that this file lies in, unless protoserve was installed as a package.
@@ -43,10 +46,21 @@ def chosen(source: str | None, ref: str | None) -> Template:
     refuse_source(source, Path(), "--template")
     if not re.match(r"[a-z+]{2,}:|[\w.-]+@", source) and not Path(os.path.expanduser(source)).is_dir():
         raise OriginError(f"{source} must be a folder, a URL, or a short form such as gh:owner/name")
+    if is_remote(address := template_versions.url(Path(), source)):
+        _refuse_silent(source, address)
     folder = Path(os.path.expanduser(source))
     if (folder / ".git").exists():
         find_repository(folder)  # Copier would take a repository that git does not trust for a folder without versions
     return Template(source, ref)
+
+
+def _refuse_silent(source: str, address: str) -> None:
+    """Raises OriginError if the server does not answer: Copier would wait for it without end."""
+    quiet = {} if sys.stdin is not None and sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}
+    try:
+        git(NOWHERE, "ls-remote", "--", address, "HEAD", env=quiet, seconds=SECONDS_TO_ANSWER)
+    except GitError as error:
+        raise OriginError(f"the template {source} cannot be read: {error}") from None
 
 
 def template() -> Template:

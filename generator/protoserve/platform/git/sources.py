@@ -17,6 +17,7 @@ from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.printing import printable
 
 SHORT_FORMS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
+SECONDS_TO_ANSWER = 60.0  # for a server to list its versions; somebody may have to type a password
 _MAX_CHARACTERS = 4096
 _FORMS = "a folder, a URL of https, ssh or file, git@HOST:PATH, or a short form such as gh:OWNER/NAME"
 _SHORT = re.compile(r"(?:gh|gl):/*[\w.~-]+(?:/[\w.~-]+)+/*")
@@ -42,6 +43,12 @@ def refuse_source(source: str, folder: Path, where: str) -> None:
     if reason is not None:
         shown = printable(without_credentials(source))
         raise SourceError(f"{where} must be {_FORMS}, not {shown!r}{reason}")
+
+
+def is_remote(url: str) -> bool:
+    """Whether git asks a server for this source, one that `refuse_source` accepts and that is not a short form."""
+    address = url.removeprefix("git+")
+    return any(form.fullmatch(address) for form in (_HTTPS, _SSH, _SCP))
 
 
 def _refusal(source: str, folder: Path) -> str | None:

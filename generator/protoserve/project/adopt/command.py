@@ -16,7 +16,7 @@ from protoserve.intake.proto.convert import from_proto
 from protoserve.platform import answers, interrupts
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.plain_text import visible
-from protoserve.platform.printing import printable
+from protoserve.platform.printing import LISTED, printable
 from protoserve.platform.reading import read_bytes
 from protoserve.project import template_source
 from protoserve.project.adopt import AdoptError, existing_project, git_rules, requirements, servicer, template_files
@@ -53,8 +53,10 @@ def _adopt(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
     proto = existing_project.service_proto(project, readable, arguments.proto)
     contract = loads(from_proto(project / proto, "", include.from_environment(Path.cwd())))
     trees, unreadable = servicer.parse(project, [name for name in readable if name.endswith(".py")])
-    for name in unreadable:
+    for name in unreadable[:LISTED]:
         print(f"note: {printable(name)} was skipped: Python cannot parse it", file=sys.stderr)
+    if len(unreadable) > LISTED:
+        print(f"note: {len(unreadable) - LISTED} more files were skipped", file=sys.stderr)
     if arguments.servicer is not None:
         _servicers(arguments, contract, trees)  # refused before anything is asked
     old_requirements = requirements.declared(project, readable)

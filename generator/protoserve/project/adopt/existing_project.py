@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 from collections.abc import Collection, Sequence
@@ -12,7 +11,7 @@ from protoserve.platform.answers import FILE
 from protoserve.platform.git import GitError, find_repository, repository_with_commits
 from protoserve.platform.printing import listed
 from protoserve.platform.reading import read_bytes
-from protoserve.project.adopt import AdoptError
+from protoserve.project.adopt import AdoptError, python_source
 
 STUB = re.compile(r"_pb2(?:_grpc)?\.pyi?$")
 _BUILD = re.compile(
@@ -103,7 +102,7 @@ def python_file(project: Path, option: Path, trees: Collection[str]) -> str:
             f"--servicer {option} has stubs, which protoc writes: name the file with the class that derives from them"
         )
     try:
-        ast.parse(read_bytes(path, most=MAX_BYTES))
+        python_source.parse(read_bytes(path, most=MAX_BYTES))
     except (ValueError, RecursionError, MemoryError) as error:
         raise AdoptError(f"--servicer {option}: Python cannot parse it: {error}") from None
     except SyntaxError as error:

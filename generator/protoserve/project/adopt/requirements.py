@@ -13,7 +13,7 @@ from typing import NamedTuple
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from protoserve.project.adopt import existing_project
+from protoserve.project.adopt import existing_project, python_source
 from protoserve.project.adopt.servicer import Note
 
 MODEL, SERVER, TOOLS = "requirements/model.txt", "requirements/server.txt", "requirements/dev.txt"
@@ -109,8 +109,8 @@ def _in_setup_py(project: Path, listed: Sequence[str]) -> Iterator[Declared]:
     if file not in listed:
         return
     try:
-        tree = ast.parse(existing_project.content(project, file))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = python_source.parse(existing_project.content(project, file))
+    except python_source.UNPARSABLE:
         return
     keywords = (node for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "install_requires")
     for part in (part for keyword in keywords for part in ast.walk(keyword.value)):

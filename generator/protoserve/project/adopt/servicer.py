@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from protoserve.platform.reading import read_bytes
+from protoserve.project.adopt import python_source
 from protoserve.project.adopt.definitions import Class, Definitions, Function, Trees, last_name
 from protoserve.project.adopt.existing_project import MAX_BYTES, STUB
 from protoserve.schema.model import Contract, Method
@@ -39,6 +41,10 @@ class Note:
         return f"{self.file}:{self.line}"
 
 
+_OF_A_SERVER = re.compile(rb"grpc|[Ss]ervicer")
+_MAX_BYTES_OF_ALL = 64 * 2**20
+
+
 @dataclass(slots=True)
 class Servicer:
     """A class that implements the service. `missing` are methods that it lacks, `defined` all names in its body."""
@@ -54,16 +60,25 @@ class Servicer:
 
 
 def parse(root: Path, files: Iterable[str]) -> tuple[dict[str, ast.Module], list[str]]:
-    """The trees of the Python files except stubs, and the names of the files that Python cannot parse."""
-    trees, unreadable = {}, []
-    for name in files:
-        if STUB.search(name):
-            continue
+    """The trees of the Python files except stubs, and the names of those that Python cannot parse, or that are more
+    than is searched; files that may have a server come first."""
+    sources, unreadable, size = {}, [], 0
+    for name in (name for name in files if not STUB.search(name)):
         try:
-            trees[name] = ast.parse(read_bytes(root / name, most=MAX_BYTES), name)
-        except (SyntaxError, ValueError, OSError, RecursionError, MemoryError):
+            sources[name] = read_bytes(root / name, most=min(MAX_BYTES, _MAX_BYTES_OF_ALL - size))
+            size += len(sources[name])
+        except OSError:
             unreadable.append(name)
-    return trees, unreadable
+    trees, left = {}, python_source.MAX_TOKENS
+    for name in sorted(sources, key=lambda name: not _OF_A_SERVER.search(sources[name])):
+        left -= python_source.tokens(sources[name])
+        try:
+            if left < 0:
+                raise ValueError("there is too much to search")
+            trees[name] = python_source.parse(sources[name], name)
+        except python_source.UNPARSABLE:
+            unreadable.append(name)
+    return {name: trees[name] for name in sources if name in trees}, unreadable
 
 
 def servicers(contract: Contract, trees: Trees, only: str | None = None) -> list[Servicer]:

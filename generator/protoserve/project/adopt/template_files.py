@@ -12,7 +12,7 @@ from pathlib import Path
 from protoserve.emit.generated_files import Plan
 from protoserve.platform.printing import listed, printable
 from protoserve.platform.reading import files_below, read_bytes, read_if_exists
-from protoserve.project.adopt import existing_project, old_files
+from protoserve.project.adopt import existing_project, old_files, python_source
 from protoserve.schema.model import Contract
 
 # An author's file that makes room for the template's keeps its name with this suffix.
@@ -174,8 +174,8 @@ def _folders(name: str) -> Iterator[str]:
 
 def _imports(source: bytes) -> bool:
     try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = python_source.parse(source)
+    except python_source.UNPARSABLE:
         return True
     return any(isinstance(node, (ast.Import, ast.ImportFrom)) for node in ast.walk(tree))
 

@@ -17,10 +17,9 @@ from protoserve.platform import answers
 from protoserve.platform.credentials import without_credentials
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import NOWHERE, GitError, git, refuse_source
-from protoserve.platform.git.sources import SHORT_FORMS
+from protoserve.platform.git.sources import SECONDS_TO_ANSWER, SHORT_FORMS
 from protoserve.platform.reading import read_text
 
-_SECONDS = 60.0  # for a server to list its versions; somebody may have to type a password
 # What `git describe` prints for a commit after a tag: v1.2.0-2-g2043abc.
 _DESCRIBED = re.compile(r"(?P<tag>.+)-(?P<distance>\d+)-g(?P<hash>[0-9a-f]{4,64})$")
 _HASH = re.compile(r"[0-9a-f]{4,64}")
@@ -140,7 +139,7 @@ def available(project: Path, source: str) -> Versions:
     patterns = ("HEAD", "refs/heads/*", "refs/tags/*")
     try:
         address = url(project, source)
-        output = os.fsdecode(git(NOWHERE, "ls-remote", "--", address, *patterns, env=quiet, seconds=_SECONDS))
+        output = os.fsdecode(git(NOWHERE, "ls-remote", "--", address, *patterns, env=quiet, seconds=SECONDS_TO_ANSWER))
     except GitError as error:
         reason = f"the template {without_credentials(source)} cannot be read: {error}"
         raise UnreachableTemplateError(reason, _remedy(project, str(error))) from None
