@@ -56,7 +56,8 @@ def json_violations(value: Any, kind: type[Message], at: str) -> list[Violation]
 
 def fields(kind: type[Message]) -> dict[str, FieldDescriptor]:
     """The fields of a message by both of their names in JSON."""
-    return {name: field for field in kind.DESCRIPTOR.fields for name in (field.json_name, field.name)}
+    descriptor: Any = kind.DESCRIPTOR  # its type is that of one of protobuf's implementations
+    return {name: field for field in descriptor.fields for name in (field.json_name, field.name)}
 
 
 def slot(field: FieldDescriptor) -> str:

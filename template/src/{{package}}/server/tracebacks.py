@@ -96,12 +96,12 @@ def _block(error: BaseException, depth: int = 0) -> Iterator[str]:
         yield "Traceback (most recent call last):\n"
         yield from _frames(error.__traceback__)
     if isinstance(error, SyntaxError):
-        yield from safely(lambda: _place_of_syntax_error(error), [])
+        yield from safely(lambda: _place_of_syntax_error(error), list[str]())
     kind = type(error)
     module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
     name, text = cut(f"{module}{kind.__qualname__}", LINE_BYTES), text_of(error)
     yield f"{name}: {text}\n" if text else f"{name}\n"
-    for note in safely(lambda: list(error.__notes__)[:MAX_NOTES], []):
+    for note in safely(lambda: list(error.__notes__)[:MAX_NOTES], list[str]()):
         yield cut(safely(lambda note=note: _exact(str(note)), ""), LINE_BYTES) + "\n"  # type: ignore[misc]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import grpc
-from grpc._cython import cygrpc
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # has no types
 
 from .exits import end_now
 from .tracebacks import described
@@ -22,7 +22,7 @@ TAKEN_AT_ONCE = 16
 UNKNOWN = "unknown"  # stands for the names of all methods that are not registered
 
 
-class _Server(cygrpc.AioServer):  # type: ignore[misc]  # has no types
+class _Server(cygrpc.AioServer):
     def __init__(self, *arguments: Any) -> None:
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from io import BufferedWriter, RawIOBase, TextIOWrapper
-from typing import TextIO
+from typing import Any, TextIO
 
 QUEUE_BYTES = 2**20
 QUEUE_PIECES = 10_000
@@ -215,11 +215,11 @@ def flush(seconds: float = FLUSH_SECONDS) -> None:
 
 def _text_stream(output: Output, standard: TextIO | None, *, at_once: bool) -> TextIO:
     """A stream like the standard one, which is None if it was closed."""
-    raw = _Writes(output)
+    raw: Any = _Writes(output)  # its type has less than those of Python's own files
     unbuffered = getattr(standard, "write_through", False)
     buffer = raw if unbuffered else BufferedWriter(raw)
     return TextIOWrapper(
-        buffer,  # type: ignore[arg-type]  # as Python itself makes them
+        buffer,
         encoding=getattr(standard, "encoding", "utf-8"),
         errors="backslashreplace" if at_once else getattr(standard, "errors", "strict"),
         line_buffering=at_once or raw.isatty(),
