@@ -98,7 +98,7 @@ def test_both_are_answered_each_in_its_own_terms(server: Server, clients: Client
 
 def batches_of(both: Shop, clients: Clients, **settings: str) -> list[list[str]]:
     """What the model gets when six requests of each version wait for one that it computes; each is answered."""
-    with serving(both, MAX_IN_FLIGHT="13", **settings) as server:
+    with serving(both, MAX_IN_FLIGHT="13", MAX_IN_FLIGHT_PER_CONNECTION="13", **settings) as server:
         first = clients.v2(server, "wait")
         server.told.wait(lambda line: "wait" in line["batch"])
         calls = [clients.v1(server, "old") if turn % 2 else clients.v2(server, "new") for turn in range(12)]

@@ -20,6 +20,8 @@ FIELDS = ("method", "code", "ms", "request_id", "artifact", "sha256")  # that a 
 FIELD_BYTES = 512
 MESSAGE_BYTES = 8192
 LINE_BYTES = 16384  # which Docker and containerd keep together
+# Metadata that are not UTF-8; a message for health or reflection that is not one; a reply that nobody takes any more.
+THE_CALLERS = ("UnicodeDecodeError", "DecodeError", "ExecuteBatchError")
 CONTINUED = "\n    "  # begins every line but a record's first, so that none can pass for another record
 
 
@@ -97,8 +99,8 @@ def configure(level: str, style: str) -> None:
 
 
 def is_ours(record: logging.LogRecord) -> bool:
-    """False for what gRPC logs, with tracebacks, of metadata that are not UTF-8 and of callers who have gone."""
-    return not (record.exc_info and type(record.exc_info[1]).__name__ in ("UnicodeDecodeError", "ExecuteBatchError"))
+    """False for what gRPC logs, with tracebacks, of callers' mistakes, and of callers who have gone."""
+    return not (record.exc_info and type(record.exc_info[1]).__name__ in THE_CALLERS)
 
 
 def _log_end(_: type[BaseException], error: BaseException, __: object) -> None:
