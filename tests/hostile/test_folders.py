@@ -19,6 +19,7 @@ from protoserve.emit import generated_files
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.files import write_all
 from protoserve.platform.reading import MAX_BYTES, files_below, read_bytes
+from protoserve.project.adopt import servicer
 from releases import Work, commit, environment, git
 from support import tool
 
@@ -174,6 +175,19 @@ def test_names_of_others_are_shown_escaped(work: Work, capsys: pytest.CaptureFix
     assert generator_cli.main(["generate", str(work.path)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(r"protoserve: src/iris is a link to /a\n\x1b[31m\u202eb, and the generator writes a folder")
+
+
+@pytest.mark.slow
+def test_python_that_would_fill_the_memory_is_not_parsed(tmp_path: Path) -> None:
+    """A tree takes hundreds of times the memory of its text. What has a server is searched first."""
+    (tmp_path / "many.py").write_text("a\n" * 1_900_000, encoding="utf-8")
+    for number in range(10):
+        (tmp_path / f"{number}.py").write_text("a\n" * 150_000, encoding="utf-8")
+    (tmp_path / "server.py").write_text("import grpc\n", encoding="utf-8")
+    with bounded(60, more_bytes=2 * 2**30):
+        trees, unreadable = servicer.parse(tmp_path, sorted(path.name for path in tmp_path.iterdir()))
+    assert "server.py" in trees
+    assert {"many.py", "9.py"} <= {*unreadable}
 
 
 def test_a_file_is_read_if_it_is_one_of_the_project(tmp_path: Path) -> None:

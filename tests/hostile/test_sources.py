@@ -15,6 +15,7 @@ import pytest
 
 from hostile.situations import bounded, make_outside
 from protoserve import cli
+from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import SourceError, refuse_source
 from protoserve.project.update import template_versions
 from releases import Work
@@ -87,6 +88,13 @@ def test_every_command_refuses_before_anything_runs(
     assert "must be a folder, a URL of https, ssh or file" in printed
     assert not ran.exists()
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("version", ["--orphan=x", "v1\n\x1b[1m"])
+def test_a_recorded_version_is_not_an_option_of_git(version: str, tmp_path: Path) -> None:
+    with pytest.raises(ProtoserveError, match="which is not a version: restore it from git") as error:
+        template_versions.recorded(tmp_path, {"_src_path": "gh:a/b", "_commit": version})
+    assert "\x1b" not in str(error.value)
 
 
 @pytest.fixture

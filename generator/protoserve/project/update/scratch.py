@@ -126,7 +126,8 @@ def _commit(folder: Path, tree: str) -> None:
 def record_version(folder: Path, commit: str) -> None:
     """Commits an answers file that names another version of the template, for Copier to merge from. Raises GitError."""
     path = folder / answers.FILE
-    text = re.sub(rb"^_commit:[^\n]*$", f"_commit: {commit}".encode(), path.read_bytes(), count=1, flags=re.MULTILINE)
+    line = f"_commit: {commit}".encode()
+    text = re.sub(rb"^_commit:[^\n]*$", lambda _: line, path.read_bytes(), count=1, flags=re.MULTILINE)
     path.write_bytes(text)
     git(folder, "add", "--force", "--", answers.FILE)
     tree = git(folder, "write-tree").decode().strip()

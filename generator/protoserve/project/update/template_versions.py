@@ -18,6 +18,7 @@ from protoserve.platform.credentials import without_credentials
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import NOWHERE, GitError, git, refuse_source
 from protoserve.platform.git.sources import SECONDS_TO_ANSWER, SHORT_FORMS
+from protoserve.platform.printing import printable
 from protoserve.platform.reading import read_text
 
 # What `git describe` prints for a commit after a tag: v1.2.0-2-g2043abc.
@@ -130,6 +131,10 @@ def recorded(project: Path, project_answers: dict[str, Any]) -> Recorded:
             "repository when the project was made, so there is nothing to merge with"
         )
     refuse_source(source, project, f"_src_path in {project / answers.FILE}")
+    if str(commit).startswith("-") or not str(commit).isprintable():
+        raise answers.AnswersError(
+            f"{project / answers.FILE} records {printable(str(commit))}, which is not a version: restore it from git"
+        )
     return Recorded(source, str(commit), recorded_hash(project_answers, str(commit)))
 
 
