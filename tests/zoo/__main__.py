@@ -10,9 +10,9 @@ import os
 import signal
 import sys
 
-from zoo import SERVERS, http, tables
+from zoo import SERVERS, http, large, tables
 
-__all__ = ["http", "tables"]  # which bring in every server
+__all__ = ["http", "large", "tables"]  # which bring in every server
 
 
 def fork() -> None:

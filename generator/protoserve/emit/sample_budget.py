@@ -13,7 +13,7 @@ JSON_CHARACTERS = 32 << 20
 # Of a message as a Python expression, which is part of a module: texts and maps count, while arrays are short.
 CODE_CHARACTERS = 1 << 20
 # Fields that are set or looked at for one sample.
-STEPS = 200_000
+STEPS = 50_000
 # Messages in messages. protobuf's parsers stop at 100, and a json value or a tensor needs some of these.
 DEPTH = 90
 

@@ -53,9 +53,16 @@ def run(session: Session) -> Finding:
         return unjudged("no contract to compare replies with", give_contract(session))
     refusing = [method for method in session.methods if credentials.are_missing(method, session.replies[method.path])]
     findings = [_judge(session, method) for method in session.methods if method not in refusing]
+    if first_with(findings, Verdict.PASS) is not None:  # a pass must not hide that another reply was not judged
+        findings = [_gap(finding) if finding.give else finding for finding in findings]
     if refusing and first_with(findings, Verdict.PASS, Verdict.FAIL) is None:
         return replace(credentials.all_refused(session, refusing), deferrals=combined(findings).deferrals)
     return combined([*findings, *(credentials.some_refused(session, method) for method in refusing)])
+
+
+def _gap(finding: Finding) -> Finding:
+    """A warning in place of an unjudged finding."""
+    return warned(finding.seen.removesuffix(f" {finding.give}"), "This reply could not be judged.", finding.give)
 
 
 def _judge(session: Session, method: Method) -> Finding:
