@@ -285,6 +285,33 @@ def test_a_body_that_is_parsed_in_parts_has_the_same_value(probe: Probe) -> None
     probe.python("-c", PARTS)
 
 
+KEYS = """
+from google.protobuf import descriptor_pb2, descriptor_pool
+from probe.server.json_violations import has_integer_keys, repeated_integer_keys
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
+
+file = descriptor_pb2.FileDescriptorProto(name="keys.proto", package="keys", syntax="proto3")
+outer = file.message_type.add(name="Outer")
+outer.field.add(name="inner", number=1, type=Field.TYPE_MESSAGE, type_name=".keys.Inner", label=Field.LABEL_REPEATED)
+inner = file.message_type.add(name="Inner")
+entry = inner.nested_type.add(name="CountsEntry")
+entry.options.map_entry = True
+entry.field.add(name="key", number=1, type=Field.TYPE_INT64)
+entry.field.add(name="value", number=2, type=Field.TYPE_INT64)
+inner.field.add(name="counts", number=1, type=11, type_name=".keys.Inner.CountsEntry", label=Field.LABEL_REPEATED)
+pool = descriptor_pool.DescriptorPool()
+pool.Add(file)
+kind = pool.FindMessageTypeByName("keys.Outer")
+assert has_integer_keys(kind)
+value = {"inner": [{"counts": {"1": 1, "2": 2}}, {"counts": {"1": 1, "01": 2}}, {}, {"counts": None}]}
+assert [each.field for each in repeated_integer_keys(value, kind, "at")] == ["at.inner[1].counts"]
+"""
+
+
+def test_integer_keys_of_maps_that_are_written_in_two_ways_are_repeated_keys(probe: Probe) -> None:
+    probe.python("-c", KEYS)
+
+
 @pytest.mark.slow
 def test_attacks_leave_health_and_memory_alone(probe: Probe) -> None:
     with running(probe, HTTP_IDLE_SECONDS="2", DRAIN_SECONDS="4") as web:

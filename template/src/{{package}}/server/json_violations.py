@@ -71,6 +71,44 @@ def json_kind(value: Any) -> str:
     return next((name for kind, name in names.items() if isinstance(value, kind)), "a number")
 
 
+def has_integer_keys(kind: Descriptor, seen: frozenset[str] = frozenset()) -> bool:
+    """Whether a message, or one within it, has a map whose keys are integers."""
+    if kind.full_name in seen:
+        return False
+    inner = [field.message_type for field in kind.fields if field.message_type is not None]
+    if any(_is_map_of_integers(each) for each in inner):
+        return True
+    return any(has_integer_keys(each, seen | {kind.full_name}) for each in inner)
+
+
+def repeated_integer_keys(value: Any, kind: Descriptor, at: str) -> Iterator[Violation]:
+    """Keys of maps that are one integer in two ways, such as "1" and "01", in JSON that fits."""
+    if not isinstance(value, dict):
+        return
+    known = {name: field for field in kind.fields for name in (field.json_name, field.name)}
+    for name, item in value.items():
+        inner = known[name].message_type
+        if item is None or inner is None or _is_well_known(inner):
+            continue
+        path = f"{at}.{name}"
+        is_map = inner.GetOptions().map_entry
+        if _is_map_of_integers(inner) and len(item) > len({int(key) for key in item}):
+            yield Violation(path, "has an integer as a key more than once")
+        if is_map and inner.fields_by_name["value"].message_type is not None:
+            for key, each in item.items():
+                path_of_value = f"{path}[{shortened(key)!r}]"
+                yield from repeated_integer_keys(each, inner.fields_by_name["value"].message_type, path_of_value)
+        elif not is_map and known[name].is_repeated:
+            for index, each in enumerate(item):
+                yield from repeated_integer_keys(each, inner, f"{path}[{index}]")
+        elif not is_map:
+            yield from repeated_integer_keys(item, inner, path)
+
+
+def _is_map_of_integers(kind: Descriptor) -> bool:
+    return bool(kind.GetOptions().map_entry and kind.fields_by_name["key"].cpp_type in _INTEGERS)
+
+
 def fits(value: Any, kind: type[Message]) -> bool:
     """Whether protobuf reads the value as that message."""
     try:

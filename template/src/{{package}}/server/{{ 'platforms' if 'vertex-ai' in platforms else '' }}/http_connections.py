@@ -52,12 +52,13 @@ class Connection(web.RequestHandler):
     https://docs.python.org/3/library/asyncio-protocol.html
     """
 
-    __slots__ = ("_connections", "_for_head", "_for_taking", "is_busy", "received_bytes")
+    __slots__ = ("_connections", "_for_head", "_for_taking", "_head_since", "is_busy", "received_bytes")
 
     def __init__(self, connections: Connections, server: web.Server, **options: object) -> None:
         super().__init__(server, **options)  # type: ignore[arg-type]
         self._connections = connections
         self._for_head: asyncio.TimerHandle | None = None
+        self._head_since: float | None = self._loop.time()  # when a head began that is not complete yet
         self._for_taking: asyncio.TimerHandle | None = None
         self.is_busy = False
         self.received_bytes = 0  # since the last answer
@@ -67,7 +68,7 @@ class Connection(web.RequestHandler):
         with suppress(AttributeError):  # uvloop has its own size
             transport.max_size = READ_BYTES  # type: ignore[attr-defined]
         self._connections.add(self)
-        self._for_head = self._abort_later()
+        self._look_at_head()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         for timer in filter(None, (self._for_head, self._for_taking)):
@@ -77,8 +78,8 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         self.received_bytes += len(data)
-        if not self.is_busy and self._for_head is None:
-            self._for_head = self._abort_later()
+        if self._head_since is None and not self.is_busy:
+            self._head_since = self._loop.time()
         super().data_received(data)
 
     def pause_writing(self) -> None:
@@ -92,9 +93,7 @@ class Connection(web.RequestHandler):
 
     def begin(self) -> None:
         """A request's head is here."""
-        if self._for_head is not None:
-            self._for_head.cancel()
-            self._for_head = None
+        self._head_since = None
         self.is_busy = True
         self._connections.used(self)
 
@@ -107,6 +106,15 @@ class Connection(web.RequestHandler):
         """Closes the connection at once, without what it was still to send."""
         if self.transport is not None:
             self.transport.abort()
+
+    def _look_at_head(self) -> None:
+        """Closes the connection if a head takes too long. One timer for all of them, since most come at once."""
+        now, seconds = self._loop.time(), self._connections.idle_seconds
+        end = seconds + (now if self._head_since is None else self._head_since)
+        if end <= now:
+            self.abort()
+        else:
+            self._for_head = self._loop.call_at(end, self._look_at_head)
 
     def _abort_later(self) -> asyncio.TimerHandle:
         return self._loop.call_later(self._connections.idle_seconds, self.abort)

@@ -7,6 +7,7 @@ https://protobuf.dev/programming-guides/json/
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from google.protobuf import descriptor_pool
@@ -17,7 +18,16 @@ from google.protobuf.message_factory import GetMessageClass
 
 from ...contract.methods import Method
 from ...contract.violations import MAX_VIOLATIONS, InvalidRequest, Violation
-from ..json_violations import UNFIT, fields, fits, json_kind, json_violations, slot
+from ..json_violations import (
+    UNFIT,
+    fields,
+    fits,
+    has_integer_keys,
+    json_kind,
+    json_violations,
+    repeated_integer_keys,
+    slot,
+)
 from .json_body import TooManyItems, read_json
 
 BODY = '{"instances": [...], "parameters": {...}}, in which parameters may be missing'
@@ -38,6 +48,7 @@ class Codec:
         self._decode = method.decode
         self._request: type[Message] = GetMessageClass(descriptor.input_type)
         self._fields = fields(self._request)
+        self._has_integer_keys = has_integer_keys(self._request.DESCRIPTOR)
         self._response: type[Message] = GetMessageClass(descriptor.output_type)
         self._max_items, self._max_instances, self._max_bytes = max_items, max_instances, max_bytes
 
@@ -55,6 +66,8 @@ class Codec:
         violations = _not_a_list(instances)
         if parameters:
             violations += json_violations(parameters, self._request, "parameters")
+        if parameters and not violations and self._has_integer_keys:
+            violations += repeated_integer_keys(parameters, self._request.DESCRIPTOR, "parameters")
         requests: list[object] = []
         if not violations:
             shared = ParseDict(parameters, self._request()) if parameters else self._request()
@@ -113,6 +126,8 @@ class Codec:
                     self._request.CopyFrom(message, shared)
                     _clear_taken(message, instance, self._fields)
                 ParseDict(instance, message)
+                if self._has_integer_keys:
+                    violations += islice(repeated_integer_keys(instance, self._request.DESCRIPTOR, at), MAX_VIOLATIONS)
                 yield self._decode(self._request.SerializeToString(message))
             except InvalidRequest as error:
                 violations += below(at, error.violations)
