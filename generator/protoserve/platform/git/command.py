@@ -71,11 +71,11 @@ def _finished(
 
 def _descendants(process: int) -> list[int]:
     """The processes that a process has started, and those that they have, where the system lists them in /proc."""
-    found = []
+    descendants = []
     with suppress(OSError, ValueError):
         for number in map(int, Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split()):
-            found += [*_descendants(number), number]
-    return found
+            descendants += [*_descendants(number), number]
+    return descendants
 
 
 def _replaced_settings(folder: Path) -> list[tuple[str, str]]:
