@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -322,7 +323,7 @@ async def _run(threads: ThreadPoolExecutor | None, function: Callable[..., R], *
             raise abandoned()
 
     try:
-        return await asyncio.get_running_loop().run_in_executor(threads, function, *arguments, check)
+        return await asyncio.get_running_loop().run_in_executor(threads, partial(function, *arguments, check))
     except asyncio.CancelledError:
         nobody_waits.set()
         raise

@@ -47,8 +47,9 @@ class Codec:
         descriptor = descriptor_pool.Default().FindMethodByName(method.path[1:].replace("/", "."))
         self._decode = method.decode
         self._request: type[Message] = GetMessageClass(descriptor.input_type)
+        self._descriptor: Any = self._request.DESCRIPTOR  # the types of protobuf have two kinds of them
         self._fields = fields(self._request)
-        self._has_integer_keys = has_integer_keys(self._request.DESCRIPTOR)
+        self._has_integer_keys = has_integer_keys(self._descriptor)
         self._response: type[Message] = GetMessageClass(descriptor.output_type)
         self._max_items, self._max_instances, self._max_bytes = max_items, max_instances, max_bytes
 
@@ -67,7 +68,7 @@ class Codec:
         if parameters:
             violations += json_violations(parameters, self._request, "parameters")
         if parameters and not violations and self._has_integer_keys:
-            violations += repeated_integer_keys(parameters, self._request.DESCRIPTOR, "parameters")
+            violations += repeated_integer_keys(parameters, self._descriptor, "parameters")
         requests: list[object] = []
         if not violations:
             shared = ParseDict(parameters, self._request()) if parameters else self._request()
@@ -127,7 +128,7 @@ class Codec:
                     _clear_taken(message, instance, self._fields)
                 ParseDict(instance, message)
                 if self._has_integer_keys:
-                    violations += islice(repeated_integer_keys(instance, self._request.DESCRIPTOR, at), MAX_VIOLATIONS)
+                    violations += islice(repeated_integer_keys(instance, self._descriptor, at), MAX_VIOLATIONS)
                 yield self._decode(self._request.SerializeToString(message))
             except InvalidRequest as error:
                 violations += below(at, error.violations)

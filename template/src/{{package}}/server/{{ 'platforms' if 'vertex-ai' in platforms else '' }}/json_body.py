@@ -6,6 +6,7 @@ included. So a long text is split at commas, and each part is parsed by itself.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -57,7 +58,8 @@ class Commas:
     def between(self, start: int, end: int, depth: int) -> NDArray[np.int64]:
         """The places of those at this depth in a part of the text."""
         first, last = np.searchsorted(self.places, (start, end))
-        return self.places[first:last][self.depths[first:last] == depth]
+        places: NDArray[np.int64] = self.places[first:last][self.depths[first:last] == depth]
+        return places
 
 
 class LongList(list[Any]):
@@ -223,8 +225,8 @@ class _Reader:
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)
         if len(value) < len(pairs):
-            seen: set[str] = set()
-            self.repeated[id(value)] = next(key for key, _ in pairs if key in seen or seen.add(key))
+            count = Counter(key for key, _ in pairs)
+            self.repeated[id(value)] = next(key for key in count if count[key] > 1)
         return value
 
 
