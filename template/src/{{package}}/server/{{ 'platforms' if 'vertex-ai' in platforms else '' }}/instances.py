@@ -8,7 +8,7 @@ https://protobuf.dev/programming-guides/json/
 import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FieldDescriptor
@@ -47,7 +47,7 @@ class Codec:
         descriptor = descriptor_pool.Default().FindMethodByName(method.path[1:].replace("/", "."))
         self._decode = method.decode
         self._request: type[Message] = GetMessageClass(descriptor.input_type)
-        self._descriptor: Any = self._request.DESCRIPTOR  # the types of protobuf have two kinds of them
+        self._descriptor = cast(Any, self._request.DESCRIPTOR)  # the types of protobuf have two kinds of them
         self._fields = fields(self._request)
         self._has_integer_keys = has_integer_keys(self._descriptor)
         self._response: type[Message] = GetMessageClass(descriptor.output_type)
