@@ -58,7 +58,7 @@ TOO_LARGE = (
 )
 
 
-@pytest.mark.parametrize(("text", "words", "field"), TOO_LARGE)
+@pytest.mark.parametrize(("text", "words", "field"), TOO_LARGE, ids=range(len(TOO_LARGE)))
 def test_a_sample_that_would_be_too_large_is_refused_at_the_field(text: str, words: str, field: str) -> None:
     with pytest.raises(SchemaError, match=rf"schema.yaml:\d+:\d+: messages\.M\d+\.fields\.{field}") as caught:
         sample_of(text)
@@ -66,7 +66,9 @@ def test_a_sample_that_would_be_too_large_is_refused_at_the_field(text: str, wor
     assert len(str(caught.value)) < 600
 
 
-@pytest.mark.parametrize("text", [nested(200, "next", "other", more=", required: false"), nested(80, "next")])
+@pytest.mark.parametrize(
+    "text", [nested(200, "next", "other", more=", required: false"), nested(80, "next")], ids=["optional", "required"]
+)
 def test_what_may_be_left_out_is_left_out(text: str) -> None:
     assert len(sample_of(text)) < 100_000
 

@@ -72,13 +72,14 @@ def _compare_status(old: Contract, new: Contract, changes: Changes) -> None:
 
 def _compare_methods(old: Contract, new: Contract, changes: Changes) -> None:
     after = {method.name: method for method in new.methods}
+    holders = _Holders(old, new)
     for was in old.methods:
         now = after.pop(was.name, None)
         path = was.where.path or f"methods.{was.name}"
         if now is None:
             why = "the method is gone: its callers get UNIMPLEMENTED"
             remedy = "keep it, and let its doc say what to use instead"
-            changes.add(path, _holder(old, new, path), "method-removed", {Break.WIRE}, why, remedy)
+            changes.add(path, holders.where(path), "method-removed", {Break.WIRE}, why, remedy)
             continue
         compare_documentation(was, now, path, now.where, changes)
         compare_options(was.options, now.options, path, now.where, changes)
@@ -114,18 +115,24 @@ def _compare_served(was: Method, now: Method, path: str, changes: Changes) -> No
         changes.add(f"{path}.served", now.where, "method-served", (), "its callers get replies now")
 
 
-def _holder(old: Contract, new: Contract, path: str) -> Where:
-    """The place in the new schema of what held something that is gone: its method, or the one that took its place."""
-    first, *inner = path.split(".")
-    if first != "methods":
-        return new.where(first)
-    names_before = [method.name for method in old.methods]
-    for index, name in enumerate(names_before):
-        if inner[:1] == [name]:
-            there = [item for item in new.methods if item.name == name]
-            there += [item for item in new.methods[index : index + 1] if item.name not in names_before]
-            return there[0].where if there else new.where(first)
-    return new.where(first)
+class _Holders:
+    """Places in the new schema of what held something that is gone."""
+
+    def __init__(self, old: Contract, new: Contract) -> None:
+        self._old = {method.name: index for index, method in reversed([*enumerate(old.methods)])}
+        self._new = {method.name: method for method in reversed(new.methods)}
+        self._contract = new
+
+    def where(self, path: str) -> Where:
+        """Of the method in which the path was, or of the one that took its place."""
+        first, *inner = path.split(".")
+        index = self._old.get(inner[0]) if first == "methods" and inner else None
+        if index is None:
+            return self._contract.where(first)
+        if (same := self._new.get(inner[0])) is not None:
+            return same.where
+        at_its_place = self._contract.methods[index : index + 1]
+        return next((item.where for item in at_its_place if item.name not in self._old), self._contract.where(first))
 
 
 def _report_message_name(now: Method, path: str, before: str, after: str, changes: Changes) -> None:
@@ -135,14 +142,14 @@ def _report_message_name(now: Method, path: str, before: str, after: str, change
 
 def _compare_definitions(old: Contract, new: Contract, changes: Changes) -> None:
     """Reports messages and enums that the new contract lacks, under their name at least, and those that are new."""
-    kept = counterparts(old, new)
+    kept, holders = counterparts(old, new), _Holders(old, new)
     for message in old.all_messages():
         name = message.name
         if name not in kept:
             path = message.where.path or f"messages.{name}"
             why = f"the message is gone, or has another name: code that names {name} does not compile"
             remedy = f"keep {name}, even where nothing uses it"
-            changes.add(path, _holder(old, new, path), "message-removed", {Break.SOURCE}, why, remedy)
+            changes.add(path, holders.where(path), "message-removed", {Break.SOURCE}, why, remedy)
     there_before = set(kept.values())
     for message in new.all_messages():
         if message.name not in there_before:

@@ -157,8 +157,10 @@ def filled(contract: Contract, message: Message, above: tuple[str, ...], budget:
         budget.step()
         inner = contract.message(field.type) if field.scalar is None else None
         if inner is not None:
-            again = _recurses(contract, field, inside, budget) or _left(contract, inner, inside, largest) < 0
-            if again and not is_required(field) and not field.min_items:
+            may_be_left_out = not is_required(field) and not field.min_items
+            if may_be_left_out and (
+                _recurses(contract, field, inside, budget) or _left(contract, inner, inside, largest) < 0
+            ):
                 continue
             budget.deeper(field, len(inside))
         yield field
