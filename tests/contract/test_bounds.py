@@ -45,7 +45,7 @@ def sample_of(text: str) -> str:
 HUNDRED = ", repeated: true, min_items: 100"
 TOO_LARGE = (
     (nested(60, "left", "right"), "50000 values", "left"),
-    (nested(5, "next", more=HUNDRED), "32 MiB", "next"),
+    (nested(5, "next", more=HUNDRED), "15 MiB", "next"),
     (nested(200, "next"), "in 91 others", "next"),
     (one("type: float64, repeated: true, min_items: 134217728"), "lower `min_items`", "x"),
     (one("key: string, value: string, min_items: 134217728"), "lower `min_items`", "x"),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from protoserve.verify.targets.docker import Docker
 from zoo import tables
 from zoo.process import running, verify_here
 from zoo.proto import PROTO
@@ -88,3 +89,12 @@ def test_the_process_stays_small(name: str, tmp_path: Path) -> None:
     assert time.monotonic() - started < PROMISED_SECONDS
     assert usage.ru_maxrss / 1024 < MOST_MIB
     assert "Traceback" not in (tmp_path / "out").read_text(encoding="utf-8")
+
+
+def test_what_a_container_has_logged_is_bounded(tmp_path: Path) -> None:
+    engine = tmp_path / "docker"
+    engine.write_text("#!/bin/sh\nhead -c 40000000 /dev/zero | tr '\\0' x\necho end\n", encoding="utf-8")
+    engine.chmod(0o755)
+    text = Docker(str(engine))("logs", "container")
+    assert len(text) <= 4 << 20
+    assert text.endswith("xend")

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from protoserve.schema.errors import Problem, SchemaError
 from protoserve.schema.model import Contract, Field
 
-# Of a request in JSON. A float32 array of [1024, 1024, 3] has half of it.
-JSON_CHARACTERS = 32 << 20
+# Of a request in JSON, which is a file of a project: commands read none that is larger than 16 MiB.
+JSON_CHARACTERS = 15 << 20
 # Of a message as a Python expression, which is part of a module: texts and maps count, while arrays are short.
 CODE_CHARACTERS = 1 << 20
 # Fields that are set or looked at for one sample.

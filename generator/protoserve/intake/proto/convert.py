@@ -61,6 +61,9 @@ def from_proto(
     return text
 
 
+_MOST_NAMES = 20  # in a note
+
+
 def _left_out(source: Source) -> Iterator[str]:
     """What the schema does not have of the .proto and of what it uses."""
     options = sorted({name for item in (source, *source.imports) for name in item.options})
@@ -68,7 +71,9 @@ def _left_out(source: Source) -> Iterator[str]:
         yield f"{source.file}: custom options are left out, they change nothing on the wire: {', '.join(options)}"
     if source.unneeded:
         reason = "imports that were not found are left out, as no type of theirs is used"
-        yield f"{source.file}: {reason}: {', '.join(source.unneeded)}"
+        rest = len(source.unneeded) - _MOST_NAMES
+        more = f", and {rest} more" if rest > 0 else ""
+        yield f"{source.file}: {reason}: {', '.join(source.unneeded[:_MOST_NAMES])}{more}"
     served = [item.path for item in source.imports if item.has_services]
     if served:
         yield f"{source.file}: services of imported files are not served: {', '.join(served)}"

@@ -18,6 +18,7 @@ from protoserve.verify.address import Address, UsageError
 from protoserve.verify.protocol_detection import Answerer, detect
 from protoserve.verify.targets.docker import Docker, Refused
 from protoserve.verify.targets.elsewhere import Elsewhere
+from protoserve.verify.targets.process import shortened_line
 from protoserve.verify.targets.sockets import Listening, in_table, shown
 
 LABEL = "protoserve.verify"
@@ -255,7 +256,7 @@ class ImageServer:
             text = self._docker("logs", f"--tail={_LOG_LINES}", self.name, errors=True)
         except Refused as error:
             return [f"its log cannot be read: {error}"]
-        return text.splitlines()[-_LOG_LINES:]
+        return [shortened_line(line) for line in text.splitlines()[-_LOG_LINES:]]
 
 
 def inspect(docker: Docker, name: str) -> Image:

@@ -143,7 +143,7 @@ class _Tail:
         with self._lock:
             text = self._data.decode(errors="replace")
         lines = text.strip().splitlines()[-_LOG_LINES:]
-        return [line if len(line) <= _LINE_CHARACTERS else f"{line[:_LINE_CHARACTERS]}..." for line in lines]
+        return [shortened_line(line) for line in lines]
 
     def close(self) -> None:
         self._thread.join(_DRAIN_SECONDS)
@@ -156,6 +156,11 @@ class _Tail:
                 with self._lock:
                     self._data += part
                     del self._data[:-_LOG_BYTES]
+
+
+def shortened_line(line: str) -> str:
+    """A line of a log, cut where it is long."""
+    return line if len(line) <= _LINE_CHARACTERS else f"{line[:_LINE_CHARACTERS]}..."
 
 
 def free_port() -> int:
