@@ -18,10 +18,11 @@ from protoserve.platform.files import write_all
 from protoserve.platform.reading import read_if_exists
 from protoserve.schema import json_schema, project_schemas
 from protoserve.schema.errors import Problem, SchemaError
-from protoserve.schema.model import Contract
+from protoserve.schema.model import Contract, Method
 
 SCHEMA = project_schemas.SCHEMA
 MANIFEST = ".protoserve/generated.txt"
+_MOST_SAMPLES = 64 << 20  # characters of all sample requests, which are held and compared together
 _MAX_MANIFEST = 2**20
 
 
@@ -132,13 +133,25 @@ def _texts(contracts: Sequence[Contract], steps: Sequence[upgrades.Upgrade], pac
         yield f"{folder}/{step.module}.py", upgrades.render_upgrade(step, package)
     for path, (_, text) in imported_files(contracts).items():
         yield f"proto/{path}", text
+    sample_characters = 0
     for contract in contracts:
         yield f"proto/{proto.path_of(contract)}", proto.render(contract)
         yield f"{folder}/{contract.version}.py", contract_module.render_version(contract, package)
         requests = "tests/requests" if contract is newest else f"tests/requests/{contract.version}"
         for method in contract.served_methods:
-            yield f"{requests}/{method.name}.json", samples.as_json(contract, method.request)
+            text = samples.as_json(contract, method.request)
+            sample_characters += len(text)
+            if sample_characters > _MOST_SAMPLES:
+                raise _too_many_samples(contract, method)
+            yield f"{requests}/{method.name}.json", text
     yield json_schema.PATH, json_schema.json_schema()
+
+
+def _too_many_samples(contract: Contract, method: Method) -> SchemaError:
+    message = f"with that of this method, the sample requests of the project have more than {_MOST_SAMPLES >> 20} MiB"
+    remedy = "lower `min_items`, `min_length` or shapes in the requests"
+    where = method.where
+    return SchemaError(contract.file, [Problem(where.line, where.column, where.path, message, remedy)])
 
 
 def imported_files(contracts: Sequence[Contract]) -> dict[str, tuple[Contract, str]]:
