@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -28,14 +29,14 @@ def test_a_method_whose_name_is_anything(server: Server, path: bytes) -> None:
 
 
 BROKEN = """\
-from probe.server import grpc_server, lifecycle, logs
+from probe.server import grpc_calls, lifecycle, logs
 
 async def refuse(self, method):
     if method.endswith(b"/Predict"):
         raise OSError("no more calls")
-    return await super(grpc_server._Server, self)._request_registered_call(method)
+    return await super(grpc_calls.CallTaker, self)._request_registered_call(method)
 
-grpc_server._Server._request_registered_call = refuse
+grpc_calls.CallTaker._request_registered_call = refuse
 logs.configure("INFO", "json")
 raise SystemExit(lifecycle.main())
 """
@@ -46,6 +47,24 @@ def test_a_broken_server_of_grpc_ends_the_process(probe: Probe) -> None:
     done = probe.python("-c", BROKEN, env={"HOST": "127.0.0.1", "PORT": "0"}, check=False)
     assert done.returncode == 1
     assert "gRPC's server broke: OSError('no more calls')" in done.stderr
+
+
+ANOTHER_GRPC = """\
+from grpc._cython import cygrpc
+
+handle_rpc = cygrpc._handle_rpc
+cygrpc._handle_rpc = lambda *others: handle_rpc(*others)
+"""
+
+
+def test_a_grpc_with_other_parts_takes_calls_by_itself(probe: Probe, tmp_path: Path) -> None:
+    """What is private to gRPC may change in any version: then the server does without, and says so."""
+    (tmp_path / "sitecustomize.py").write_text(ANOTHER_GRPC, encoding="utf-8")
+    with serving(probe, PYTHONPATH=os.pathsep.join([str(tmp_path), str(probe.path / "src")])) as server:
+        assert server.predict(2).result == 4
+        assert "has another _handle_rpc than this server knows" in server.messages("WARNING")
+        server.terminate()
+        assert server.ended() == 0
 
 
 @pytest.mark.slow
