@@ -21,13 +21,13 @@ _PING = bytes([0, 0, 8, 6, 0, 0, 0, 0, 0]) + b"12345678"
 
 @server("huge-reply")
 def huge_reply(port: int) -> None:
-    base.serve(port, register=raw(lambda request, context: bytes(64 << 20)), options=_UNLIMITED)
+    base.serve(port, register=raw(lambda request, context: bytes(24 << 20)), options=_UNLIMITED)
 
 
 @server("gzip-bomb")
 def gzip_bomb(port: int) -> None:
     options: dict[str, Any] = {"options": _UNLIMITED, "compression": grpc.Compression.Gzip}
-    base.serve(port, register=raw(lambda request, context: bytes(64 << 20)), **options)
+    base.serve(port, register=raw(lambda request, context: bytes(24 << 20)), **options)
 
 
 @server("many-items")
@@ -62,7 +62,7 @@ def _reflecting(answer: Callable[[Any], bytes]) -> Any:
 
 @server("huge-reflection")
 def huge_reflection(port: int) -> None:
-    base.serve(port, register=_reflecting(lambda request: bytes(64 << 20)), reflects=None, options=_UNLIMITED)
+    base.serve(port, register=_reflecting(lambda request: bytes(24 << 20)), reflects=None, options=_UNLIMITED)
 
 
 @server("files-that-import-each-other")

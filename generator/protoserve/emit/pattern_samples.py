@@ -12,7 +12,7 @@ import rstr
 _TRIES = 200
 # Parts of a pattern that are written, and characters of a class that are looked at, for all tries together: a pattern
 # of a few characters, such as `(((a*)*)*)*`, can stand for a text of gigabytes.
-_STEPS = 500_000
+_STEPS = 200_000
 
 
 class _TooMuchWorkError(Exception):
