@@ -26,7 +26,8 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("schema", "artifact"),
     [
         ("tabular", "model.npy"),  # one model, of classes, from rows in a file
-        (FRAUD, "models.zip"),  # two, of numbers, from rows that are made up
+        # Two, of numbers, from rows that are made up.
+        pytest.param(FRAUD, "models.zip", marks=pytest.mark.slow),
     ],
     ids=["tabular", "fraud"],
 )

@@ -56,6 +56,7 @@ for name, data in zip(sys.argv[2::2], sys.argv[3::2]):
 """
 
 
+@pytest.mark.slow
 def test_whatever_is_sent_survives(tmp_path: Path) -> None:
     """From bytes of the original .proto to the model's messages and back, with nothing lost and nothing refused."""
     arguments = []
