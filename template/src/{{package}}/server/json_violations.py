@@ -19,7 +19,8 @@ from ..contract.bounds import listed
 from ..contract.violations import MAX_VIOLATIONS, Violation
 
 # What protobuf raises for JSON that is not that of a message. OverflowError: an integer is too large for a float.
-UNFIT = (ParseError, ValueError, OverflowError, RecursionError)
+# SystemError: a field's name has half of a surrogate pair, as in "\ud800".
+UNFIT = (ParseError, ValueError, OverflowError, RecursionError, SystemError)
 _INTEGER = "an integer from {} to {}"
 _TYPES = {
     FieldDescriptor.TYPE_STRING: "a string",
