@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from protoserve.emit import samples
-from protoserve.schema.errors import SchemaError
+from protoserve.intake.proto import source
+from protoserve.schema.errors import MAX_PROBLEMS, SchemaError
 from protoserve.schema.load import loads
-from protoserve.schema.mapping_reader import MAX_PROBLEMS
 
 HEAD = "package: iris.v1\nmethods:\n  Predict:\n    request: {fields: [{name: a, number: 1, type: M0}]}\n"
 RESPONSE = "    response: {fields: [{name: z, number: 1, type: bool}]}\n"
@@ -77,6 +77,14 @@ def test_thousands_of_problems_are_cut() -> None:
     unknown = ", ".join(f"{{name: f{n}, number: {n + 1}, type: Unknown{n}}}" for n in range(1000))
     with pytest.raises(SchemaError) as caught:
         loads(schema(unknown))
+    assert len(caught.value.problems) == MAX_PROBLEMS
+
+
+def test_thousands_of_problems_that_protoc_prints_are_cut(tmp_path: Path) -> None:
+    path = tmp_path / "iris.proto"
+    path.write_text(f'syntax = "proto3";\npackage iris.v1;\n/*{" /*" * 10_000} */\n', encoding="utf-8")
+    with pytest.raises(SchemaError, match="inside block comment") as caught:
+        source.read(path)
     assert len(caught.value.problems) == MAX_PROBLEMS
 
 

@@ -9,6 +9,8 @@ from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.plain_text import one_line, visible
 from protoserve.platform.text_width import excerpt
 
+# More are not read by anybody, and each may cost a search for what was meant.
+MAX_PROBLEMS = 200
 _INDENT = "    "
 
 
@@ -28,14 +30,15 @@ class Problem:
 
 
 class SchemaError(ProtoserveError):
-    """A schema that cannot be used. `problems` are sorted by place.
+    """A schema that cannot be used. `problems` are the first MAX_PROBLEMS, sorted by place.
 
     `source` is a text of one line (a signature) to which the columns point; what is around them is shown with a caret.
     """
 
     def __init__(self, file: str, problems: Iterable[Problem], *, source: str | None = None) -> None:
         self.file = file
-        self.problems = tuple(sorted(set(problems), key=lambda item: (item.file not in ("", file), item.file, item)))
+        in_order = sorted(set(problems), key=lambda item: (item.file not in ("", file), item.file, item))
+        self.problems = tuple(in_order[:MAX_PROBLEMS])
         self.source = source
         super().__init__("\n".join(self.lines()))
 

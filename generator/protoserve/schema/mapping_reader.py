@@ -10,11 +10,9 @@ from collections.abc import Mapping as Table
 from typing import Any
 
 from protoserve.platform.yaml_tree import Mapping, Node, Place, Scalar, Sequence
-from protoserve.schema.errors import Problem
+from protoserve.schema.errors import MAX_PROBLEMS, Problem
 from protoserve.schema.model import Where
 
-# More are not read by anybody, and each may cost a search for what was meant.
-MAX_PROBLEMS = 200
 _LONGEST_PATH = 300
 
 
