@@ -60,6 +60,19 @@ class _File:
         return tuple(item for item in self.contract.enums if item.file == self.path)
 
     @cached_property
+    def messages_by_name(self) -> dict[str, Message]:
+        """The messages of the file by their names in it, with those around them."""
+        return {message.in_proto: message for message in self.messages}
+
+    @cached_property
+    def messages_by_scope(self) -> dict[str, list[Message]]:
+        """The messages of the file by the name of the message that they are in, empty for those at its top."""
+        scopes: dict[str, list[Message]] = {}
+        for message in self.messages:
+            scopes.setdefault(message.in_proto.rpartition(".")[0], []).append(message)
+        return scopes
+
+    @cached_property
     def names_of_package(self) -> set[str]:
         """The names of the package, from the package on, that the contract knows; with methods below their service."""
         kinds: list[Message | Enum] = [*self.contract.all_messages(), *self.contract.enums]
@@ -199,7 +212,7 @@ def _reference(file: _File, scope: str, kind: Message | Enum) -> str:
 
 def _member(file: _File, scope: str, name: str) -> bool:
     """Whether a message has a field, a oneof or the entry of a map of that name, which a reference would find first."""
-    message = next((item for item in file.messages if item.in_proto == scope), None)
+    message = file.messages_by_name.get(scope)
     return message is not None and name in _members(message)
 
 
@@ -244,10 +257,8 @@ def _without_extra_blanks(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _body(file: _File, message: Message, indent: str) -> Iterator[str]:
-    inner = f"{message.in_proto}."
     enums = [item for item in file.enums if item.in_proto.rpartition(".")[0] == message.in_proto]
-    nested = [item for item in file.messages if item.in_proto.startswith(inner)]
-    nested = [item for item in nested if "." not in item.in_proto.removeprefix(inner)]
+    nested = file.messages_by_scope.get(message.in_proto, [])
     rest = "fields" if message.fields or enums or nested else ""
     yield from _options(message.options, indent, rest or "reserved")
     yield from _reserved(message.reserved, indent, rest)
