@@ -181,6 +181,8 @@ def batched(probe: Probe, modes: dict[float, str], **settings: str) -> Iterator[
         server.until_full()
         server.release()
         assert held.result().result == 1800
+        for value in modes:
+            server.until_computing(value)  # what the model prints may come later than its replies
         yield server, {value: call.exception() or call.result().result for value, call in calls.items()}
 
 

@@ -16,13 +16,11 @@ def summary(doc: str, name: str) -> str:
 
 def of_message(contract: Contract, message: Message) -> str:
     """A message in words: the author's, or what it is for, with every method that has it."""
-    takers = [method.name for method in contract.methods if method.request.name == message.name]
-    givers = [method.name for method in contract.methods if method.response.name == message.name]
+    takers, givers = contract.takers(message), contract.givers(message)
     roles = [f"request of {_listed(takers)}"] if takers else []
     roles += [f"response of {_listed(givers)}"] if givers else []
-    inner = any(field.type == message.name for other in contract.all_messages() for field in other.fields)
     name = message.in_proto.rpartition(".")[2]
-    otherwise = f"{name}, a part of other messages" if inner else name
+    otherwise = f"{name}, a part of other messages" if contract.is_used_type(message.name) else name
     return summary(message.doc, " and ".join(roles) or otherwise)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from protoserve.platform.reading import NotAFileError, TooLargeError, UnreadableFileError, read_bytes
@@ -14,6 +15,8 @@ from protoserve.schema.parse import build
 from protoserve.schema.unchecked_contract import Draft
 
 MAX_BYTES = 2**20
+# Numbering a schema, comparing the result and reading it parse the same text, which takes most of their time.
+_parsed = lru_cache(maxsize=2)(parse)
 _BOM = "\ufeff"
 
 
@@ -46,7 +49,7 @@ def _read(text: str, file: str, default_package: str | None) -> tuple[Draft, Pro
     if text.startswith(_BOM):
         raise _refused(file, "the text begins with a byte-order mark", "save it as UTF-8 without one")
     try:
-        root = parse(text)
+        root = _parsed(text)
     except YamlError as error:
         faults = (Problem(f.place.line, f.place.column, "", f.message, f.remedy) for f in error.faults)
         raise SchemaError(file, faults) from None

@@ -6,7 +6,7 @@ Everything here has been checked already: a `Contract` that exists is sound.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -256,11 +256,21 @@ class Contract:
     places: Mapping[str, Where] = field(default_factory=dict, compare=False)
     _messages: Mapping[str, Message] = field(init=False, repr=False, compare=False)
     _enums: Mapping[str, Enum] = field(init=False, repr=False, compare=False)
+    _used_types: frozenset[str] = field(init=False, repr=False, compare=False)
+    _takers: Mapping[str, list[str]] = field(init=False, repr=False, compare=False)
+    _givers: Mapping[str, list[str]] = field(init=False, repr=False, compare=False)
+    _full_names: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Names are looked up for every field, and a schema may have thousands of messages."""
+        """Names are looked up for every field and message, and a schema may have thousands of messages."""
+        kinds: list[Message | Enum] = [*self.all_messages(), *self.enums]
+        used_types = frozenset(item.type for message in self.all_messages() for item in message.fields)
         object.__setattr__(self, "_messages", _by_name(self.all_messages()))
         object.__setattr__(self, "_enums", _by_name(self.enums))
+        object.__setattr__(self, "_used_types", used_types)
+        object.__setattr__(self, "_takers", _names_by(self.methods, lambda method: method.request.name))
+        object.__setattr__(self, "_givers", _names_by(self.methods, lambda method: method.response.name))
+        object.__setattr__(self, "_full_names", frozenset(self.full_name(kind) for kind in kinds))
 
     def where(self, key: str) -> Where:
         """The place of what stands at a key of the first level; the beginning of the schema where it is not written."""
@@ -318,11 +328,22 @@ class Contract:
         """The enum or the message that Python knows by the name; None for a scalar."""
         return self.enum(name) or self.message(name)
 
+    def takers(self, message: Message) -> list[str]:
+        """The names of the methods that have the message as their request."""
+        return self._takers.get(message.name, [])
+
+    def givers(self, message: Message) -> list[str]:
+        """The names of the methods that have the message as their response."""
+        return self._givers.get(message.name, [])
+
+    def is_used_type(self, name: str) -> bool:
+        """Whether any field of a message has the type of this name."""
+        return name in self._used_types
+
     @property
     def full_names(self) -> frozenset[str]:
         """The full names of all messages and enums."""
-        kinds: list[Message | Enum] = [*self.all_messages(), *self.enums]
-        return frozenset(self.full_name(kind) for kind in kinds)
+        return self._full_names
 
     def uses(self, kind: Kind) -> bool:
         """Whether any field is of a scalar type of this kind."""
@@ -346,6 +367,14 @@ def _by_name(kinds: Iterable[_Kind]) -> dict[str, _Kind]:
     names: dict[str, _Kind] = {}
     for kind in kinds:
         names.setdefault(kind.name, kind)
+    return names
+
+
+def _names_by(methods: Iterable[Method], key: Callable[[Method], str]) -> dict[str, list[str]]:
+    """The names of the methods with each key."""
+    names: dict[str, list[str]] = {}
+    for method in methods:
+        names.setdefault(key(method), []).append(method.name)
     return names
 
 
