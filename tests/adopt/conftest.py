@@ -20,6 +20,8 @@ from protoserve.project.create import create as generate_first
 from protoserve.project.new.copier_session import CopierSession
 from support import Project, run, tool
 
+DAILY = HAND_MADE[0].name  # the others are slow tests
+
 
 def adopt(folder: Path, template: Path, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """`protoserve adopt` with the defaults, as a process."""
@@ -77,7 +79,12 @@ class Adopted:
         ).stdout
 
 
-@pytest.fixture(scope="session", params=HAND_MADE, ids=lambda made: made.name)
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(made, id=made.name, marks=[] if made.name == DAILY else pytest.mark.slow) for made in HAND_MADE
+    ],
+)
 def adopted(request: pytest.FixtureRequest, releases: Path, tmp_path_factory: pytest.TempPathFactory) -> Adopted:
     made: HandMade = request.param
     folder = made.write(tmp_path_factory.mktemp("made") / made.name)

@@ -80,19 +80,19 @@ for folder in sys.argv[1:]:
 OWN_BLOCKS = ("one-number", "fraud")
 # The server knows neither schema nor framework: a framework is served with these, the quickest one with all.
 SERVED = ("tabular", "fraud")
-# What the quickest one is served with every day: a preset with a stream, and tensors besides.
-SERVED_DAILY = ("chat", "two-tensors")
-DAILY = "python"
+# What the quickest one is served with in the same test: a preset with a stream, and tensors besides.
+SERVED_BY_QUICKEST = ("chat", "two-tensors")
+QUICKEST = "python"
 
 
 def names_for(framework: str) -> tuple[str, ...]:
     """Names of the schemas that a framework meets; the quickest one meets those of `seldom_met` in another test."""
-    return (*OWN_BLOCKS, *(SERVED_DAILY if framework == DAILY else presets()))
+    return (*OWN_BLOCKS, *(SERVED_BY_QUICKEST if framework == QUICKEST else presets()))
 
 
 def seldom_met() -> tuple[str, ...]:
     """Names of the other schemas and presets, which the quickest framework meets less often."""
-    return tuple(name for name in (*SCHEMAS, *presets()) if name not in names_for(DAILY))
+    return tuple(name for name in (*SCHEMAS, *presets()) if name not in names_for(QUICKEST))
 
 
 def make(template: Path, folder: Path, framework: str, name: str) -> Project:
@@ -113,29 +113,27 @@ def serves(project: Project) -> None:
 
 
 @pytest.mark.usefixtures("mypy_knows_libraries")
-@pytest.mark.parametrize(
-    "framework",
-    [pytest.param(name, marks=[] if name == DAILY else [pytest.mark.slow]) for name in frameworks()],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("framework", frameworks())
 def test_the_seeds_train_serve_and_listen(template: Path, tmp_path: Path, framework: str) -> None:
     need(framework)
     projects = {name: make(template, tmp_path, framework, name) for name in names_for(framework)}
     linters_accept(list(projects.values()), tmp_path)
     train_and_ask(projects.values(), tmp_path)
-    for name in SERVED_DAILY if framework == DAILY else SERVED:
+    for name in SERVED_BY_QUICKEST if framework == QUICKEST else SERVED:
         serves(projects[name])
-    if framework != DAILY:  # whose projects tests/verify has
+    if framework != QUICKEST:  # whose projects tests/verify has
         assert_passes(projects["tabular"].path)
 
 
 @pytest.mark.usefixtures("mypy_knows_libraries")
 @pytest.mark.slow
 def test_any_schema_is_served(template: Path, tmp_path: Path) -> None:
-    others = {name: make(template, tmp_path, DAILY, name) for name in seldom_met()}
+    others = {name: make(template, tmp_path, QUICKEST, name) for name in seldom_met()}
     linters_accept(list(others.values()), tmp_path)
     train_and_ask(others.values(), tmp_path)
     for name in OWN_BLOCKS:  # which the other test trains
-        others[name] = make(template, tmp_path, DAILY, name)
+        others[name] = make(template, tmp_path, QUICKEST, name)
         others[name].python("train.py")
     for project in others.values():
         serves(project)
@@ -184,6 +182,7 @@ def test_equal_models_are_equal_artifacts(template: Path, tmp_path: Path) -> Non
     assert digest.read_text(encoding="utf-8") == before
 
 
+@pytest.mark.slow
 def test_what_only_training_needs_is_not_needed_to_serve(template: Path, tmp_path: Path) -> None:
     need("onnx")
     project = create(template, tmp_path / "made", project_name="Thing", package="thing", framework="onnx")

@@ -133,6 +133,7 @@ def test_release_after_release_comes_to_the_same(worked: Work, updated: tuple[Wo
         assert content == updated[0].state()[name] or name in ("(index)", "(references)"), name
 
 
+@pytest.mark.slow
 def test_the_updated_project_is_clean_for_its_own_status(updated: tuple[Work, str], copied: Copied) -> None:
     work = copied("clean", updated[0])
     work.commit()
@@ -152,6 +153,7 @@ def test_the_updated_project_is_clean_for_its_own_status(updated: tuple[Work, st
     assert git(work.path, "status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_a_dry_run_prints_the_very_diff_and_changes_nothing(
     worked: Work, updated: tuple[Work, str], copied: Copied
 ) -> None:

@@ -43,7 +43,10 @@ def judge(row: Row, lists: Path) -> Judged:
         return verify_here(*http, "--proto", str(PROTO), *options)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, id=row.name, marks=pytest.mark.slow if row.name == "http-busy" else []) for row in ROWS],
+)
 def test_exactly_the_right_check_fails(row: Row, reports: dict[str, Future[Judged]]) -> None:
     code, report = reports[row.name].result()
     fails, checks = checks_with(report, "fail"), report["checks"]
