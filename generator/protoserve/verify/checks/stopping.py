@@ -1,6 +1,6 @@
 """A method that answered its valid request and no longer does: noticed in whichever check it happens, reported once.
 
-To answer with something else than the declared message is no answer either.
+A reply that is not the declared message does not count as an answer.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def _unknown_parts() -> list[str]:
 
 
 def _parameters(function: Callable[..., object] | None) -> str:
-    """The names of the parameters; empty if there is no such function, or nobody knows them."""
+    """The names of the parameters; empty without such a function, or where it does not name them."""
     try:
         return " ".join(inspect.signature(function).parameters) if function is not None else ""
     except (TypeError, ValueError):
