@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from protoserve.emit.generated_files import SCHEMA
 from protoserve.platform import answers
 from protoserve.platform.files import with_remedy_for_full_disk
@@ -126,7 +128,7 @@ def _commit(folder: Path, tree: str) -> None:
 def record_version(folder: Path, commit: str) -> None:
     """Commits an answers file that names another version of the template, for Copier to merge from. Raises GitError."""
     path = folder / answers.FILE
-    line = f"_commit: {commit}".encode()
+    line = yaml.safe_dump({"_commit": commit}).strip().encode()  # a tag such as 1.10 gets quotes
     text = re.sub(rb"^_commit:[^\n]*$", lambda _: line, path.read_bytes(), count=1, flags=re.MULTILINE)
     path.write_bytes(text)
     git(folder, "add", "--force", "--", answers.FILE)
