@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,24 +49,30 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def release(folder: Path, tag: str) -> None:
+def release(folder: Path, tag: str, policies: Mapping[str, str] = {}) -> None:
+    """Commits and tags a release of the template, with its policy if `policies` has one for it."""
+    if tag in policies:
+        (folder / "policy.yaml").write_text(policies[tag], encoding="utf-8")
     commit(folder, f"release {tag}")
     git(folder, "tag", tag)
 
 
-def make_template(folder: Path) -> Path:
-    """The template's repository with tags v1.0.0, v1.1.0 and v2.0.0."""
+def make_template(folder: Path, policies: Mapping[str, str] = {}) -> Path:
+    """The template's repository with tags v1.0.0, v1.1.0 and v2.0.0.
+
+    `policies` gives the content of policy.yaml by the release that changes it.
+    """
     copy_template(folder)
-    release_three(folder)
+    release_three(folder, policies)
     return folder
 
 
-def release_three(folder: Path) -> None:
+def release_three(folder: Path, policies: Mapping[str, str]) -> None:
     """The three releases of a template, which has the generator as a folder of its own, or a link to one."""
     server = folder / "template/src/{{package}}/server"
     git(folder, "init", "--quiet", "--initial-branch=main")
     git(folder, "config", "gc.auto", "0")
-    release(folder, "v1.0.0")
+    release(folder, "v1.0.0", policies)
 
     edit(
         server / "core" / "outcomes.py",
@@ -73,7 +80,7 @@ def release_three(folder: Path) -> None:
         "the server could not answer this request",
     )
     edit(folder / "template/requirements/dev.txt", "pytest>=9", "pytest>=9.0.1")
-    release(folder, "v1.1.0")
+    release(folder, "v1.1.0", policies)
 
     edit(
         folder / "copier.yml",
@@ -95,7 +102,7 @@ def release_three(folder: Path) -> None:
     table = folder / "generator/renames.txt"
     rows = f"tests/test_smoke.py -> tests/test_server.py\n{OLD} -> {NEW}\n".replace("/iris/", "/{package}/")
     table.write_text(table.read_text(encoding="utf-8") + rows, encoding="utf-8")
-    release(folder, "v2.0.0")
+    release(folder, "v2.0.0", policies)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ generator makes no stubs with protoc: nothing runs the projects.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -161,8 +162,11 @@ _KEPT += tuple(f"src/{{{{package}}}}/server/core/{name}" for name in ("__init__.
 _KEPT_OF_PLATFORMS = ("kubernetes.mk", "base/deployment.yaml.jinja")
 
 
-def make_three_releases(folder: Path) -> None:
-    """The template's repository, `folder/models`, with tags v1.0.0, v1.1.0 and v2.0.0, and this generator in each."""
+def make_three_releases(folder: Path, policies: Mapping[str, str] = {}) -> Path:
+    """The template's repository, `folder/models`, with tags v1.0.0, v1.1.0 and v2.0.0, and this generator in each.
+
+    `policies` gives the content of policy.yaml by the release that changes it.
+    """
     folder = copy_template(folder / "models")
     shutil.rmtree(folder / "generator")
     link_generator(folder)
@@ -172,4 +176,5 @@ def make_three_releases(folder: Path) -> None:
         kept = name in _KEPT or name.removesuffix(".jinja") in _KEPT or name.endswith(_KEPT_OF_PLATFORMS)
         if not kept:
             path.unlink()
-    release_three(folder)
+    release_three(folder, policies)
+    return folder
