@@ -51,6 +51,18 @@ def is_remote(url: str) -> bool:
     return any(form.fullmatch(address) for form in (_HTTPS, _SSH, _SCP))
 
 
+def is_url(source: str) -> bool:
+    """Whether a source that `refuse_source` accepts is a URL, git@HOST:PATH or a short form, and not a path."""
+    return is_remote(source) or bool(_SHORT.fullmatch(source) or _FILE.fullmatch(source.removeprefix("git+")))
+
+
+def address(source: str) -> str:
+    """What git is asked for such a URL; a path stays as it is."""
+    if source[:3] in SHORT_FORMS:
+        return SHORT_FORMS[source[:3]] + source[3:].lstrip("/").removesuffix(".git") + ".git"
+    return source.removeprefix("git+")
+
+
 def _refusal(source: str, folder: Path) -> str | None:
     """Why a source is refused, as the end of a sentence; None if it is not."""
     if not source or len(source) > _MAX_CHARACTERS or not source.isprintable():

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ class Rendered:
     refused: dict[str, str]
 
 
-def template_folder(project: Path, recorded: dict[str, Any], spare_cache: Path) -> Path:
+def template_folder(project: Path, recorded: Mapping[str, Any], spare_cache: Path) -> Path:
     """The folder of the recorded version, fetched into the user's cache, or `spare_cache` if that cannot be written.
 
     Raises RecordedTemplateError, also for a project that cannot fetch it itself; MissingVersionError if the template
@@ -54,7 +54,7 @@ def _absence(project: Path) -> str:
 
 
 @contextmanager
-def render(template: Path, recorded: dict[str, Any]) -> Iterator[Rendered]:
+def render(template: Path, recorded: Mapping[str, Any]) -> Iterator[Rendered]:
     """The files of the template with the recorded answers. Raises RecordedTemplateError."""
     with TemporaryDirectory(prefix="protoserve-status-") as temporary:
         try:
@@ -66,7 +66,7 @@ def render(template: Path, recorded: dict[str, Any]) -> Iterator[Rendered]:
         yield rendered
 
 
-def _render(template: Path, temporary: Path, recorded: dict[str, Any]) -> Rendered:
+def _render(template: Path, temporary: Path, recorded: Mapping[str, Any]) -> Rendered:
     import copier
     from copier.errors import CopierError
     from jinja2 import TemplateError

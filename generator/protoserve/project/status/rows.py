@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,19 @@ from protoserve.project import unresolved
 from protoserve.project.status.recorded_template import Rendered
 from protoserve.project.status.report import Row, State
 from protoserve.project.update import template_versions
-from protoserve.project.update.template_versions import Standing
+from protoserve.project.update.template_versions import Standing, Versions
 
 _FILE_IN_DIFF = re.compile(r"^--- (?:a/(.+)|/dev/null)\n\+\+\+ (?:b/(.+)|/dev/null)$", re.MULTILINE)
 
 
-def version(project: Path, recorded: template_versions.Recorded, *, offline: bool) -> Row:
-    """The recorded version of the template, compared with the newest."""
-    if offline:
+def version(
+    project: Path, recorded: template_versions.Recorded, available: Callable[[Path, str], Versions] | None
+) -> Row:
+    """The recorded version of the template, compared with the newest of those that `available` lists."""
+    if available is None:
         return Row("template", State.OK, f"{recorded.commit} (the newest was not looked up)")
     try:
-        versions = template_versions.available(project, recorded.source)
+        versions = available(project, recorded.source)
     except template_versions.UnreachableTemplateError as error:
         return Row("template", State.UNKNOWN, f"{recorded.commit}; {error.reason}", {}, error.remedy)
     compared = template_versions.compare(recorded, versions)
@@ -53,7 +56,7 @@ def _missing_version(project: Path, commit: str, text: str) -> Row:
     return Row("template", State.UNKNOWN, f"{text}; the template has no {commit}", {}, remedy)
 
 
-def answers_row(recorded: dict[str, Any], rendered: Rendered) -> Row:
+def answers_row(recorded: Mapping[str, Any], rendered: Rendered) -> Row:
     """The recorded answers, compared with the questions of the recorded version."""
     answered = {name for name in recorded if not name.startswith("_")} - {"created"}
     asked = {name for name in rendered.answers if not name.startswith("_")} - {"created"}

@@ -17,7 +17,7 @@ from protoserve.platform import answers
 from protoserve.platform.credentials import without_credentials
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import NOWHERE, GitError, git, refuse_source
-from protoserve.platform.git.sources import SECONDS_TO_ANSWER, SHORT_FORMS
+from protoserve.platform.git.sources import SECONDS_TO_ANSWER, SHORT_FORMS, address
 from protoserve.platform.printing import printable
 from protoserve.platform.reading import read_text
 
@@ -117,7 +117,7 @@ class UnreachableTemplateError(ProtoserveError):
         self.remedy = remedy
 
 
-def recorded(project: Path, project_answers: dict[str, Any]) -> Recorded:
+def recorded(project: Path, project_answers: Mapping[str, Any]) -> Recorded:
     """The template that the answers of a project name. Raises AnswersError if they do not name a version, SourceError
     for a source that git is not asked for."""
     source, commit = project_answers.get("_src_path"), project_answers.get("_commit")
@@ -143,8 +143,8 @@ def available(project: Path, source: str) -> Versions:
     quiet = {} if sys.stdin is not None and sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}
     patterns = ("HEAD", "refs/heads/*", "refs/tags/*")
     try:
-        address = url(project, source)
-        output = os.fsdecode(git(NOWHERE, "ls-remote", "--", address, *patterns, env=quiet, seconds=SECONDS_TO_ANSWER))
+        place = url(project, source)
+        output = os.fsdecode(git(NOWHERE, "ls-remote", "--", place, *patterns, env=quiet, seconds=SECONDS_TO_ANSWER))
     except GitError as error:
         reason = f"the template {without_credentials(source)} cannot be read: {error}"
         raise UnreachableTemplateError(reason, _remedy(project, str(error))) from None
@@ -251,8 +251,7 @@ def _version(tag: str) -> Version | None:
 
 def url(project: Path, source: str) -> str:
     """What git clones for a recorded source, by the rules of Copier and of scripts/generate.py."""
-    prefix = source[:3]
-    if prefix in SHORT_FORMS:
-        return SHORT_FORMS[prefix] + source[3:].lstrip("/").removesuffix(".git") + ".git"
     folder = (project / Path(os.path.expanduser(source))).absolute()
-    return str(folder.resolve()) if folder.exists() else source.removeprefix("git+")
+    if source[:3] not in SHORT_FORMS and folder.exists():
+        return str(folder.resolve())
+    return address(source)
