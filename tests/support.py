@@ -25,7 +25,7 @@ from protoserve.project.create import create as generate_first
 from protoserve.seeds.frameworks import load
 
 ROOT = Path(__file__).resolve().parents[1]
-TEMPLATE_PARTS = ("copier.yml", "template", "generator", "pyproject.toml", "README.md", "LICENSE")
+TEMPLATE_PARTS = ("copier.yml", "policy.yaml", "template", "generator", "pyproject.toml", "README.md", "LICENSE")
 
 
 def copy_template(dest: Path) -> Path:

@@ -1,0 +1,217 @@
+"""A policy as plain data, and what breaks it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from protoserve.platform.printing import printable
+from protoserve.schema.model import Contract, Message, Method
+from protoserve.schema.types import ALIASES
+
+if TYPE_CHECKING:
+    from protoserve.policy.answer_rules import AnswerRules
+
+ANSWERS = "answers"
+UNEDITED, UNDELETED = "files.unedited", "files.undeleted"
+PACKAGE, STATUS, REQUEST_FIELDS = "contract.package", "contract.status", "contract.request_fields"
+# The answer that an exception names a project by.
+PROJECT = "project_name"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyException:
+    """What one project may do against a rule, `until` that day and on it."""
+
+    project: str
+    rule: str
+    until: date
+    why: str
+
+    def ended(self, today: date) -> bool:
+        return today > self.until
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What breaks a rule: `where` is an answer's name, the path of a file, or a place in a schema.
+
+    With an `exception` it is allowed for now. `ended` is an exception that no longer holds.
+    """
+
+    rule: str
+    where: str
+    message: str
+    why: str
+    remedy: str
+    exception: PolicyException | None = None
+    ended: PolicyException | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The one form in which a violation is reported: what is not allowed, why, and the rule."""
+        text = f"{self.message}: {self.why} ({self.rule} in policy.yaml)"
+        if self.exception is not None:
+            return f"{text}; excepted until {self.exception.until}: {self.exception.why}"
+        if self.ended is not None:
+            return f"{text}; its exception ended on {self.ended.until}"
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class FileRules:
+    """A block of `files`: whether a path must stay as the template has it, or must not be deleted."""
+
+    unedited: Callable[[str], bool]
+    undeleted: Callable[[str], bool]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContractRules:
+    """A block of `contract`: what each contract must have; None where the block does not say it.
+
+    `matches` is whether a whole text matches the pattern `package`; `request_fields` are types by names.
+    """
+
+    package: str | None
+    matches: Callable[[str], bool]
+    status: str | None
+    request_fields: Mapping[str, str]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a team allows. One without rules allows everything."""
+
+    answer_rules: AnswerRules | None = None
+    file_rules: tuple[FileRules, ...] = ()
+    contract_rules: tuple[ContractRules, ...] = ()
+    exceptions: tuple[PolicyException, ...] = ()
+
+    @property
+    def allows_everything(self) -> bool:
+        return not (self.answer_rules or self.file_rules or self.contract_rules)
+
+    def answers(self, answers: Mapping[str, Any], today: date) -> list[Violation]:
+        """What breaks the rules of answers; `answers` are those of a project, as recorded or as given."""
+        if self.answer_rules is None:
+            return []
+        return self._with_exceptions(self.answer_rules.violations(answers), answers.get(PROJECT), today)
+
+    def new_answers(self, before: Mapping[str, Any], answers: Mapping[str, Any], today: date) -> list[Violation]:
+        """What breaks the rules of answers, is not excepted, and was not so with the answers `before`."""
+        earlier = {(item.rule, item.message) for item in self.answers(before, today)} if before else set()
+        return [
+            item
+            for item in self.answers(answers, today)
+            if item.exception is None and (item.rule, item.message) not in earlier
+        ]
+
+    def answer(self, name: str, answers: Mapping[str, Any], today: date) -> list[Violation]:
+        """What the answer to one question breaks, without exception; `answers` are those so far, with that one.
+
+        Only rules are judged whose answers are all among them.
+        """
+        if self.answer_rules is None:
+            return []
+        broken = self.answer_rules.violations_at(name, answers)
+        judged = self._with_exceptions(broken, answers.get(PROJECT), today)
+        return [item for item in judged if item.exception is None]
+
+    def files(self, edited: Iterable[str], deleted: Iterable[str], project: Any, today: date) -> list[Violation]:
+        """What breaks the rules of files; the paths are those of template files, `project` is the answer."""
+        edits = [(path, "edited") for path in edited] + [(path, "deleted") for path in deleted]
+        broken = [item for path, how in sorted(edits) for rules in self.file_rules for item in _file(rules, path, how)]
+        return self._with_exceptions(broken, project, today)
+
+    def governs_file(self, path: str) -> bool:
+        """Whether a rule is about this template file."""
+        return any(rules.unedited(path) or rules.undeleted(path) for rules in self.file_rules)
+
+    def contract(self, contracts: Iterable[Contract], project: Any, today: date) -> list[Violation]:
+        """What breaks the rules of contracts; each version of a project's contract is judged."""
+        judged = [_contract(rules, contract) for contract in contracts for rules in self.contract_rules]
+        broken = [item for items in judged for item in items]
+        return self._with_exceptions(broken, project, today)
+
+    def _with_exceptions(self, broken: Iterable[Violation], project: Any, today: date) -> list[Violation]:
+        return [self._with_exception(item, str(project), today) for item in broken]
+
+    def _with_exception(self, item: Violation, project: str, today: date) -> Violation:
+        """The violation with the exception that holds longest, if there is one."""
+        granted = [made for made in self.exceptions if (made.project, made.rule) == (project, item.rule)]
+        if not granted:
+            return item
+        last = max(granted, key=lambda made: made.until)
+        return replace(item, ended=last) if last.ended(today) else replace(item, exception=last)
+
+
+def counted(violations: Iterable[Violation]) -> list[Violation]:
+    """Those that no exception allows."""
+    return [item for item in violations if item.exception is None]
+
+
+def _file(rules: FileRules, path: str, how: str) -> Iterator[Violation]:
+    shown = printable(path)
+    if rules.unedited(path):
+        message = f"{shown} must be as the template has it, and it is {how}"
+        remedy = "`make policy` shows the difference: undo it"
+        yield Violation(UNEDITED, path, message, rules.why, remedy)
+    elif how == "deleted" and rules.undeleted(path):
+        remedy = "bring it back from git (`git log --diff-filter=D -- FILE` names the commit)"
+        yield Violation(UNDELETED, path, f"{shown} must not be deleted", rules.why, remedy)
+
+
+def _contract(rules: ContractRules, contract: Contract) -> Iterator[Violation]:
+    if rules.package is not None and not rules.matches(contract.package):
+        message = f"package must match {rules.package}, not be {contract.package}"
+        yield Violation(PACKAGE, _place(contract, "package"), message, rules.why, f"edit {contract.file}")
+    if rules.status is not None and contract.status != rules.status:
+        message = f"status must be {rules.status}, not {contract.status}"
+        remedy = f"write `status: {rules.status}` in {contract.file}, then `make generate`"
+        yield Violation(STATUS, _place(contract, "status"), message, rules.why, remedy)
+    requests: dict[str, Method] = {}
+    for method in contract.methods:
+        requests.setdefault(method.request.name, method)
+    for method in requests.values():
+        yield from _request(rules, contract, method)
+
+
+def _request(rules: ContractRules, contract: Contract, method: Method) -> Iterator[Violation]:
+    types = _types(method.request)
+    where = method.request.where if method.request.where.line else method.where
+    for name, wanted in rules.request_fields.items():
+        if types.get(name) == canonical_type(wanted):
+            continue
+        not_this = f", not {types[name]}" if name in types else ", which it lacks"
+        message = f"the request of {method.name} must have {name} of type {wanted}{not_this}"
+        remedy = f"write `{name}: {wanted}` among its fields in {contract.file}, then `make generate`"
+        yield Violation(REQUEST_FIELDS, f"{contract.file}:{where.line}:{where.column}", message, rules.why, remedy)
+
+
+def _types(message: Message) -> dict[str, str]:
+    """The types of a message's fields by name; that of a list ends in []."""
+    return {
+        item.name: f"map<{item.key}, {item.type}>" if item.is_map else item.type + ("[]" if item.repeated else "")
+        for item in message.fields
+    }
+
+
+def canonical_type(text: str) -> str:
+    """A type as `_types` gives it: `float` is a name of float32."""
+    return re.sub(r"\w+", lambda word: ALIASES.get(word[0], word[0]), text)
+
+
+def _place(contract: Contract, key: str) -> str:
+    where = contract.where(key)
+    return f"{contract.file}:{where.line}:{where.column}"
+
+
+def names_of(violations: Collection[Violation]) -> list[str]:
+    """The rules that are broken, each once."""
+    return list(dict.fromkeys(item.rule for item in violations))
