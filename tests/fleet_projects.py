@@ -253,6 +253,11 @@ class Planted:
         return self._of_this_project(f"Fleet {_TOKEN}")
 
     @property
+    def where(self) -> str:
+        """What a line about the project begins with."""
+        return f"{self.number:04} ({self.kind.name}, {self.release}, {self.flavour.name})"
+
+    @property
     def states(self) -> dict[str, str] | None:
         """The state of each row, exactly; None if nothing of the project can be known."""
         if self.kind.states is None:
@@ -278,17 +283,16 @@ class Planted:
     def differences(self, rows: list[dict[str, Any]]) -> list[str]:
         """A line for each row, as JSON has it, that is not what is planted: what was missed, and what is false."""
         assert self.states is not None
-        where = f"{self.number:04} ({self.kind.name}, {self.release}, {self.flavour.name})"
         lines = []
         for row in rows:
             name, state = row["name"], row["state"]
             if state != self.states[name]:
-                lines.append(f"{where}: {name} is {state}, not {self.states[name]}")
+                lines.append(f"{self.where}: {name} is {state}, not {self.states[name]}")
             for kind in _COMPARED:
                 planted = self.details.get((name, kind), [])
                 listed = [line.partition(":")[0] for line in row["details"].get(kind, [])]
                 if listed != planted if planted is not None else not listed:
-                    lines.append(f"{where}: {kind} of {name} are {listed}, not {planted}")
+                    lines.append(f"{self.where}: {kind} of {name} are {listed}, not {planted}")
         return lines
 
     def _of_this_project(self, text: str) -> str:
