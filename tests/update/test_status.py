@@ -16,7 +16,7 @@ from protoserve.project.status.recorded_template import Rendered
 from protoserve.project.status.report import State
 from releases import Work, git
 
-ROWS = ["template", "answers", "generated", "conflicts", "contract", "files"]
+ROWS = ["template", "answers", "generated", "conflicts", "contract", "files", "policy"]
 
 
 def rows(work: Work, *options: str, code: int) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def test_what_counts_is_said_by_fail_on(work: Work) -> None:
     assert by_name["generated"]["remedy"] == "make generate"
     done = work.status("--fail-on", "colour", check=False)
     assert done.returncode == 2
-    assert "colour must be a row: template, answers, generated, conflicts, contract, files" in done.stderr
+    assert "colour must be a row: template, answers, generated, conflicts, contract, files, policy" in done.stderr
 
 
 @pytest.mark.parametrize("missing", ["template", "version", "script", "project"])

@@ -16,6 +16,14 @@ FILE = ".copier-answers.yml"
 _PACKAGE = re.compile("[a-z][a-z0-9_]*")
 _MAX_BYTES = 2**20
 _MARKER = re.compile("^<<<<<<< ", re.MULTILINE)
+_NEW_PROJECT = "to have another, create a new project and move model.py and schema.yaml over"
+# The answers that only creation reads, and what to do instead of changing them.
+FIXED = {
+    "package": _NEW_PROJECT,
+    "framework": _NEW_PROJECT,
+    "schema": "edit schema.yaml, then `make generate`",
+    "serve": "edit `served` of the methods in schema.yaml, then `make generate`",
+}
 
 
 class AnswersError(ProtoserveError):

@@ -86,9 +86,8 @@ class AnswerRules:
         name = _name(error)
         message = words.message(name, error, secret=name in self._secrets)
         rule = f"{ANSWERS}.{name}" if name else ANSWERS
-        where = name or "answers"
-        remedy = f"protoserve update --set {name}=..." if name else "protoserve update --set KEY=VALUE"
-        return Violation(rule, where, message, _why(schema, error), remedy)
+        remedy = recorded_answers.FIXED.get(name) or f"protoserve update --set {name or 'KEY'}=VALUE"
+        return Violation(rule, recorded_answers.FILE, message, _why(schema, error), remedy)
 
 
 def _without_records(answers: Mapping[str, Any]) -> dict[str, Any]:
@@ -237,12 +236,19 @@ def _required(validator: Any, names: Any, instance: Any, schema: Any) -> Errors:
         yield from (ValidationError(name) for name in names if name not in instance)
 
 
+def _properties(validator: Any, schemas: Any, instance: Any, schema: Any) -> Errors:
+    if isinstance(instance, dict):
+        for name, inner in schemas.items():
+            if name in instance:
+                yield from _answer(validator, instance[name], inner, name, name)
+
+
 def _pattern_properties(validator: Any, schemas: Any, instance: Any, schema: Any) -> Errors:
     if isinstance(instance, dict):
         for pattern, inner in schemas.items():
             for name, value in instance.items():
                 if searched(pattern, name):
-                    yield from validator.descend(value, inner, path=name, schema_path=pattern)
+                    yield from _answer(validator, value, inner, name, pattern)
 
 
 def _additional_properties(validator: Any, inner: Any, instance: Any, schema: Any) -> Errors:
@@ -250,7 +256,15 @@ def _additional_properties(validator: Any, inner: Any, instance: Any, schema: An
         patterns = schema.get("patternProperties", ())
         for name, value in instance.items():
             if name not in schema.get("properties", ()) and not any(searched(item, name) for item in patterns):
-                yield from validator.descend(value, inner, path=name)
+                yield from _answer(validator, value, inner, name)
+
+
+def _answer(validator: Any, value: Any, inner: Any, name: str, *schema_path: str) -> Errors:
+    """What one answer breaks; jsonschema itself gives no path for a schema that is `false`."""
+    if inner is False:
+        yield ValidationError("must not be answered", validator=words.FALSE, path=[name], schema_path=schema_path)
+        return
+    yield from validator.descend(value, inner, path=name, schema_path=schema_path[0] if schema_path else None)
 
 
 _Validator: Any = extend(  # type: ignore[no-untyped-call]
@@ -264,6 +278,7 @@ _Validator: Any = extend(  # type: ignore[no-untyped-call]
         "type": _type,
         "pattern": _pattern,
         "required": _required,
+        "properties": _properties,
         "patternProperties": _pattern_properties,
         "additionalProperties": _additional_properties,
     },

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from protoserve.platform.printing import printable
-from protoserve.schema.model import Contract, Message, Method
+from protoserve.schema.model import Contract, Field, Method
 from protoserve.schema.types import ALIASES
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class PolicyException:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """What breaks a rule: `where` is an answer's name, the path of a file, or a place in a schema.
+    """What breaks a rule: `where` is the file of the answers, a file of the template, or a place in a schema.
 
     With an `exception` it is allowed for now. `ended` is an exception that no longer holds.
     """
@@ -59,6 +59,11 @@ class Violation:
         if self.ended is not None:
             return f"{text}; its exception ended on {self.ended.until}"
         return text
+
+    @property
+    def line(self) -> str:
+        """The sentence with its place and the remedy."""
+        return f"{printable(self.where)}: {self.sentence}; {self.remedy}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +156,6 @@ class Policy:
         return replace(item, ended=last) if last.ended(today) else replace(item, exception=last)
 
 
-def counted(violations: Iterable[Violation]) -> list[Violation]:
-    """Those that no exception allows."""
-    return [item for item in violations if item.exception is None]
-
-
 def _file(rules: FileRules, path: str, how: str) -> Iterator[Violation]:
     shown = printable(path)
     if rules.unedited(path):
@@ -183,35 +183,36 @@ def _contract(rules: ContractRules, contract: Contract) -> Iterator[Violation]:
 
 
 def _request(rules: ContractRules, contract: Contract, method: Method) -> Iterator[Violation]:
-    types = _types(method.request)
-    where = method.request.where if method.request.where.line else method.where
+    fields = {item.name: item for item in method.request.fields}
     for name, wanted in rules.request_fields.items():
-        if types.get(name) == canonical_type(wanted):
+        item = fields.get(name)
+        if item is None:
+            message = f"the request of {method.name} must have the field {name}, of type {wanted}"
+            is_list = ", repeated: true" if wanted.endswith("[]") else ""
+            entry = f"{{name: {name}, type: {wanted.removesuffix('[]')}{is_list}}}"
+            remedy = f"add {entry} to its fields in {contract.file}, then `make generate`"
+            where = method.request.where if method.request.where.line else method.where
+        elif (actual := _type(item)) != canonical_type(wanted):
+            message = f"{name} in the request of {method.name} must be of type {wanted}, not {actual}"
+            remedy = f"change its type in {contract.file}, then `make generate`"
+            where = item.where
+        else:
             continue
-        not_this = f", not {types[name]}" if name in types else ", which it lacks"
-        message = f"the request of {method.name} must have {name} of type {wanted}{not_this}"
-        remedy = f"write `{name}: {wanted}` among its fields in {contract.file}, then `make generate`"
         yield Violation(REQUEST_FIELDS, f"{contract.file}:{where.line}:{where.column}", message, rules.why, remedy)
 
 
-def _types(message: Message) -> dict[str, str]:
-    """The types of a message's fields by name; that of a list ends in []."""
-    return {
-        item.name: f"map<{item.key}, {item.type}>" if item.is_map else item.type + ("[]" if item.repeated else "")
-        for item in message.fields
-    }
+def _type(item: Field) -> str:
+    """The type of a field; that of a list ends in []."""
+    if item.is_map:
+        return f"map<{item.key}, {item.type}>"
+    return f"{item.type}[]" if item.repeated else item.type
 
 
 def canonical_type(text: str) -> str:
-    """A type as `_types` gives it: `float` is a name of float32."""
+    """A type as `_type` gives it: `float` is a name of float32."""
     return re.sub(r"\w+", lambda word: ALIASES.get(word[0], word[0]), text)
 
 
 def _place(contract: Contract, key: str) -> str:
     where = contract.where(key)
     return f"{contract.file}:{where.line}:{where.column}"
-
-
-def names_of(violations: Collection[Violation]) -> list[str]:
-    """The rules that are broken, each once."""
-    return list(dict.fromkeys(item.rule for item in violations))

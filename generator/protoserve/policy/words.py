@@ -9,6 +9,8 @@ from jsonschema import ValidationError
 
 from protoserve.platform.printing import printable
 
+# What stands for the keyword of an error about an answer whose schema is `false`; jsonschema's own errors have None.
+FALSE = "false"
 _LONGEST = 60  # characters of an answer in a message
 _TYPES = {
     "string": "a text",
@@ -25,7 +27,7 @@ def message(name: str, error: ValidationError, *, secret: bool) -> str:
     """What the rule asks of the answer `name`, or of several if it is empty, and what the answer is."""
     if error.validator == "required":
         return f"{name} must be answered"
-    if error.validator is None:  # the schema is `false`
+    if error.validator in (FALSE, None):  # the schema is `false`
         return f"{name or 'this'} must not be answered" if len(error.absolute_path) < 2 else _inner(name, "be left out")
     requirement = _requirement(error)
     is_inner = len(error.absolute_path) > 1
@@ -100,7 +102,7 @@ def _of_alternative(error: ValidationError) -> str:
     """The requirement with the answer's name, if the alternatives are about several answers."""
     if error.validator == "required":
         return f"have {error.message}"
-    requirement = "be left out" if error.validator is None else _requirement(error)
+    requirement = "be left out" if error.validator in (FALSE, None) else _requirement(error)
     return f"have {error.relative_path[0]} that must {requirement}" if error.relative_path else requirement
 
 

@@ -19,20 +19,13 @@ from protoserve.project.template_paths import template_paths
 from protoserve.project.unresolved import refuse_reject_names
 from protoserve.schema import project_schemas
 
-_NEW_PROJECT = "to have another, create a new project and move model.py and schema.yaml over"
-# The answers that only creation reads, and what to do instead of changing them.
-FIXED = {
-    "package": _NEW_PROJECT,
-    "framework": _NEW_PROJECT,
-    "schema": "edit schema.yaml, then `make generate`",
-    "serve": "edit `served` of the methods in schema.yaml, then `make generate`",
-}
-
 
 def check_fixed(name: str, answer: str, recorded: Mapping[str, Any]) -> None:
     """Raises ProtoserveError if the answer is to a question that only creation asks, and not the recorded one."""
-    if name in FIXED and answer != str(recorded.get(name)):
-        raise ProtoserveError(f"{name} cannot change after creation: it stays {recorded.get(name)} ({FIXED[name]})")
+    if name in answers.FIXED and answer != str(recorded.get(name)):
+        raise ProtoserveError(
+            f"{name} cannot change after creation: it stays {recorded.get(name)} ({answers.FIXED[name]})"
+        )
 
 
 def check_update(project: Path, template: Path, given: Mapping[str, Any]) -> int:

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from protoserve.platform.errors import ProtoserveError
 from protoserve.project.status import rows
+from protoserve.project.status.policy_row import policy_row
 from protoserve.project.status.recorded_template import (
     MissingVersionError,
     RecordedTemplateError,
@@ -69,14 +71,17 @@ def judge(project: Path, recorded: Mapping[str, Any], template: Template) -> tup
             generated = pool.submit(_generated, project, folder, template)
             with render(folder, recorded) as rendered:
                 answers_row, files_row = rows.answers_row(recorded, rendered), rows.files(project, rendered)
+                policy = policy_row(project, folder, recorded, rendered, files_row, date.today())
         except RecordedTemplateError as error:
             version_missing = isinstance(error, MissingVersionError)
-            answers_row, files_row = (Row(name, State.UNKNOWN, str(error)) for name in ("answers", "files"))
+            names = ("answers", "files", "policy")
+            answers_row, files_row, policy = (Row(name, State.UNKNOWN, str(error)) for name in names)
             generated = pool.submit(Row, "generated", State.UNKNOWN, str(error))
         version_row = version.result()
         if version_missing:
             version_row = rows.without_base(project, version_row, commit)
-        all_rows = (version_row, answers_row, generated.result(), conflicts.result(), contract.result(), files_row)
+        judged = (version_row, answers_row, generated.result(), conflicts.result(), contract.result())
+        all_rows = (*judged, files_row, policy)
     return tuple(row.without_credentials() for row in all_rows)
 
 

@@ -14,6 +14,7 @@ ROWS = {
     "conflicts": True,
     "contract": True,
     "files": False,
+    "policy": True,
 }
 FORMATS = ("table", "json")
 

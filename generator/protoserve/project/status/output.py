@@ -14,7 +14,8 @@ from protoserve.project.status.report import Report, State
 _STYLES = {State.OK: "green", State.TODO: "bold yellow", State.EDITED: "yellow", State.UNKNOWN: "red"}
 _WIDTH = 10_000  # outside of a terminal, so that each row is one line
 # The details that stand below the table.
-_LISTED = ("breaking", "blocked", "edited", "deleted", "differ", "unmerged", "rejected")
+_LISTED = ("breaking", "blocked", "edited", "deleted", "differ", "unmerged", "rejected", "violations", "excepted")
+_SHORT = {"violations": "policy"}  # what stands at the beginning of a line
 
 
 def as_table(report: Report) -> str:
@@ -40,7 +41,7 @@ def as_table(report: Report) -> str:
     for row in report.rows:
         for kind in _LISTED:
             for name in row.details.get(kind, ()):
-                console.print(Text(f"{kind:<9} {one_line(name)}"), soft_wrap=True)
+                console.print(Text(f"{_SHORT.get(kind, kind):<9} {one_line(name)}"), soft_wrap=True)
     return lines.getvalue()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from protoserve.platform import answers
 from protoserve.platform.errors import ProtoserveError
-from protoserve.project.before_update import FIXED, check_fixed
+from protoserve.project.before_update import check_fixed
 from protoserve.project.update import template_versions
 from protoserve.project.update.template_versions import Comparison, Recorded, Standing
 
@@ -79,7 +79,9 @@ def refuse_unknown(request: Request, after: dict[str, Any], version: str) -> Non
     """Raises UpdateError if `--set` answers a question that the version does not ask; `after` are its answers."""
     unknown = sorted(request.data.keys() - after.keys())
     if unknown:
-        known = ", ".join(name for name in after if not name.startswith("_") and name not in (*FIXED, "created"))
+        known = ", ".join(
+            name for name in after if not name.startswith("_") and name not in (*answers.FIXED, "created")
+        )
         raise UpdateError(
             f"{version} does not ask {', '.join(unknown)}; it asks {known} (--to {LATEST} for the newest version's)"
         )
