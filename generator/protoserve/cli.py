@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from protoserve import generator_cli
+from protoserve.fleet import options as fleet_options
 from protoserve.platform import answers, interrupts
 from protoserve.platform.credentials import without_credentials
 from protoserve.platform.errors import ProtoserveError, exit_code
@@ -19,7 +20,7 @@ from protoserve.platform.reading import read_bytes
 from protoserve.project import include_folders, questions, template_source
 from protoserve.project.status import options as status_options
 from protoserve.project.update import options as update_options
-from protoserve.shared_commands import DIFF, GENERATE, RENUMBER, VERSION, Command, build_parser
+from protoserve.shared_commands import DIFF, GENERATE, RENUMBER, VERSION, Command, add_commands, build_parser
 from protoserve.verify import options as verify_options
 
 _MAX_SCRIPT = 2**20  # bytes of scripts/generate.py
@@ -35,13 +36,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(words)
     options.server_command = server_command
     command: Command = options.command
-    return exit_code(lambda: HANDLERS[command](options), command.failure)
+    handler = {**HANDLERS, **FLEET_HANDLERS}[command]
+    return exit_code(lambda: handler(options), command.failure)
 
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all subcommands; its result has the chosen one as `command`."""
     program = "gRPC model servers that a serving platform accepts the first time."
-    result = build_parser("protoserve", program, HANDLERS)
+    result = build_parser("protoserve", program, [*HANDLERS, FLEET])
     result.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version, its commit and its template")
     return result
 
@@ -140,6 +142,22 @@ def _status(options: argparse.Namespace) -> int:
     return status(options)
 
 
+def _add_fleet(parser: argparse.ArgumentParser) -> None:
+    add_commands(parser, FLEET_HANDLERS)
+
+
+def _fleet_status(options: argparse.Namespace) -> int:
+    from protoserve.fleet.status.command import status
+
+    return status(options)
+
+
+def _fleet_report(options: argparse.Namespace) -> int:
+    from protoserve.fleet.report_command import report
+
+    return report(options)
+
+
 def _run_recorded_generator(project: Path, arguments: list[str]) -> int:
     """The exit code of the project's own scripts/generate.py, which runs the generator that the project records."""
     recorded = answers.read(project)
@@ -164,6 +182,16 @@ def _is_same_version(installed: str, recorded: str) -> bool:
     return described is not None and (template_source.commit() or "").startswith(described[2])
 
 
+FLEET = Command(
+    "fleet",
+    "see and update many projects of one template",
+    "Works on the projects that fleet.yaml lists.",
+    _add_fleet,
+)
+FLEET_HANDLERS: dict[Command, Callable[[argparse.Namespace], int]] = {
+    fleet_options.STATUS: _fleet_status,
+    fleet_options.REPORT: _fleet_report,
+}
 HANDLERS: dict[Command, Callable[[argparse.Namespace], int]] = {
     Command(
         "new",

@@ -28,12 +28,17 @@ class Command:
 def build_parser(program: str, description: str, commands: Iterable[Command]) -> argparse.ArgumentParser:
     """The parser of a program with these subcommands; its result has the chosen one as `command`."""
     parser = argparse.ArgumentParser(prog=program, description=description)
+    add_commands(parser, commands)
+    return parser
+
+
+def add_commands(parser: argparse.ArgumentParser, commands: Iterable[Command]) -> None:
+    """Adds subcommands to a program, or to a command that has some of its own; the innermost one is chosen."""
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in commands:
         subparser = subparsers.add_parser(command.name, help=command.summary, description=command.description)
         command.add_arguments(subparser)
         subparser.set_defaults(command=command)
-    return parser
 
 
 _PROJECT_HELP = "the folder of the project; default: the current one"

@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,15 @@ class MissingVersionError(RecordedTemplateError):
     """The template does not have the recorded version."""
 
 
-def recorded_folder(project: Path, recorded: Mapping[str, Any], spare_cache: Path) -> Path:
+def _print_note(text: str) -> None:
+    print(f"protoserve: {text}", file=sys.stderr)
+
+
+def recorded_folder(
+    project: Path, recorded: Mapping[str, Any], spare_cache: Path, note: Callable[[str], None] = _print_note
+) -> Path:
     """The folder with the recorded version; it is fetched if the cache does not have it, into `spare_cache` if the
-    cache cannot be written.
+    cache cannot be written. `note` gets what a user may want to read meanwhile.
 
     Raises RecordedTemplateError, MissingVersionError if the template does not have that version.
     """
@@ -59,13 +65,12 @@ def recorded_folder(project: Path, recorded: Mapping[str, Any], spare_cache: Pat
         raise RecordedTemplateError(f"{answers.FILE} records {name}, which is not a version: restore it from git")
     if taken := template_versions.recorded_hash(recorded, name):
         try:
-            return _clone(url, taken, spare_cache)
+            return _clone(url, taken, spare_cache, note)
         except MissingVersionError:
-            text = f"the template no longer has commit {taken}, which {name} was: using what {name} is now"
-            print(f"protoserve: {text}", file=sys.stderr)
+            note(f"the template no longer has commit {taken}, which {name} was: using what {name} is now")
     if Path(url).is_dir():  # a tag in a repository on this machine may move, so it is resolved every time
         name = _git(url, NOWHERE, *_in_repository(Path(url)), "rev-parse", f"{name}^0").decode().strip()
-    return _clone(url, name, spare_cache)
+    return _clone(url, name, spare_cache, note)
 
 
 def _in_repository(folder: Path) -> tuple[str, str]:
@@ -73,7 +78,7 @@ def _in_repository(folder: Path) -> tuple[str, str]:
     return ("--git-dir", str(folder)) if (folder / "HEAD").is_file() else ("-C", str(folder))
 
 
-def _clone(url: str, commit: str, spare_cache: Path) -> Path:
+def _clone(url: str, commit: str, spare_cache: Path, note: Callable[[str], None]) -> Path:
     """The folder of that commit in the cache. It appears there only when it is complete."""
     folder_name = hashlib.sha256(f"{url}\0{commit}".encode()).hexdigest()[:24]
     cache = _cache()
@@ -82,14 +87,14 @@ def _clone(url: str, commit: str, spare_cache: Path) -> Path:
     try:
         if cache is None:
             raise OSError
-        return _fetch(url, commit, cache, folder_name)
+        return _fetch(url, commit, cache, folder_name, note)
     except OSError:  # there is no home folder, or it cannot be written
-        return _fetch(url, commit, spare_cache, folder_name)
+        return _fetch(url, commit, spare_cache, folder_name, note)
 
 
-def _fetch(url: str, commit: str, cache: Path, name: str) -> Path:
+def _fetch(url: str, commit: str, cache: Path, name: str, note: Callable[[str], None]) -> Path:
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    print(f"protoserve: fetching {commit} of {without_credentials(url)} into {cache}", file=sys.stderr)
+    note(f"fetching {commit} of {without_credentials(url)} into {cache}")
     if is_remote(url):
         _git(
             url, NOWHERE, "ls-remote", "--", url, "HEAD", seconds=SECONDS_TO_ANSWER

@@ -17,6 +17,7 @@ from protoserve.project.status.policy_row import policy_row
 from protoserve.project.status.recorded_template import (
     MissingVersionError,
     RecordedTemplateError,
+    Rendered,
     render,
     template_folder,
 )
@@ -57,8 +58,16 @@ def of_one_project(spare_cache: Path, *, offline: bool) -> Template:
     )
 
 
-def judge(project: Path, recorded: Mapping[str, Any], template: Template) -> tuple[Row, ...]:
-    """All rows of the project in a folder with these recorded answers; they may be printed as they are."""
+def judge(
+    project: Path,
+    recorded: Mapping[str, Any],
+    template: Template,
+    look: Callable[[Rendered, Row], None] = lambda rendered, files: None,
+) -> tuple[Row, ...]:
+    """All rows of the project in a folder with these recorded answers; they may be printed as they are.
+
+    `look` gets the render and the row `files` while the render is there.
+    """
     commit = str(recorded.get("_commit", "no version"))
     # The rows that wait for other processes are computed while Copier renders in this one.
     version_missing = False
@@ -72,6 +81,7 @@ def judge(project: Path, recorded: Mapping[str, Any], template: Template) -> tup
             with render(folder, recorded) as rendered:
                 answers_row, files_row = rows.answers_row(recorded, rendered), rows.files(project, rendered)
                 policy = policy_row(project, folder, recorded, rendered, files_row, date.today())
+                look(rendered, files_row)
         except RecordedTemplateError as error:
             version_missing = isinstance(error, MissingVersionError)
             names = ("answers", "files", "policy")

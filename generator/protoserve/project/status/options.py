@@ -25,8 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--format", choices=FORMATS, default="table", help="the format of the report; default: %(default)s")
     add("--offline", action="store_true", help="do without a network: the newest version is not looked up")
+    add_fail_on(parser)
+
+
+def add_fail_on(parser: argparse.ArgumentParser) -> None:
+    """Adds the rows that count."""
     counted = ",".join(name for name, counts in ROWS.items() if counts)
-    add("--fail-on", type=_rows, default=counted, metavar="ROW,ROW", help=f"the rows that count; default: {counted}")
+    parser.add_argument(
+        "--fail-on", type=_rows, default=counted, metavar="ROW,ROW", help=f"the rows that count; default: {counted}"
+    )
 
 
 def _rows(text: str) -> frozenset[str]:

@@ -18,7 +18,14 @@ from protoserve.platform.errors import os_reason
 from protoserve.platform.git import GitError, git
 from protoserve.project.recorded_version import MissingVersionError, RecordedTemplateError, recorded_folder
 
-__all__ = ["MissingVersionError", "RecordedTemplateError", "Rendered", "render", "template_folder"]
+__all__ = [
+    "MissingVersionError",
+    "RecordedTemplateError",
+    "Rendered",
+    "refuse_without_script",
+    "render",
+    "template_folder",
+]
 
 SCRIPT = Path("scripts") / "generate.py"
 _REFUSED = re.compile(r"(?:question ['\"]|Invalid choice for ')(\w+)['\"](?:: |)(.*)", re.DOTALL)
@@ -39,9 +46,14 @@ def template_folder(project: Path, recorded: Mapping[str, Any], spare_cache: Pat
     Raises RecordedTemplateError, also for a project that cannot fetch it itself; MissingVersionError if the template
     does not have that version.
     """
+    refuse_without_script(project)
+    return recorded_folder(project, recorded, spare_cache)
+
+
+def refuse_without_script(project: Path) -> None:
+    """Raises RecordedTemplateError for a project that cannot fetch its template."""
     if not (project / SCRIPT).is_file():
         raise RecordedTemplateError(f"{SCRIPT.as_posix()}, which fetches the recorded version, {_absence(project)}")
-    return recorded_folder(project, recorded, spare_cache)
 
 
 def _absence(project: Path) -> str:

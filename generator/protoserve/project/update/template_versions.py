@@ -141,16 +141,25 @@ def recorded(project: Path, project_answers: Mapping[str, Any]) -> Recorded:
 def available(project: Path, source: str) -> Versions:
     """The versions of a template. A relative path counts from the project. Raises UnreachableTemplateError."""
     quiet = {} if sys.stdin is not None and sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}
-    patterns = ("HEAD", "refs/heads/*", "refs/tags/*")
     try:
-        place = url(project, source)
-        output = os.fsdecode(git(NOWHERE, "ls-remote", "--", place, *patterns, env=quiet, seconds=SECONDS_TO_ANSWER))
+        return listed(url(project, source), quiet)
     except GitError as error:
-        reason = f"the template {without_credentials(source)} cannot be read: {error}"
-        raise UnreachableTemplateError(reason, _remedy(project, str(error))) from None
+        raise unreachable(project, source, str(error)) from None
+
+
+def listed(address: str, variables: Mapping[str, str]) -> Versions:
+    """The versions that git lists at an address, asked with these variables. Raises GitError."""
+    command = ("ls-remote", "--", address, "HEAD", "refs/heads/*", "refs/tags/*")
+    output = os.fsdecode(git(NOWHERE, *command, env=variables, seconds=SECONDS_TO_ANSWER))
     refs = {name: value for value, _, name in (line.partition("\t") for line in output.splitlines())}
     # An annotated tag has a hash of its own; that of its commit is the peeled one.
     return Versions(refs.get("HEAD", ""), _peeled(refs, "refs/tags/"), _peeled(refs, "refs/heads/"))
+
+
+def unreachable(project: Path, source: str, cause: str) -> UnreachableTemplateError:
+    """The error of a project whose template cannot be listed, for git's reason."""
+    reason = f"the template {without_credentials(source)} cannot be read: {cause}"
+    return UnreachableTemplateError(reason, _remedy(project, cause))
 
 
 def compare(project: Recorded, versions: Versions) -> Comparison:

@@ -1,0 +1,1 @@
+"""`protoserve fleet status`: the rows of `protoserve status` for every project, in one report. Changes no project."""
