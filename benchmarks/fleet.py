@@ -42,6 +42,7 @@ from releases import COMMANDS, commit, environment, git
 
 PARTS = ("status", "update", "kills")
 KILLED_PROJECTS = 10
+_BRANCH = f"protoserve/{NEWEST}"
 
 
 @dataclass(frozen=True)
@@ -181,10 +182,11 @@ class Benchmark:
         clones = self.folder / f"clones-{name}"
         clones.mkdir()
         for project in self.sample:
-            git(clones, "clone", "--quiet", project.url)
-        script = f'for clone in */; do cd "$clone"; {command} </dev/null >../"${{clone%/}}".out 2>&1; cd ..; done'
+            git(clones, "clone", "--quiet", project.url, f"{project.number:04}")
+        folders = [str(Path(f"{project.number:04}", project.folder)) for project in self.sample]
+        script = f'for folder; do (cd "$folder" && {command}) </dev/null >>loop.out 2>&1; done'
         _say(f"shell loop of {command}")
-        run = measure(["sh", "-c", script], cwd=clones, env=environment(self.fleet.home))
+        run = measure(["sh", "-c", script, "loop", *folders], cwd=clones, env=environment(self.fleet.home))
         factor = len(self.known) / len(self.sample)
         return Run(0, b"", b"", run.seconds * factor, run.cpu_seconds * factor, 0)
 
@@ -211,7 +213,7 @@ class Benchmark:
         for project in self.sample:
             clone = clones / f"{project.number:04}"
             git(clones, "clone", "--quiet", project.url, str(clone))
-            lone = measure([COMMANDS / "protoserve", "update"], cwd=clone, env=env)
+            lone = measure([COMMANDS / "protoserve", "update"], cwd=clone / project.folder, env=env)
             pushed = branches(project)
             if lone.exit_code != 0 or not git(clone, "status", "--porcelain"):
                 if pushed:
@@ -219,7 +221,7 @@ class Benchmark:
                 continue
             commit(clone, "updated")
             tree = git(clone, "rev-parse", "HEAD^{tree}").strip()
-            if pushed != {f"protoserve/{NEWEST}": tree}:
+            if list(pushed.values()) != [tree] or not all(name.startswith(_BRANCH) for name in pushed):
                 yield f"{project.where}: {pushed or 'no branch'}, but a lone update makes {tree}"
 
 
@@ -228,7 +230,7 @@ def _differences(fleet: Fleet, status: dict[str, Any]) -> list[str]:
     reported = {project["project"]: project for project in status["projects"]}
     lines = []
     for project in fleet.projects:
-        found = reported.pop(project.url, None)
+        found = reported.pop(project.name, None)
         if found is None:
             lines.append(f"{project.where}: missing")
             continue
@@ -236,7 +238,7 @@ def _differences(fleet: Fleet, status: dict[str, Any]) -> list[str]:
             lines.append(f"{project.where}: {found['verdict']}, not {project.verdict}")
         if project.states is not None:
             lines += project.differences(found["rows"])
-    return lines + [f"{url}: not in the fleet" for url in reported]
+    return lines + [f"{name}: not in the fleet" for name in reported]
 
 
 def _table(measures: Sequence[Measure]) -> str:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from fleet_projects import Fleet, Planted
 from releases import COMMANDS, environment, git
@@ -32,14 +31,16 @@ class Result:
 
 
 def branches(project: Planted) -> dict[str, str]:
-    """The trees of the branches of a project's repository, by name, but for its own branch."""
-    folder = Path(project.url.removeprefix("file://"))
-    if not folder.is_dir():
+    """The trees of the branches of a project, by name, without the branch that it is on.
+
+    In a repository with several projects those of the others are left out: a branch has the name of its folder.
+    """
+    if not project.repository.is_dir():
         return {}
-    lines = git(folder, "for-each-ref", "--format=%(refname:short) %(tree)", "refs/heads").splitlines()
+    lines = git(project.repository, "for-each-ref", "--format=%(refname:short) %(tree)", "refs/heads").splitlines()
     trees = dict(line.split() for line in lines)
     del trees["main"]
-    return trees
+    return {name: tree for name, tree in trees.items() if project.folder.rpartition("/")[2] in name}
 
 
 def kill_rounds(fleet: Fleet, count: int, seed: int, say: Callable[[str], None] = print) -> Iterator[str]:
@@ -107,8 +108,8 @@ class _World:
         process.wait()
 
     def branches(self) -> dict[str, dict[str, str]]:
-        """The trees of all branches that were pushed, by the project's URL and the branch."""
-        return {project.url: branches(project) for project in self.fleet.projects}
+        """The trees of all branches that were pushed, by the names of the project and the branch."""
+        return {project.name: branches(project) for project in self.fleet.projects}
 
     def left_in_temporary_folder(self) -> list[str]:
         return sorted(path.name for path in self.temporary.iterdir())
@@ -129,18 +130,18 @@ class _World:
 
 def _too_much(pushed: dict[str, dict[str, str]], whole: dict[str, dict[str, str]]) -> Iterator[str]:
     """What was pushed and is not in the result of a whole run: nothing unfinished may be."""
-    for url, trees in pushed.items():
+    for name, trees in pushed.items():
         for branch, tree in trees.items():
-            if whole[url].get(branch) != tree:
-                yield f"{url}: {branch} has tree {tree}, a whole run pushes {whole[url] or 'nothing'}"
+            if whole[name].get(branch) != tree:
+                yield f"{name}: {branch} has tree {tree}, a whole run pushes {whole[name] or 'nothing'}"
 
 
 def _unlike(result: Result, whole: Result, world: _World) -> Iterator[str]:
     if result.exit_code != whole.exit_code:
         yield f"exit code {result.exit_code}, not {whole.exit_code}"
-    for url, trees in whole.branches.items():
-        if result.branches[url] != trees:
-            yield f"{url}: {result.branches[url] or 'nothing'} was pushed, a whole run pushes {trees or 'nothing'}"
+    for name, trees in whole.branches.items():
+        if result.branches[name] != trees:
+            yield f"{name}: {result.branches[name] or 'nothing'} was pushed, a whole run pushes {trees or 'nothing'}"
     for path in sorted(result.cached - whole.cached):
         yield f"left in the cache: {path}"
     for path in sorted(whole.cached - result.cached):

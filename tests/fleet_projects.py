@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import cycle, islice
+from itertools import cycle, groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ _PACKAGE = f"fleet_{_TOKEN}"
 _OUTCOMES = f"src/{_PACKAGE}/server/core/outcomes.py"
 # The lists of a row's details that name what is not as it should be.
 _COMPARED = ("refused", "missing", "unknown", "differ", "unmerged", "rejected", "breaking")
-_COMPARED += ("edited", "deleted", "blocked")
+_COMPARED += ("edited", "deleted", "blocked", "rules", "excepted")
 # Every row is as it should be.
 ALL_OK = dict.fromkeys(("template", "answers", "generated", "conflicts", "contract", "files", "policy"), "ok")
 
@@ -114,7 +114,8 @@ class Kind:
 
     `states` are those of the rows that are not ok beside `template`; no state at all if nothing of the project can be
     known. `details` are lists of a row's details, exactly, or None for a list that must not be empty. `conflicts` says
-    that an update to the newest release has conflicts.
+    that an update to the newest release has conflicts, `shared` that the projects of this kind are folders of one
+    repository.
     """
 
     name: str
@@ -126,6 +127,7 @@ class Kind:
     port: int = 9000
     conflicts: bool = False
     reachable: bool = True
+    shared: bool = False
 
 
 def _replace(name: str, old: str, new: str) -> Callable[[Files], None]:
@@ -183,12 +185,18 @@ KINDS = (
         {"answers": "todo"},
         {("answers", "refused"): ("python_version",)},
     ),
-    Kind("broken policy: answer", states={"policy": "todo"}, releases=(OLDER, NEWEST), port=7000),
+    Kind(
+        "broken policy: answer",
+        states={"policy": "todo"},
+        details={("policy", "rules"): ("answers.port",)},
+        releases=(OLDER, NEWEST),
+        port=7000,
+    ),
     Kind(
         "broken policy: file",
         _append("Dockerfile", "\n# mine\n"),
         {"policy": "todo", "files": "edited"},
-        {("files", "edited"): ("Dockerfile",)},
+        {("policy", "rules"): ("files.unedited",), ("files", "edited"): ("Dockerfile",)},
         releases=(NEWEST,),
     ),
     Kind("clean", releases=(NEWEST,)),
@@ -206,7 +214,7 @@ KINDS = (
         {"generated": "todo"},
         {("generated", "differ"): (f"proto/{_PACKAGE}/v1/prediction.proto",)},
     ),
-    Kind("clean", releases=(NEWEST,)),
+    Kind("in a shared repository", shared=True),
     Kind(
         "conflict: markers are committed",
         _append("README.md", _MARKERS),
@@ -232,25 +240,37 @@ KINDS = (
         flavours=(BROKEN_CONTRACT,),
         releases=(NEWEST,),
     ),
-    Kind("broken policy, but excepted", releases=(NEWEST,), port=7000),
+    Kind("a later policy refuses it", releases=(OLDEST,), port=7000),
+    Kind("broken policy, but excepted", details={("policy", "excepted"): None}, releases=(NEWEST,), port=7000),
 )
 EXCEPTED = KINDS[-1]
 
 
 @dataclass(frozen=True)
 class Planted:
-    """A project of the fleet: its kind of drift, its release, and where it is."""
+    """A project of the fleet: its kind of drift, its release, and where it is: `folder` is "" for the root."""
 
     number: int
     kind: Kind
     release: str
     flavour: Flavour
     url: str
+    folder: str = ""
+
+    @property
+    def name(self) -> str:
+        """What a fleet calls it."""
+        return f"{self.url}#{self.folder}" if self.folder else self.url
+
+    @property
+    def repository(self) -> Path:
+        """The bare repository, which does not exist for a project that cannot be reached."""
+        return Path(self.url.removeprefix("file://"))
 
     @property
     def title(self) -> str:
         """The answer `project_name`."""
-        return self._of_this_project(f"Fleet {_TOKEN}")
+        return self.of_this_project(f"Fleet {_TOKEN}")
 
     @property
     def where(self) -> str:
@@ -276,14 +296,15 @@ class Planted:
     def details(self) -> dict[tuple[str, str], list[str] | None]:
         """By row and kind of detail: the list, or None for one that is only known not to be empty."""
         return {
-            place: names if names is None else [self._of_this_project(name) for name in names]
+            place: names if names is None else [self.of_this_project(name) for name in names]
             for place, names in self.kind.details.items()
         }
 
     def differences(self, rows: list[dict[str, Any]]) -> list[str]:
         """A line for each row, as JSON has it, that is not what is planted: what was missed, and what is false."""
         assert self.states is not None
-        lines = []
+        missing = self.states.keys() - {row["name"] for row in rows}
+        lines = [f"{self.where}: no row {name}" for name in sorted(missing)]
         for row in rows:
             name, state = row["name"], row["state"]
             if state != self.states[name]:
@@ -295,7 +316,8 @@ class Planted:
                     lines.append(f"{self.where}: {kind} of {name} are {listed}, not {planted}")
         return lines
 
-    def _of_this_project(self, text: str) -> str:
+    def of_this_project(self, text: str) -> str:
+        """The text with the names and the port of this project."""
         return self.substituted(text.encode()).decode()
 
     def substituted(self, content: bytes) -> bytes:
@@ -330,14 +352,16 @@ def plan(folder: Path, count: int) -> Iterator[Planted]:
     releases = [cycle(kind.releases) for kind in KINDS]
     flavours = [cycle(kind.flavours) for kind in KINDS]
     for number, index in enumerate(islice(cycle(range(len(KINDS))), count)):
-        url = f"file://{folder}/projects/{number:04}.git"
-        yield Planted(number, KINDS[index], next(releases[index]), next(flavours[index]), url)
+        kind = KINDS[index]
+        name = "shared" if kind.shared else f"{number:04}"
+        place = (f"file://{folder}/projects/{name}.git", f"services/{number:04}" if kind.shared else "")
+        yield Planted(number, kind, next(releases[index]), next(flavours[index]), *place)
 
 
 def make_fleet(
     folder: Path, count: int, make_template: Callable[[Path, Mapping[str, str]], Path] = make_template
 ) -> Fleet:
-    """A fleet of that many projects in a new folder; 24 have every kind of drift.
+    """A fleet of that many projects in a new folder; len(KINDS) have every kind of drift.
 
     `make_template` makes three releases of a template with these policies in or below a new folder, and returns the
     repository: a function of releases.py or small_template.py.
@@ -350,9 +374,9 @@ def make_fleet(
     fleet = Fleet(folder, home, template, projects, folder / "executed")
     foreign = _make_foreign_template(fleet)
     bases = _make_bases(fleet)
-    for project in projects:
-        if project.kind.reachable:
-            _make_repository(project, bases[project.flavour.name, project.release], foreign)
+    (folder / "projects").mkdir()
+    for repository in dict.fromkeys(project.repository for project in projects if project.kind.reachable):
+        _make_repository(repository, _commits_of(repository, fleet, bases, foreign))
     fleet.file.write_text(_fleet_yaml(fleet), encoding="utf-8")
     return fleet
 
@@ -410,25 +434,50 @@ def _make_bases(fleet: Fleet) -> dict[tuple[str, str], Base]:
         return dict(zip(wanted, pool.map(make, wanted), strict=True))
 
 
-def _make_repository(project: Planted, base: Base, foreign: str) -> None:
-    """The bare repository of a project: the commits of its base, and one with what its author did."""
-    path = Path(project.url.removeprefix("file://"))
-    git(path.parents[1], "init", "--quiet", "--bare", "--initial-branch=main", str(path))
-    last = replace(base[-1], files=dict(base[-1].files))
-    project.kind.plant(last.files)
-    commits = base if last == base[-1] else (*base, last)
-    stream = b"".join(part for commit in commits for part in _import(project, commit, foreign))
+def _commits_of(
+    repository: Path, fleet: Fleet, bases: Mapping[tuple[str, str], Base], foreign: str
+) -> Iterator[Commit]:
+    """The commits of a repository: those of its project's base, and one with what its author did.
+
+    In a repository with several projects all is in one commit.
+    """
+    projects = [project for project in fleet.projects if project.repository == repository]
+    together: Files = {}
+    for project in projects:
+        base = bases[project.flavour.name, project.release]
+        last = dict(base[-1].files)
+        project.kind.plant(last)
+        if not project.folder:
+            yield from (replace(commit, files=_of(project, commit.files, foreign)) for commit in base)
+        together.update(_of(project, last, foreign))
+    yield Commit(together)
+
+
+def _of(project: Planted, files: Files, foreign: str) -> Files:
+    """The files with the names of a project, in its folder."""
+    folder = f"{project.folder}/" if project.folder else ""
+    return {
+        folder + project.of_this_project(name): (
+            mode,
+            project.substituted(content).replace(_FOREIGN.encode(), foreign.encode()),
+        )
+        for name, (mode, content) in files.items()
+    }
+
+
+def _make_repository(path: Path, commits: Iterator[Commit]) -> None:
+    """A bare repository with these commits; one that changes nothing is left out."""
+    git(path.parent, "init", "--quiet", "--bare", "--initial-branch=main", str(path))
+    different = [next(same) for _, same in groupby(commits, key=lambda commit: commit.files)]
+    stream = b"".join(part for commit in different for part in _import(commit))
     subprocess.run(["git", "-C", str(path), "fast-import", "--quiet"], input=stream, check=True)
 
 
-def _import(project: Planted, commit: Commit, foreign: str) -> Iterator[bytes]:
+def _import(commit: Commit) -> Iterator[bytes]:
     """The commit as `git fast-import` reads it."""
     yield b"commit refs/heads/main\ncommitter T <t@example.com> 1767225600 +0000\n" + _data(b"work") + b"deleteall\n"
     for name, (mode, content) in commit.files.items():
-        content = project.substituted(content)
-        if project.kind.plant is _foreign:
-            content = content.replace(_FOREIGN.encode(), foreign.encode())
-        yield f"M {mode} inline ".encode() + project.substituted(name.encode()) + b"\n" + _data(content)
+        yield f"M {mode} inline {name}\n".encode() + _data(content)
     if commit.tag:
         yield f"reset refs/tags/{commit.tag}\nfrom refs/heads/main\n\n".encode()
 
@@ -440,9 +489,10 @@ def _data(content: bytes) -> bytes:
 def _fleet_yaml(fleet: Fleet) -> str:
     projects: list[object] = []
     for project in fleet.projects:
-        if project.number % 3 == 0:
+        folder = {"folder": project.folder} if project.folder else {}
+        if folder or project.number % 3 == 0:
             labels = ["eu" if project.number % 2 else "us"]
-            projects.append({"url": project.url, "branch": "main", "owner": "risk", "labels": labels})
+            projects.append({"url": project.url, "branch": "main", "owner": "risk", "labels": labels, **folder})
         else:
             projects.append(project.url)
     return yaml.safe_dump({"templates": [fleet.template], "projects": projects}, sort_keys=False)

@@ -25,7 +25,7 @@ def test_each_kind_is_what_a_lone_status_reports(tmp_path: Path) -> None:
 
 def differences(fleet: Fleet, project: Planted) -> list[str]:
     """Where a lone status of a clone of the project differs from what is planted."""
-    clone = fleet.folder / "clones" / project.url.rpartition("/")[2]
+    clone = fleet.folder / "clones" / f"{project.number:04}"
     git(fleet.folder, "clone", "--quiet", project.url, str(clone))
-    done = Work(clone, fleet.home).status("--format", "json", check=False)
+    done = Work(clone / project.folder, fleet.home).status("--format", "json", check=False)
     return project.differences(json.loads(done.stdout)["rows"])
