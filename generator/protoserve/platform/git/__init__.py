@@ -6,7 +6,13 @@ package needs nothing but the standard library of Python 3.10, since an update e
 
 from protoserve.platform.git.command import NOWHERE, git, git_line, git_paths, run, status
 from protoserve.platform.git.errors import GitError, reason
-from protoserve.platform.git.repository import Repository, find_repository, repository_with_commits
+from protoserve.platform.git.repository import (
+    Repository,
+    find_repository,
+    is_partial,
+    object_format,
+    repository_with_commits,
+)
 from protoserve.platform.git.repository_settings import filters_of_the_repository
 from protoserve.platform.git.settings import clear_environment, set_environment
 from protoserve.platform.git.sources import SourceError, refuse_source
@@ -22,6 +28,8 @@ __all__ = [
     "git",
     "git_line",
     "git_paths",
+    "is_partial",
+    "object_format",
     "reason",
     "refuse_source",
     "repository_with_commits",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -41,13 +41,12 @@ class Repository:
     @property
     def partial(self) -> bool:
         """Whether it was cloned without all objects, which git fetches when it needs them."""
-        pattern = r"^(remote\..*\.promisor|extensions\.partialclone)$"
-        return bool(git(self.project, "config", "--get-regexp", pattern, exit_codes=(0, 1)))
+        return is_partial(self.project)
 
     @property
     def object_format(self) -> str:
         """The hash function, `sha1` or `sha256`."""
-        return git_line(self.project, "rev-parse", "--show-object-format")
+        return object_format(self.project)
 
     @property
     def tree(self) -> str:
@@ -129,3 +128,17 @@ def repository_with_commits(project: Path) -> Repository:
     except GitError:
         raise GitError(f"nothing of {repository.project} is committed in {repository.root}: commit it first") from None
     return repository
+
+
+def is_partial(folder: Path, environment: Mapping[str, str] | None = None) -> bool:
+    """Whether the repository around `folder`, or that of GIT_DIR, lacks objects, which git fetches when it needs them.
+
+    Raises GitError.
+    """
+    pattern = r"^(remote\..*\.promisor|extensions\.partialclone)$"
+    return bool(git(folder, "config", "--get-regexp", pattern, env=environment, exit_codes=(0, 1)))
+
+
+def object_format(folder: Path, environment: Mapping[str, str] | None = None) -> str:
+    """The hash function of the repository around `folder`, or that of GIT_DIR: `sha1` or `sha256`. Raises GitError."""
+    return git(folder, "rev-parse", "--show-object-format", env=environment).decode().strip()

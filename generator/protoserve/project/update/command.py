@@ -6,33 +6,20 @@ import argparse
 import os
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import Any
 
-from protoserve.platform import answers
 from protoserve.platform.blocked_paths import Links, refuse_blocked
-from protoserve.platform.credentials import without_credentials
 from protoserve.platform.git import Repository, filters_of_the_repository, repository_with_commits
 from protoserve.project.hidden_edits import refuse_hidden_edits, without_filter
 from protoserve.project.unresolved import refuse_rejected_edits
 from protoserve.project.update import printing, signals, template_versions
 from protoserve.project.update.apply import apply_update, refuse_uncommitted, refuse_uncommitted_answers
-from protoserve.project.update.line_ends import restore_line_ends
+from protoserve.project.update.compute import compute_update
 from protoserve.project.update.lock import locked
-from protoserve.project.update.merge_from import merge_from_recorded
-from protoserve.project.update.outcome import Outcome, changed_answers, changed_files, manifest
-from protoserve.project.update.request import Request, Target, read_request, refuse_unknown, target_version
-from protoserve.project.update.scratch import changed_files as changed_paths
-from protoserve.project.update.scratch import (
-    committed_files,
-    concerned_files,
-    patch,
-    scratch_repository,
-    unmerged_files,
-)
+from protoserve.project.update.request import Request, Target, read_request, target_version
+from protoserve.project.update.scratch import Committed, concerned_files, patch, scratch_repository
 from protoserve.project.user_folders import copier_cache, temporary_folder_outside
 
 CONFLICTS = 3
-_NOTE = "protoserve: "  # how lines begin that a migration prints for the author
 
 
 def update(options: argparse.Namespace) -> int:
@@ -63,7 +50,7 @@ def _update(options: argparse.Namespace) -> int:
         stack.enter_context(copier_cache())
         if not options.dry_run:
             stack.enter_context(locked(repository))
-        folder = stack.enter_context(scratch_repository(repository))
+        folder = stack.enter_context(scratch_repository(Committed.head(repository)))
         return _update_in(folder, repository, request, Target(version, compared), options)
 
 
@@ -71,11 +58,8 @@ def _update_in(
     folder: Path, repository: Repository, request: Request, target: Target, options: argparse.Namespace
 ) -> int:
     """Merges in the scratch repository `folder`, then writes the result into the project, or shows it; exit code."""
-    printed, notes = merge_from_recorded(folder, request, target)
-    after = answers.load(folder)
-    refuse_unknown(request, after, target.version)
-    restore_line_ends(folder, changed_paths(folder))
-    names, unmerged = changed_paths(folder), unmerged_files(folder)
+    update = compute_update(folder, request, target)
+    names = update.names
     if not names:
         with_answers = " with these answers" if request.data else ""
         printing.print_nothing_to_do(
@@ -86,33 +70,13 @@ def _update_in(
     refuse_hidden_edits(repository, concerned if not options.dry_run else without_filter(repository, concerned))
     # The merge has seen what is committed, but not what git ignores.
     refuse_blocked(request.project, _written(folder, names), Links.NONE, "the template has", ", then update again")
-    if note := target.note(str(after.get("_commit"))):
-        notes.append(note)
-    notes += [text.removeprefix(_NOTE) for text in printed.splitlines() if text.startswith(_NOTE)]
-    outcome = _outcome(folder, request, after, names, set(unmerged), notes)
     if options.dry_run:
         changes = printing.without_source_credentials(patch(folder), request.recorded)
-        printing.print_dry_run(outcome, changes, options.format)
+        printing.print_dry_run(update.outcome, changes, options.format)
     else:
-        apply_update(repository, folder, names, unmerged, smoke=options.smoke)
-        printing.print_summary(outcome, options.format)
-    return CONFLICTS if unmerged else 0
-
-
-def _outcome(
-    folder: Path, request: Request, after: dict[str, Any], names: list[str], conflicts: set[str], notes: list[str]
-) -> Outcome:
-    before, version = request.before, str(after.get("_commit"))
-    generated = manifest(request.project)
-    return Outcome(
-        request.project_name,
-        without_credentials(str(after.get("_src_path"))),
-        str(before.get("_commit")),
-        version,
-        tuple(changed_answers(before, after, request.data, version)),
-        tuple(changed_files(folder, names, committed_files(folder), generated, conflicts)),
-        tuple(notes),
-    )
+        apply_update(repository, folder, names, update.unmerged, smoke=options.smoke)
+        printing.print_summary(update.outcome, options.format)
+    return CONFLICTS if update.unmerged else 0
 
 
 def _written(folder: Path, names: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -33,11 +33,18 @@ class MergeError(ProtoserveError):
         self.printed = printed
 
 
-def merge(folder: Path, project: Path, ref: str, data: dict[str, Any]) -> str:
+def merge(
+    folder: Path,
+    project: Path,
+    ref: str,
+    data: dict[str, Any],
+    run_update: Callable[..., object] = copier.run_update,
+) -> str:
     """Updates `folder`, the scratch repository of `project`, to `ref` of its template; returns what was printed.
 
     The recorded template is trusted, as `make generate` trusts it. No question is asked: an answer comes from `data`,
-    else from the recorded ones, else from the default. Raises MergeError.
+    else from the recorded ones, else from the default. `run_update` is Copier's, or has the same arguments and effect.
+    Raises MergeError.
     """
     failure: str | None = None
     # A relative path of a template counts from the project.
@@ -45,9 +52,7 @@ def merge(folder: Path, project: Path, ref: str, data: dict[str, Any]) -> str:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Copier warns of local templates with changes and of shallow clones
-                copier.run_update(
-                    folder, data=data, vcs_ref=ref, defaults=True, overwrite=True, quiet=True, unsafe=True
-                )
+                run_update(folder, data=data, vcs_ref=ref, defaults=True, overwrite=True, quiet=True, unsafe=True)
         except TaskError:
             failure = "a step of the template failed"  # and has printed why
         except ProcessExecutionError as error:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -19,7 +19,7 @@ import yaml
 from protoserve.emit.generated_files import SCHEMA
 from protoserve.platform import answers
 from protoserve.platform.files import with_remedy_for_full_disk
-from protoserve.platform.git import GitError, Repository, git, git_line, git_paths, status
+from protoserve.platform.git import GitError, Repository, git, git_line, git_paths, is_partial, object_format, status
 from protoserve.platform.git.repository_settings import filters_run
 from protoserve.platform.reading import read_bytes
 from protoserve.project.git_settings import unreadable_names
@@ -48,76 +48,107 @@ class Stage:
     number: str
 
 
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A project as one commit has it: its name, the tree of its folder, and a repository with the objects of that.
+
+    Git runs in the folder `place`; for a bare repository, `environment` names it by GIT_DIR. Methods raise GitError.
+    """
+
+    name: str
+    tree: str
+    place: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def head(cls, repository: Repository) -> Committed:
+        """The project of a work tree as HEAD has it."""
+        return cls(repository.project.name, repository.tree, repository.project)
+
+    def git_path(self, name: str) -> Path:
+        """A file or folder of the repository, such as `objects`."""
+        output = git(self.place, "rev-parse", "--git-path", name, env=self.environment)
+        return self.place / os.fsdecode(output.rstrip(b"\n"))
+
+    @property
+    def settings(self) -> list[str]:
+        """The settings of how git converts files, each with its name in the first line."""
+        options = ("-z", "--get-regexp", _CONVERSIONS)
+        output = git(self.place, "config", *options, env=self.environment, exit_codes=(0, 1))
+        return [os.fsdecode(setting) for setting in output.split(b"\0") if setting]
+
+
 @contextmanager
-def scratch_repository(repository: Repository) -> Iterator[Path]:
-    """The folder of a new scratch repository, removed at the end. Raises GitError."""
+def scratch_repository(committed: Committed) -> Iterator[Path]:
+    """The folder of a new scratch repository with these files, removed at the end. Raises GitError."""
     with tempfile.TemporaryDirectory(prefix="protoserve-update-", ignore_cleanup_errors=True) as temporary:
         # Copier writes this path into a file of lines.
-        folder = Path(temporary).resolve() / repository.project.name.replace("\n", " ")
+        folder = Path(temporary).resolve() / committed.name.replace("\n", " ")
         folder.mkdir()
         try:
-            _fill(folder, repository, Path(temporary) / "fetched")
+            _fill(folder, committed, Path(temporary) / "fetched")
         except GitError as error:
             raise GitError(with_remedy_for_full_disk(str(error))) from None
         yield folder
 
 
-def _fill(folder: Path, repository: Repository, fetched: Path) -> None:
+def _fill(folder: Path, committed: Committed, fetched: Path) -> None:
     """Makes the folder a repository with one commit, what the project has committed; `fetched` may be used for that."""
     # Copier's own repositories, which borrow from this one, are of SHA-1.
     git(folder, "init", "--quiet", "--template=", "--object-format=sha1")
-    _copy_conversions(repository, folder)
-    if repository.object_format == "sha1":
-        if repository.partial:
+    _copy_conversions(committed, folder)
+    if object_format(committed.place, committed.environment) == "sha1":
+        if is_partial(committed.place, committed.environment):
             # Only the clone itself can fetch what it lacks; a checkout fetches all of it in one go.
-            _fetch(repository, fetched)
-        _borrow(repository, folder)
+            _fetch(committed, fetched)
+        _borrow(committed, folder)
     else:
-        _check_out(repository, folder)
+        _check_out(committed, folder)
         git(folder, "add", "--all", "--force")
     _leave_out_unreadable_names(folder)
-    if repository.object_format == "sha1":
+    if object_format(committed.place, committed.environment) == "sha1":
         git(folder, "checkout-index", "--quiet", "--all", "-u", env=_CHECKOUT)
     _commit(folder, git_line(folder, "write-tree", "--missing-ok"))
     git(folder, "update-ref", _COMMITTED, "HEAD")
 
 
-def _copy_conversions(repository: Repository, folder: Path) -> None:
+def _copy_conversions(committed: Committed, folder: Path) -> None:
     """Lets git convert files in the scratch repository as it does in the project."""
-    settings = git_paths(repository.project, "config", "-z", "--get-regexp", _CONVERSIONS, exit_codes=(0, 1))
+    settings = committed.settings
     if not filters_run():
         settings = [setting for setting in settings if not setting.startswith("filter.")]
     for setting in settings:
         name, has_value, value = setting.partition("\n")
         git(folder, "config", "--add", name, value if has_value else "true")
-    attributes = repository.git_path("info/attributes")
+    attributes = committed.git_path("info/attributes")
     if attributes.is_file():
         (folder / ".git" / "info").mkdir(exist_ok=True)
         (folder / ".git" / "info" / "attributes").write_bytes(read_bytes(attributes))
 
 
-def _borrow(repository: Repository, folder: Path) -> None:
+def _borrow(committed: Committed, folder: Path) -> None:
     """Fills the index of the scratch repository, with the project's objects by reference."""
     alternates = folder / ".git" / "objects" / "info" / "alternates"
     alternates.parent.mkdir(parents=True, exist_ok=True)
-    alternates.write_bytes(_quoted(os.fsencode(repository.git_path("objects").resolve())) + b"\n")
-    git(folder, "read-tree", repository.tree)
+    alternates.write_bytes(_quoted(os.fsencode(committed.git_path("objects").resolve())) + b"\n")
+    git(folder, "read-tree", committed.tree)
 
 
-def _fetch(repository: Repository, folder: Path) -> None:
+def _fetch(committed: Committed, folder: Path) -> None:
     try:
-        _check_out(repository, folder)
+        _check_out(committed, folder)
     except GitError as error:
         raise GitError(f"this clone is partial, and what it lacks of the project cannot be fetched: {error}") from None
 
 
-def _check_out(repository: Repository, folder: Path) -> None:
+def _check_out(committed: Committed, folder: Path) -> None:
     """Writes what the project has committed into a folder, without the index and the work tree of its repository."""
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="protoserve-index-") as temporary:
         elsewhere = {"GIT_INDEX_FILE": str(Path(temporary) / "index"), "GIT_WORK_TREE": str(folder)}
         options = ("--reset", "-u", "--no-sparse-checkout")
-        git(repository.project, "read-tree", *options, repository.tree, env={**_CHECKOUT, **elsewhere})
+        variables = {**committed.environment, **_CHECKOUT, **elsewhere}
+        git(committed.place, "read-tree", *options, committed.tree, env=variables)
 
 
 def _commit(folder: Path, tree: str) -> None:
