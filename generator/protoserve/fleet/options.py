@@ -8,7 +8,7 @@ from pathlib import Path
 from protoserve.project.status.options import add_fail_on
 from protoserve.shared_commands import Command
 
-FORMATS = ("table", "json", "markdown")
+FORMATS = ("table", "json", "markdown", "html")
 _DEFAULT = Path("fleet.yaml")
 
 

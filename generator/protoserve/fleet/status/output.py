@@ -1,10 +1,11 @@
-"""The formats of a fleet's status: a table for people, Markdown for pull requests and chats, JSON for programs."""
+"""The formats of a fleet's status: a table for people, Markdown for chats, JSON for programs, a page for browsers."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
 
@@ -97,7 +98,19 @@ def as_markdown(report: FleetReport) -> str:
     return "\n".join(lines) + "\n"
 
 
-FORMATS: Mapping[str, Callable[[FleetReport], str]] = {"table": as_table, "json": as_json, "markdown": as_markdown}
+def as_html(report: FleetReport) -> str:
+    """The whole report as one page for a browser, with the time of now."""
+    from protoserve.fleet.page import render
+
+    return render(as_data(report), f"{datetime.now(UTC):%-d %B %Y, %H:%M} UTC")
+
+
+FORMATS: Mapping[str, Callable[[FleetReport], str]] = {
+    "table": as_table,
+    "json": as_json,
+    "markdown": as_markdown,
+    "html": as_html,
+}
 
 
 def _row_names(report: FleetReport) -> list[str]:

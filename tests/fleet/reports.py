@@ -1,0 +1,60 @@
+"""Documents like those of `fleet status --format json`, of any number of projects, without looking at any."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ROWS = ("template", "answers", "generated", "conflicts", "contract", "files", "policy")
+VERSIONS = ("v2.0.0", "v1.10.0", "v1.9.0")
+FILES = ("Dockerfile", "Makefile", "src/{package}/server/logs.py", "pyproject.toml")
+UNREACHABLE = "it cannot be read: could not resolve host"
+
+
+def document(count: int) -> dict[str, Any]:
+    """A report of projects: each tenth cannot be read, the others go through versions, edits and violations."""
+    return report([project(number) for number in range(count)])
+
+
+def report(projects: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"verdict": "todo", "projects": projects, "totals": {}, "fail_on": list(ROWS), "fleet": "", "shard": ""}
+
+
+def project(number: int) -> dict[str, Any]:
+    package = f"model_{number}"
+    data = {
+        "project": f"https://git.example/team/model-{number}.git",
+        "project_name": f"Model {number}",
+        "branch": "",
+        "commit": f"{number:040x}",
+        "template": "https://git.example/platform/template.git",
+        "owner": ("risk", "growth")[number % 2],
+        "labels": ["eu"] if number % 3 == 0 else [],
+        "diff": "",
+    }
+    if number % 10 == 9:
+        return {**data, "verdict": "unknown", "version": "", "rows": [row("repository", "unknown", UNREACHABLE)]}
+    version = VERSIONS[number % 3]
+    edited = [name.format(package=package) for name in FILES[: number % 4]]
+    unchanged = [name.format(package=package) for name in FILES[number % 4 :]]
+    details: dict[str, dict[str, list[str]]] = {"files": {"edited": edited, "deleted": [], "unchanged": unchanged}}
+    states = dict.fromkeys(ROWS, "ok") | {"files": "edited" if edited else "ok"}
+    if version != VERSIONS[0]:
+        states["template"] = "todo"
+    if number % 5 == 0:
+        states["policy"] = "todo"
+        line = "port: port must be at least 8000, not 7000: the mesh routes these (answers.port in policy.yaml); set it"
+        details["policy"] = {"violations": [line], "rules": ["answers.port"]}
+    rows = [row(name, state, f"{name} of {number}", details.get(name)) for name, state in states.items()]
+    todo = "todo" in states.values()
+    diff = "".join(diff_of(name, number) for name in edited)
+    return {**data, "verdict": "todo" if todo else "ok", "version": version, "rows": rows, "diff": diff}
+
+
+def row(name: str, state: str, said: str, details: dict[str, list[str]] | None = None) -> dict[str, Any]:
+    data = {"name": name, "state": state, "counts": name != "files", "said": said, "details": details or {}}
+    return {**data, "remedy": "protoserve update" if state == "todo" else ""}
+
+
+def diff_of(name: str, number: int) -> str:
+    """An edit that puts one line in the place of another."""
+    return f"--- a/{name}\n+++ b/{name}\n@@ -1,2 +1,2 @@\n first\n-of the template\n+edit {number} of the team\n"
