@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
@@ -31,10 +32,10 @@ class Run:
 
 
 def measure(command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str], memory: bool = False) -> Run:
-    """Runs the command in a session of its own.
+    """Runs the command.
 
-    Memory is the sum over the session of each process's share of what it uses (PSS), so pages that processes share
-    after a fork count once. It is looked at ten times a second.
+    Memory is the sum over its processes of the share of each in what it uses (PSS), so pages that processes share after
+    a fork count once. It is looked at ten times a second.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         began = time.perf_counter()
@@ -45,7 +46,6 @@ def measure(command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
-            start_new_session=True,
         )
         peak, ended = [0], Event()
         watch = Thread(target=_watch, args=(process.pid, peak, ended))
@@ -63,22 +63,24 @@ def measure(command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str],
         return Run(process.returncode, output.read(), errors.read(), seconds, cpu_seconds, peak[0])
 
 
-def session_processes(session: int) -> Iterator[int]:
-    """The ids of the processes of a session."""
+def _descendants(process: int) -> Iterator[int]:
+    """A process and those that it or its descendants have started."""
+    children: dict[int, list[int]] = {}
     for folder in _PROC.iterdir():
         if folder.name.isdecimal():
-            try:
-                # After the name in parentheses, which may contain anything: state, parent, group, session.
+            with suppress(OSError):
+                # After the name in parentheses, which may contain anything: the state, then the parent.
                 fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[3]) == session:
-                yield int(folder.name)
+                children.setdefault(int(fields[1]), []).append(int(folder.name))
+    waiting = [process]
+    while waiting:
+        waiting += children.get(waiting[0], [])
+        yield waiting.pop(0)
 
 
-def _watch(session: int, peak: list[int], ended: Event) -> None:
+def _watch(process: int, peak: list[int], ended: Event) -> None:
     while not ended.wait(_SAMPLE_SECONDS):
-        peak[0] = max(peak[0], sum(map(_share_of_memory, session_processes(session))))
+        peak[0] = max(peak[0], sum(map(_share_of_memory, _descendants(process))))
 
 
 def _share_of_memory(process: int) -> int:
