@@ -38,17 +38,24 @@ def main(arguments: list[str]) -> int:
     """The exit code of the command."""
     sys.path.insert(0, str(HERE))
     from protoserve.platform.git import clear_environment
-    from protoserve.shared_commands import AFTER_UPDATE, CREATE, GENERATOR_COMMANDS, SCHEMA_REFUSED, build_parser
+    from protoserve.shared_commands import (
+        AFTER_UPDATE,
+        ANSWERS_REFUSED,
+        CREATE,
+        GENERATOR_COMMANDS,
+        SCHEMA_REFUSED,
+        build_parser,
+    )
 
     clear_environment()  # it may run in a hook of git
     options = build_parser("run.py", "The generator of this template.", GENERATOR_COMMANDS).parse_args(arguments)
     command: Command = options.command
-    if command is AFTER_UPDATE:
-        if not restore_lost_edits(options.package):
-            return 1
-        arguments = ["generate"]
+    if command is AFTER_UPDATE and not restore_lost_edits(options.package):
+        return 1
     code = run_here_or_by_uv(command, arguments)
     if command is CREATE and code and options.dest:
+        if code == ANSWERS_REFUSED:
+            print("protoserve: correct the answer in the file below before you continue", file=sys.stderr)
         keep_answers(Path(options.dest), options.ref, schema_refused=code == SCHEMA_REFUSED)
     return code
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from protoserve.platform.errors import exit_code
 from protoserve.shared_commands import (
+    AFTER_UPDATE,
+    ANSWERS_REFUSED,
     BEFORE_UPDATE,
     CREATE,
     DIFF,
@@ -34,14 +36,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _create(options: argparse.Namespace) -> int:
+    from protoserve.policy import NotAllowedError
+    from protoserve.project.answers_policy import refuse_created
     from protoserve.project.create import create
     from protoserve.schema.errors import SchemaError
 
     try:
+        refuse_created(Path(), _TEMPLATE)
         return create(Path(), options.package, options.framework, options.schema, options.serve)
     except SchemaError as error:
         print(error.report(), file=sys.stderr)
         return SCHEMA_REFUSED
+    except NotAllowedError as error:
+        print(error.report(), file=sys.stderr)
+        return ANSWERS_REFUSED
 
 
 def _preview(options: argparse.Namespace) -> int:
@@ -90,6 +98,14 @@ def _before_update(options: argparse.Namespace) -> int:
     return check_update(Path(), _TEMPLATE, json.loads(options.answers))
 
 
+def _after_update(options: argparse.Namespace) -> int:
+    from protoserve.project.answers_policy import after_update
+    from protoserve.project.generate import generate
+
+    after_update(Path(), _TEMPLATE, json.loads(options.given), asked=options.asked == "yes")
+    return generate(Path())
+
+
 HANDLERS: dict[Command, Callable[[argparse.Namespace], int]] = {
     CREATE: _create,
     PREVIEW: _preview,
@@ -98,6 +114,7 @@ HANDLERS: dict[Command, Callable[[argparse.Namespace], int]] = {
     DIFF: diff,
     RENUMBER: renumber,
     BEFORE_UPDATE: _before_update,
+    AFTER_UPDATE: _after_update,
 }
 
 

@@ -113,6 +113,8 @@ def _add_before_update(parser: argparse.ArgumentParser) -> None:
 
 def _add_after_update(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--package", required=True, help="the project's Python package")
+    parser.add_argument("--given", default="[]", help="the names of the answers given on the command line, as JSON")
+    parser.add_argument("--asked", choices=("yes", "no"), default="no", help="whether answers were typed at prompts")
 
 
 GENERATE = Command(
@@ -164,11 +166,12 @@ BEFORE_UPDATE = Command(
 )
 AFTER_UPDATE = Command(
     "after-update",
-    "restore edits that the merge dropped, then generate",
+    "restore edits that the merge dropped, judge the answers by the policy, then generate",
     "Copier runs this once it has updated a project.",
     _add_after_update,
 )
-# The exit code of `create` and `preview` if the schema was refused; for other errors it is 1.
-SCHEMA_REFUSED = 3
+# The exit codes of `create` and `preview` if the schema was refused, and of `create` if the policy does not allow an
+# answer; for other errors it is 1.
+SCHEMA_REFUSED, ANSWERS_REFUSED = 3, 4
 # Those of generator/run.py.
 GENERATOR_COMMANDS = (CREATE, PREVIEW, GENERATE, VERSION, DIFF, RENUMBER, BEFORE_UPDATE, AFTER_UPDATE)

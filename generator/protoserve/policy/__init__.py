@@ -7,6 +7,7 @@ which are the same wherever it is reported. docs/policy.md describes the file.
 from protoserve.policy.load import FILE as FILE
 from protoserve.policy.load import PolicyError as PolicyError
 from protoserve.policy.load import load as load
+from protoserve.policy.model import NotAllowedError as NotAllowedError
 from protoserve.policy.model import Policy as Policy
 from protoserve.policy.model import PolicyException as PolicyException
 from protoserve.policy.model import Violation as Violation

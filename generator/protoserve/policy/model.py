@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.printing import printable
 from protoserve.schema.model import Contract, Field, Method
 from protoserve.schema.types import ALIASES
@@ -64,6 +65,17 @@ class Violation:
     def line(self) -> str:
         """The sentence with its place and the remedy."""
         return f"{printable(self.where)}: {self.sentence}; {self.remedy}"
+
+
+class NotAllowedError(ProtoserveError):
+    """Answers that a policy does not allow; there is a line for each violation."""
+
+    def __init__(self, violations: Iterable[Violation], remedy: str = "") -> None:
+        super().__init__("\n".join(f"{item.sentence}{remedy}" for item in violations))
+
+    def report(self) -> str:
+        """The lines, each with the name of the program."""
+        return ProtoserveError(str(self).replace("\n", "\nprotoserve: ")).report()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from protoserve.platform.blocked_paths import BlockedPathError, Links, blocked_p
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import Repository, find_repository, git
 from protoserve.project import git_settings
+from protoserve.project.answers_policy import refuse_given
 from protoserve.project.hidden_edits import refuse_hidden_edits, refuse_hiding_flags, refuse_untracked
 from protoserve.project.lost_edits.render_version import extract
 from protoserve.project.template_paths import template_paths
@@ -29,8 +30,8 @@ def check_fixed(name: str, answer: str, recorded: Mapping[str, Any]) -> None:
 
 
 def check_update(project: Path, template: Path, given: Mapping[str, Any]) -> int:
-    """Refuses answers that cannot change, edits that would be lost, harmful settings of git, schemas with errors, and
-    what lies in the way of a file.
+    """Refuses answers that cannot change or that the policy does not allow, edits that would be lost, harmful settings
+    of git, schemas with errors, and what lies in the way of a file.
 
     `template` is the folder of the new version; `given` are answers of the command line. Raises ProtoserveError.
     """
@@ -38,6 +39,7 @@ def check_update(project: Path, template: Path, given: Mapping[str, Any]) -> int
     recorded = answers.load(project)
     for name, answer in given.items():
         check_fixed(name, str(answer), recorded)
+    refuse_given(template, recorded, given)
     repository = find_repository(project)
     if repository is not None:
         refuse_hidden_edits(repository)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from protoserve import policy
 from protoserve.platform import interrupts
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.files import is_file, path_of
@@ -49,18 +50,19 @@ def make_questionnaire(
 ) -> Questionnaire:
     """The questions, asked at the terminal if there is one; the path of a schema is relative to `folder`.
 
-    Raises ProtoserveError for a file of --answers.
+    Raises ProtoserveError for a file of --answers, or a policy of the template, that cannot be used.
     """
     kept = with_absolute_path(kept_answers.read(options.answers)) if options.answers else {}
     names = {question.name: question.option for question in questions.questions()}
+    rules = policy.load(session.template_folder)
     if options.defaults or not _at_terminal():
-        return Questionnaire(session, given, kept, None, options.defaults, {}, names)
+        return Questionnaire(session, given, kept, None, options.defaults, {}, names, rules)
     from protoserve.project.new.prompts import TerminalPrompter  # takes a moment to import
     from protoserve.project.new.schema_question import SchemaQuestion, other_generator
 
     schema = SchemaQuestion(folder, other_generator(session.template_folder))
     judges = {schema.name: schema.judge, schema.served_name: schema.judge_served}
-    return Questionnaire(session, given, kept, TerminalPrompter(schema), False, judges, names)
+    return Questionnaire(session, given, kept, TerminalPrompter(schema), False, judges, names, rules)
 
 
 def _at_terminal() -> bool:

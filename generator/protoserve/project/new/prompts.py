@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.text import Text
 
 from protoserve.project.new.copier_session import Question, lenient_default
-from protoserve.project.new.questionnaire import StartOver
+from protoserve.project.new.questionnaire import StartOver, WhyNot
 from protoserve.project.new.schema_question import SchemaQuestion
 from protoserve.schema.errors import SchemaError
 
@@ -59,11 +59,14 @@ class TerminalPrompter:
         mark = question.qmark or (_SECRET_MARK if question.secret else _MARK)
         self._draw(f"{mark} {_reflowed(question.get_message())}", _QUESTION)
 
-    def ask(self, question: Question, text: str | None) -> Any:
-        """The raw answer; `text` is what stands in the prompt, None for the default. Raises KeyboardInterrupt."""
+    def ask(self, question: Question, text: str | None, why_not: WhyNot) -> Any:
+        """The raw answer; `text` is what stands in the prompt, None for the default. Raises KeyboardInterrupt.
+
+        Of choices and defaults only those are offered that the policy allows: `why_not` gives None for them.
+        """
         fields = lenient_default(question).get_questionary_structure()
         kind = fields["type"]
-        prompt = {name: fields[name] for name in _PROMPT_FIELDS if name in fields}
+        prompt = _allowed_only({name: fields[name] for name in _PROMPT_FIELDS if name in fields}, kind, why_not)
         if kind in ("input", "password", "path"):
             prompt["default"] = text if text is not None else _without_document_end(prompt.get("default", ""))
         elif kind in _INSTRUCTIONS:
@@ -139,6 +142,24 @@ class TerminalPrompter:
         if question.var_name == self._schema.name and kind == "input":
             return self._schema.completer()
         return GreatUXPathCompleter(expanduser=True) if kind == "path" else None
+
+
+def _allowed_only(prompt: dict[str, Any], kind: str, why_not: WhyNot) -> dict[str, Any]:
+    """The prompt with choices that say why they are not allowed, and another default than one that is not."""
+    default = prompt.get("default")
+    if kind == "select":
+        choices = [_allowed_choice(choice, why_not) for choice in prompt["choices"]]
+        allowed = [choice.value for choice in choices if not choice.disabled]
+        if not allowed:  # what is wrong is an earlier answer
+            return prompt
+        return {**prompt, "choices": choices, "default": default if default in allowed else allowed[0]}
+    if default is None or kind == "checkbox" or why_not(default) is None:
+        return prompt
+    return {**prompt, "default": not default if kind == "confirm" else ""}
+
+
+def _allowed_choice(choice: Choice, why_not: WhyNot) -> Choice:
+    return Choice(choice.title, choice.value, disabled=choice.disabled or why_not(choice.value))
 
 
 def _run_text(fields: Mapping[str, Any], *, replaceable: bool) -> Any:

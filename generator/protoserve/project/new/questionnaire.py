@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Protocol
 
 from protoserve.platform.errors import ProtoserveError
+from protoserve.policy import NotAllowedError, Policy, Violation
 from protoserve.project.new import NewError
 from protoserve.project.new.copier_session import COPIER_ERRORS, MISSING, CopierSession, Question, parse, words
 
+# Why a policy does not allow an answer to the question that is asked; None if it does.
+WhyNot = Callable[[Any], str | None]
 # Raises ProtoserveError for an answer that the generator would refuse. The second argument has the answers so far.
 Judge = Callable[[str, Mapping[str, Any]], None]
 
@@ -25,8 +29,11 @@ class Prompter(Protocol):
     def show(self, question: Question) -> None:
         """Shows what is asked."""
 
-    def ask(self, question: Question, text: str | None) -> Any:
-        """The raw answer; `text` is what stands in the prompt, None for the question's default."""
+    def ask(self, question: Question, text: str | None, why_not: WhyNot) -> Any:
+        """The raw answer; `text` is what stands in the prompt, None for the question's default.
+
+        A choice or a default that is not allowed by `why_not` cannot be taken.
+        """
 
     def refuse(self, reason: Exception) -> None:
         """Shows why the last answer is not allowed."""
@@ -41,7 +48,7 @@ class Questionnaire:
 
     `given` are answers of the command line, of which a wrong one is refused before anything is asked; `kept` are
     answers of a file, of which a wrong one is asked again. Without a prompter nothing is asked. `options` are those of
-    the command line, by the names of their questions.
+    the command line, by the names of their questions. `policy` is that of the template.
     """
 
     session: CopierSession
@@ -51,6 +58,7 @@ class Questionnaire:
     use_defaults: bool
     judges: Mapping[str, Judge]
     options: Mapping[str, str]
+    policy: Policy
     asked: bool = False
     # The answers so far: as Copier takes them, as the template sees them.
     data: dict[str, Any] = field(default_factory=dict)
@@ -87,7 +95,22 @@ class Questionnaire:
                 raise NewError(words(error)) from None
         if self._unanswered:
             raise NewError(_unanswered([self._option(name) for name in self._unanswered]))
+        self._check_all()
         return self.data
+
+    def _check_all(self) -> None:
+        """Judges the answers together by the policy; at a terminal, all that was asked is asked again.
+
+        Raises NotAllowedError and StartOver.
+        """
+        refused = self.policy.new_answers({}, self._parsed, date.today())
+        if not refused:
+            return
+        error = NotAllowedError(refused)
+        if self.prompter is None or not self.asked:
+            raise error
+        self.prompter.refuse(error)
+        raise StartOver
 
     def _check_given(self) -> None:
         """Refuses a wrong answer of the command line before anything is asked; raises NewError."""
@@ -127,6 +150,8 @@ class Questionnaire:
         if name in self.judges and isinstance(answer, str):
             self.judges[name](answer, self._parsed)  # first, since its errors name the place
         parsed = parse(question, answer)
+        if refused := self._violations(name, parsed):
+            raise NotAllowedError(refused)
         # Copier parses texts once more.
         self.data[name] = answer if isinstance(parsed, str) or question.multiselect else parsed
         self._parsed[name] = parsed
@@ -148,9 +173,15 @@ class Questionnaire:
             if question.get_ask():
                 raise NewError(f"{question.var_name} has no default: answer it with {self._option(question.var_name)}")
             return
+        if refused := self._violations(question.var_name, self._parsed[question.var_name]):
+            raise NotAllowedError(refused, f"; answer it with {self._option(question.var_name)}")
         judge = self.judges.get(question.var_name)
         if judge is not None:
             judge(self._parsed[question.var_name], self._parsed)
+
+    def _violations(self, name: str, answer: Any) -> list[Violation]:
+        """What the answer to a question breaks of the policy, with the answers before it."""
+        return self.policy.answer(name, {**self._parsed, name: answer}, date.today())
 
     def _record_default(self, question: Question) -> bool:
         """Whether there is a default, which is recorded. Raises ValueError if the question does not allow it."""
@@ -164,11 +195,16 @@ class Questionnaire:
     def _ask(self, question: Question, prompter: Prompter, reason: Exception | None, text: str | None = None) -> None:
         """Asks until the answer is allowed and confirmed; a refused text stays in the prompt."""
         self.asked = True
+
+        def why_not(answer: Any) -> str | None:
+            refused = self._violations(question.var_name, answer)
+            return refused[0].why if refused else None
+
         prompter.show(question)
         while True:
             if reason is not None:
                 prompter.refuse(reason)
-            answer = prompter.ask(question, text)
+            answer = prompter.ask(question, text, why_not)
             text = answer if isinstance(answer, str) else None
             try:
                 self._take(question, answer)

@@ -1,0 +1,71 @@
+"""Where the policy of a template holds, and that it says the same words everywhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from commands import run_copy
+from releases import Work, environment
+
+WORDS = "port must be from 8000 to 9999, not 7001: the mesh routes these (answers.port in policy.yaml)"
+KEPT = "port must be from 8000 to 9999, not 7000: the mesh routes these (answers.port in policy.yaml)"
+
+
+def recorded(work: Work) -> dict[str, object]:
+    answers: dict[str, object] = yaml.safe_load(work.read(".copier-answers.yml"))
+    return answers
+
+
+@pytest.mark.parametrize("program", ["copier", "protoserve"])
+def test_a_new_project(program: str, template: Path, home: Path, tmp_path: Path) -> None:
+    """Refused with exit code 1, and nothing is left of the new folder."""
+    if program == "copier":
+        command = ("copier", "copy", "--trust", "--defaults", "--data", "port=7001", template, "iris")
+    else:
+        command = ("protoserve", "new", "--defaults", "--template", template, "--port=7001", "iris")
+    done = run_copy(*command, cwd=tmp_path, env=environment(home), check=False, copies_generator=True)
+    assert done.returncode == 1, done.stderr
+    assert f"protoserve: {WORDS}\n" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_answer_that_is_given_to_an_update(work: Work) -> None:
+    before = work.state()
+    for options in (("--set", "port=7001", "--to", "latest"), ("--set", "port=7001", "--to", "v2.0.0", "--dry-run")):
+        done = work.update(*options, check=False)
+        assert done.returncode == 1
+        assert f"protoserve: {WORDS}\n" in done.stderr
+        assert "the project is as it was" in done.stderr
+    bare = work.copier("--data", "port=7001", check=False)
+    assert bare.returncode == 1
+    assert f"protoserve: {WORDS}\n" in bare.stderr
+    assert work.state() == before
+
+
+def test_a_recorded_answer_is_kept_and_reported(work: Work) -> None:
+    done = work.update("--format", "json")
+    assert recorded(work)["port"] in ("7000", 7000)
+    assert json.loads(done.stdout)["notes"] == [f"kept, though the policy does not allow it: {KEPT}"]
+    assert work.read("README.md") == "two\n"
+    work.write("src/iris/server/health.py", "mine\n")
+    status = work.status("--format", "json", check=False)
+    assert status.returncode == 1
+    (row,) = [row for row in json.loads(status.stdout)["rows"] if row["state"] == "todo"]
+    assert row["name"] == "policy"
+    assert row["details"]["rules"] == ["answers.port", "files.unedited", "contract.package", "contract.request_fields"]
+    assert row["details"]["violations"][0] == f".copier-answers.yml: {KEPT}; protoserve update --set port=VALUE"
+    assert f"policy    .copier-answers.yml: {KEPT}" in work.status(check=False).stdout
+
+
+def test_bare_copier_keeps_a_recorded_answer(work: Work) -> None:
+    done = work.copier()
+    assert recorded(work)["port"] in ("7000", 7000)
+    assert f"protoserve: kept, though the policy does not allow it: {KEPT}\n" in done.stderr
+    work.commit("updated")
+    allowed = work.copier("--data", "port=8000")
+    assert recorded(work)["port"] in ("8000", 8000)
+    assert "kept" not in allowed.stderr
