@@ -75,6 +75,33 @@ def refused(capfd: pytest.CaptureFixture[str], *command: str) -> str:
     return lines[0].removeprefix("protoserve: ")
 
 
+def test_what_the_policy_of_the_template_allows_is_offered(
+    forms: Path, tmp_path: Path, typed: Callable[[str], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Answers of the command line, defaults, typed texts, choices, and answers that are wrong together."""
+    template = tmp_path / "template"
+    shutil.copytree(forms, template)
+    (template / "policy.yaml").write_text(
+        "answers:\n  why: audited\n  properties:\n"
+        "    gpu: {const: true}\n    replicas: {minimum: 3}\n    size: {enum: [1]}\n"
+        "  not: {properties: {zones: {const: [a]}}, required: [zones]}\n",
+        encoding="utf-8",
+    )
+    command = ["new", str(tmp_path / "x"), "--template", str(template), "--data", "owner=a@b"]
+    assert "gpu must be true, not false: audited (answers.gpu in policy.yaml); answer it with --data gpu=" in refused(
+        capfd, *command[1:], "--defaults"
+    )
+    given = [*command, "--data", "team=risk", "--data", "included=x", "--data", "token=x"]
+    assert "replicas must be at least 3, not 2: audited (answers.replicas in policy.yaml)" in refused(
+        capfd, *given[1:], "--data", "gpu=true", "--data", "replicas=2"
+    )
+    data = [part for pair in ("labels=[1]", "limits=7", "ratio=0.5", "folder=.") for part in ("--data", pair)]
+    # gpu is flipped; replicas is empty, refused, and answered; tier as offered; size is the only one that is allowed.
+    typed(f"{ENTER}2{ENTER}{BACKSPACE}3{ENTER}{ENTER}{ENTER}{ENTER}")
+    assert main([*given, *data]) == 0
+    assert recorded(tmp_path / "x") | {"gpu": True, "replicas": 3, "size": 1} == recorded(tmp_path / "x")
+
+
 def test_a_folder_that_cannot_be_a_project_is_refused_in_words(
     forms: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,9 +225,9 @@ def test_start_over_keeps_what_was_answered(template: Path, tmp_path: Path, type
     seen = []
     ask = TerminalPrompter.ask
 
-    def remember(self: TerminalPrompter, question: Question, text: str | None) -> Any:
+    def remember(self: TerminalPrompter, question: Question, *arguments: Any) -> Any:
         seen.append((question.var_name, question.get_default()))
-        return ask(self, question, text)
+        return ask(self, question, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TerminalPrompter, "ask", remember)
@@ -224,7 +251,7 @@ def test_an_answer_that_clashes_with_an_earlier_one_is_no_dead_end(
     monkeypatch.setattr(
         TerminalPrompter,
         "ask",
-        lambda self, question, text: (asked.append(question.var_name), ask(self, question, text))[1],
+        lambda self, question, *arguments: (asked.append(question.var_name), ask(self, question, *arguments))[1],
     )
     typed(f"8080{ENTER}{SPACE}{ENTER}{CTRL_R}{BACKSPACE * 4}9000{ENTER}{SPACE}{ENTER}{CTRL_C}")
     new = ["new", str(tmp_path / "x"), "--template", str(template), *data, "--schema", "text"]

@@ -29,6 +29,7 @@ from protoserve.policy.model import ANSWERS, Violation
 from protoserve.policy.patterns import searched
 
 WHY = "why"
+_NOTHING: Registry[Any] = Registry()  # what a schema can refer to
 _NOT_ANSWERS = ("created",)  # what a project records beside its answers and Copier's own keys
 # The keywords that hold schemas: one, several by name, or several in a list.
 ONE = ("additionalProperties", "contains", "else", "if", "items", "not", "propertyNames", "then")
@@ -77,7 +78,7 @@ class AnswerRules:
         known = _without_records(answers)
         broken: dict[tuple[str, str], Violation] = {}
         for part in parts:
-            for error in _Validator(part.schema, registry=Registry()).iter_errors(known):
+            for error in _Validator(part.schema, registry=_NOTHING).iter_errors(known):
                 item = self._violation(part.schema, error)
                 broken.setdefault((item.rule, item.message), item)
         return list(broken.values())

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from protoserve.policy.answer_rules import AnswerRules
 
 FILE = "policy.yaml"
-_MAX_BYTES = 2**18
+_MAX_BYTES = 2**16
 _CONFIGURATIONS = ("copier.yml", "copier.yaml")
 _KEYS = ("answers", "files", "contract", "exceptions")
 _RULES = (UNEDITED, UNDELETED, PACKAGE, STATUS, REQUEST_FIELDS)

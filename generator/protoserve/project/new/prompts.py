@@ -148,18 +148,24 @@ def _allowed_only(prompt: dict[str, Any], kind: str, why_not: WhyNot) -> dict[st
     """The prompt with choices that say why they are not allowed, and another default than one that is not."""
     default = prompt.get("default")
     if kind == "select":
-        choices = [_allowed_choice(choice, why_not) for choice in prompt["choices"]]
-        allowed = [choice.value for choice in choices if not choice.disabled]
-        if not allowed:  # what is wrong is an earlier answer
-            return prompt
-        return {**prompt, "choices": choices, "default": default if default in allowed else allowed[0]}
+        return _allowed_choices(prompt, why_not)
     if default is None or kind == "checkbox" or why_not(default) is None:
         return prompt
     return {**prompt, "default": not default if kind == "confirm" else ""}
 
 
-def _allowed_choice(choice: Choice, why_not: WhyNot) -> Choice:
-    return Choice(choice.title, choice.value, disabled=choice.disabled or why_not(choice.value))
+def _allowed_choices(prompt: dict[str, Any], why_not: WhyNot) -> dict[str, Any]:
+    reasons = [why_not(choice.value) for choice in prompt["choices"]]
+    if all(reasons) or not any(reasons):  # where none is allowed, an earlier answer is wrong
+        return prompt
+    choices = [
+        Choice(choice.title, choice.value, disabled=choice.disabled or reason)
+        for choice, reason in zip(prompt["choices"], reasons, strict=True)
+    ]
+    allowed = [choice for choice in choices if not choice.disabled]
+    default = prompt.get("default")
+    value = default.value if isinstance(default, Choice) else default
+    return {**prompt, "choices": choices, "default": next((c for c in allowed if c.value == value), allowed[0])}
 
 
 def _run_text(fields: Mapping[str, Any], *, replaceable: bool) -> Any:
