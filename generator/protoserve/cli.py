@@ -158,6 +158,12 @@ def _fleet_report(options: argparse.Namespace) -> int:
     return report(options)
 
 
+def _fleet_update(options: argparse.Namespace) -> int:
+    from protoserve.fleet.update.command import update
+
+    return update(options)
+
+
 def _run_recorded_generator(project: Path, arguments: list[str]) -> int:
     """The exit code of the project's own scripts/generate.py, which runs the generator that the project records."""
     recorded = answers.read(project)
@@ -191,6 +197,7 @@ FLEET = Command(
 FLEET_HANDLERS: dict[Command, Callable[[argparse.Namespace], int]] = {
     fleet_options.STATUS: _fleet_status,
     fleet_options.REPORT: _fleet_report,
+    fleet_options.UPDATE: _fleet_update,
 }
 HANDLERS: dict[Command, Callable[[argparse.Namespace], int]] = {
     Command(

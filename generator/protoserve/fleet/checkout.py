@@ -52,7 +52,7 @@ def checked_out(project: Project, mirror: Mirror, commit: str) -> Iterator[Path]
 
     Only that folder is checked out. Raises CheckoutError and GitError.
     """
-    _refuse_folder(project, mirror, commit)
+    refuse_folder(project, mirror, commit)
     with tempfile.TemporaryDirectory(prefix="protoserve-fleet-", ignore_cleanup_errors=True) as temporary:
         # What the last part of the source is called, as a clone would be.
         root = Path(temporary).resolve() / "project"
@@ -61,7 +61,7 @@ def checked_out(project: Project, mirror: Mirror, commit: str) -> Iterator[Path]
         yield root / project.folder
 
 
-def _refuse_folder(project: Project, mirror: Mirror, commit: str) -> None:
+def refuse_folder(project: Project, mirror: Mirror, commit: str) -> None:
     """Raises CheckoutError if the folder is not one of the commit, or has too much in it."""
     above = [str(path) for path in reversed(PurePosixPath(project.folder).parents)][1:] if project.folder else []
     for path in [*above, project.folder] if project.folder else []:

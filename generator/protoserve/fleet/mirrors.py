@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -94,14 +93,15 @@ def mirrors(addresses: Collection[str], done: Callable[[str], None]) -> dict[str
             raise
 
 
-def mirror(address: str) -> Mirror:
-    """The mirror of a repository, as the repository is now. Raises MirrorError."""
+def mirror(address: str, *, whole: bool = False) -> Mirror:
+    """The mirror of a repository, as the repository is now; a `whole` one lacks no contents. Raises MirrorError."""
     try:
         listing = _listing(address)
-        folder = cache_folder("mirrors") / f"{hashlib.sha256(address.encode()).hexdigest()[:24]}.git"
+        name = hashlib.sha256(address.encode()).hexdigest()[:24]
+        folder = cache_folder("mirrors") / f"{name}{'-whole' if whole else ''}.git"
         default_branch, references = _parsed(listing)
         if references and _fetched(folder) != listing:
-            _bring_up_to_date(folder, address, listing, references)
+            _bring_up_to_date(folder, address, listing, references, whole=whole)
         return Mirror(address, folder, default_branch, references)
     except (GitError, OSError) as error:
         raise MirrorError(without_credentials(str(error))) from None
@@ -136,28 +136,28 @@ def _fetched(folder: Path) -> str | None:
         return None
 
 
-def _bring_up_to_date(folder: Path, address: str, listing: str, references: Mapping[str, str]) -> None:
-    with _locked(folder):
+def _bring_up_to_date(folder: Path, address: str, listing: str, references: Mapping[str, str], *, whole: bool) -> None:
+    with locked(folder):
         if _fetched(folder) == listing:  # another run was faster
             return
         if folder.exists():
-            _fetch(folder, address, listing)
+            _fetch(folder, address, listing, whole=whole)
             return
-        with tempfile.TemporaryDirectory(
-            prefix="unfinished-", dir=folder.parent, ignore_cleanup_errors=True
-        ) as scratch:
-            made = Path(scratch) / "mirror.git"
+        made = folder.with_name(f"{folder.name}.unfinished")  # a run that was ended may have left it
+        shutil.rmtree(made, ignore_errors=True)
+        try:
             object_format = "sha256" if len(next(iter(references.values()))) == 64 else "sha1"
             git(NOWHERE, "init", "--quiet", "--bare", "--template=", f"--object-format={object_format}", str(made))
             git(NOWHERE, "--git-dir", str(made), "config", "remote.origin.url", address)
-            _fetch(made, address, listing)
-            shutil.rmtree(folder, ignore_errors=True)
+            _fetch(made, address, listing, whole=whole)
             made.rename(folder)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
 
 
-def _fetch(folder: Path, address: str, listing: str) -> None:
+def _fetch(folder: Path, address: str, listing: str, *, whole: bool) -> None:
     options = ["--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"]
-    if is_remote(address):
+    if is_remote(address) and not whole:
         options.append("--filter=blob:none")
     command = ("--git-dir", str(folder), "fetch", *options, "origin", *_REFSPECS)
     git(NOWHERE, *command, env=without_prompts(), seconds=_SECONDS_TO_FETCH)
@@ -167,7 +167,7 @@ def _fetch(folder: Path, address: str, listing: str) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Waits until no other run fetches into the mirror. The lock ends with the process. Raises MirrorError."""
     if fcntl is None:
         yield

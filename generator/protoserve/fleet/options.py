@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from protoserve.project.status.options import add_fail_on
+from protoserve.project.update.options import key_and_value
 from protoserve.shared_commands import Command
 
 FORMATS = ("table", "json", "markdown", "html")
@@ -27,6 +28,33 @@ def _add_status(parser: argparse.ArgumentParser) -> None:
     add_fleet(parser)
     _add_output(parser)
     add_fail_on(parser)
+
+
+def _add_update(parser: argparse.ArgumentParser) -> None:
+    add_fleet(parser)
+    add = parser.add_argument
+    limit = "only the first N of the projects: those with the label canary first, then in the order of fleet.yaml"
+    add("--limit", metavar="N", type=_count, help=limit)
+    newest = "a tag, branch or commit of the template; latest: its newest tag, which is the default without --set"
+    add("--to", metavar="REV", help=newest)
+    answer = "another answer to a question; without --to each project keeps its version of the template"
+    add("--set", metavar="KEY=VALUE", action="append", default=[], type=key_and_value, help=answer)
+    add("--dry-run", action="store_true", help="make no branch, and report what would be done")
+    check = "run the project's own `make check smoke` in a work tree of the update first: this executes its code"
+    add("--check", action="store_true", help=check)
+    add("--keep-conflicts", action="store_true", help="commit files with conflict markers, too, to be resolved there")
+    add("--push", action="store_true", help="push each branch to the project's repository")
+    option = "passed to `git push`, such as merge_request.create for GitLab; may be repeated"
+    add("--push-option", metavar="OPTION", action="append", default=[], help=option)
+    command = "run by the shell for each branch, which variables such as PROTOSERVE_BRANCH and PROTOSERVE_SUMMARY name"
+    add("--open", metavar="COMMAND", help=command)
+    _add_output(parser)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be a number of projects, such as 10")
+    return int(text)
 
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
@@ -55,4 +83,12 @@ REPORT = Command(
     "Joins the JSON of all parts of a fleet into one report. The exit code is that of `fleet status`.",
     _add_report,
     failure=2,
+)
+UPDATE = Command(
+    "update",
+    "bring many projects to another version of their template, each on a branch of its own",
+    "Makes a branch protoserve/VERSION for each project that fleet.yaml lists and that is not at that version. Run it "
+    "again to continue. Exit code 0: all is done; 1: a project has failed or was refused; 2: invalid arguments; 3: a "
+    "project has conflicts, or commits of somebody else on its branch.",
+    _add_update,
 )

@@ -80,6 +80,8 @@ def _descendants(process: int) -> list[int]:
 
 def _replaced_settings(folder: Path) -> list[tuple[str, str]]:
     """What takes the place of the settings of the repository around `folder` that run commands."""
+    if _is_in_no_repository(folder):
+        return []
     key = (str(folder), repository_settings.filters_run(), _config_status(folder))
     if key[-1] is None or key not in _known:
         refuse_unreadable(folder.resolve())
@@ -93,6 +95,12 @@ def _replaced_settings(folder: Path) -> list[tuple[str, str]]:
 
 # Listing the settings takes some milliseconds for each command.
 _known: dict[tuple[object, ...], list[tuple[str, str]]] = {}
+
+
+def _is_in_no_repository(folder: Path) -> bool:
+    """Whether git surely takes no settings from `folder` or above it, where a bare repository would have a HEAD."""
+    above = (folder, *folder.resolve().parents)
+    return not any(os.path.lexists(place / name) for place in above for name in (".git", "HEAD"))
 
 
 def _config_status(folder: Path) -> tuple[int, int, int] | None:

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        type=_key_and_value,
+        type=key_and_value,
         help="another answer to a question; without --to the version of the template stays",
     )
     add("--dry-run", action="store_true", help="change nothing, and print the diff")
@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _key_and_value(text: str) -> tuple[str, str]:
+def key_and_value(text: str) -> tuple[str, str]:
+    """The two parts of KEY=VALUE. Raises ArgumentTypeError."""
     key, equals, value = text.partition("=")
     if not equals or not key.isidentifier():
         raise argparse.ArgumentTypeError(f"{text} must be KEY=VALUE, such as port=9000")

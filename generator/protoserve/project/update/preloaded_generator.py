@@ -20,9 +20,10 @@ class PreloadedGenerators:
     A process that is forked from that one can run commands in them, too.
     """
 
-    def __init__(self, templates: Path) -> None:
-        """Compiled templates of Jinja are kept in the folder `templates`."""
-        self._templates = templates
+    def __init__(self, templates: Path, lock: int) -> None:
+        """Compiled templates of Jinja are kept in the folder `templates`. The descriptor `lock` is open as long as one
+        of the processes works."""
+        self._templates, self._lock = templates, lock
         self._processes: dict[Path, tuple[subprocess.Popen[bytes], socket.socket]] = {}
 
     def start(self, checkout: Path) -> None:
@@ -32,7 +33,10 @@ class PreloadedGenerators:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         with theirs:
             command = [sys.executable, str(_PROCESS), str(checkout), str(self._templates)]
-            self._processes[checkout] = subprocess.Popen(command, stdin=theirs.fileno()), ours
+            self._processes[checkout] = (
+                subprocess.Popen(command, stdin=theirs.fileno(), pass_fds=[self._lock]),
+                ours,
+            )
 
     def run_step(self, command: Sequence[str], variables: Mapping[str, str]) -> int | None:
         """The exit code of a command such as `python CHECKOUT/generator/run.py generate`, run in the current folder.

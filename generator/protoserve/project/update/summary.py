@@ -23,7 +23,7 @@ def render(outcome: Outcome, form: str, out: TextIO) -> str:
     """The summary as `json` or `markdown`; Markdown is rendered if `out` is a terminal."""
     if form == "json":
         return as_json(outcome)
-    text = "\n".join(_lines(outcome))
+    text = as_markdown(outcome)
     if not out.isatty():
         return text
     from rich.console import Console
@@ -33,6 +33,11 @@ def render(outcome: Outcome, form: str, out: TextIO) -> str:
     with console.capture() as captured:
         console.print(Markdown(re.sub(r"</?(details|summary)>\n?", "", text)))
     return captured.get()
+
+
+def as_markdown(outcome: Outcome) -> str:
+    """The summary for a pull request."""
+    return "\n".join(_lines(outcome))
 
 
 def as_json(outcome: Outcome, diff: str | None = None) -> str:

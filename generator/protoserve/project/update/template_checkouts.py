@@ -32,7 +32,8 @@ class Checkout:
 
 @dataclass(frozen=True, slots=True)
 class Checkouts:
-    """Checkouts in subfolders of `folder`, made from the repository `git_dir` with all objects of the template.
+    """Checkouts in subfolders of `folder`, made from the bare repository `git_dir` with all objects of the template,
+    which has its branches as those of a remote.
 
     Several processes may make the same one at once.
     """
@@ -42,13 +43,12 @@ class Checkouts:
 
     def commit(self, revision: str) -> str:
         """The hash of the commit that a tag, branch or hash names in the template. Raises GitError."""
-        try:
-            if revision.startswith("-"):
-                raise GitError("it begins with a dash")
-            options = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-            return git(self.folder, *options, env={"GIT_DIR": str(self.git_dir)}).decode().strip()
-        except GitError:
-            raise GitError(f"the template has no {revision}") from None
+        for name in (revision, f"refs/remotes/origin/{revision}"):
+            options = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+            output = git(NOWHERE, *options, env={"GIT_DIR": str(self.git_dir)}, exit_codes=(0, 1, 128))
+            if commit := output.decode(errors="replace").strip():
+                return commit
+        raise GitError(f"the template has no {revision}")
 
     def at(self, revision: str) -> Checkout:
         """The checkout of a tag, branch or hash. Raises GitError."""
