@@ -3,10 +3,11 @@
     python generator/run.py create --package iris --framework sklearn --schema tabular     in a new project
     python generator/run.py generate PROJECT [--check] [--accept-breaking]
     python generator/run.py after-update --package iris                                    in an updated project
+    python generator/run.py update PROJECT                                                 `protoserve update`
 
 `python generator/run.py --help` lists all commands. This file decides which Python runs them:
 
-1. the running interpreter, if it has everything the generator needs, at exactly the pinned versions for the tools that
+1. the running interpreter, if it has everything the command needs, at exactly the pinned versions for the tools that
    write into projects;
 2. else uv, which installs the locked requirements by hash;
 3. else none: an error says what to install.
@@ -22,6 +23,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,15 +31,26 @@ if TYPE_CHECKING:
     from protoserve.shared_commands import Command
 
 HERE = Path(__file__).resolve().parent
-REQUIREMENTS = HERE / "requirements" / "generate.in"
-LOCK = HERE / "requirements" / "generate.txt"
 OLDEST_PYTHON = (3, 11)
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What a command needs: the lists, and the lock that pins all that they need. They lie in requirements/."""
+
+    lists: tuple[str, ...]
+    lock: str
+
+
+GENERATOR = Requirements(("generate.in",), "generate.txt")
+UPDATER = Requirements(("generate.in", "command.in"), "command.txt")
 
 
 def main(arguments: list[str]) -> int:
     """The exit code of the command."""
     sys.path.insert(0, str(HERE))
     from protoserve.platform.git import clear_environment
+    from protoserve.project.update.options import UPDATE
     from protoserve.shared_commands import (
         AFTER_UPDATE,
         ANSWERS_REFUSED,
@@ -48,11 +61,13 @@ def main(arguments: list[str]) -> int:
     )
 
     clear_environment()  # it may run in a hook of git
-    options = build_parser("run.py", "The generator of this template.", GENERATOR_COMMANDS).parse_args(arguments)
+    options = build_parser("run.py", "The generator of this template.", (*GENERATOR_COMMANDS, UPDATE)).parse_args(
+        arguments
+    )
     command: Command = options.command
     if command is AFTER_UPDATE and not restore_lost_edits(options.package):
         return 1
-    code = run_here_or_by_uv(command, arguments)
+    code = run_here_or_by_uv(UPDATER if command is UPDATE else GENERATOR, arguments, command.failure)
     if command is CREATE and code and options.dest:
         if code == ANSWERS_REFUSED:
             print("protoserve: correct the answer in the file below before you continue", file=sys.stderr)
@@ -60,18 +75,19 @@ def main(arguments: list[str]) -> int:
     return code
 
 
-def run_here_or_by_uv(command: Command, arguments: list[str]) -> int:
-    """The exit code of the command, in this interpreter or in one that uv prepares."""
-    missing = missing_requirements()
+def run_here_or_by_uv(requirements: Requirements, arguments: list[str], failure: int) -> int:
+    """The exit code of the command, in this interpreter or in one that uv prepares; `failure` if there is neither."""
+    missing = missing_requirements(requirements)
     if not missing:
         from protoserve import generator_cli
 
         return generator_cli.main(arguments)
     uv = find_uv()
     if uv is not None:
-        return subprocess.run([*uv_command(uv), *arguments], env=uv_environment(), check=False).returncode
+        command = [*uv_command(uv, requirements), *arguments]
+        return subprocess.run(command, env=uv_environment(), check=False).returncode
     print(f"protoserve: the generator needs {', '.join(missing)}: {remedy(missing)}", file=sys.stderr)
-    return command.failure
+    return failure
 
 
 def restore_lost_edits(package: str) -> bool:
@@ -119,12 +135,13 @@ def user_folder(project: Path, dest: Path) -> Path:
     return project.parents[len(parts) - 1] if parts and project.parts[-len(parts) :] == parts else project.parent
 
 
-def missing_requirements() -> list[str]:
+def missing_requirements(requirements: Requirements) -> list[str]:
     """The requirements that the running interpreter does not meet; without a pin, any version will do."""
     if sys.version_info < OLDEST_PYTHON:
         return ["Python 3.11 or newer"]
     missing = []
-    for line in REQUIREMENTS.read_text(encoding="utf-8").splitlines():
+    texts = [(HERE / "requirements" / name).read_text(encoding="utf-8") for name in requirements.lists]
+    for line in "".join(texts).splitlines():
         requirement = re.match(r"([A-Za-z0-9._-]+)(?:==(\S+))?", line)
         if requirement is None:
             continue
@@ -156,10 +173,11 @@ def find_uv() -> str | None:
     return shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
 
 
-def uv_command(uv: str) -> list[str]:
+def uv_command(uv: str, requirements: Requirements) -> list[str]:
     """The command that runs the generator with the locked requirements, which uv gets from the user's own index."""
     python = sys.executable if sys.version_info >= OLDEST_PYTHON else ">=3.11"
-    options = ["--quiet", "--no-project", "--python", python, "--with-requirements", str(LOCK)]
+    lock = HERE / "requirements" / requirements.lock
+    options = ["--quiet", "--no-project", "--python", python, "--with-requirements", str(lock)]
     if pip_uses_no_index():
         options.append("--no-index")
     return [uv, "run", *options, "python", "-m", "protoserve.generator_cli"]

@@ -155,7 +155,7 @@ def _write(folder: Path, name: str, text: str) -> None:
 
 _KEPT = (".dockerignore", ".gitignore", "Dockerfile", "LICENSE", "Makefile", "README.md", "buf.yaml", "pyproject.toml")
 _KEPT += ("requirements/dev.txt", "scripts/generate.py", "scripts/packages.mk", "tests/test_smoke.py", ANSWERS)
-_KEPT += ("artifacts/.gitkeep",)
+_KEPT += ("artifacts/.gitkeep", "scripts/propose_update.py")
 _KEPT += tuple(f"src/{{{{package}}}}/{name}" for name in ("__init__.py", "server/__init__.py", "server/loading.py"))
 _KEPT += tuple(f"src/{{{{package}}}}/server/{name}" for name in ("default_port.py", "health.py", "logs.py"))
 _KEPT += tuple(f"src/{{{{package}}}}/server/core/{name}" for name in ("__init__.py", "outcomes.py"))

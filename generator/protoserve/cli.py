@@ -19,7 +19,7 @@ from protoserve.platform.git import clear_environment
 from protoserve.platform.reading import read_bytes
 from protoserve.project import include_folders, questions, template_source
 from protoserve.project.status import options as status_options
-from protoserve.project.update import options as update_options
+from protoserve.project.update.options import UPDATE
 from protoserve.shared_commands import DIFF, GENERATE, RENUMBER, VERSION, Command, add_commands, build_parser
 from protoserve.verify import options as verify_options
 
@@ -74,7 +74,12 @@ def _add_adopt(parser: argparse.ArgumentParser) -> None:
     include_folders.add_option(parser)
     parser.add_argument("--servicer", metavar="FILE", type=Path, help="the Python file of the servicer; default: all")
     asked = [question for question in questions.questions() if question.name != "schema"]  # the .proto is the schema
-    questions.add_options(parser, asked, {"project_name": "the name of DIR", "framework": "python"})
+    defaults = {
+        "project_name": "the name of DIR",
+        "framework": "python",
+        "ci": "gitlab beside a .gitlab-ci.yml, else github",
+    }
+    questions.add_options(parser, asked, defaults)
     _add_template(parser)
 
 
@@ -128,12 +133,6 @@ def _verify(options: argparse.Namespace) -> int:
     from protoserve.verify.command import main
 
     return main(options)
-
-
-def _update(options: argparse.Namespace) -> int:
-    from protoserve.project.update.command import update
-
-    return update(options)
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -226,13 +225,7 @@ HANDLERS: dict[Command, Callable[[argparse.Namespace], int]] = {
         verify_options.add_arguments,
         failure=2,
     ): _verify,
-    Command(
-        "update",
-        "bring a project to another version of its template",
-        "Merges what changed in the template into a project: all of it, or nothing. Exit code 0: done; 3: done, with "
-        "conflicts in the files that are named; 1: refused or failed, the project is as it was.",
-        update_options.add_arguments,
-    ): _update,
+    UPDATE: generator_cli.update,
     Command(
         "status",
         "show how a project compares to its template, answers and schema",

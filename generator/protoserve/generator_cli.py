@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from protoserve.platform.errors import exit_code
+from protoserve.project.update.options import UPDATE
 from protoserve.shared_commands import (
     AFTER_UPDATE,
     ANSWERS_REFUSED,
@@ -92,6 +93,13 @@ def renumber(options: argparse.Namespace) -> int:
     return renumber_command.main(options)
 
 
+def update(options: argparse.Namespace) -> int:
+    """Runs `update`, for `protoserve` too."""
+    from protoserve.project.update.command import update
+
+    return update(options)
+
+
 def _before_update(options: argparse.Namespace) -> int:
     from protoserve.project.before_update import check_update
 
@@ -115,6 +123,7 @@ HANDLERS: dict[Command, Callable[[argparse.Namespace], int]] = {
     RENUMBER: renumber,
     BEFORE_UPDATE: _before_update,
     AFTER_UPDATE: _after_update,
+    UPDATE: update,
 }
 
 

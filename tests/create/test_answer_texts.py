@@ -65,7 +65,7 @@ def rendered(
     """Files of a project as Copier renders them."""
     vertex = {"vertex_project": "p", "vertex_region": "r", "vertex_repository": "x", "vertex_machine": "m"}
     values: dict[str, Any] = {"package": "words", "framework": "python", "port": "9000", "python_version": "3.12"}
-    values |= {**given, **vertex, "platforms": ["vertex-ai"], "adopted": False}
+    values |= {**given, **vertex, "platforms": ["vertex-ai"], "ci": "github", "adopted": False}
     conf = SimpleNamespace(answers_file=answers_file, vcs_ref_hash=None)
     return {
         name: copier_jinja().get_template(f"template/{path}").render(values, _copier_conf=conf, _copier_answers=values)
@@ -109,7 +109,8 @@ def words(text: str) -> str:
 
 def test_the_name_of_the_answers_file_is_a_name_wherever_it_stands() -> None:
     """A user may choose it: `copier copy --answers-file`."""
-    paths = ("scripts/generate.py", ".github/workflows/ci.yml", "README.md")
+    workflows = (".github/workflows/ci.yml", ".github/workflows/template-update.yml", ".gitlab-ci.yml")
+    paths = ("scripts/generate.py", *workflows, "README.md")
     templates = {path: f"{path}.jinja" for path in paths}
     name = f'"""\n      - run: {hostile_texts.SHELL}\n`<b>`\\N{{"\\'
     made, harmless = (rendered(HARMLESS, templates, file) for file in (name, ".copier-answers.yml"))

@@ -5,15 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-from pathlib import Path
 
 import pytest
-import yaml
 
 from protoserve import cli
 from protoserve.project.status.options import ROWS
 from protoserve.project.status.report import State
-from releases import Work, git, make_project, make_template
 from support import ROOT
 
 PAGE = (ROOT / "docs/update.md").read_text(encoding="utf-8")
@@ -69,55 +66,3 @@ def test_the_commands_are_taken(command: str) -> None:
 
 def test_the_commands_are_found() -> None:
     assert len(COMMANDS) > 6
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Work:
-    """A project of an old release, on a server of which `origin` is the name."""
-    folder = tmp_path_factory.mktemp("page")
-    (folder / "home").mkdir()
-    work = make_project(make_template(folder / "models"), folder / "iris", "v1.0.0", folder / "home")
-    git(folder, "init", "--quiet", "--bare", "origin.git")
-    git(work.path, "remote", "add", "origin", str(folder / "origin.git"))
-    git(work.path, "push", "--quiet", "origin", "main")
-    return work
-
-
-def job(work: Work, tmp_path: Path) -> str:
-    """Runs the job's step as a runner does, with a `gh` that writes down what it was asked; gives that."""
-    (text,) = (text for kind, text in FENCES if kind == "yaml")
-    steps = yaml.safe_load(text)["jobs"]["update"]["steps"]
-    commands, temporary = tmp_path / "bin", tmp_path / "runner"
-    commands.mkdir()
-    temporary.mkdir()
-    asked = tmp_path / "asked.txt"
-    (commands / "gh").write_text(f'#!/bin/sh\necho "$@" >> {asked}\n', encoding="utf-8")
-    (commands / "gh").chmod(0o755)
-    script = f"export PATH={commands}:$PATH\n{steps[-1]['run']}"
-    work.run("bash", "-e", "-o", "pipefail", "-c", script, RUNNER_TEMP=str(temporary))
-    return asked.read_text(encoding="utf-8") if asked.exists() else ""
-
-
-@pytest.mark.slow
-def test_the_job_opens_a_pull_request_with_the_summary(project: Work, tmp_path: Path) -> None:
-    asked = job(project, tmp_path)
-    assert asked.startswith("pr create --head template-update --title Update the template --body-file ")
-    assert "--draft" not in asked
-    summary = (tmp_path / "runner/summary.md").read_text(encoding="utf-8")
-    assert summary.startswith("## iris: template v1.0.0 → v2.0.0\n")
-    pushed = git(project.path.parent / "origin.git", "show", "template-update:.copier-answers.yml")
-    assert "_commit: v2.0.0\n" in pushed
-
-
-@pytest.mark.slow
-def test_with_conflicts_it_is_a_draft_and_with_nothing_new_there_is_none(project: Work, tmp_path: Path) -> None:
-    git(project.path, "checkout", "--quiet", "main")
-    project.edit("src/iris/server/core/outcomes.py", "the server failed to answer this request", "no luck today")
-    project.commit()
-    (tmp_path / "first").mkdir()
-    assert job(project, tmp_path / "first").rstrip().endswith("--draft")
-    # It is as the page shows it.
-    (markers,) = (text for kind, text in FENCES if kind == "text" and text.startswith("<<<<<<<"))
-    assert markers in project.read("src/iris/server/core/outcomes.py")
-    (tmp_path / "second").mkdir()
-    assert job(project, tmp_path / "second") == ""

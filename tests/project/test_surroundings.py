@@ -83,7 +83,7 @@ def test_pre_commit_runs_the_tools_of_make_check(iris: Project) -> None:
     config = yaml.safe_load((iris.path / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     hooks = [hook["entry"] for repository in config["repos"] for hook in repository["hooks"]]
     recipe = (iris.path / "Makefile").read_text(encoding="utf-8").partition("\ncheck: ")[2].partition("\ntest: ")[0]
-    commands = re.findall(r"^\t\$\(BIN\)/(.*)$", recipe, re.MULTILINE)
+    commands = re.findall(r"^\t(?:\$\(if [^,]+,)?\$\(BIN\)/(.*?)(?: \$\(wildcard .*)?$", recipe, re.MULTILINE)
     simplified = [re.sub(r" (--check|--force-exclude|Dockerfile|\.)(?= |$)", "", command) for command in commands]
     assert [re.sub(r" --(check|force-exclude)$", "", hook.removeprefix(".venv/bin/")) for hook in hooks] == simplified
 
@@ -99,14 +99,17 @@ def test_pre_commit_passes_on_a_fresh_project(iris: Project, tmp_path: Path) -> 
     run([BIN / "pre-commit", "run", "--all-files"], cwd=folder, env=environment)
 
 
-@pytest.mark.parametrize("workflow", ["protoserve", "a project"])
+@pytest.mark.parametrize("workflow", ["protoserve's", "ci.yml", "template-update.yml"])
 def test_workflows_pin_actions_and_may_only_read(workflow: str, iris: Project) -> None:
-    root = ROOT if workflow == "protoserve" else iris.path
-    text = (root / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    path = (
+        ROOT / ".github/workflows/ci.yml" if workflow == "protoserve's" else iris.path / ".github/workflows" / workflow
+    )
+    text = path.read_text(encoding="utf-8")
     uses = re.findall(r"uses: (.*)", text)
     assert uses
     assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action) for action in uses)
-    assert yaml.safe_load(text)["permissions"] == {"contents": "read"}
+    only = {} if workflow == "template-update.yml" else {"contents": "read"}
+    assert yaml.safe_load(text)["permissions"] == only
     ours = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     assert set(uses) <= set(re.findall(r"uses: (.*)", ours)), "one version of each action, here and in projects"
 

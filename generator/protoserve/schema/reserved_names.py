@@ -67,7 +67,9 @@ _INSTALLED = _words(
     " skl2onnx tensorflow torch transformers uvloop xgboost"
 )
 # The project's own scripts, whose folders Python searches first when they run.
-_SCRIPTS = _words("before_adopt check_artifact generate grpc_client image_smoke predict smoke_report train")
+_SCRIPTS = _words(
+    "before_adopt check_artifact generate grpc_client image_smoke predict propose_update smoke_report train"
+)
 # How frameworks write a dimension that can have any size: ONNX and Keras None, TensorFlow and MLflow -1.
 ANY_SIZE = frozenset(("-1", "None", "null", "?", "*", ":", "..."))
 # A method names a file, and so does each part of a package; a file's name has at most 255 bytes, with its suffix.

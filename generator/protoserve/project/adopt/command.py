@@ -62,7 +62,8 @@ def _adopt(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
     old_requirements = requirements.declared(project, readable)
     with interrupts.scratch_folder() as temporary:
         new_project = temporary / project.resolve().name
-        _create(arguments, data, proto, new_project, template_files.package_inits(readable))
+        defaults = _defaults(project, data, listed)
+        _create(arguments, data, defaults, proto, new_project, template_files.package_inits(readable))
         package = answers.read(new_project)["package"]
         contract = load(new_project / SCHEMA)  # which knows the methods that are served
         servicers = _servicers(arguments, contract, trees)
@@ -116,7 +117,12 @@ def _add_ignore_rules(project: Path, files: template_files.TemplateFiles) -> Non
 
 
 def _create(
-    arguments: argparse.Namespace, data: dict[str, Any], proto: str, new_project: Path, package_inits: list[str]
+    arguments: argparse.Namespace,
+    data: dict[str, Any],
+    defaults: dict[str, Any],
+    proto: str,
+    new_project: Path,
+    package_inits: list[str],
 ) -> None:
     """A new project with the .proto as its schema, inside the author's packages."""
     project: Path = arguments.project
@@ -126,7 +132,7 @@ def _create(
         (new_project / name).write_bytes(existing_project.content(project, name))
     # The generator resolves the path of the .proto in the folder where the command was called, which it reads from PWD;
     # Copier's tasks run in plumbum's environment.
-    with local.env(PWD=str(project.resolve())), open_session(source, new_project, _defaults(project, data)) as session:
+    with local.env(PWD=str(project.resolve())), open_session(source, new_project, defaults) as session:
         given = {**data, "schema": proto} | ({ADOPTED: True} if ADOPTED in session.names else {})
         questionnaire = make_questionnaire(session, arguments, given, project)
         # Beside the project: a file in it that is not committed would stop the next try.
@@ -135,11 +141,13 @@ def _create(
             session.create(questionnaire.run())
 
 
-def _defaults(project: Path, data: dict[str, Any]) -> dict[str, Any]:
-    """The default answers: the folder's name, a package that is free, and any class as a model."""
+def _defaults(project: Path, data: dict[str, Any], listed: list[str]) -> dict[str, Any]:
+    """The default answers: the folder's name, a free package, any class as a model, and the CI that it has."""
     name = str(data.get("project_name") or project.resolve().name)
     package = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     taken = any((project / path).exists() for path in (f"src/{package}", package, f"{package}.py"))
     if taken or reserved_names.package(f"{package}.v1") is not None:
         package = f"{package}_server" if package[:1].isalpha() else f"model_{package}".rstrip("_")
-    return {"project_name": name, "package": package, "framework": "python"}
+    uses_gitlab = ".gitlab-ci.yml" in listed and not any(path.startswith(".github/workflows/") for path in listed)
+    ci = "gitlab" if uses_gitlab else "github"
+    return {"project_name": name, "package": package, "framework": "python", "ci": ci}

@@ -61,7 +61,7 @@ class Report:
         if self.builds:
             yield f"These still build or test the project as before, change or delete them: {', '.join(self.builds)}."
         if self.in_subfolder:
-            yield "GitHub reads .github/ at the top of a repository only: bring the workflow's steps over to yours."
+            yield "Workflows are read at the top of a repository only: bring the steps of this project's over to yours."
         if self.has_environment:
             yield ".venv is there already, and make setup installs into it: rename it to keep the old environment."
         yield ""

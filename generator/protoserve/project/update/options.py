@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from protoserve.shared_commands import add_project
+from protoserve.shared_commands import Command, add_project
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,3 +40,12 @@ def key_and_value(text: str) -> tuple[str, str]:
     if not equals or not key.isidentifier():
         raise argparse.ArgumentTypeError(f"{text} must be KEY=VALUE, such as port=9000")
     return key, value
+
+
+UPDATE = Command(
+    "update",
+    "bring a project to another version of its template",
+    "Merges what changed in the template into a project: all of it, or nothing. Exit code 0: done; 3: done, with "
+    "conflicts in the files that are named; 1: refused or failed, the project is as it was.",
+    add_arguments,
+)
