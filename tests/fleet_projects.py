@@ -32,6 +32,8 @@ ANSWERS_FILE = ".copier-answers.yml"
 _TOKEN, _PORT = "qzxw", "9471"
 _PACKAGE = f"fleet_{_TOKEN}"
 _OUTCOMES = f"src/{_PACKAGE}/server/core/outcomes.py"
+# The row of a project of which nothing can be known.
+_REPOSITORY = "repository"
 # The lists of a row's details that name what is not as it should be.
 _COMPARED = ("refused", "missing", "unknown", "differ", "unmerged", "rejected", "breaking")
 _COMPARED += ("edited", "deleted", "blocked", "rules", "excepted")
@@ -112,19 +114,20 @@ def _committed_files(work: Work) -> Files:
 class Kind:
     """A kind of drift: how it gets into a project, and what a status must say of it.
 
-    `states` are those of the rows that are not ok beside `template`; no state at all if nothing of the project can be
-    known. `details` are lists of a row's details, exactly, or None for a list that must not be empty. `conflicts` says
-    that an update to the newest release has conflicts, `shared` that the projects of this kind are folders of one
-    repository.
+    `states` are those of the rows that are not ok beside `template`. `details` are lists of a row's details, exactly,
+    or None for a list that must not be empty. `unknown` is why nothing of the project can be known, as the row
+    `repository` names it, which is then the only one. `conflicts` says that an update to the newest release has
+    conflicts, `shared` that the projects of this kind are folders of one repository.
     """
 
     name: str
     plant: Callable[[Files], None] = lambda files: None
-    states: Mapping[str, str] | None = field(default_factory=dict)
+    states: Mapping[str, str] = field(default_factory=dict)
     details: Mapping[tuple[str, str], tuple[str, ...] | None] = field(default_factory=dict)
     releases: tuple[str, ...] = RELEASES
     flavours: tuple[Flavour, ...] = (SIGNATURE, KUBERNETES, TABULAR)
     port: int = 9000
+    unknown: str = ""
     conflicts: bool = False
     reachable: bool = True
     shared: bool = False
@@ -230,9 +233,9 @@ KINDS = (
         releases=(OLDEST,),
         conflicts=True,
     ),
-    Kind("unreachable", states=None, reachable=False),
-    Kind("foreign template", _foreign, None),
-    Kind("no answers file", _delete(ANSWERS_FILE), None),
+    Kind("unreachable", unknown="unreachable", reachable=False),
+    Kind("foreign template", _foreign, unknown="foreign template"),
+    Kind("no answers file", _delete(ANSWERS_FILE), unknown="no answers file"),
     Kind(
         "broken contract",
         states={"contract": "todo"},
@@ -278,23 +281,24 @@ class Planted:
         return f"{self.number:04} ({self.kind.name}, {self.release}, {self.flavour.name})"
 
     @property
-    def states(self) -> dict[str, str] | None:
-        """The state of each row, exactly; None if nothing of the project can be known."""
-        if self.kind.states is None:
-            return None
+    def states(self) -> dict[str, str]:
+        """The state of each row, exactly."""
+        if self.kind.unknown:
+            return {_REPOSITORY: "unknown"}
         template = "ok" if self.release == NEWEST else "todo"
         return {**ALL_OK, "template": template, **self.kind.states}
 
     @property
     def verdict(self) -> str:
         """That of the project in a fleet's status."""
-        if self.states is None:
-            return "unknown"
-        return "todo" if "todo" in self.states.values() else "ok"
+        states = self.states.values()
+        return next((state for state in ("unknown", "todo") if state in states), "ok")
 
     @property
     def details(self) -> dict[tuple[str, str], list[str] | None]:
         """By row and kind of detail: the list, or None for one that is only known not to be empty."""
+        if self.kind.unknown:
+            return {(_REPOSITORY, self.kind.unknown): None}
         return {
             place: names if names is None else [self.of_this_project(name) for name in names]
             for place, names in self.kind.details.items()
@@ -302,14 +306,13 @@ class Planted:
 
     def differences(self, rows: list[dict[str, Any]]) -> list[str]:
         """A line for each row, as JSON has it, that is not what is planted: what was missed, and what is false."""
-        assert self.states is not None
         missing = self.states.keys() - {row["name"] for row in rows}
         lines = [f"{self.where}: no row {name}" for name in sorted(missing)]
         for row in rows:
             name, state = row["name"], row["state"]
-            if state != self.states[name]:
-                lines.append(f"{self.where}: {name} is {state}, not {self.states[name]}")
-            for kind in _COMPARED:
+            if state != self.states.get(name):
+                lines.append(f"{self.where}: {name} is {state}, not {self.states.get(name)}")
+            for kind in (*_COMPARED, self.kind.unknown):
                 planted = self.details.get((name, kind), [])
                 listed = [line.partition(":")[0] for line in row["details"].get(kind, [])]
                 if listed != planted if planted is not None else not listed:
