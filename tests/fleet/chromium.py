@@ -119,7 +119,10 @@ def browser() -> Iterator[Page]:
         os.close(to_us[1])
         try:
             with open(from_us[1], "wb") as requests, open(to_us[0], "rb") as replies:
-                yield Page(requests, replies)
+                page = Page(requests, replies)
+                yield page
+                page.call("Browser.close")
+                process.wait(10)
         finally:
             process.kill()
             process.wait()
