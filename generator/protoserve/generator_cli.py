@@ -36,6 +36,14 @@ def main(arguments: list[str] | None = None) -> int:
     return exit_code(lambda: HANDLERS[command](options), command.failure)
 
 
+def prepare() -> None:
+    """Imports and compiles what `generate` needs, for a process that is copied for each of many projects."""
+    from protoserve.emit import python_templates
+    from protoserve.project import generate  # noqa: F401
+
+    python_templates.compile_all()
+
+
 def _create(options: argparse.Namespace) -> int:
     from protoserve.policy import NotAllowedError
     from protoserve.project.answers_policy import refuse_created

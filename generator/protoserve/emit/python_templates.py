@@ -17,11 +17,20 @@ from protoserve.emit.formatting import LINE_LENGTH
 from protoserve.platform.plain_text import plain
 from protoserve.schema import reserved_names
 
+_TEMPLATES = Path(__file__).parent / "templates"
+
 
 def render(template: str, **values: object) -> str:
     """`templates/TEMPLATE.py.jinja` filled in; not yet formatted."""
-    environment = jinja_environment(Path(__file__).parent / "templates")
+    environment = jinja_environment(_TEMPLATES)
     return environment.get_template(f"{template}.py.jinja").render(**values)
+
+
+def compile_all() -> None:
+    """Compiles all templates of this package, which each process does once, when it needs them."""
+    environment = jinja_environment(_TEMPLATES)
+    for name in environment.list_templates():
+        environment.get_template(name)
 
 
 @cache

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import grpc_tools
 from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest, CodeGeneratorResponse
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from grpc_tools import protoc
 from mypy_protobuf.main import Descriptors, GRPCType, generate_mypy_grpc_stubs
 
 from protoserve.emit import imported_stubs, stub_descriptor
@@ -141,11 +143,28 @@ def _name_twice(module: Path, aliases: Sequence[str], literals: Sequence[tuple[s
 
 
 def _run_protoc(arguments: Sequence[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "grpc_tools.protoc", *arguments], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(f"protoc refused {arguments[-1]}:\n{done.stderr.strip()}")
+    """Runs protoc in this process, which takes a fraction of the time of starting another one."""
+    with tempfile.TemporaryFile() as errors:
+        with _standard_error_to(errors.fileno()):
+            code = protoc.main(["protoc", *arguments])
+        errors.seek(0)
+        printed = errors.read().decode(errors="replace")
+    if code:
+        raise RuntimeError(f"protoc refused {arguments[-1]}:\n{printed.strip()}")
+
+
+@contextmanager
+def _standard_error_to(descriptor: int) -> Iterator[None]:
+    """Within the block, what C++ code writes to standard error goes there."""
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    kept = os.dup(2)
+    os.dup2(descriptor, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _without_header(path: Path) -> str:

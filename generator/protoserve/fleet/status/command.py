@@ -87,8 +87,8 @@ def _reports(fleet: Fleet, projects: Sequence[Project]) -> tuple[ProjectReport, 
         else:
             waiting[project] = mirror
     if waiting:
-        with tempfile.TemporaryDirectory(prefix="spare-cache-") as spare_cache:
-            reports |= _judged(waiting, TemplateLookup(versions, Path(spare_cache)), kept)
+        with tempfile.TemporaryDirectory(prefix="protoserve-versions-", ignore_cleanup_errors=True) as scratch:
+            reports |= _judged(waiting, TemplateLookup(versions, Path(scratch)), kept)
     return tuple(reports[project] for project in projects)
 
 

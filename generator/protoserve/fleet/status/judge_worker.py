@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from protoserve.project.status.judge import Checked, Template, judge
 from protoserve.project.status.recorded_template import MissingVersionError, RecordedTemplateError, Rendered
 from protoserve.project.status.report import Row
 from protoserve.project.update import template_versions
+from protoserve.project.update.compiled_templates import share_compiled_templates
 from protoserve.project.update.template_versions import Versions
 
 _MOST_OF_A_FILE = 200_000  # bytes of a file whose diff is shown
@@ -23,23 +26,26 @@ _MOST_OF_A_DIFF = 60_000  # characters of a project's whole diff
 
 def prepare() -> Callable[[Any], int]:
     """Imports what judging needs, and returns what judges one project."""
+    import copier  # noqa: F401
 
     import protoserve.compat.project_comparison
-    import protoserve.policy.load
+    import protoserve.policy.answer_schema
     import protoserve.project.copier_environment  # noqa: F401
 
+    importlib.import_module("jinja2_ansible_filters")  # which Copier gives every template
+    share_compiled_templates(Path(tempfile.mkdtemp(prefix="compiled-templates-")))
     return _answer
 
 
 def _answer(request: dict[str, Any]) -> int:
-    """Writes the rows to standard output, as JSON."""
-    project, recorded = Path(request["project"]), request["answers"]
-    diff: list[str] = []
+    """Writes the rows of a project to standard output, as JSON."""
+    project, diff = Path(request["project"]), []
 
     def look(rendered: Rendered, files: Row) -> None:
-        diff.append(_diff(project, rendered, [*files.details.get("edited", ()), *files.details.get("deleted", ())]))
+        names = [*files.details.get("edited", ()), *files.details.get("deleted", ())]
+        diff.append(_diff(project, rendered, names))
 
-    rows = judge(project, recorded, _template(request), look)
+    rows = judge(project, request["answers"], _template(request), look)
     data = [[row.name, row.state, row.text, {**row.details}, row.remedy] for row in rows]
     json.dump({"rows": data, "diff": "".join(diff)}, sys.stdout)
     return 0

@@ -97,10 +97,10 @@ class Judge:
         request |= {"versions": listed, "unreachable": versions if isinstance(versions, str) else ""}
         try:
             refuse_without_script(folder)
-            version_folder = self.lookup.folder(template, recorded)
-            checked = self.generators.run(version_folder, ["generate", str(folder), "--check"])
+            version = self.lookup.version(template, recorded)
+            checked = self.generators.run(version.folder, ["generate", str(folder), "--check"])
             printed = {"code": checked.code, "stdout": checked.stdout, "stderr": checked.stderr}
-            request |= {"folder": str(version_folder), "checked": printed}
+            request |= {"folder": str(version.without_git), "checked": printed}
         except RecordedTemplateError as error:
             request |= {"no_folder": str(error), "missing": isinstance(error, MissingVersionError)}
         return self._ask(request, folder)

@@ -16,6 +16,7 @@ With `once`, standard input is the argument of the only request, which this proc
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import importlib.util
 import json
@@ -49,6 +50,7 @@ def main(folder: str, setup: str, mode: str = "") -> int:
 def _imported(setup: str) -> Handler:
     module, _, function = setup.partition(":")
     handler: Handler = getattr(importlib.import_module(module), function)()
+    gc.freeze()  # so that copies share the memory of what was imported
     return handler
 
 
@@ -61,8 +63,10 @@ def _generator(folder: Path) -> Handler:
     specification.loader.exec_module(run)
     if run.missing_requirements():
         raise RuntimeError(f"this interpreter cannot run the generator: it lacks {run.missing_requirements()}")
-    for name in ("generator_cli", "project.generate"):  # which it imports when it is called
-        importlib.import_module(f"protoserve.{name}")
+    command_line = importlib.import_module("protoserve.generator_cli")
+    if hasattr(command_line, "prepare"):  # as all versions have since there are fleets
+        command_line.prepare()
+    gc.freeze()
     main: Handler = run.main
     return main
 

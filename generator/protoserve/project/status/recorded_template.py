@@ -80,6 +80,7 @@ def render(template: Path, recorded: Mapping[str, Any]) -> Iterator[Rendered]:
 
 def _render(template: Path, temporary: Path, recorded: Mapping[str, Any]) -> Rendered:
     import copier
+    import plumbum
     from copier.errors import CopierError
     from jinja2 import TemplateError
 
@@ -87,13 +88,14 @@ def _render(template: Path, temporary: Path, recorded: Mapping[str, Any]) -> Ren
 
     data = {name: value for name, value in recorded.items() if not name.startswith("_")}
     refused: dict[str, str] = {}
-    # Copier clones a folder with git, but takes one without git as it is.
-    source, folder = temporary / "template", temporary / "render"
-    ignored = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__")
-    shutil.copytree(template, source, symlinks=True, ignore=ignored, copy_function=_link_or_copy)
+    source, folder = template, temporary / "render"
+    if (template / ".git").exists():
+        source = temporary / "template"
+        copy_without_git(template, source)
     while True:
         try:
-            with warnings.catch_warnings(), copier_environment():
+            # Without git, Copier does not ask it for a setting after each file.
+            with warnings.catch_warnings(), copier_environment(), plumbum.local.env(PATH=""):
                 warnings.simplefilter("ignore")
                 copier.run_copy(str(source), folder, data=data, defaults=True, quiet=True, unsafe=True, skip_tasks=True)
             return Rendered(folder, answers.load(folder), refused)
@@ -106,6 +108,12 @@ def _render(template: Path, temporary: Path, recorded: Mapping[str, Any]) -> Ren
             del data[refusal[1]]
         except TemplateError as error:
             raise RecordedTemplateError(f"the template cannot be rendered: {error}") from None
+
+
+def copy_without_git(template: Path, target: Path) -> None:
+    """Copies a template's folder: Copier clones one with git, but takes one without git as it is."""
+    ignored = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__")
+    shutil.copytree(template, target, symlinks=True, ignore=ignored, copy_function=_link_or_copy)
 
 
 def _link_or_copy(source: str, target: str) -> None:
