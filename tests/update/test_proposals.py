@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
+from protoserve.fleet.update.branches import BareRepository, Made
 from releases import Work, commit, git
 from support import ROOT, copier_jinja, run
 
@@ -125,16 +126,13 @@ class Job:
         """Leaves what the step `update` leaves, for an update that writes `content` into a file."""
         (self.path / "updated.txt").write_text(content, encoding="utf-8")
         git(self.path, "add", "--all")
-        identity = ("-c", "user.name=protoserve", "-c", "user.email=protoserve@localhost")
         tree, base = git(self.path, "write-tree").strip(), git(self.path, "rev-parse", "HEAD").strip()
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-        made = run(
-            ["git", *identity, "commit-tree", tree, "-p", base, "-m", "x"], cwd=self.path, env=environment
-        ).stdout.strip()
+        message = f"x\n\nProtoserve-Base: {base}\nProtoserve-Tree: {tree}\n"
+        made = git(self.path, "commit-tree", tree, "-p", base, "-m", message).strip()
         git(self.path, "update-ref", f"refs/heads/{BRANCH}", made)
         git(self.path, "reset", "--quiet", "--hard")
         title = "Update the template to v2.0.0"
-        proposal = {"branch": BRANCH, "base": base, "title": title, "text": content, "has_conflicts": conflicts}
+        proposal = {"branch": BRANCH, "title": title, "text": content, "has_conflicts": conflicts}
         (self.path / ".git/protoserve-proposal.json").write_text(json.dumps(proposal), encoding="utf-8")
 
     def pushed(self, revision: str = BRANCH) -> str:
@@ -271,7 +269,7 @@ def commands(service: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["github", "gitlab"])
 def test_the_job_opens_a_request_with_the_summary_and_a_draft_if_there_are_conflicts(
-    work: Work, service: Service, name: str
+    work: Work, releases: Path, service: Service, name: str
 ) -> None:
     if name == "gitlab":
         work.edit(OUTCOMES, "the server failed to answer this request", "no luck today")
@@ -287,6 +285,12 @@ def test_the_job_opens_a_request_with_the_summary_and_a_draft_if_there_are_confl
     summary = fields["body" if name == "github" else "description"]
     assert summary.startswith("## iris: template v1.0.0 → v2.0.0\n")
     assert "_commit: v2.0.0\n" in git(job.origin, "show", f"{BRANCH}:.copier-answers.yml")
+    # `protoserve fleet update` takes the branch for its own.
+    made = BareRepository(job.origin).commit(job.pushed()).made
+    conflicts = () if name == "github" else (OUTCOMES,)
+    template = git(work.path.parent, "ls-remote", str(releases), "refs/tags/v2.0.0").split()[0]
+    assert made == Made("v2.0.0", template, job.pushed("main"), "", {}, conflicts=conflicts)
+    assert made.branch == BRANCH
     # The clone is as it was, but for the branch.
     after = work.state()
     del before["(references)"], after["(references)"]

@@ -30,7 +30,7 @@ import yaml
 PROJECT = generate.PROJECT
 TOKEN = "PROTOSERVE_TOKEN"
 CONFLICTS = 3  # the exit code of `protoserve update`
-NAME, EMAIL = "protoserve", "protoserve@localhost"  # of the commits, by which later runs know them
+IDENTITY = {"NAME": "protoserve", "EMAIL": "protoserve@localhost"}  # of the commits, where git has no other
 MOST_CHARACTERS = 60_000  # of a request's text; GitHub takes 65536
 SECONDS = 60  # for an answer of the service
 # git asks this for the password, so that no command line, file or URL contains the token.
@@ -43,10 +43,9 @@ class ProposalError(Exception):
 
 @dataclass(frozen=True)
 class Proposal:
-    """A branch with the update, the commit that it starts from, and the text of the request."""
+    """A branch with the update, and the texts of the request for it."""
 
     branch: str
-    base: str
     title: str
     text: str
     has_conflicts: bool
@@ -121,17 +120,27 @@ def update() -> int:
 
 def _commit(summary: str, *, has_conflicts: bool) -> Proposal:
     """Makes the branch with all that the update changed; no hook runs."""
-    version = yaml.safe_load(generate.ANSWERS.read_text(encoding="utf-8"))["_commit"]
-    title = f"Update the template to {version}{', with conflicts' if has_conflicts else ''}"
-    branch, base = f"protoserve/{version}", git("rev-parse", "HEAD")
+    answers = yaml.safe_load(generate.ANSWERS.read_text(encoding="utf-8"))
+    version = str(answers["_commit"])
+    branch, base, title = f"protoserve/{version}", git("rev-parse", "HEAD"), f"Update the template to {version}"
+    conflicts = [name for name in git("diff", "--name-only", "--diff-filter=U", "-z").split("\0") if name]
     git("add", "--all")
-    identity = ("-c", f"user.name={NAME}", "-c", f"user.email={EMAIL}")
-    commit = git(*identity, "commit-tree", git("write-tree"), "-p", base, "-m", title)
-    git("update-ref", f"refs/heads/{branch}", commit)
-    text = summary
-    if len(text) > MOST_CHARACTERS:
-        text = text[:MOST_CHARACTERS].rpartition("\n")[0] + "\n\nThe log of the job has the rest.\n"
-    return Proposal(branch, base, title, text, has_conflicts)
+    tree = git("write-tree")
+    # `protoserve fleet update` writes the same, and takes branches of both for its own.
+    trailers = {
+        "Version": version,
+        "Template": (answers.get("_commit_hash") or {}).get(version, version),
+        "Base": base,
+        "Folder": json.dumps(git("rev-parse", "--show-prefix").rstrip("/")),
+        "Set": "{}",
+    }
+    lines = [f"Protoserve-{name}: {value}" for name, value in trailers.items()]
+    lines += [f"Protoserve-Conflict: {json.dumps(name)}" for name in conflicts]
+    message = "\n".join([f"{title}\n\n{summary.strip()}\n", *lines, f"Protoserve-Tree: {tree}"])
+    git("update-ref", f"refs/heads/{branch}", git("commit-tree", tree, "-p", base, "-m", message))
+    if len(summary) > MOST_CHARACTERS:
+        summary = summary[:MOST_CHARACTERS].rpartition("\n")[0] + "\n\nThe message of the commit has the rest.\n"
+    return Proposal(branch, f"{title}{', with conflicts' if has_conflicts else ''}", summary, has_conflicts)
 
 
 def propose(service: Service) -> int:
@@ -165,10 +174,12 @@ def _push(url: str, proposal: Proposal) -> bool:
     there = git(*access, "ls-remote", "--", url, reference).partition("\t")[0]
     if there:
         git(*access, "fetch", "--quiet", "--no-tags", "--", url, reference)
-        commits = git("log", "--format=%ce", f"{proposal.base}..{there}").splitlines()
-        if any(email != EMAIL for email in commits):
+        headers, trailers = _headers_and_trailers(there)
+        if f"Protoserve-Base: {headers.get('parent')}" not in trailers:
             return False
-        if _parent_and_tree(there) == _parent_and_tree(reference):
+        if f"Protoserve-Tree: {headers['tree']}" not in trailers:
+            return False
+        if headers == _headers_and_trailers(reference)[0]:
             return True
     try:
         git(*access, "push", "--quiet", f"--force-with-lease={reference}:{there}", "--", url, reference)
@@ -182,8 +193,11 @@ def _push(url: str, proposal: Proposal) -> bool:
     return True
 
 
-def _parent_and_tree(commit: str) -> str:
-    return git("rev-parse", f"{commit}^", f"{commit}^{{tree}}")
+def _headers_and_trailers(commit: str) -> tuple[dict[str, str], list[str]]:
+    """The tree and the parent of a commit, and the lines of its message."""
+    head, _, message = git("cat-file", "commit", commit).partition("\n\n")
+    headers = dict(line.split(" ", 1) for line in head.splitlines() if line.startswith(("tree ", "parent ")))
+    return headers, message.splitlines()
 
 
 class GitHub:
@@ -292,10 +306,11 @@ def ask(method: str, url: str, headers: dict[str, str], fields: dict[str, Any] |
 def git(*arguments: str) -> str:
     """The standard output of a git command in the project, without the user's hooks. Raises ProposalError."""
     command = ["git", "-c", f"core.hooksPath={os.devnull}", *arguments]
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
+    roles = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in IDENTITY.items()}
+    environment = {**roles, **os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        words = next(word for word in arguments if not word.startswith(("-", "credential.", "user.")))
+        words = next(word for word in arguments if not word.startswith(("-", "credential.")))
         raise ProposalError(f"`git {words}` failed: {done.stderr.strip()}")
     return done.stdout.strip()
 
