@@ -85,7 +85,8 @@ def _results(
         templates = fetching.result()
     planner = Planner(templates, options.to, tuple(options.set))
     plans = _in_threads(lambda project: planned(planner, project, fetched[project.address]), projects)
-    waiting = [plan for plan in plans if isinstance(plan, Plan)]
+    checked = options.check
+    waiting = [plan for plan in plans if isinstance(plan, Plan) and plan.is_waiting(checked=checked)]
     with _worker(templates, waiting, place) as worker, Progress("updating", len(projects)) as progress:
         rollout = Rollout(
             worker,

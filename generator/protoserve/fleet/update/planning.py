@@ -76,6 +76,10 @@ class Plan:
         seen = self.remote or self.local
         return seen is not None and (seen.made is None or seen.made.branch != self.made.branch)
 
+    def is_waiting(self, *, checked: bool) -> bool:
+        """Whether the update has to be computed."""
+        return not self.is_taken and self.done(checked=checked) is None
+
     def done(self, *, checked: bool) -> Commit | None:
         """The commit that an earlier run has made of the same update, and checked, if it must be."""
         for commit in (self.remote, self.local):

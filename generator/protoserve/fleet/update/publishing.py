@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,8 @@ _RECEIVE = (
     "git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.alternateRefsCommand=true -c receive.autogc=false "
     "-c protocol.ext.allow=never receive-pack"
 )
+# What `git push --porcelain` prints of a reference that was not changed: `!`, the two names, and the reason.
+_REFUSED = re.compile(rb"^!\t[^\t\n]*\t(.*)$", re.MULTILINE)
 # In a mirror: which commit of a branch the command of --open has seen.
 _OPENED = "refs/protoserve/opened/"
 
@@ -64,25 +67,21 @@ class Publisher:
 
     def _push(self, mirror: Mirror, branch: str, commit: Commit, seen: str | None) -> None:
         reference = f"refs/heads/{branch}"
-        options = ["--quiet", "--no-verify", "--atomic", f"--force-with-lease={reference}:{seen or ''}"]
+        options = ["--porcelain", "--no-verify", f"--force-with-lease={reference}:{seen or ''}"]
         options += [f"--push-option={option}" for option in self.push_options]
         if not is_remote(mirror.address):
             options.append(f"--receive-pack={_RECEIVE}")
+        command = ("push", *options, "--", mirror.address, f"{commit.hash}:{reference}")
+        repository, access = BareRepository(mirror.folder), without_prompts()
         try:
-            BareRepository(mirror.folder).git(
-                "push",
-                *options,
-                "--",
-                mirror.address,
-                f"{commit.hash}:{reference}",
-                env=without_prompts(),
-                seconds=_SECONDS_TO_PUSH,
-            )
+            output = repository.git(*command, env=access, exit_codes=(0, 1), seconds=_SECONDS_TO_PUSH)
         except GitError as error:
-            text = str(error)
-            if "stale info" in text:
-                text = f"somebody has pushed {branch} meanwhile"
-            raise PublishingError(f"it cannot be pushed: {text}; run the update again") from None
+            raise PublishingError(f"it cannot be pushed: {error}") from None
+        if refused := _REFUSED.search(output):
+            reason = visible(refused[1].decode(errors="replace"))
+            if "stale info" in reason:
+                raise PublishingError(f"somebody has pushed {branch} meanwhile, so it was not replaced: run this again")
+            raise PublishingError(f"{branch} cannot be pushed: {reason}")
 
     def _open(self, project: Project, mirror: Mirror, commit: Commit, state: str) -> None:
         assert self.command is not None

@@ -20,6 +20,8 @@ from protoserve.platform.errors import ProtoserveError, os_reason
 from protoserve.platform.git import git_paths
 from protoserve.platform.git.settings import added_variables
 from protoserve.platform.printing import listed
+from protoserve.policy import NotAllowedError
+from protoserve.project.answers_policy import refuse_given
 from protoserve.project.update import summary
 from protoserve.project.update.compute import Update, compute_update
 from protoserve.project.update.request import Target, read_request
@@ -97,6 +99,8 @@ def _answer(checkouts: Mapping[str, Checkouts], run_step: Any, data: dict[str, A
     request = Request(**data)
     try:
         answer = _updated(request, checkouts[request.template], run_step)
+    except NotAllowedError as error:
+        answer = Answer(error=str(error), is_refusal=True)
     except ProtoserveError as error:
         answer = Answer(error=str(error))
     except OSError as error:
@@ -114,6 +118,7 @@ def _updated(request: Request, checkouts: Checkouts, run_step: Any) -> Answer:
     committed = Committed(request.name, tree, mirror.folder, mirror.environment)
     with scratch_repository(committed) as folder:
         project = read_request(folder, list(request.answers.items()))
+        refuse_given(checkouts.at(request.version).folder, project.before, project.data)
         compared = compare(project.recorded, Versions(**request.versions))
         source = project.recorded.source
         with quick_update(source, checkouts, run_step) as run_update:
