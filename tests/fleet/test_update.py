@@ -305,21 +305,25 @@ _HOOKS += ("post-receive", "post-update", "post-index-change", "prepare-commit-m
 def test_answers_are_set_checked_and_announced(rollouts: Rollouts, tmp_path: Path) -> None:
     """`--set`, `--check` and `--open`, each of which is tried again until it succeeds."""
     with rollouts.project("a") as work:
-        work.write("Makefile", "check:\n\ttest ! -e broken\nsmoke:\n\tgrep 9100 .copier-answers.yml\n")
         work.write("broken", "")
+    make = tmp_path / "bin" / "make"
+    make.parent.mkdir()
+    make.write_text('#!/bin/sh\ntest "$*" = "check smoke" -a ! -e broken && grep 9100 README.md\n', encoding="utf-8")
+    make.chmod(0o755)
     seen, done = tmp_path / "seen", tmp_path / "done"
     variables = "$PROTOSERVE_BRANCH $PROTOSERVE_BASE $PROTOSERVE_STATE $(head -1 $PROTOSERVE_SUMMARY)"
     command = f"echo {variables} >> {seen}; test -e {done}"
     options = ("--set", "port=9100", "--check", "--open", command)
+    path = os.pathsep.join([str(make.parent), rollouts.environment["PATH"]])
 
-    failed = rollouts.update(*options, exit_code=1)
+    failed = rollouts.update(*options, exit_code=1, PATH=path)
     assert states(failed) == {"a": "failed"}
     assert "make check smoke` failed" in failed["a"]["text"]
     assert not seen.exists()
 
     with rollouts.clone("a") as work:
         (work.path / "broken").unlink()
-    not_opened = rollouts.update(*options, exit_code=1)
+    not_opened = rollouts.update(*options, exit_code=1, PATH=path)
     assert "--open failed" in not_opened["a"]["text"]
     done.touch()
     opened = rollouts.update(*options)
@@ -329,7 +333,7 @@ def test_answers_are_set_checked_and_announced(rollouts: Rollouts, tmp_path: Pat
     assert branch.startswith("protoserve/v1.0.0.set-")
     line = f"{branch} main {{}} ## iris: answers changed, template v1.0.0"
     assert seen.read_text(encoding="utf-8").splitlines() == [line.format("updated"), line.format("unchanged")]
-    assert "port: '9100'" in git(Path(opened["a"]["mirror"]), "show", f"{branch}:.copier-answers.yml")
+    assert "port: 9100\n" in git(Path(opened["a"]["mirror"]), "show", f"{branch}:.copier-answers.yml")
     assert rollouts.branches("a") == {}
 
 
