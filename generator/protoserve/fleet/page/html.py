@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from protoserve.fleet.page import summary
 from protoserve.fleet.page.diffs import Diff
 from protoserve.fleet.page.projects import STATES, Project, Row, of_every_project, read_projects
-from protoserve.platform.plain_text import in_json
+from protoserve.platform.plain_text import in_json, one_line
 
 _HERE = Path(__file__).parent
 
@@ -30,6 +30,7 @@ def render(document: Mapping[str, Any], created: str) -> str:
     projects = read_projects(document)
     return environment.get_template("report.html.jinja").render(
         created=created,
+        shard=one_line(str(document.get("shard") or "")),
         content_policy=_content_policy(style, script),
         style=style,
         script=script,

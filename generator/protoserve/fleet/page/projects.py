@@ -29,13 +29,17 @@ _PACKAGE = re.compile(r"src/([^/]+)/")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The state of one thing in a project. `count` is the number of its details; `cut` of these are not listed."""
+    """The state of one thing in a project, and whether it counts for the verdict.
+
+    `count` is the number of its details; `cut` of these are not listed.
+    """
 
     name: str
     state: str
     text: str
     details: Mapping[str, Sequence[str]]
     remedy: str
+    counts: bool
     count: int
     cut: int
 
@@ -155,6 +159,7 @@ def _row(row: Mapping[str, Any]) -> Row:
         text=_text(row.get("said", "")),
         details=details,
         remedy=_text(row.get("remedy", "")),
+        counts=bool(row.get("counts", True)),
         count=count,
         cut=count - sum(map(len, details.values())),
     )

@@ -87,7 +87,10 @@ function show() {
   const total = shown.filter(Boolean).length;
   const noun = projects.length === 1 ? "project" : "projects";
   count.value = total === projects.length ? `${total} ${noun}` : `${total} of ${projects.length} ${noun}`;
-  for (const control of form.elements) control.value = wanted.get(control.name) ?? "";
+  for (const control of form.elements) {
+    const value = wanted.get(control.name) ?? "";
+    if (control.value !== value) control.value = value;
+  }
   showChips(active, wanted);
   showOpenAll();
   if (wanted.get("project") && total === 1) open(shown.indexOf(true));
@@ -175,7 +178,7 @@ function showRow(row) {
     "div",
     {},
     element("dt", {}, row.name),
-    element("dd", { className: row.state }, words[row.state]),
+    element("dd", { className: row.state }, words[row.state], row.counts || row.state === "ok" ? null : " (does not count)"),
     element(
       "dd",
       {},
@@ -249,8 +252,12 @@ openAll.addEventListener("click", () => {
 addEventListener("hashchange", () => {
   if (!location.hash.includes("=")) return; // the link to the table
   show();
-  document.getElementById("projects").scrollIntoView();
+  scrollToProjects();
 });
+
+function scrollToProjects() {
+  document.getElementById("projects").scrollIntoView();
+}
 
 // The theme is kept where the browser keeps anything for a page.
 
@@ -276,3 +283,4 @@ function remembered() {
 }
 
 show();
+if (location.hash.includes("=")) scrollToProjects();
