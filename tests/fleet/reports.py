@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
 from typing import Any
+
+from protoserve.policy import PolicyException, Violation
 
 ROWS = ("template", "answers", "generated", "conflicts", "contract", "files", "policy")
 VERSIONS = ("v2.0.0", "v1.10.0", "v1.9.0")
 FILES = ("Dockerfile", "Makefile", "src/{package}/server/logs.py", "pyproject.toml")
+PORT = Violation("answers.port", "port", "port must be at least 8000, not 7000", "the mesh routes these", "set it")
+EXCEPTION = PolicyException("Model 1", "answers.port", date(2027, 3, 31), "moves with the old gateway")
 UNREACHABLE = "it cannot be read: could not resolve host"
 
 
@@ -42,8 +48,10 @@ def project(number: int) -> dict[str, Any]:
         states["template"] = "todo"
     if number % 5 == 0:
         states["policy"] = "todo"
-        line = "port: port must be at least 8000, not 7000: the mesh routes these (answers.port in policy.yaml); set it"
-        details["policy"] = {"violations": [line], "rules": ["answers.port"]}
+        details["policy"] = {"violations": [PORT.line], "rules": [PORT.rule]}
+    if number % 5 == 1:
+        excepted = replace(PORT, exception=EXCEPTION)
+        details["policy"] = {"excepted": [f"{excepted.where}: {excepted.sentence}"]}
     rows = [row(name, state, f"{name} of {number}", details.get(name)) for name, state in states.items()]
     todo = "todo" in states.values()
     diff = "".join(diff_of(name, number) for name in edited)
