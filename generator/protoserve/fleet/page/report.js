@@ -178,11 +178,12 @@ function showRow(row) {
     "div",
     {},
     element("dt", {}, row.name),
-    element("dd", { className: row.state }, words[row.state], row.counts || row.state === "ok" ? null : " (does not count)"),
+    element("dd", { className: row.state }, words[row.state]),
     element(
       "dd",
       {},
       row.text,
+      row.counts || !["todo", "unknown"].includes(row.state) ? null : " (does not count)",
       lines.length ? element("ul", {}, ...lines.map((line) => element("li", {}, line))) : null,
       row.remedy ? element("p", {}, "To do: ", element("code", {}, row.remedy)) : null,
     ),

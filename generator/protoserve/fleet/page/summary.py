@@ -49,12 +49,13 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class FileDrift:
-    """A file of the template: how many projects edited and deleted it, of those that should have it."""
+    """A file of the template: how many projects edited and deleted it, of those that should have it; and its bar."""
 
     name: str
     edited: int
     deleted: int
     projects: int
+    parts: Sequence[Part]
 
     @property
     def drifted(self) -> int:
@@ -70,10 +71,6 @@ class FileDrift:
     def per_cent(self) -> str:
         """Their share, for people."""
         return per_cent(self.drifted, self.projects)
-
-    def parts(self, most: int) -> list[Part]:
-        """Its bar, beside that of the file in which `most` projects drifted."""
-        return parts([("edited", self.edited, "edited"), ("deleted", self.deleted, "deleted")], most)
 
 
 def parts(counts: Iterable[tuple[str, int, str]], total: int | None = None) -> list[Part]:
@@ -149,10 +146,22 @@ def rules_of(project: Project, *, excepted: bool) -> list[str]:
 
 
 def drift(projects: Sequence[Project]) -> list[FileDrift]:
-    """The files of the template that some project edited or deleted, the most drifted first."""
+    """The files of the template that some project edited or deleted, the most drifted first.
+
+    The longest bar is that of the first, unless less than a quarter of all projects edited or deleted it.
+    """
     edited = Counter(name for project in projects for name in project.edited)
     deleted = Counter(name for project in projects for name in project.deleted)
     unchanged = Counter(name for project in projects for name in project.unchanged)
     drifted = edited + deleted
-    names = sorted(drifted, key=lambda name: (-drifted[name], name))
-    return [FileDrift(name, edited[name], deleted[name], drifted[name] + unchanged[name]) for name in names]
+    scale = max(max(drifted.values(), default=0), len(projects) // 4)
+    return [
+        FileDrift(
+            name,
+            edited[name],
+            deleted[name],
+            drifted[name] + unchanged[name],
+            parts([("edited", edited[name], "edited"), ("deleted", deleted[name], "deleted")], scale),
+        )
+        for name in sorted(drifted, key=lambda name: (-drifted[name], name))
+    ]
