@@ -22,7 +22,14 @@ def document(count: int) -> dict[str, Any]:
 
 
 def report(projects: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"verdict": "todo", "projects": projects, "totals": {}, "fail_on": list(ROWS), "fleet": "", "shard": ""}
+    return {
+        "verdict": "todo",
+        "projects": projects,
+        "totals": {},
+        "fail_on": [name for name in ROWS if name != "files"],
+        "fleet": "",
+        "shard": "",
+    }
 
 
 def project(number: int) -> dict[str, Any]:

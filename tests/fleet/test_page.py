@@ -7,11 +7,13 @@ import hashlib
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fleet.reports import diff_of, document, project, report
+from protoserve.cli import main
 from protoserve.fleet.page import render
 from protoserve.fleet.page.diffs import fair_share, read_diffs
 from protoserve.fleet.page.projects import short_name
@@ -115,6 +117,19 @@ def test_what_the_page_counts() -> None:
     assert f"answers.port 8 8 {found} {excepted}" in text
     assert "Dockerfile 26 - 72 %" in text
     assert "src/{package}/server/logs.py 8 - 22 %" in text
+
+
+def test_the_page_of_joined_parts_is_printed(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    for part in (1, 2):
+        listed = [project(number) for number in range(4) if number % 2 == part % 2]
+        path = tmp_path / f"{part}.json"
+        path.write_text(json.dumps({**report(listed), "shard": f"{part}/2"}), encoding="utf-8")
+    code = main(["fleet", "report", *map(str, sorted(tmp_path.iterdir())), "--format", "html"])
+    page = capfdbinary.readouterr().out.decode()
+    assert code == 1
+    assert page.startswith("<!doctype html>\n")
+    assert "<b>1</b> of <b>4</b> projects are as they should be</h1>" in page
+    assert re.search(r"<time>\d{1,2} \w+ 20\d\d, \d\d:\d\d UTC</time>", page)
 
 
 def test_two_hundred_projects_with_long_diffs_are_less_than_5_mb() -> None:

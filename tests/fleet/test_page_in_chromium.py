@@ -129,6 +129,8 @@ def test_projects_are_sorted_filtered_and_searched(page: Page) -> None:
     assert set(page.run(SHOWN)) == {f"team/model-{number}" for number in (3, 7, 11, 15, 23, 27, 31, 35)}
     click(page, ".rules tbody a")
     assert page.run(COUNT) == "8 of 40 projects"
+    click(page, ".rules td a")
+    assert set(page.run(SHOWN)) == {f"team/model-{number}" for number in range(1, 40, 5)}
     click(page, ".checks tbody a", 0)
     assert page.run(COUNT) == "24 of 40 projects"
     click(page, ".figures a", 2)
@@ -232,6 +234,14 @@ def test_it_fits_a_telephone_and_prints(page: Page) -> None:
     assert page.run("getComputedStyle(document.body).color") == "rgb(23, 25, 28)"
     page.emulate(media="")
     assert page.pdf().startswith(b"%PDF-")
+
+
+def test_a_part_without_projects_has_a_page(chromium: Page, pages: Path) -> None:
+    chromium.emulate()
+    (pages / "0.html").write_text(render(report([]), "now"), encoding="utf-8")
+    chromium.open(pages / "0.html")
+    assert chromium.run(COUNT) == "0 projects"
+    assert errors(chromium) == []
 
 
 def test_thousands_of_projects_are_filtered_at_once(chromium: Page, pages: Path) -> None:

@@ -71,7 +71,8 @@ def _hash(text: str) -> str:
 def _script_data(projects: Sequence[Project]) -> str:
     """What the script searches and shows on a click, as JSON that ends no script element and starts no comment."""
     data = [_fields(project) for project in projects]
-    text = in_json({"words": STATES, "projects": data})
+    versions = [part.name for part in summary.versions(projects)]
+    text = in_json({"words": STATES, "versions": versions, "projects": data})
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
@@ -81,6 +82,7 @@ def _fields(project: Project) -> dict[str, Any]:
     data = {field.name: getattr(project, field.name) for field in fields(project) if field.name not in left_out}
     return data | {
         "rules": summary.rules_of(project, excepted=False),
+        "excepted": summary.rules_of(project, excepted=True),
         "rows": [_as_dict(row) for row in project.rows],
         "diffs": [_as_dict(diff) | {"file": of_every_project(diff.path, project.package)} for diff in project.diffs],
     }

@@ -3,14 +3,13 @@
 // Everything shown is in the page's data, and gets into the page as text, never as HTML.
 // What is filtered and sorted is in the address, after the #: `#version=v1.0.0&sort=name` is a view to keep or share.
 
-const { projects, words } = JSON.parse(document.getElementById("data").textContent);
+const { projects, versions, words } = JSON.parse(document.getElementById("data").textContent);
 const table = document.querySelector(".projects > table");
 const rows = [...table.tBodies[0].rows];
 const form = document.querySelector(".filters");
 const count = document.querySelector(".shown output");
 const chips = document.querySelector(".chips");
 const openAll = document.querySelector(".open-all");
-const versions = [...form.elements.version.options].map((option) => option.value);
 const opened = new Map(); // from a project's index to the row with its details
 const SEVERITY = ["ok", "edited", "todo", "unknown"];
 const MOST_OPENED = 50;
@@ -26,6 +25,7 @@ const FILTERS = {
   label: (project, label) => project.labels.includes(label),
   row: (project, wanted) => project.rows.some((row) => `${row.name}:${row.state}` === wanted),
   rule: (project, rule) => project.rules.includes(rule),
+  excepted: (project, rule) => project.excepted.includes(rule),
   file: (project, file) => project.edited.includes(file) || project.deleted.includes(file),
   project: (project, address) => project.address === address,
 };
