@@ -149,7 +149,7 @@ def serve_aio(
         checks: Any = health.aio.HealthServicer() if with_health is True else with_health
         if checks:
             health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-            if with_health is True:
+            if isinstance(checks, health.aio.HealthServicer):
                 await checks.set(SERVICE, SERVING)
         if reflects is not None:
             names = (*reflects, reflection.SERVICE_NAME) + ((health.SERVICE_NAME,) if checks else ())

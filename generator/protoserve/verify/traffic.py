@@ -72,6 +72,16 @@ class Traffic:
         for thread in self._threads:
             thread.join(2)
 
+    def settle(self, seconds: float) -> None:
+        """Sends no more, and waits so long for the calls in flight to end.
+
+        A call that is cancelled has ended for its caller, while the server may still work on it.
+        """
+        self._stop.set()
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(until - time.monotonic(), 0))
+
     def running(self) -> bool:
         """Whether any caller still sends calls."""
         return any(thread.is_alive() for thread in self._threads)

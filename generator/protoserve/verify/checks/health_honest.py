@@ -28,6 +28,7 @@ LOAD_SECONDS = 0.8
 MOST_CALLS = 64  # of each caller
 _LONGEST_BACKLOG = 12.0  # seconds that are waited for a server to work off the load
 _MARGIN = 2.0
+_SETTLES = 3.0  # seconds that the calls in flight get to end by themselves
 _CHECKS_AT_REST, _REST_PAUSE = 8, 0.15  # after load in which health did not say SERVING
 _PAUSE = 0.05
 WATCHES = 12
@@ -156,6 +157,7 @@ def _under_load(session: Session, prober: Session) -> Finding:
             time.sleep(_PAUSE)
         in_flight = traffic.in_flight()
         replies = [call.reply for call in traffic.sent]
+        traffic.settle(_SETTLES)  # so that the next call of the method is alone also at the server
     if unhealthy is not None:
         return _not_serving_under_load(session, method, prober, unhealthy)
     # This call returns once the server has worked off the load.
