@@ -134,6 +134,12 @@ def tool(name: str) -> str:
 
 def need(framework: str) -> None:
     """Skips the test where a library of the framework is not installed; PROTOSERVE_FRAMEWORKS=required lets it fail."""
+    if (wanted := lacking(framework)) is not None:
+        pytest.skip(f"{wanted.name} is not installed: pip install '{wanted.name}{wanted.specifier}'")
+
+
+def lacking(framework: str) -> Requirement | None:
+    """The first library of a framework that is not installed; an error with PROTOSERVE_FRAMEWORKS=required."""
     made = load(framework)
     for line in (*made.requirements, *made.train_requirements):
         if line.startswith("#"):
@@ -146,4 +152,5 @@ def need(framework: str) -> None:
         except metadata.PackageNotFoundError:
             if os.environ.get("PROTOSERVE_FRAMEWORKS") == "required":
                 raise
-            pytest.skip(f"{wanted.name} is not installed: pip install '{wanted.name}{wanted.specifier}'")
+            return wanted
+    return None

@@ -1,8 +1,10 @@
-"""A template with every form of a question, and keys typed ahead at its prompts."""
+"""A template with every form of a question, keys typed ahead at its prompts, and what mypy knows of frameworks."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from protoserve.project.new import command as new_command
+from support import Project, made_once
 
 # A template with every form of a question, and nothing that takes long.
 FORMS = """\
@@ -73,3 +76,23 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     monkeypatch.setattr(new_command, "_at_terminal", lambda: True)
     with create_pipe_input() as pipe, create_app_session(input=pipe, output=DummyOutput()):
         yield pipe.send_text
+
+
+# What the seeds, and models of one's own, import of the frameworks' libraries.
+LIBRARIES = ("lightgbm", "onnxruntime", "skl2onnx", "sklearn", "skops", "torch", "xgboost")
+
+
+@pytest.fixture(scope="session")
+def mypy_knows_frameworks(
+    mypy_knows_libraries: None, _mypy_cache: Path, iris: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """As `mypy_knows_libraries`, and the libraries of all frameworks, which are several times as much to read."""
+
+    def fill(folder: Path) -> None:
+        shutil.copytree(_mypy_cache, folder)
+        imports = folder / "imports.py"
+        installed = (name for name in LIBRARIES if find_spec(name) is not None)
+        imports.write_text("".join(f"import {name}\n" for name in installed), encoding="utf-8")
+        iris.python("-m", "mypy", str(imports), env={"MYPY_CACHE_DIR": str(folder)})
+
+    shutil.copytree(made_once(tmp_path_factory, "mypy of frameworks", fill), _mypy_cache, dirs_exist_ok=True)

@@ -336,7 +336,13 @@ def ask(server: Server, flower: dict[str, str]) -> Any:
     return call(request(**{name: float(flower[name]) for name in MEASURES}), timeout=PATIENCE)
 
 
-@pytest.mark.usefixtures("mypy_knows_libraries")
+@pytest.fixture
+def mypy_knows(framework: str, request: pytest.FixtureRequest) -> None:
+    """What mypy has read before: of the framework's library, too, if it has one."""
+    request.getfixturevalue("mypy_knows_libraries" if framework in DAILY else "mypy_knows_frameworks")
+
+
+@pytest.mark.usefixtures("mypy_knows")
 def test_a_model_of_ones_own_takes_few_lines(project: Project, framework: str) -> None:
     model = project.path / "src" / "iris" / "model.py"
     seed = model.read_text(encoding="utf-8")
