@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -254,6 +255,35 @@ def test_a_branch_follows_main_and_stays_with_those_who_work_on_it(rollouts: Rol
     with rollouts.clone("a") as work:
         git(work.path, "merge", "--quiet", "--ff-only", f"origin/{BRANCH}")
     assert states(rollouts.update("--push", "--only", "a.git")) == {"a": "newest"}
+
+
+@pytest.mark.slow
+def test_repositories_on_this_machine_get_a_branch_and_nothing_else(rollouts: Rollouts, tmp_path: Path) -> None:
+    """Also one whose hashes are of SHA-256. A dry run makes no branch, and shows the diff."""
+    for name, form in (("here", "sha1"), ("long", "sha256")):
+        shutil.copytree(rollouts.first.path, tmp_path / name, symlinks=True, ignore=shutil.ignore_patterns(".git"))
+        git(tmp_path / name, "init", "--quiet", "--initial-branch=main", f"--object-format={form}")
+        commit(tmp_path / name, "made")
+        work = Work(tmp_path / name, rollouts.first.home)
+        work.edit("README.md", "# iris", "# not committed")
+        git(work.path, "add", "README.md")
+        work.edit("README.md", "# not committed", "# not even staged")
+    rollouts.entries.append({"path": "here"})
+    rollouts.entries.append({"path": "lon*"})
+    before = {name: Work(tmp_path / name, rollouts.first.home).state() for name in ("here", "long")}
+
+    planned = rollouts.update("--dry-run")
+    assert states(planned) == {"here": "updated", "long": "updated"}
+    assert "+_commit: v2.0.0\n" in planned["long"]["diff"]
+    assert not any(git(Path(project["mirror"]), "branch") for project in planned.values())
+    rollouts.update("--push")
+
+    for name in ("here", "long"):
+        work = Work(tmp_path / name, rollouts.first.home)
+        assert git(work.path, "branch", "--format=%(refname:short)").split() == ["main", BRANCH]
+        assert git(work.path, "show", f"{BRANCH}:README.md").startswith("# iris\n")
+        git(work.path, "branch", "-D", BRANCH)
+        assert work.state() == before[name]
 
 
 @pytest.mark.slow

@@ -78,7 +78,8 @@ def _last_lines(report: UpdateReport) -> Iterator[str]:
     totals = report.totals
     counted = ", ".join(f"{totals[state.value]} {state.value}" for state in State if totals[state.value])
     dry = " (dry run: nothing was changed)" if report.dry_run else ""
-    yield f"{totals['projects']} projects{dry}: {counted or 'nothing to do'}"
+    count = totals["projects"]
+    yield f"{count} project{'s' if count != 1 else ''}{dry}: {counted or 'nothing to do'}"
     local = next((result for result in report.results if result.commit and not result.pushed), None)
     if local is not None:
         yield f"branches that are not pushed are in the mirrors: git -C {local.mirror} log -p -1 {local.branch}"

@@ -1,16 +1,17 @@
 """A process that has imported the generator of one version of a template, and runs its commands in children of itself.
 
-    python generator_process.py CHECKOUT TEMPLATES < SOCKET
+    python generator_process.py CHECKOUT TEMPLATES PARENT < SOCKET
 
 Importing Copier, the generator and protoc takes a second for each command. Standard input is a socket of datagrams.
 Each brings descriptors: a socket on which a line of JSON has the words after `run.py`, the folder and the variables,
 and those for the output of the command; the reply is the exit code. Compiled templates of Jinja are kept in TEMPLATES.
-The process ends soon after its parent.
+It ends soon after the process PARENT.
 
 `PreloadedGenerators` starts it. It is a script, not a module of protoserve: the protoserve in it is that of CHECKOUT.
 """
 
 import contextlib
+import gc
 import importlib
 import importlib.util
 import json
@@ -30,16 +31,16 @@ _MODULES = (
 )
 
 
-def main(checkout: Path, templates: Path) -> None:
+def main(checkout: Path, templates: Path, parent: int) -> None:
     """Serves until the parent process has ended."""
     # Not the folder of this file, whose modules are those of another version.
     sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).resolve().parent]
-    runner = _load_runner(checkout)
     with contextlib.suppress(ImportError):
         compiled = _load("compiled_templates", Path(__file__).with_name("compiled_templates.py"))
         compiled.share_compiled_templates(templates)
+    runner = _load_runner(checkout)
+    gc.freeze()  # so that copies share the memory of what was imported
     requests = socket.socket(fileno=os.dup(0))
-    parent = os.getppid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
     while os.getppid() == parent:
@@ -62,6 +63,8 @@ def _load_runner(checkout: Path):  # type: ignore[no-untyped-def]
         for name in _MODULES:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
+        with contextlib.suppress(AttributeError):  # of a version before there were fleets
+            sys.modules["protoserve.generator_cli"].prepare()
     return module
 
 
@@ -125,4 +128,4 @@ def _exit_code(runner, words: list) -> int:  # type: ignore[no-untyped-def,type-
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

@@ -32,7 +32,7 @@ class PreloadedGenerators:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         with theirs:
-            command = [sys.executable, str(_PROCESS), str(checkout), str(self._templates)]
+            command = [sys.executable, str(_PROCESS), str(checkout), str(self._templates), str(os.getpid())]
             self._processes[checkout] = (
                 subprocess.Popen(command, stdin=theirs.fileno(), pass_fds=[self._lock]),
                 ours,
