@@ -17,6 +17,7 @@ from protoserve.shared_commands import (
     CREATE,
     DIFF,
     GENERATE,
+    POLICY,
     PREVIEW,
     RENUMBER,
     SCHEMA_REFUSED,
@@ -108,6 +109,12 @@ def update(options: argparse.Namespace) -> int:
     return update(options)
 
 
+def _policy(options: argparse.Namespace) -> int:
+    from protoserve.project.policy_command import check, check_policy
+
+    return check_policy(_TEMPLATE) if options.project is None else check(options.project, _TEMPLATE)
+
+
 def _before_update(options: argparse.Namespace) -> int:
     from protoserve.project.before_update import check_update
 
@@ -129,6 +136,7 @@ HANDLERS: dict[Command, Callable[[argparse.Namespace], int]] = {
     VERSION: _version,
     DIFF: diff,
     RENUMBER: renumber,
+    POLICY: _policy,
     BEFORE_UPDATE: _before_update,
     AFTER_UPDATE: _after_update,
     UPDATE: update,

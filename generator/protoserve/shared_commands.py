@@ -64,6 +64,10 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_policy(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--project", metavar="DIR", type=Path, help="the folder of a project, to check it")
+
+
 def _add_version(parser: argparse.ArgumentParser) -> None:
     choice = parser.add_mutually_exclusive_group(required=True)
     choice.add_argument("version", metavar="NAME", nargs="?", help="the version to start, such as v2")
@@ -146,6 +150,13 @@ RENUMBER = Command(
     "another one. Exit code 0: every number is used once; 1: that was not possible.",
     _add_renumber,
 )
+POLICY = Command(
+    "policy",
+    "check a project by the policy of its template's version",
+    "Reports what policy.yaml, beside this generator, does not allow in a project. Without --project, only policy.yaml "
+    "is checked. Exit code 0: all is allowed; 1: something is not, or policy.yaml is wrong.",
+    _add_policy,
+)
 CREATE = Command(
     "create",
     "write the seeds and the generated files of the project in this folder",
@@ -174,4 +185,4 @@ AFTER_UPDATE = Command(
 # answer; for other errors it is 1.
 SCHEMA_REFUSED, ANSWERS_REFUSED = 3, 4
 # Those of generator/run.py.
-GENERATOR_COMMANDS = (CREATE, PREVIEW, GENERATE, VERSION, DIFF, RENUMBER, BEFORE_UPDATE, AFTER_UPDATE)
+GENERATOR_COMMANDS = (CREATE, PREVIEW, GENERATE, VERSION, DIFF, RENUMBER, POLICY, BEFORE_UPDATE, AFTER_UPDATE)

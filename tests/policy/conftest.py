@@ -20,7 +20,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def team_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository; v1.0.0 allows everything, v2.0.0 has the policy AUDITED. No test writes into it."""
     return made_once(tmp_path_factory, "policies/models", _make_template)
 
@@ -37,9 +37,9 @@ def _make_template(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def first(template: Path, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Work:
+def first(team_template: Path, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Work:
     """A project of v1.0.0 whose port v2.0.0 does not allow."""
-    make = partial(make_project, template, tag="v1.0.0", home=home, port="7000")
+    make = partial(make_project, team_template, tag="v1.0.0", home=home, port="7000")
     return Work(made_once(tmp_path_factory, "policies/iris", make), home)
 
 

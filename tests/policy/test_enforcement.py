@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from commands import run_copy
+from protoserve.project import policy_command
+from protoserve.project.recorded_version import recorded_folder
 from releases import Work, environment
 
 WORDS = "port must be from 8000 to 9999, not 7001: the mesh routes these (answers.port in policy.yaml)"
@@ -21,12 +23,12 @@ def recorded(work: Work) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("program", ["copier", "protoserve"])
-def test_a_new_project(program: str, template: Path, home: Path, tmp_path: Path) -> None:
+def test_a_new_project(program: str, team_template: Path, home: Path, tmp_path: Path) -> None:
     """Refused with exit code 1, and nothing is left of the new folder."""
     if program == "copier":
-        command = ("copier", "copy", "--trust", "--defaults", "--data", "port=7001", template, "iris")
+        command = ("copier", "copy", "--trust", "--defaults", "--data", "port=7001", team_template, "iris")
     else:
-        command = ("protoserve", "new", "--defaults", "--template", template, "--port=7001", "iris")
+        command = ("protoserve", "new", "--defaults", "--template", team_template, "--port=7001", "iris")
     done = run_copy(*command, cwd=tmp_path, env=environment(home), check=False, copies_generator=True)
     assert done.returncode == 1, done.stderr
     assert f"protoserve: {WORDS}\n" in done.stderr
@@ -46,7 +48,10 @@ def test_an_answer_that_is_given_to_an_update(work: Work) -> None:
     assert work.state() == before
 
 
-def test_a_recorded_answer_is_kept_and_reported(work: Work) -> None:
+def test_a_recorded_answer_is_kept_and_reported(
+    work: Work, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the update, by a status, and by the project's own CI, each by the policy of the recorded version."""
     done = work.update("--format", "json")
     assert recorded(work)["port"] in ("7000", 7000)
     assert json.loads(done.stdout)["notes"] == [f"kept, though the policy does not allow it: {KEPT}"]
@@ -58,14 +63,17 @@ def test_a_recorded_answer_is_kept_and_reported(work: Work) -> None:
     assert row["name"] == "policy"
     assert row["details"]["rules"] == ["answers.port", "files.unedited", "contract.package", "contract.request_fields"]
     assert row["details"]["violations"][0] == f".copier-answers.yml: {KEPT}; protoserve update --set port=VALUE"
-    assert f"policy    .copier-answers.yml: {KEPT}" in work.status(check=False).stdout
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(work.home / "cache"))
+    for version, lines in {"v1.0.0": [], "v2.0.0": row["details"]["violations"]}.items():
+        of_version = {**recorded(work), "_commit": version, "_commit_hash": None}
+        folder = recorded_folder(work.path, of_version, tmp_path)
+        capsys.readouterr()
+        assert policy_command.check(work.path, folder) == (1 if lines else 0)
+        assert capsys.readouterr().err == "".join(f"protoserve: {line}\n" for line in lines)
 
 
 def test_bare_copier_keeps_a_recorded_answer(work: Work) -> None:
     done = work.copier()
     assert recorded(work)["port"] in ("7000", 7000)
     assert f"protoserve: kept, though the policy does not allow it: {KEPT}\n" in done.stderr
-    work.commit("updated")
-    allowed = work.copier("--data", "port=8000")
-    assert recorded(work)["port"] in ("8000", 8000)
-    assert "kept" not in allowed.stderr

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from protoserve.project import compared_file
 from protoserve.project.status import rows as status_rows
 from protoserve.project.status.recorded_template import Rendered
 from protoserve.project.status.report import State
@@ -107,7 +108,7 @@ def test_a_file_that_cannot_be_read(work: Work, tmp_path: Path, monkeypatch: pyt
 
     rendered = Rendered(tmp_path / "render", {}, {})
     shutil.copytree(work.path, rendered.folder, ignore=shutil.ignore_patterns(".git"))
-    monkeypatch.setattr(status_rows, "read_if_exists", read_if_exists)
+    monkeypatch.setattr(compared_file, "read_if_exists", read_if_exists)
     row = status_rows.files(work.path, rendered)
     said = f"{work.path}/.dockerignore cannot be read: Permission denied"
     assert (row.state, row.text) == (State.UNKNOWN, said)

@@ -4,6 +4,7 @@
     python scripts/generate.py version (NAME | --drop NAME)
     python scripts/generate.py diff [REV]
     python scripts/generate.py renumber [--base REV]
+    python scripts/generate.py policy
 
 .copier-answers.yml records where the template comes from, and its version. git clones that version once per
 user, into ~/.cache/protoserve (or below $XDG_CACHE_HOME). PROTOSERVE_GENERATOR names a checkout to use instead.

@@ -31,26 +31,44 @@ def template_paths(template: Path, given: Mapping[str, Any]) -> list[str]:
     Questions without an answer have their default. A name that needs more than that, such as another filter than
     Jinja's, is left out.
     """
-    configuration = _configuration(template)
-    environment = _environment(configuration)
-    context: dict[str, Any] = {"_copier_conf": {"answers_file": answers.FILE}}
+    configuration = read_configuration(template)
+    environment = SandboxedEnvironment(undefined=StrictUndefined, **_delimiters(configuration))
+    return sorted(sources(template, configuration, environment, context(configuration, environment, given)))
+
+
+def context(
+    configuration: Mapping[str, Any], environment: SandboxedEnvironment, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the names of a template's files, and the files, can use: an answer, or the default, to each question."""
+    result: dict[str, Any] = {"_copier_conf": {"answers_file": answers.FILE}}
     for name, question in configuration.items():
         if isinstance(question, dict) and not name.startswith("_"):
-            context[name] = _rendered(environment, question.get("default"), context)
-    context |= given
+            result[name] = given.get(name, _rendered(environment, question.get("default"), result))
+    return {**result, **given}
+
+
+def sources(
+    template: Path, configuration: Mapping[str, Any], environment: SandboxedEnvironment, context: Mapping[str, Any]
+) -> dict[str, Path]:
+    """The files of a template by the paths, below a project, that Copier writes them to."""
     folder = template / str(_rendered(environment, configuration.get("_subdirectory", ""), context) or "")
     excluded = [_rendered(environment, pattern, context) for pattern in configuration.get("_exclude") or ()]
-    suffix = str(configuration.get("_templates_suffix", ".jinja"))
+    suffix = templates_suffix(configuration)
     rendered_part = cache(partial(_rendered, environment, context=context))
-    paths = []
-    for name in _files(folder):
+    files: dict[str, Path] = {}
+    for name in sorted(_files(folder)):  # of a file and a template of its name, Copier takes the latter
         path = _path(rendered_part(part) for part in PurePosixPath(name.removesuffix(suffix)).parts)
         if path is not None and not _is_excluded(path, [str(pattern) for pattern in excluded if pattern]):
-            paths.append(path)
-    return sorted(paths)
+            files[path] = folder / name
+    return files
 
 
-def _configuration(template: Path) -> dict[str, Any]:
+def templates_suffix(configuration: Mapping[str, Any]) -> str:
+    """How the names of files end that are rendered; the others are copied."""
+    return str(configuration.get("_templates_suffix", ".jinja"))
+
+
+def read_configuration(template: Path) -> dict[str, Any]:
     """The content of copier.yml; empty if it cannot be read, which Copier reports."""
     for name in _CONFIGURATIONS:
         try:
@@ -62,11 +80,10 @@ def _configuration(template: Path) -> dict[str, Any]:
     return {}
 
 
-def _environment(configuration: Mapping[str, Any]) -> SandboxedEnvironment:
-    """Jinja with the delimiters that the template sets."""
+def _delimiters(configuration: Mapping[str, Any]) -> dict[str, str]:
+    """Those of Jinja that the template sets."""
     options = configuration.get("_envops")
-    delimiters = {name: value for name, value in (options or {}).items() if name.endswith("_string")}
-    return SandboxedEnvironment(undefined=StrictUndefined, **delimiters)
+    return {name: value for name, value in (options or {}).items() if name.endswith("_string")}
 
 
 def _rendered(environment: SandboxedEnvironment, value: Any, context: Mapping[str, Any]) -> Any:

@@ -11,8 +11,8 @@ from protoserve.platform import answers
 from protoserve.platform.blocked_paths import Links, blocked_paths
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import GitError, find_repository, git_line
-from protoserve.platform.reading import TooLargeError, read_if_exists
 from protoserve.project import unresolved
+from protoserve.project.compared_file import compared
 from protoserve.project.status.recorded_template import Rendered
 from protoserve.project.status.report import Row, State
 from protoserve.project.update import template_versions
@@ -113,7 +113,7 @@ def files(project: Path, rendered: Rendered) -> Row:
         in_the_way = {path.path for path in blocked}
         for name, path in rendered_files.items():
             if name not in in_the_way:
-                details[_compared(project, name, path)].append(name)
+                details[compared(project, name, path.read_bytes())].append(name)
     except OSError as error:
         return Row("files", State.UNKNOWN, f"{error.filename} cannot be read: {error.strerror}")
     text = f"{len(details['unchanged'])} as the template has them"
@@ -124,19 +124,6 @@ def files(project: Path, rendered: Rendered) -> Row:
         text += f"; in the way of an update: {len(blocked)}"
         return Row("files", State.TODO, text, details, "move them away, then commit")
     return Row("files", State.EDITED if details["edited"] or details["deleted"] else State.OK, text, details)
-
-
-def _compared(project: Path, name: str, rendered: Path) -> str:
-    """Which of the details a file of the project is: edited, deleted or unchanged. Raises OSError."""
-    path = project / name
-    try:
-        content = read_if_exists(path, project)
-    except TooLargeError:
-        return "edited"
-    if content is None:
-        return "edited" if path.is_symlink() else "deleted"
-    same = content.replace(b"\r\n", b"\n") == rendered.read_bytes()
-    return "unchanged" if same else "edited"
 
 
 def contract(project: Path) -> Row:
