@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sys
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import check_jsonschema
 import pytest
+import yaml
 from copier._vcs import get_latest_tag
 
 from docs.test_start_page import is_in
+from protoserve import cli
 from protoserve.project.update.template_versions import Versions
 from releases import edit, environment, git, release
 from support import ROOT, copy_template, run
@@ -20,7 +25,11 @@ from support import ROOT, copy_template, run
 PAGE = (ROOT / "docs" / "team.md").read_text(encoding="utf-8")
 FENCES = list(re.finditer(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 # Commands that fail on the page, by their last line, with their exit codes.
-FAILING = {"protoserve new churn --template https://git.example/platform/models.git --defaults --framework xgboost": 1}
+FAILING = {
+    "protoserve new churn --template https://git.example/platform/models.git --defaults --framework xgboost": 1,
+    "protoserve fleet status": 1,
+}
+GITHUB, GITLAB = ".github/workflows/fleet.yml", ".gitlab-ci.yml"
 
 
 def make_upstream(folder: Path) -> None:
@@ -59,11 +68,14 @@ def steps() -> Iterator[tuple[str, str, str]]:
 
 @pytest.mark.slow
 def test_the_commands_lead_from_a_fork_to_projects_that_follow_it(reader: dict[str, str], tmp_path: Path) -> None:
-    folder = tmp_path / "work"
+    folder, servers = tmp_path / "work", tmp_path / "servers"
     folder.mkdir()
     for kind, text, content in steps():
         if kind == "write":
+            (folder / text).parent.mkdir(parents=True, exist_ok=True)
             (folder / text).write_text(content, encoding="utf-8")
+            if text == "fleet.yaml":  # its second project is like the first
+                shutil.copytree(servers / "risk/churn.git", servers / "risk/fraud.git")
             continue
         wanted = FAILING.get(text.splitlines()[-1], 0)
         script = f"trap 'pwd > {shlex.quote(str(tmp_path / 'folder'))}' EXIT\n{text}"
@@ -72,6 +84,76 @@ def test_the_commands_lead_from_a_fork_to_projects_that_follow_it(reader: dict[s
         printed = done.stdout + done.stderr
         assert is_in(content, printed), f"shown is\n{content}\nprinted is\n{printed}"
         folder = Path((tmp_path / "folder").read_text(encoding="utf-8").strip())
+    template = servers / "platform/models.git"
+    assert git(template, "tag").split() == ["v1.0.0+team.1", "v1.1.0+team.1"]
+    assert "the mesh routes these" in git(template, "show", "v1.1.0+team.1:policy.yaml")
+    for name in ("churn", "fraud"):
+        branch = "protoserve/v1.1.0+team.1"
+        assert "_commit: v1.1.0+team.1\n" in git(servers / f"risk/{name}.git", "show", f"{branch}:.copier-answers.yml")
+    check_reports_of_the_jobs(folder, reader)
+
+
+def check_reports_of_the_jobs(fleet: Path, reader: dict[str, str]) -> None:
+    """What the jobs of both services run makes the same report of all projects."""
+    for status, report, names in (
+        (commands(GITHUB, "status"), commands(GITHUB, "report"), ("PART",)),
+        (commands(GITLAB, "status"), commands(GITLAB, "report"), ("CI_NODE_INDEX",)),
+    ):
+        for part in ("1", "2"):
+            variables = {**reader, **dict.fromkeys(names, part), "CI_NODE_TOTAL": "2"}
+            run(["bash", "-e", "-c", "\n".join(status)], cwd=fleet, env=variables)
+        summary = fleet / "summary.md"
+        run(["bash", "-e", "-c", "\n".join(report)], cwd=fleet, env={**reader, "GITHUB_STEP_SUMMARY": str(summary)})
+        page = fleet / "fleet.html"
+        assert all(f"risk/{name}.git" in page.read_text(encoding="utf-8") for name in ("churn", "fraud"))
+        for path in (page, *fleet.glob("part-*.json")):
+            path.unlink()
+    assert "risk/churn.git" in summary.read_text(encoding="utf-8")
+
+
+def text_of(name: str) -> str:
+    (text,) = (content for kind, file, content in steps() if (kind, file) == ("write", name))
+    return text
+
+
+def workflow(name: str) -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml.safe_load(text_of(name))
+    return parsed
+
+
+def commands(name: str, job: str) -> list[str]:
+    """The commands of protoserve that a job runs."""
+    if name == GITLAB:
+        lines = list(workflow(name)[job]["script"])
+    else:
+        scripts = [step["run"] for step in workflow(name)["jobs"][job]["steps"] if "run" in step]
+        lines = [line for script in scripts for line in script.splitlines()]
+    return [line for line in lines if line.startswith("protoserve ")]
+
+
+def test_the_workflows_are_valid(tmp_path: Path) -> None:
+    for name, options in ((GITHUB, ["github-workflows"]), (GITLAB, ["gitlab-ci", "--data-transform", "gitlab-ci"])):
+        (tmp_path / "workflow.yml").write_text(text_of(name), encoding="utf-8")
+        with pytest.raises(SystemExit) as stopped:
+            check_jsonschema.main(
+                ["--builtin-schema", f"vendor.{options[0]}", *options[1:], str(tmp_path / "workflow.yml")]
+            )
+        assert stopped.value.code == 0
+        for job in ("status", "report", "update"):
+            assert commands(name, job)
+            for line in commands(name, job):
+                words = shlex.split(line.partition(" > ")[0].partition(" >> ")[0])
+                cli.parser().parse_args([re.sub(r"\$\w+", "1", word) for word in words[1:]])
+
+
+def test_git_takes_the_token_of_the_workflows_from_the_environment() -> None:
+    github = workflow(GITHUB)["env"]["CREDENTIALS"]
+    gitlab = workflow(GITLAB)["variables"]["CREDENTIALS"].replace("$$", "$")  # as GitLab expands it
+    for helper in (github, gitlab):
+        command = ["git", "-c", "credential.helper=", "-c", f"credential.helper={helper}", "credential", "fill"]
+        asked, variables = "protocol=https\nhost=example.com\n\n", {**os.environ, "FLEET_TOKEN": "secret"}
+        done = subprocess.run(command, input=asked, env=variables, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "password=secret"
 
 
 @pytest.mark.parametrize(("tags", "newest"), re.findall(r"^\| (`.*`, `.*`) \| `(.*)` \|$", PAGE, re.MULTILINE))
@@ -90,5 +172,3 @@ def test_the_page_has_commands() -> None:
     assert PAGE.count("newest |\n") == 1
     for line in FAILING:
         assert PAGE.count(f"{line}\n") == 1
-    assert os.name == "posix"
-    assert sys.executable
