@@ -73,7 +73,8 @@ def _lines(outcome: Outcome) -> Iterator[str]:
     for kind in Kind:
         yield from _files(_HEADINGS[kind], [file for file in outcome.files if file.kind is kind])
     yield "\nYour own files: untouched."
-    yield "\n### Next\n"
+    if outcome.next_steps:
+        yield "\n### Next\n"
     yield from (f"1. {code(command)}: {why}" for command, why in outcome.next_steps)
 
 
