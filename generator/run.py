@@ -135,8 +135,11 @@ def user_folder(project: Path, dest: Path) -> Path:
     return project.parents[len(parts) - 1] if parts and project.parts[-len(parts) :] == parts else project.parent
 
 
-def missing_requirements(requirements: Requirements) -> list[str]:
-    """The requirements that the running interpreter does not meet; without a pin, any version will do."""
+def missing_requirements(requirements: Requirements = GENERATOR) -> list[str]:
+    """The requirements that the running interpreter does not meet; without a pin, any version will do.
+
+    A newer protoserve calls it without arguments, and `main`, in a process that has imported this module.
+    """
     if sys.version_info < OLDEST_PYTHON:
         return ["Python 3.11 or newer"]
     missing = []

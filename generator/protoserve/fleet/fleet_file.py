@@ -153,8 +153,8 @@ class _Reader:
         try:
             refuse_source(text, self._folder, "it")
         except SourceError as error:
-            message, _, reason = str(error).partition(", not ")
-            self._problems.add(node.place, path, message, f"write one of these in place of {reason}")
+            message, _, refused = str(error).removeprefix("it ").partition(", not ")
+            self._problems.add(node.place, path, message, f"write one of these in place of {refused}")
             return ""
         return text
 

@@ -77,9 +77,10 @@ class FleetReport:
 
     @property
     def totals(self) -> dict[str, Any]:
-        """How many projects there are, by verdict, by version, and by the state of each row."""
+        """How many projects there are: by verdict, by version (of those that could be judged), by state of each row."""
         verdicts = Counter(project.verdict(self.fail_on) for project in self.projects)
-        versions = Counter(project.version for project in self.projects if project.version)
+        judged = [project for project in self.projects if project.row(REPOSITORY) is None]
+        versions = Counter(project.version for project in judged)
         states: dict[str, Counter[str]] = {}
         for project in self.projects:
             for row in project.rows:

@@ -59,7 +59,7 @@ def _generator(folder: Path) -> Handler:
     specification = importlib.util.spec_from_file_location("protoserve_run", folder / "run.py")
     assert specification is not None
     assert specification.loader is not None
-    run = importlib.util.module_from_spec(specification)
+    run = sys.modules[specification.name] = importlib.util.module_from_spec(specification)  # dataclasses look there
     specification.loader.exec_module(run)
     if run.missing_requirements():
         raise RuntimeError(f"this interpreter cannot run the generator: it lacks {run.missing_requirements()}")
