@@ -18,7 +18,7 @@ import pytest
 from fleet.rollouts import BRANCH, OUTCOMES, Rollouts, make_conflict, states
 from protoserve.fleet.mirrors import Mirror, mirror
 from protoserve.fleet.model import Fleet, Project
-from protoserve.fleet.update.branches import BareRepository, Commit, Made
+from protoserve.fleet.update.branches import BareRepository, Commit, IdentityError, Made, require_identity
 from protoserve.fleet.update.command import selected
 from protoserve.fleet.update.publishing import Publisher, PublishingError
 from protoserve.fleet.update.report import Result, State, UpdateReport
@@ -44,6 +44,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def first(small: Path, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Work:
     """A project of v1.0.0."""
     return Work(made_once(tmp_path_factory, "first/iris", partial(make_project, small, tag="v1.0.0", home=home)), home)
+
+
+@pytest.fixture(autouse=True)
+def _identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of commits that tests write by the functions of protoserve."""
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "T")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "t@example.com")
 
 
 @pytest.fixture
@@ -105,10 +113,7 @@ def bare(tmp_path: Path) -> BareRepository:
     return BareRepository(tmp_path / "bare.git")
 
 
-def test_a_commit_is_ours_until_somebody_changes_it(bare: BareRepository, monkeypatch: pytest.MonkeyPatch) -> None:
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "T")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "t@example.com")
+def test_a_commit_is_ours_until_somebody_changes_it(bare: BareRepository) -> None:
     base, tree = bare.line("rev-parse", "main"), bare.line("rev-parse", "main^{tree}")
     made = replace(MADE, base=base, folder="a b", answers={"team": 'r"\n: x'}, checked=True, conflicts=("a\nb", "ü"))
     written = bare.write_commit(made, tree, "Update", "## Summary\n\nTree: no\n\nProtoserve-Base: no")
@@ -153,6 +158,17 @@ def test_canaries_come_first_and_shards_take_their_part_of_the_limit(tmp_path: P
 def test_the_exit_code_says_whether_to_look(states_: list[str], code: int) -> None:
     report = UpdateReport([Result(str(number), State(state)) for number, state in enumerate(states_)], dry_run=False)
     assert report.exit_code == code
+
+
+def test_without_an_identity_nothing_is_begun(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    require_identity()
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.delenv(f"GIT_{role}_NAME")
+        monkeypatch.delenv(f"GIT_{role}_EMAIL")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    with pytest.raises(IdentityError, match=r"git config --global user\.name"):
+        require_identity()
 
 
 def test_a_second_run_says_that_one_is_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,17 +260,30 @@ def test_a_branch_follows_main_and_stays_with_those_who_work_on_it(rollouts: Rol
     with rollouts.clone("b", BRANCH) as work:
         work.write("notes.md", "resolved\n")
     resolved = rollouts.branches("b")
+    earlier = _make_earlier_branch(BareRepository(rollouts.folder / "a.git"))
 
     second = rollouts.update("--push", exit_code=3)
 
     assert states(second) == {"a": "updated", "b": "taken"}
+    assert second["a"]["text"] == "the requests of these branches can be closed: protoserve/v1.1.0"
     assert rollouts.branches("b") == resolved
     a = rollouts.folder / "a.git"
-    assert rollouts.branches("a") == {BRANCH: second["a"]["commit"]}
+    assert rollouts.branches("a") == {BRANCH: second["a"]["commit"], "protoserve/v1.1.0": earlier}
     assert git(a, "rev-parse", f"{BRANCH}~1") == git(a, "rev-parse", "main")
     with rollouts.clone("a") as work:
         git(work.path, "merge", "--quiet", "--ff-only", f"origin/{BRANCH}")
     assert states(rollouts.update("--push", "--only", "a.git")) == {"a": "newest"}
+
+
+def _make_earlier_branch(bare: BareRepository) -> str:
+    """The branch of an update to another version, as an earlier run has made it."""
+    value = bare.line("rev-parse", BRANCH)
+    made = bare.commit(value).made
+    assert made is not None
+    text = bare.git("log", "-1", "--format=%B", value).replace(b"v2.0.0", b"v1.1.0")
+    earlier = bare.line("commit-tree", f"{value}^{{tree}}", "-p", made.base, stdin=text)
+    bare.set_reference("refs/heads/protoserve/v1.1.0", earlier, None)
+    return earlier
 
 
 @pytest.mark.slow
@@ -365,6 +394,29 @@ def test_answers_are_set_checked_and_announced(rollouts: Rollouts, tmp_path: Pat
     assert seen.read_text(encoding="utf-8").splitlines() == [line.format("updated"), line.format("unchanged")]
     assert "port: 9100\n" in git(Path(opened["a"]["mirror"]), "show", f"{branch}:.copier-answers.yml")
     assert rollouts.branches("a") == {}
+
+
+@pytest.mark.slow
+def test_a_policy_refuses_an_answer_for_one_project(rollouts: Rollouts) -> None:
+    """The policy is that of the version to update to; another project has an exception."""
+    template = rollouts.folder / "models"
+    git(rollouts.folder, "clone", "--quiet", str(rollouts.template), str(template))
+    rules = "answers: {properties: {port: {minimum: 8000, maximum: 9999, why: the mesh routes these}}}\n"
+    rules += "exceptions: [{project: churn, rule: answers.port, until: 2099-12-31, why: moves with the gateway}]\n"
+    (template / "policy.yaml").write_text(rules, encoding="utf-8")
+    commit(template, "policy")
+    git(template, "tag", "v3.0.0")
+    for name in ("fraud", "churn"):
+        with rollouts.project(name) as work:
+            work.edit(".copier-answers.yml", f"_src_path: {rollouts.template}", f"_src_path: {template}")
+            work.edit(".copier-answers.yml", "project_name: iris", f"project_name: {name}")
+            work.edit("README.md", "# iris", f"# {name}")
+    rollouts.template = template
+
+    report = rollouts.update("--to", "v3.0.0", "--set", "port=7000", exit_code=1)
+
+    assert states(report) == {"fraud": "refused", "churn": "updated"}
+    assert "the mesh routes these (answers.port in policy.yaml)" in report["fraud"]["text"]
 
 
 @pytest.mark.slow

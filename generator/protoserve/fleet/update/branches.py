@@ -61,6 +61,10 @@ class Made:
         """Whether both are the same update of the same commit, whatever came of it."""
         return self._of_any_result() == other._of_any_result()
 
+    def is_same_change(self, other: Made) -> bool:
+        """Whether both change the same project's answers, or only its version, wherever they start and lead to."""
+        return (self.folder, self.answers) == (other.folder, other.answers)
+
     def _of_any_result(self) -> Made:
         return replace(self, version="", checked=False, conflicts=())
 

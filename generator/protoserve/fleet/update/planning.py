@@ -13,7 +13,7 @@ from protoserve.fleet.checkout import commit_of, refuse_folder
 from protoserve.fleet.mirrors import Mirror
 from protoserve.fleet.model import Project
 from protoserve.fleet.trust import trusted_source
-from protoserve.fleet.update.branches import BareRepository, Commit, Made
+from protoserve.fleet.update.branches import PREFIX, BareRepository, Commit, Made
 from protoserve.platform import answers
 from protoserve.platform.credentials import without_credentials
 from protoserve.platform.errors import ProtoserveError
@@ -27,6 +27,7 @@ from protoserve.project.update.request import target_version
 from protoserve.project.update.template_checkouts import Checkout, Checkouts
 from protoserve.project.update.template_versions import Standing, Versions
 
+_BRANCHES = "refs/heads/"
 _MOST_ANSWERS = 2**20  # bytes of an answers file
 
 
@@ -69,6 +70,13 @@ class Plan:
     @property
     def repository(self) -> BareRepository:
         return BareRepository(self.mirror.folder)
+
+    @property
+    def replaced(self) -> list[str]:
+        """The branches of the repository with the same update to other versions, which are of no use any more."""
+        names = [name.removeprefix(_BRANCHES) for name in self.mirror.references if name.startswith(_BRANCHES + PREFIX)]
+        made = {name: _made(self.repository, self.mirror.branch(name)) for name in names if name != self.made.branch}
+        return sorted(name for name, other in made.items() if other is not None and self.made.is_same_change(other))
 
     @property
     def is_taken(self) -> bool:
@@ -173,6 +181,11 @@ def _answers(repository: BareRepository, commit: str, folder: str) -> dict[str, 
             return answers.load(Path(temporary))
         except answers.AnswersError as error:
             raise answers.AnswersError(str(error).replace(f"{temporary}/", "")) from None
+
+
+def _made(repository: BareRepository, value: str | None) -> Made | None:
+    commit = _commit(repository, value)
+    return None if commit is None else commit.made
 
 
 def _commit(repository: BareRepository, value: str | None) -> Commit | None:

@@ -122,7 +122,7 @@ class Rollout:
         result = replace(
             start,
             state=State.CONFLICTS if commit.made.conflicts else state,
-            text=_conflict_text(commit.made.conflicts) if commit.made.conflicts else "",
+            text=_text(commit.made.conflicts, plan.replaced),
             commit=commit.hash,
             branch=commit.made.branch,
             conflicts=commit.made.conflicts,
@@ -160,6 +160,12 @@ def reason(error: ProtoserveError | OSError) -> str:
     if isinstance(error, OSError):
         return one_line(f"{error.filename}: {os_reason(error)}" if error.filename else os_reason(error))
     return one_line(str(error))
+
+
+def _text(conflicts: tuple[str, ...], replaced: list[str]) -> str:
+    """What a person has to do about a branch."""
+    earlier = [f"the requests of these branches can be closed: {listed(replaced)}"] if replaced else []
+    return "; ".join([*([_conflict_text(conflicts)] if conflicts else []), *earlier])
 
 
 def _conflict_text(names: tuple[str, ...]) -> str:
