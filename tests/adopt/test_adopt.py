@@ -20,7 +20,7 @@ from adopt.handmade import HAND_MADE
 from protoserve.cli import main
 from protoserve.intake.proto.convert import differs
 from protoserve.intake.proto.source import read
-from protoserve.project.adopt import requirements, template_files
+from protoserve.project.adopt import existing_project, requirements, template_files
 from protoserve.schema.load import load
 from releases import commit, edit, git
 from support import ROOT, Project, run, tool
@@ -324,6 +324,18 @@ def test_requirements_that_the_new_ones_lack_are_reported(tmp_path: Path) -> Non
         ("setup.cfg:3", "scipy>1", "requirements/model.txt"),
         ("setup.py:1", "requests", "requirements/model.txt"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("files", "ci"),
+    [
+        (["server.py"], "github"),
+        (["server.py", ".gitlab-ci.yml"], "gitlab"),
+        ([".github/workflows/test.yml", ".gitlab-ci.yml"], "github"),
+    ],
+)
+def test_the_ci_that_a_project_has_is_kept(files: list[str], ci: str) -> None:
+    assert existing_project.ci(files) == ci
 
 
 @pytest.mark.usefixtures("generator_in_process")

@@ -141,9 +141,25 @@ def test_the_workflows_are_valid(tmp_path: Path) -> None:
         assert stopped.value.code == 0
         for job in ("status", "report", "update"):
             assert commands(name, job)
+            subprocess.run(["sh", "-n"], input="\n".join(commands(name, job)), text=True, check=True)
             for line in commands(name, job):
                 words = shlex.split(line.partition(" > ")[0].partition(" >> ")[0])
                 cli.parser().parse_args([re.sub(r"\$\w+", "1", word) for word in words[1:]])
+
+
+def test_the_command_of_open_opens_a_request_or_changes_it(tmp_path: Path) -> None:
+    (step,) = (step for step in workflow(GITHUB)["jobs"]["update"]["steps"] if "OPEN" in step.get("env", {}))
+    (tmp_path / "gh").write_text('#!/bin/sh\necho "$@" >> asked.txt\ntest "$2" = edit\n', encoding="utf-8")
+    (tmp_path / "gh").chmod(0o755)
+    names = ("URL", "BRANCH", "BASE", "TITLE", "SUMMARY")
+    variables = {f"PROTOSERVE_{name}": f"the {name.lower()}" for name in names}
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    run(["sh", "-c", step["env"]["OPEN"]], cwd=tmp_path, env={**os.environ, **variables, "PATH": path})
+    texts = "--title the title --body-file the summary"
+    assert (tmp_path / "asked.txt").read_text(encoding="utf-8").splitlines() == [
+        f"pr create --repo the url --head the branch --base the base {texts}",
+        f"pr edit the branch --repo the url {texts}",
+    ]
 
 
 def test_git_takes_the_token_of_the_workflows_from_the_environment() -> None:

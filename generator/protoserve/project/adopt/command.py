@@ -148,6 +148,4 @@ def _defaults(project: Path, data: dict[str, Any], listed: list[str]) -> dict[st
     taken = any((project / path).exists() for path in (f"src/{package}", package, f"{package}.py"))
     if taken or reserved_names.package(f"{package}.v1") is not None:
         package = f"{package}_server" if package[:1].isalpha() else f"model_{package}".rstrip("_")
-    uses_gitlab = ".gitlab-ci.yml" in listed and not any(path.startswith(".github/workflows/") for path in listed)
-    ci = "gitlab" if uses_gitlab else "github"
-    return {"project_name": name, "package": package, "framework": "python", "ci": ci}
+    return {"project_name": name, "package": package, "framework": "python", "ci": existing_project.ci(listed)}

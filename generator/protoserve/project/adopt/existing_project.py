@@ -120,6 +120,12 @@ def prefix(project: Path) -> str:
     return repository.prefix if repository is not None else ""
 
 
+def ci(listed: Sequence[str]) -> str:
+    """The answer to the question `ci` that keeps the service which the project uses."""
+    uses_github = any(name.startswith(".github/workflows/") for name in listed)
+    return "gitlab" if ".gitlab-ci.yml" in listed and not uses_github else "github"
+
+
 def builds(tracked: Sequence[str], renamed: Collection[str]) -> list[str]:
     """The files that still build or test the project as before, such as other workflows of a CI."""
     return [name for name in tracked if _BUILD.fullmatch(name) and name not in renamed]
