@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from fleet_projects import Fleet, Planted
 from releases import COMMANDS, environment, git
 
-# What a run leaves in the caches, but for the names of git's objects, and what git writes about the last fetch.
-_UNCOMPARED = ("/objects/", "/FETCH_HEAD", "/packed-refs", "/logs/")
+# What differs from run to run in the caches: names of the objects of git, and what it writes about the last fetch.
+_UNCOMPARED = ("/objects/", "/FETCH_HEAD", "/packed-refs", "/logs/", "/refs/remotes/")
 # Objects that a killed git did not finish.
 _UNFINISHED = ("tmp_obj_", "tmp_pack_", "tmp_idx_", ".lock")
 
