@@ -63,14 +63,19 @@ class Measure:
 def main() -> int:
     options = _options()
     measures: list[Measure] = []
+
+    def report(measure: Measure) -> None:
+        measures.append(measure)
+        _say(_line(measure))  # at once, since the rest may take long
+
     with _folder(options.folder) as folder:
-        run = Benchmark(options, folder, measures.append)
+        run = Benchmark(options, folder, report)
         for part in options.parts:
             getattr(run, part)()
     if options.json:
         print(json.dumps([asdict(measure) for measure in measures], indent=2))
     else:
-        print(_table(measures))
+        print("\n".join(map(_line, measures)))
     return 1 if any(measure.met is False for measure in measures) else 0
 
 
@@ -261,14 +266,11 @@ def _differences(fleet: Fleet, status: dict[str, Any]) -> list[str]:
     return lines + [f"{name}: not in the fleet" for name in reported]
 
 
-def _table(measures: Sequence[Measure]) -> str:
-    lines = []
-    for measure_ in measures:
-        met = {True: "met", False: "MISSED", None: ""}[measure_.met]
-        value = f"{measure_.value:.2f}" if isinstance(measure_.value, float) else str(measure_.value)
-        line = f"{measure_.name:<48} {value:>10} {measure_.unit:<9} {measure_.goal:<14} {met:<7} {measure_.note}"
-        lines.append(line.rstrip())
-    return "\n".join(lines)
+def _line(measured: Measure) -> str:
+    met = {True: "met", False: "MISSED", None: ""}[measured.met]
+    value = f"{measured.value:.2f}" if isinstance(measured.value, float) else str(measured.value)
+    line = f"{measured.name:<48} {value:>10} {measured.unit:<9} {measured.goal:<14} {met:<7} {measured.note}"
+    return line.rstrip()
 
 
 def _say(line: str) -> None:
