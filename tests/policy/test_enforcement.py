@@ -9,9 +9,12 @@ import pytest
 import yaml
 
 from commands import run_copy
+from policies import AUDITED
+from protoserve.policy import NotAllowedError
 from protoserve.project import policy_command
+from protoserve.project.answers_policy import after_update
 from protoserve.project.recorded_version import recorded_folder
-from releases import Work, environment
+from releases import Work, commit, environment, git
 
 WORDS = "port must be from 8000 to 9999, not 7001: the mesh routes these (answers.port in policy.yaml)"
 KEPT = "port must be from 8000 to 9999, not 7000: the mesh routes these (answers.port in policy.yaml)"
@@ -77,3 +80,29 @@ def test_bare_copier_keeps_a_recorded_answer(work: Work) -> None:
     done = work.copier()
     assert recorded(work)["port"] in ("7000", 7000)
     assert f"protoserve: kept, though the policy does not allow it: {KEPT}\n" in done.stderr
+
+
+def test_an_answer_that_is_typed_at_an_update(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Copier runs `after-update` with the answers in the project; those before are in its last commit."""
+    template, project = tmp_path / "template", tmp_path / "project"
+    template.mkdir()
+    (template / "policy.yaml").write_text(AUDITED, encoding="utf-8")
+    git(tmp_path, "init", "--quiet", "project")
+    path = project / ".copier-answers.yml"
+    before = "package: iris\nframework: onnx\nport: 7000\n"
+    path.write_text(before, encoding="utf-8")
+    commit(project, "made")
+    path.write_text(before.replace("7000", "7001"), encoding="utf-8")
+    after_update(project, template, [], asked=False)  # Copier's own doing
+    assert capsys.readouterr().err.count("kept, though the policy does not allow it") == 2
+    for given, asked in ((["port"], False), (["framework", "port"], False), ([], True)):
+        with pytest.raises(NotAllowedError) as error:
+            after_update(project, template, given, asked=asked)
+        assert str(error.value).startswith(f"{WORDS}; a bare `copier update` is undone by ")
+        assert "framework" not in str(error.value)
+    path.write_text(before, encoding="utf-8")
+    after_update(project, template, ["port"], asked=True)
+    (template / "policy.yaml").write_text("answer: x", encoding="utf-8")
+    capsys.readouterr()
+    after_update(project, template, ["port"], asked=True)
+    assert capsys.readouterr().err.startswith("protoserve: the policy cannot be used: policy.yaml:1:1: ")

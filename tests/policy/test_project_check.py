@@ -87,8 +87,11 @@ def test_the_template_checks_its_own_policy(
     assert main(["policy"]) == 0
     assert capsys.readouterr().out == "policy.yaml allows everything\n"
     assert policy_command.check_policy(audited) == 0
-    assert capsys.readouterr().out == "policy.yaml is valid: answers, files, contract, 1 exceptions\n"
+    assert capsys.readouterr().out == "policy.yaml is valid: answers, files, contract, 1 exception\n"
     monkeypatch.setattr("protoserve.generator_cli._TEMPLATE", audited)
+    (audited / "policy.yaml").write_text("files: {unedited: [Dokerfile, Dockerfile], why: w}\n", encoding="utf-8")
+    assert main(["policy"]) == 0
+    assert capsys.readouterr().err == "note: Dokerfile matches no file of a project with the default answers\n"
     (audited / "policy.yaml").write_text("answer: x\n", encoding="utf-8")
     assert main(["policy"]) == 1
     assert "policy.yaml:1:1: answer: unknown key 'answer'; did you mean 'answers'?" in capsys.readouterr().err

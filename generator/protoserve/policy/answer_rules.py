@@ -29,6 +29,10 @@ from protoserve.policy.model import ANSWERS, Violation
 from protoserve.policy.patterns import searched
 
 WHY = "why"
+_MOST = 100  # violations of one project
+_LONGEST = 20_000  # characters of an answer in JSON
+_MOST_DIGITS = 40
+_TOO_LARGE = "(not a plain answer, or too large)"
 _NOTHING: Registry[Any] = Registry()  # what a schema can refer to
 _NOT_ANSWERS = ("created",)  # what a project records beside its answers and Copier's own keys
 # The keywords that hold schemas: one, several by name, or several in a list.
@@ -66,21 +70,22 @@ class AnswerRules:
 
     def violations(self, answers: Mapping[str, Any]) -> list[Violation]:
         """What all answers break, in the order of the schema."""
-        return self._judge(self._parts, answers)
+        return self._judge(self._parts, _judged(answers))
 
     def violations_at(self, name: str, answers: Mapping[str, Any]) -> list[Violation]:
         """What the answer to one question breaks, by the rules whose answers are all given with it."""
-        known = _without_records(answers)
+        known = _judged(answers)
         complete = [part for part in self._parts if part.names is not None and name in part.names <= known.keys()]
-        return self._judge(complete, answers)
+        return self._judge(complete, known)
 
     def _judge(self, parts: Iterable[_Part], answers: Mapping[str, Any]) -> list[Violation]:
-        known = _without_records(answers)
         broken: dict[tuple[str, str], Violation] = {}
         for part in parts:
-            for error in _Validator(part.schema, registry=_NOTHING).iter_errors(known):
+            for error in _Validator(part.schema, registry=_NOTHING).iter_errors(answers):
                 item = self._violation(part.schema, error)
                 broken.setdefault((item.rule, item.message), item)
+                if len(broken) >= _MOST:
+                    return list(broken.values())
         return list(broken.values())
 
     def _violation(self, schema: Mapping[str, Any], error: ValidationError) -> Violation:
@@ -91,8 +96,26 @@ class AnswerRules:
         return Violation(rule, recorded_answers.FILE, message, _why(schema, error), remedy)
 
 
-def _without_records(answers: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in answers.items() if not name.startswith("_") and name not in _NOT_ANSWERS}
+def _judged(answers: Mapping[str, Any]) -> dict[str, Any]:
+    """The answers as JSON has them, without what a project records beside them."""
+    return {
+        name: _plain(value) for name, value in answers.items() if not name.startswith("_") and name not in _NOT_ANSWERS
+    }
+
+
+def _plain(value: Any) -> Any:
+    """An answer as plain JSON: what others recorded may be large, have keys that are no texts, or not be a number."""
+    try:
+        text = json.dumps(value, default=str)
+        if len(text) <= _LONGEST:
+            return json.loads(text, parse_constant=str, parse_int=_integer)
+    except (TypeError, ValueError):
+        pass
+    return _TOO_LARGE
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
 
 
 def _name(error: ValidationError) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from protoserve.platform.printing import printable
 from protoserve.platform.yaml_tree import Mapping, Node, Scalar, Sequence
 from protoserve.policy.answer_rules import ASSERTIONS, BY_NAME, KEYWORDS, LISTED, ONE, WHY
 from protoserve.policy.patterns import MAX_LENGTH, PatternError, searched
@@ -104,7 +105,9 @@ def _check_values(node: Mapping, path: str, problems: Problems) -> None:
         keys = [*error.absolute_path]
         place = _node_at(node, keys).place
         at = ".".join([path, *map(str, keys)])
-        problems.add(place, at, error.message, "see https://json-schema.org/understanding-json-schema/reference")
+        problems.add(
+            place, at, printable(error.message), "see https://json-schema.org/understanding-json-schema/reference"
+        )
 
 
 def _node_at(node: Node, path: Iterable[Any]) -> Node:

@@ -181,7 +181,9 @@ class _Reader:
         why = self._why(block)
         if not unedited and not undeleted and len(self._problems.items) == before:
             block.report(None, "a block of files needs unedited or undeleted", "write a list of globs, or take it out")
-        return None if len(self._problems.items) > before else FileRules(globs(unedited), globs(undeleted), why)
+        if len(self._problems.items) > before:
+            return None
+        return FileRules(globs(unedited), globs(undeleted), why, (*unedited, *undeleted))
 
     def _globs(self, block: Section, key: str) -> list[str]:
         from protoserve.policy.patterns import fault_of_glob

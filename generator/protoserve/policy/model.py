@@ -80,11 +80,15 @@ class NotAllowedError(ProtoserveError):
 
 @dataclass(frozen=True, slots=True)
 class FileRules:
-    """A block of `files`: whether a path must stay as the template has it, or must not be deleted."""
+    """A block of `files`: whether a path must stay as the template has it, or must not be deleted.
+
+    `globs` are all of its globs, as they were written.
+    """
 
     unedited: Callable[[str], bool]
     undeleted: Callable[[str], bool]
     why: str
+    globs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

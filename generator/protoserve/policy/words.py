@@ -56,6 +56,8 @@ def _requirement(error: ValidationError) -> str:
             )
         case "minimum" | "maximum" if {"minimum", "maximum"} <= schema.keys():
             return f"be from {_shown(schema['minimum'])} to {_shown(schema['maximum'])}"
+        case "contains":
+            return _containing(value)
         case "not":
             return _negated(value)
         case "anyOf" | "oneOf" if error.context:
@@ -78,6 +80,14 @@ _SIMPLE = {
     "uniqueItems": "have each item once",
     "oneOf": "satisfy exactly one of {}",
 }
+
+
+def _containing(schema: Any) -> str:
+    if isinstance(schema, dict) and "enum" in schema:
+        return f"contain {_alternatives(schema['enum'])}"
+    if isinstance(schema, dict) and "const" in schema:
+        return f"contain {_shown(schema['const'])}"
+    return f"contain what satisfies {_shown(schema)}"
 
 
 def _negated(schema: Any) -> str:

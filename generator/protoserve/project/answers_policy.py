@@ -17,6 +17,7 @@ import yaml
 from protoserve import policy
 from protoserve.platform import answers, plain_yaml
 from protoserve.platform.git import GitError, git
+from protoserve.platform.plain_text import one_line
 from protoserve.policy import NotAllowedError, PolicyError
 
 _UNDO = "; a bare `copier update` is undone by `git reset --hard` and `git clean -fd`"
@@ -55,7 +56,8 @@ def after_update(project: Path, template: Path, given: Collection[str], *, asked
         raise NotAllowedError(refused, _UNDO)
     for item in rules.answers(now, date.today()):
         if item.exception is None:
-            print(f"protoserve: kept, though the policy does not allow it: {item.sentence}", file=sys.stderr)
+            text = f"kept, though the policy does not allow it: {item.sentence}"
+            print(f"protoserve: {one_line(text)}", file=sys.stderr)
 
 
 def _refuse(template: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

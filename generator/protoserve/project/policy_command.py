@@ -39,19 +39,31 @@ def check(project: Path, template: Path) -> int:
 
 
 def check_policy(template: Path) -> int:
-    """Exit code 0 and what the policy of a template is about. Raises PolicyError."""
+    """Exit code 0 and what the policy of a template is about. Raises PolicyError.
+
+    A glob that matches no file of a project with the default answers may be a mistake, which a note says.
+    """
     rules = policy.load(template)
     print(f"{policy.FILE} allows everything" if rules.allows_everything else f"{policy.FILE} is valid: {_about(rules)}")
+    if rules.file_rules:
+        from protoserve.policy.patterns import globs
+        from protoserve.project.template_paths import template_paths
+
+        paths = template_paths(template, {})
+        for pattern in [pattern for block in rules.file_rules for pattern in block.globs]:
+            if not any(map(globs([pattern]), paths)):
+                text = f"{pattern} matches no file of a project with the default answers"
+                print(f"note: {visible(text)}", file=sys.stderr)
     return 0
 
 
 def _about(rules: Policy) -> str:
     parts = ["answers"] if rules.answer_rules is not None else []
-    for number, name in ((len(rules.file_rules), "files"), (len(rules.contract_rules), "contract")):
-        parts += [name] if number else []
-    count = len(rules.exceptions)
-    ended = [made for made in rules.exceptions if made.ended(date.today())]
-    parts += [f"{count} exceptions" + (f", {len(ended)} of them ended" if ended else "")] if count else []
+    parts += ["files"] if rules.file_rules else []
+    parts += ["contract"] if rules.contract_rules else []
+    if count := len(rules.exceptions):
+        ended = sum(made.ended(date.today()) for made in rules.exceptions)
+        parts.append(f"{count} {'exception' if count == 1 else 'exceptions'}" + (f" ({ended} ended)" if ended else ""))
     return ", ".join(parts)
 
 
