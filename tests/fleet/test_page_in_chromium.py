@@ -242,6 +242,18 @@ def test_it_fits_a_telephone_and_prints(page: Page) -> None:
     assert page.pdf().startswith(b"%PDF-")
 
 
+def test_without_its_script_it_is_a_table(chromium: Page, pages: Path) -> None:
+    chromium.emulate()
+    chromium.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        chromium.open(pages / "40.html")
+        visible = "[...document.querySelectorAll('{}')].filter((item) => item.checkVisibility()).length"
+        shown = [chromium.run(visible.format(part)) for part in (".project", "noscript", ".filters", ".open-all")]
+    finally:
+        chromium.call("Emulation.setScriptExecutionDisabled", value=False)
+    assert shown == [40, 1, 0, 0]
+
+
 def test_a_part_without_projects_has_a_page(chromium: Page, pages: Path) -> None:
     chromium.emulate()
     (pages / "0.html").write_text(render(report([]), "now"), encoding="utf-8")

@@ -17,7 +17,7 @@ STATES = {"ok": "ok", "todo": "to do", "edited": "edited", "unknown": "unknown"}
 VERDICTS = ("ok", "todo", "unknown")
 UNKNOWN_VERSION = "unknown"
 _ORDER = ("todo", "unknown", "ok")  # of verdicts in the table
-_MOST_LINES = 100  # of one kind of detail, such as the unmerged files
+_MOST_LINES = 50  # of one kind of detail, such as the unmerged files
 _LONGEST_TEXT = 500  # characters
 _DIFFS_TOGETHER = 3_500_000  # bytes of all diffs, so that the page of 200 projects stays below 5 MB
 # The kinds of details that are not listed: `rules` has the rule of each line of `violations`.
