@@ -14,8 +14,9 @@ import pytest
 
 from fleet.reports import diff_of, document, project, report
 from protoserve.cli import main
+from protoserve.fleet.fair_share import fair_share
 from protoserve.fleet.page import render
-from protoserve.fleet.page.diffs import fair_share, read_diffs
+from protoserve.fleet.page.diffs import read_diffs
 from protoserve.fleet.page.projects import short_name
 from protoserve.fleet.page.summary import per_cent, version_order
 

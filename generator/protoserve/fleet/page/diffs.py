@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from protoserve.fleet.fair_share import fair_share
 from protoserve.platform.credentials import without_credentials
 from protoserve.platform.plain_text import one_line, visible
 
@@ -28,17 +29,6 @@ class Diff:
     cut: int
 
 
-def fair_share(sizes: Iterable[int], budget: int) -> int:
-    """The size to which each must be cut so that all of them together keep within the budget."""
-    left, ordered = budget, sorted(sizes)
-    for position, size in enumerate(ordered):
-        share = left // (len(ordered) - position)
-        if size > share:
-            return share
-        left -= size
-    return ordered[-1] if ordered else 0
-
-
 def bytes_in_page(text: str) -> int:
     """What a text takes in the page, whose JSON has escapes for some characters (see html.py)."""
     return len(text.encode("utf-8", "replace")) + 5 * sum(map(text.count, "<>&")) + sum(map(text.count, '"\\\t\n'))
@@ -56,11 +46,13 @@ def _files(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
     path, own = "", list[str]()
     old = new = 0  # how many lines of each side the hunk still has
     for line in lines:
-        if old > 0 or new > 0:
-            old -= line[:1] in " -"
-            new -= line[:1] in " +"
+        if (old > 0 or new > 0) and line.startswith((" ", "-", "+", "\\")):
+            old -= line[0] in " -"
+            new -= line[0] in " +"
             own.append(line)
-        elif line.startswith("--- a/"):
+            continue
+        old = new = 0  # also where the hunk was cut
+        if line.startswith("--- a/"):
             if own:
                 yield path, own
             path, own = line.removeprefix("--- a/"), []

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from protoserve.fleet.page.diffs import Diff, bytes_in_page, fair_share, read_diffs
+from protoserve.fleet.fair_share import fair_share
+from protoserve.fleet.page.diffs import Diff, bytes_in_page, read_diffs
 from protoserve.platform.credentials import without_credentials
 from protoserve.platform.plain_text import one_line
 

@@ -190,7 +190,7 @@ function showRow(row) {
   );
 }
 
-const KINDS_OF_LINE = { "+": "add", "-": "del", "@": "at" };
+const KINDS_OF_LINE = { "+": "add", "-": "del", "@": "at", "(": "at", "\\": "at" };
 
 function showDiff(diff, unfolded) {
   const lines = diff.text.split("\n").map((line) => element("span", { className: KINDS_OF_LINE[line[0]] ?? "" }, line || " "));
