@@ -219,6 +219,7 @@ def test_gitlab_gets_one_request_and_commits_of_others_stay(job: Job) -> None:
     assert len(job.service.calls) == 2
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_named_with_its_remedy(job: Job) -> None:
     job.propose("one\n")
     done = job.run("gitlab", token="", check=False)
