@@ -42,12 +42,16 @@ def identity(source: str) -> str:
     address = git_address(source)
     if scp := _SCP.fullmatch(address):
         return _of_host(scp["host"], _of_user("ssh", scp["user"]), scp["path"].lstrip("/"))
-    parts = urlsplit(address) if is_url(source) else None
-    if parts is None or parts.scheme.lower() == "file":
-        return _of_path(address if parts is None else unquote(parts.path))
-    scheme = parts.scheme.lower()
-    port = "" if parts.port in (None, _DEFAULT_PORTS.get(scheme)) else f":{scheme}:{parts.port}"
-    return _of_host(parts.hostname or "", _of_user(scheme, parts.username) + port, parts.path)
+    try:
+        parts = urlsplit(address) if is_url(source) else None
+        if parts is None or parts.scheme.lower() == "file":
+            return _of_path(address if parts is None else unquote(parts.path))
+        scheme = parts.scheme.lower().removeprefix("git+")
+        port = "" if parts.port in (None, _DEFAULT_PORTS.get(scheme)) else f":{scheme}:{parts.port}"
+    except ValueError:  # a host or port that cannot be, or a path with a null
+        return address
+    rest = "".join(f"{mark}{text}" for mark, text in (("?", parts.query), ("#", parts.fragment)) if text)
+    return _of_host(parts.hostname or "", _of_user(scheme, parts.username) + port, parts.path) + rest
 
 
 def _of_user(scheme: str, user: str | None) -> str:

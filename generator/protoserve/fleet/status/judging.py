@@ -66,6 +66,9 @@ class Judge:
             return Judged(_report(project, unknown("failed", str(error)), commit=commit), passing=True)
         except OSError as error:
             return Judged(_report(project, unknown("failed", os_reason(error)), commit=commit), passing=True)
+        except Exception as error:  # a fault of protoserve's, which does not stop the others
+            text = f"protoserve failed: {type(error).__name__}: {printable(str(error))}"
+            return Judged(_report(project, unknown("failed", text), commit=commit), passing=True)
 
     def _judge_checkout(self, project: Project, folder: Path, commit: str) -> Judged:
         try:
