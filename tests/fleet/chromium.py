@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-_NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-_OPTIONS = "--headless --remote-debugging-pipe --no-sandbox --disable-gpu --no-first-run --hide-scrollbars".split()
+_NAMES = ("chromium-headless-shell", "chromium", "google-chrome")
+# Without the sandbox, which root cannot have, and without /dev/shm, which is small in containers.
+_OPTIONS = "--headless --remote-debugging-pipe --no-sandbox --disable-dev-shm-usage --disable-gpu --hide-scrollbars"
 
 
 def executable() -> str:
@@ -113,7 +114,7 @@ def browser() -> Iterator[Page]:
         os.dup2(write, 4)
 
     with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
-        command = [executable(), *_OPTIONS, f"--user-data-dir={profile}"]
+        command = [executable(), *_OPTIONS.split(), f"--user-data-dir={profile}"]
         process = subprocess.Popen(command, preexec_fn=connect, close_fds=False, stderr=subprocess.DEVNULL)
         os.close(from_us[0])
         os.close(to_us[1])

@@ -124,6 +124,7 @@ def test_projects_are_sorted_filtered_and_searched(page: Page) -> None:
     assert set(page.run(SHOWN)[:8]) == {f"team/model-{number}" for number in range(0, 40, 5)}
     click(page, ".versions tbody a", 1)
     assert page.run(COUNT) == "12 of 40 projects"
+    assert page.run("document.activeElement.textContent") == "Projects"
     choose(page, "owner", "risk")
     assert page.run(SHOWN) == [f"team/model-{number}" for number in (4, 10, 16, 22, 28, 34)]
     choose(page, "q", "Edit model-22")
@@ -138,6 +139,7 @@ def test_projects_are_sorted_filtered_and_searched(page: Page) -> None:
     click(page, ".rules td a")
     assert set(page.run(SHOWN)) == {f"team/model-{number}" for number in range(1, 40, 5)}
     click(page, ".checks tbody a", 0)
+    assert page.run("document.querySelector('.chips').innerText") == "template: to do"
     assert page.run(COUNT) == "24 of 40 projects"
     click(page, ".figures a", 2)
     assert page.run(SHOWN) == [f"team/model-{number}" for number in (9, 19, 29, 39)]
@@ -206,7 +208,7 @@ def test_texts_of_projects_do_not_act(chromium: Page, pages: Path) -> None:
 
 
 def test_it_can_be_read_by_everybody(page: Page) -> None:
-    page.run("[0, 1, 2, 3, 39].forEach(open)")
+    page.run("[0, 1, 2, 3, 39].forEach(openProject)")
     for scheme in ("light", "dark"):
         page.emulate(scheme=scheme)
         assert page.run(LOW_CONTRAST) == []
@@ -267,6 +269,9 @@ def test_thousands_of_projects_are_filtered_at_once(chromium: Page, pages: Path)
     many = [project(number) for number in range(2000)]
     (pages / "2000.html").write_text(render(report(many), "now"), encoding="utf-8")
     chromium.open(pages / "2000.html")
+    chromium.run("changeView('sort', '-name'); openAll.click()")
+    assert chromium.run("document.querySelectorAll('.project')[1].nextSibling.className") == "details"
+    assert chromium.run("document.querySelectorAll('.details').length") == 50
     choose(chromium, "q", "nothing")  # the first search puts the texts together
     spent = """(() => {
       const start = performance.now();

@@ -7,12 +7,15 @@ const { projects, versions, words } = JSON.parse(document.getElementById("data")
 const table = document.querySelector(".projects > table");
 const rows = [...table.tBodies[0].rows];
 const form = document.querySelector(".filters");
+const title = document.getElementById("projects");
 const count = document.querySelector(".shown output");
 const chips = document.querySelector(".chips");
 const openAll = document.querySelector(".open-all");
 const opened = new Map(); // from a project's index to the row with its details
+let arranged = { by: "", order: [...rows.keys()] }; // the order of the rows, by their indexes
 const SEVERITY = ["ok", "edited", "todo", "unknown"];
 const MOST_OPENED = 50;
+const THEME = "protoserve-fleet-theme";
 const MOST_DIFFS_UNFOLDED = 3;
 
 // Filters: each decides whether a project is shown.
@@ -93,18 +96,16 @@ function show() {
   }
   showChips(active, wanted);
   showOpenAll();
-  if (wanted.get("project") && total === 1) open(shown.indexOf(true));
+  if (wanted.get("project") && total === 1) openProject(shown.indexOf(true));
 }
-
-let arranged = "";
 
 /** Sorts the rows by a column, given as its name, after a `-` if descending. */
 function arrange(sort) {
-  if (sort === arranged) return;
-  arranged = sort;
+  if (sort === arranged.by) return;
   const descending = sort.startsWith("-");
   const column = sort.replace(/^-/, "");
   const order = sorted(column, descending);
+  arranged = { by: sort, order };
   table.tBodies[0].append(...order.flatMap((index) => [rows[index], opened.get(index)].filter(Boolean)));
   for (const heading of table.tHead.rows[0].cells) {
     heading.removeAttribute("aria-sort");
@@ -115,12 +116,23 @@ function arrange(sort) {
 /** A button for each filter, to remove it. */
 function showChips(active, wanted) {
   const buttons = active.map((name) => {
-    const button = element("button", { type: "button", className: "chip" }, `${name === "q" ? "search" : name}: ${wanted.get(name)}`);
+    const button = element("button", { type: "button" }, describe(name, wanted.get(name)));
     button.ariaLabel = `Remove the filter ${button.textContent}`;
-    button.addEventListener("click", () => changeView(name, ""));
+    button.addEventListener("click", () => {
+      changeView(name, "");
+      title.focus({ preventScroll: true }); // as the button is gone
+    });
     return button;
   });
   chips.replaceChildren(...buttons);
+}
+
+function describe(name, value) {
+  if (name === "q") return `search: ${value}`;
+  if (name === "verdict") return `verdict: ${words[value] ?? value}`;
+  if (name !== "row") return `${name}: ${value}`;
+  const [row, state] = value.split(":");
+  return `${row}: ${words[state] ?? state}`;
 }
 
 // Details
@@ -131,7 +143,7 @@ function element(name, properties, ...children) {
   return result;
 }
 
-function open(index) {
+function openProject(index) {
   if (opened.has(index)) return;
   const cell = element("td", { colSpan: rows[index].cells.length }, ...details(projects[index]));
   const row = element("tr", { className: "details", id: `details-${index}` }, cell);
@@ -140,7 +152,7 @@ function open(index) {
   markOpened(index, true);
 }
 
-function close(index) {
+function closeProject(index) {
   opened.get(index)?.remove();
   opened.delete(index);
   markOpened(index, false);
@@ -205,14 +217,13 @@ function showDiff(diff, unfolded) {
       element("span", { className: "minus" }, `−${diff.removed}`),
     ),
     diff.text ? element("pre", { tabIndex: 0 }, ...lines) : null,
-    diff.note ? element("p", {}, diff.note) : null,
     diff.cut ? element("p", {}, `${diff.cut} more lines of this diff are not part of the page.`) : null,
   );
 }
 
 /** The rows that "Open all" is about: those that are shown, up to a number that a browser draws at once. */
 function firstShown() {
-  return [...rows.keys()].filter((index) => !rows[index].hidden).slice(0, MOST_OPENED);
+  return arranged.order.filter((index) => !rows[index].hidden).slice(0, MOST_OPENED);
 }
 
 function showOpenAll() {
@@ -238,14 +249,14 @@ table.tBodies[0].addEventListener("click", (event) => {
   const row = event.target.closest(".project");
   if (!row || getSelection().toString()) return;
   const index = rows.indexOf(row);
-  if (opened.has(index)) close(index);
-  else open(index);
+  if (opened.has(index)) closeProject(index);
+  else openProject(index);
   showOpenAll();
 });
 
 openAll.addEventListener("click", () => {
   const indexes = firstShown();
-  const change = indexes.every((index) => opened.has(index)) ? close : open;
+  const change = indexes.every((index) => opened.has(index)) ? closeProject : openProject;
   indexes.forEach(change);
   showOpenAll();
 });
@@ -257,7 +268,8 @@ addEventListener("hashchange", () => {
 });
 
 function scrollToProjects() {
-  document.getElementById("projects").scrollIntoView();
+  title.scrollIntoView();
+  title.focus({ preventScroll: true });
 }
 
 // The theme is kept where the browser keeps anything for a page.
@@ -269,7 +281,7 @@ for (const radio of document.querySelectorAll("[name=theme]")) {
 
 function remember(theme) {
   try {
-    localStorage.setItem("theme", theme);
+    localStorage.setItem(THEME, theme);
   } catch {
     // Then the switch holds until the page is left.
   }
@@ -277,7 +289,7 @@ function remember(theme) {
 
 function remembered() {
   try {
-    return localStorage.getItem("theme");
+    return localStorage.getItem(THEME);
   } catch {
     return null;
   }
