@@ -57,6 +57,7 @@ PROJECTS = (
             "project_name": "Fraud",
             "description": "Says how likely a card payment is a fraud, and why.",
             "framework": "python",
+            "ci": "gitlab",
         },
         by_hand=("schema.yaml", "schemas/v1.yaml", "src/fraud/upgrade/v1.py"),
     ),
