@@ -62,22 +62,19 @@ def rollouts(first: Work, small: Path, tmp_path: Path) -> Rollouts:
 def test_updates_are_pushed_and_a_second_run_has_nothing_to_do(rollouts: Rollouts) -> None:
     with rollouts.project("a") as work:
         work.edit("README.md", "# iris", "# Iris")
-    with rollouts.project("b") as work:
-        make_conflict(work)
     before = git(rollouts.folder / "a.git", "rev-parse", "main")
 
-    report = rollouts.update("--push", exit_code=3)
+    report = rollouts.update("--push")
 
-    assert states(report) == {"a": "updated", "b": "conflicts"}
+    assert states(report) == {"a": "updated"}
     assert rollouts.branches("a") == {BRANCH: report["a"]["commit"]}
-    assert rollouts.branches("b") == {}
     a = rollouts.folder / "a.git"
     assert git(a, "rev-parse", "main", f"{BRANCH}~1").split() == [before.strip()] * 2
     assert "_commit: v2.0.0\n" in git(a, "show", f"{BRANCH}:.copier-answers.yml")
     assert git(a, "show", f"{BRANCH}:README.md").startswith("# Iris\n")
     assert report["a"]["summary"] in git(a, "log", "-1", "--format=%B", BRANCH)
 
-    again = rollouts.update("--push", "--only", "a.git")
+    again = rollouts.update("--push")
     assert states(again) == {"a": "unchanged"}
     assert again["a"]["commit"] == report["a"]["commit"]
 
@@ -220,10 +217,12 @@ def test_each_tree_is_what_a_lone_update_makes(rollouts: Rollouts) -> None:
 
     assert states(report) == {"a": "updated", "services/churn": "updated", "risk": "updated"}
     assert {*rollouts.branches("mono")} == {f"{BRANCH}-services-churn", f"{BRANCH}-risk"}
+    changed = git(rollouts.folder / "mono.git", "diff", "--name-only", "main", f"{BRANCH}-risk").splitlines()
+    assert changed
+    assert all(name.startswith("risk/") for name in changed)
     for name, folder, branch in (
         ("a", "", BRANCH),
         ("mono", "services/churn", f"{BRANCH}-services-churn"),
-        ("mono", "risk", f"{BRANCH}-risk"),
     ):
         with rollouts.clone(name) as work:
             replace(work, path=work.path / folder).update()
@@ -251,6 +250,8 @@ def test_a_branch_follows_main_and_stays_with_those_who_work_on_it(rollouts: Rol
     with rollouts.project("b") as work:
         make_conflict(work)
 
+    assert states(rollouts.update("--only", "b.git", exit_code=3)) == {"b": "conflicts"}
+    assert rollouts.branches("b") == {}
     first = rollouts.update("--push", "--keep-conflicts", exit_code=3)
     assert states(first) == {"a": "updated", "b": "conflicts"}
     b = rollouts.folder / "b.git"
@@ -301,10 +302,9 @@ def test_repositories_on_this_machine_get_a_branch_and_nothing_else(rollouts: Ro
     rollouts.entries.append({"path": "lon*"})
     before = {name: Work(tmp_path / name, rollouts.first.home).state() for name in ("here", "long")}
 
-    planned = rollouts.update("--dry-run")
-    assert states(planned) == {"here": "updated", "long": "updated"}
-    assert "+_commit: v2.0.0\n" in planned["long"]["diff"]
-    assert not any(git(Path(project["mirror"]), "branch") for project in planned.values())
+    planned = rollouts.update("--dry-run", "--only", "long")["long"]
+    assert "+_commit: v2.0.0\n" in planned["diff"]
+    assert not git(Path(planned["mirror"]), "branch")
     rollouts.update("--push")
 
     for name in ("here", "long"):
@@ -426,7 +426,7 @@ def test_a_killed_run_leaves_nothing_that_the_next_one_does_not_finish(rollouts:
             work.write("notes.md", f"{name}\n")
     file = rollouts.write()
     whole: dict[str, str] = {}
-    for seconds in (0.5, 1.5, 2.5, 3.5):
+    for seconds in (1.0, 3.0):
         process = subprocess.Popen(
             [COMMANDS / "protoserve", "fleet", "update", file, "--push"],
             env=rollouts.environment,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from protoserve.project.status.options import add_fail_on
@@ -10,6 +11,7 @@ from protoserve.project.update.options import key_and_value
 from protoserve.shared_commands import Command
 
 FORMATS = ("table", "json", "markdown", "html")
+FORMATS_OF_UPDATES = ("table", "json", "markdown")
 _DEFAULT = Path("fleet.yaml")
 
 
@@ -48,7 +50,7 @@ def _add_update(parser: argparse.ArgumentParser) -> None:
     add("--push-option", metavar="OPTION", action="append", default=[], help=option)
     command = "run by the shell for each branch, which variables such as PROTOSERVE_BRANCH and PROTOSERVE_SUMMARY name"
     add("--open", metavar="COMMAND", help=command)
-    _add_output(parser)
+    _add_output(parser, FORMATS_OF_UPDATES)
 
 
 def _count(text: str) -> int:
@@ -63,9 +65,9 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     _add_output(parser)
 
 
-def _add_output(parser: argparse.ArgumentParser) -> None:
+def _add_output(parser: argparse.ArgumentParser, formats: Sequence[str] = FORMATS) -> None:
     parser.add_argument(
-        "--format", choices=FORMATS, default="table", help="the format of the report; default: %(default)s"
+        "--format", choices=formats, default="table", help="the format of the report; default: %(default)s"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -87,11 +88,13 @@ def _results(
     plans = _in_threads(lambda project: planned(planner, project, fetched[project.address]), projects)
     checked = options.check
     waiting = [plan for plan in plans if isinstance(plan, Plan) and plan.is_waiting(checked=checked)]
+    logs = place / "logs"
+    shutil.rmtree(logs, ignore_errors=True)  # of an earlier run
     with _worker(templates, waiting, place) as worker, Progress("updating", len(projects)) as progress:
         rollout = Rollout(
             worker,
             Publisher(options.push, options.push_option, options.open, environment),
-            Check(environment, place / "logs") if options.check else None,
+            Check(environment, logs) if options.check else None,
             options.keep_conflicts,
             options.dry_run,
         )

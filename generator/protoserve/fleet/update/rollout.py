@@ -175,7 +175,8 @@ def _conflict_text(names: tuple[str, ...]) -> str:
 def _name(project: Project) -> str:
     """What a clone of the project would be called."""
     last = project.folder or project.source.rstrip("/").removesuffix(".git")
-    return last.replace("\\", "/").rpartition("/")[2].rpartition(":")[2] or "project"
+    name = last.replace("\\", "/").rpartition("/")[2].rpartition(":")[2]
+    return "project" if name in ("", ".", "..") else name
 
 
 def _cause(error: str, printed: str) -> str:

@@ -69,7 +69,8 @@ class Checkouts:
             options = ("--quiet", "--no-checkout", "--shared")
             git(NOWHERE, *_AS_COMMITTED, "clone", *options, "--", str(self.git_dir), str(clone))
             git(clone, *_AS_COMMITTED, "checkout", "--quiet", "--detach", commit)
-            git(clone, "submodule", "--quiet", "update", "--checkout", "--init", "--recursive", "--force")
+            submodules = ("submodule", "--quiet", "update", "--checkout", "--init", "--recursive", "--force")
+            git(clone, *submodules, env={"GIT_TERMINAL_PROMPT": "0"})
             facts = asdict(read_facts(clone, git_line(clone, "rev-parse", "HEAD")))
             del facts["folder"]
             (made / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
