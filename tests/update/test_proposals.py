@@ -118,9 +118,9 @@ class Job:
             "PROTOSERVE_TOKEN": token,
         }
 
-    def run(self, step: str, *, token: str = TOKEN, check: bool = True) -> CompletedProcess[str]:
+    def run(self, step: str, *, token: str = TOKEN, check: bool = True, **variables: str) -> CompletedProcess[str]:
         command = [sys.executable, "scripts/propose_update.py", step]
-        return run(command, cwd=self.path, env={**os.environ, **self.variables(token)}, check=check)
+        return run(command, cwd=self.path, env={**os.environ, **self.variables(token), **variables}, check=check)
 
     def propose(self, content: str, *, conflicts: bool = False) -> None:
         """Leaves what the step `update` leaves, for an update that writes `content` into a file."""
@@ -238,6 +238,18 @@ def test_what_is_missing_is_named_with_its_remedy(job: Job) -> None:
     assert (
         "the update changes workflows, which the token of a job may not push" in job.run("github", check=False).stderr
     )
+
+
+def test_the_update_has_no_token_and_a_refused_one_proposes_nothing(job: Job, tmp_path: Path) -> None:
+    runner = tmp_path / "template" / "generator" / "run.py"
+    runner.parent.mkdir(parents=True)
+    runner.write_text(
+        "import os, sys; sys.exit(f'{os.environ.get(\"PROTOSERVE_TOKEN\")} {sys.argv[1:]}')", encoding="utf-8"
+    )
+    job.propose("of an earlier run\n")
+    done = job.run("update", check=False, PROTOSERVE_GENERATOR=str(tmp_path / "template"))
+    assert (done.returncode, done.stderr) == (1, f"None {['update', str(job.path)]}\n")
+    assert job.run("github").stdout == "nothing to propose\n"
 
 
 def test_the_token_is_gits_password(job: Job) -> None:
