@@ -38,12 +38,13 @@ def share_compiled_templates(folder: Path) -> None:
         if raw or defer_init or not isinstance(source, str):
             return compile_anew(self, source, name, filename, raw, defer_init)  # type: ignore[call-overload]
         key = hashlib.sha256("\0".join([repr(name), source, *_options(self)]).encode()).hexdigest()
-        bucket = cache.get_bucket(self, key, filename, source)
+        bucket = cache.get_bucket(self, key, None, source)
         if bucket.code is None:
-            bucket.code = compile_anew(self, source, name, filename)
+            bucket.code = compile_anew(self, source, name)
             cache.set_bucket(bucket)
         code: CodeType = bucket.code
-        return code
+        # The same template may lie in any folder, a temporary one among them.
+        return code if filename is None else code.replace(co_filename=filename)
 
     Environment.compile = compile_once  # type: ignore[method-assign]
 
