@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import tempfile
@@ -14,13 +15,14 @@ from threading import Event, Thread
 
 _SAMPLE_SECONDS = 0.1
 _PROC = Path("/proc")
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 @dataclass(frozen=True)
 class Run:
     """A command that has ended. `peak_bytes` is 0 unless memory was measured.
 
-    `cpu_seconds` is user and system time of the command and of all processes that were waited for.
+    `cpu_seconds` is user and system time of the command and of what it has started, also if that outlived it.
     """
 
     exit_code: int
@@ -35,9 +37,10 @@ def measure(command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str],
     """Runs the command.
 
     Memory is the sum over its processes of the share of each in what it uses (PSS), so pages that processes share after
-    a fork count once. It is looked at ten times a second.
+    a fork count once. It is looked at ten times a second. Nothing else may be started by this process meanwhile.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        _adopt_orphans()
         began = time.perf_counter()
         process = subprocess.Popen(
             [str(part) for part in command],
@@ -54,13 +57,28 @@ def measure(command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str],
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
+        cpu_seconds = usage.ru_utime + usage.ru_stime + _cpu_seconds_of_orphans()
         ended.set()
         if memory:
             watch.join()
         output.seek(0)
         errors.seek(0)
-        cpu_seconds = usage.ru_utime + usage.ru_stime
         return Run(process.returncode, output.read(), errors.read(), seconds, cpu_seconds, peak[0])
+
+
+def _adopt_orphans() -> None:
+    """Makes this process the parent of what the processes that it starts leave behind (prctl(2))."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _cpu_seconds_of_orphans() -> float:
+    """Waits until all that the command has left behind has ended, too."""
+    seconds = 0.0
+    with suppress(ChildProcessError):
+        while True:
+            _, _, usage = os.wait4(-1, 0)
+            seconds += usage.ru_utime + usage.ru_stime
+    return seconds
 
 
 def _descendants(process: int) -> Iterator[int]:

@@ -42,16 +42,22 @@ def main(checkout: Path, templates: Path, parent: int) -> None:
     gc.freeze()  # so that copies share the memory of what was imported
     requests = socket.socket(fileno=os.dup(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
     while os.getppid() == parent:
         if select.select([requests], [], [], 1.0)[0]:
             _, descriptors, _, _ = socket.recv_fds(requests, 1, 3)
             if os.fork() == 0:
                 requests.close()
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 _serve(descriptors, runner)
             for descriptor in descriptors:
                 os.close(descriptor)
+        _collect_children()
+
+
+def _collect_children() -> None:
+    """Waits for the children that have ended. If they were ignored, the time that they took would count nowhere."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _load_runner(checkout: Path):  # type: ignore[no-untyped-def]
