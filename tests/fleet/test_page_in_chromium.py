@@ -119,7 +119,13 @@ def test_projects_are_sorted_filtered_and_searched(page: Page) -> None:
     assert page.run(SHOWN)[:3] == ["team/model-0", "team/model-1", "team/model-10"]
     click(page, ".projects thead button", 0)
     assert page.run(SHOWN)[:2] == ["team/model-9", "team/model-8"]
-    assert page.run("document.querySelector('[aria-sort]').ariaSort") == "descending"
+    sorted_by = "document.querySelector('[aria-sort=descending] button')"
+    assert page.run(f"{sorted_by}.textContent") == "Project"
+    assert page.run(f"getComputedStyle({sorted_by}, '::after').content") == '" \N{DOWNWARDS ARROW}"'
+    click(page, 'thead [data-sort="version"] button')
+    assert page.run("[...document.querySelectorAll('td.version')].map((cell) => cell.textContent)")[::12] == [
+        *("unknown", "v1.9.0", "v1.10.0", "v2.0.0")
+    ]
     click(page, 'thead [data-sort="row:policy"] button')
     assert set(page.run(SHOWN)[:8]) == {f"team/model-{number}" for number in range(0, 40, 5)}
     click(page, ".versions tbody a", 1)

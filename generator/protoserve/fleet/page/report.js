@@ -46,7 +46,7 @@ function texts(value) {
 // Orders: each returns what to compare, the smallest first.
 
 function sortKey(column) {
-  if (column === "version") return (project) => versions.indexOf(project.version);
+  if (column === "version") return (project) => -versions.indexOf(project.version); // the oldest first
   if (!column.startsWith("row:")) return (project) => project.name.toLowerCase();
   const name = column.slice("row:".length);
   return (project) => {
@@ -95,8 +95,8 @@ function show() {
     if (control.value !== value) control.value = value;
   }
   showChips(active, wanted);
-  showOpenAll();
   if (wanted.get("project") && total === 1) openProject(shown.indexOf(true));
+  showOpenAll();
 }
 
 /** Sorts the rows by a column, given as its name, after a `-` if descending. */
@@ -109,7 +109,7 @@ function arrange(sort) {
   table.tBodies[0].append(...order.flatMap((index) => [rows[index], opened.get(index)].filter(Boolean)));
   for (const heading of table.tHead.rows[0].cells) {
     heading.removeAttribute("aria-sort");
-    if (heading.dataset.sort === column) heading.ariaSort = descending ? "descending" : "ascending";
+    if (heading.dataset.sort === column) heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
   }
 }
 
