@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from commands import run_copy
 from policies import AUDITED
-from releases import Work, make_project, release
+from releases import Work, commit, environment, git, release
 from small_template import start_template
 from support import made_once
 
@@ -39,8 +40,15 @@ def _make_template(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def first(team_template: Path, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Work:
     """A project of v1.0.0 whose port v2.0.0 does not allow."""
-    make = partial(make_project, team_template, tag="v1.0.0", home=home, port="7000")
-    return Work(made_once(tmp_path_factory, "policies/iris", make), home)
+    return Work(made_once(tmp_path_factory, "policies/iris", partial(_make_project, team_template, home)), home)
+
+
+def _make_project(template: Path, home: Path, folder: Path) -> None:
+    options = ("--quiet", "--trust", "--defaults", "--vcs-ref=v1.0.0", "--data=port=7000")
+    command = ("copier", "copy", *options, template, folder)
+    run_copy(*command, cwd=folder.parent, env=environment(home), copies_generator=True)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit(folder, "made")
 
 
 @pytest.fixture
