@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from policies import AUDITED, TODAY, read
+from protoserve.policy.load import Questions, loads
 
 
 def sentences(rules: str, answers: dict[str, Any], today: date = TODAY) -> list[str]:
@@ -36,16 +37,16 @@ RULES: list[tuple[str, Any, Any, str]] = [
     ("exclusiveMaximum: 10", 9.5, "10", "must be less than 10, not 10"),
     ("multipleOf: 10", "8010", "8011", "must be a multiple of 10, not 8011"),
     ("pattern: '^9'", 9000, 8000, "must match ^9, not 8000"),
-    ("minLength: 5, type: string", 90000, 9000, "must have at least 5 characters, not 9000"),
-    ("maxLength: 3", "abc", "abcd", "must have at most 3 characters, not abcd"),
+    ("minLength: 5, type: string", 90000, 9000, "must be at least 5 characters long, not 9000"),
+    ("maxLength: 3", "abc", "abcd", "must be at most 3 characters long, not abcd"),
     ("type: integer", "9000", "port", "must be an integer, not port"),
     ("type: boolean", "true", "yes", "must be true or false, not yes"),
     ("type: [integer, 'null']", None, "x", "must be an integer or empty, not x"),
-    ("not: {enum: [xgboost, onnx]}", "python", "onnx", "must not be xgboost or onnx, not onnx"),
-    ("not: {const: root}", "user", "root", "must not be root, not root"),
+    ("not: {enum: [xgboost, onnx]}", "python", "onnx", "must not be xgboost or onnx"),
+    ("not: {const: root}", "user", "root", "must not be root"),
     ("anyOf: [{const: 8080}, {minimum: 9000}]", "9001", "8081", "must be 8080, or be at least 9000, not 8081"),
     ("items: {enum: [kubernetes]}", "[kubernetes]", ["vertex-ai"], "each of port must be kubernetes, not vertex-ai"),
-    ("maxItems: 1", "[a]", "[a, b]", "must have at most 1 items, not [a, b]"),
+    ("maxItems: 1", "[a]", "[a, b]", "must list at most 1, not [a, b]"),
     (
         "contains: {const: kubernetes}",
         ["kubernetes", "x"],
@@ -83,6 +84,11 @@ def test_rules_of_several_answers() -> None:
     assert messages("{properties: {team: false}, why: w}", {"team": "x"}) == [
         ("answers.team", "team must not be answered")
     ]
+
+
+def test_an_answer_that_is_secret_is_not_shown() -> None:
+    policy = loads("answers: {why: w, properties: {team: {pattern: '^x'}}}", Questions(None, frozenset({"team"})))
+    assert [item.message for item in policy.answer("team", {"team": "hidden"}, TODAY)] == ["team must match ^x"]
 
 
 def test_the_nearest_why_is_given() -> None:

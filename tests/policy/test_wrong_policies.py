@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -185,6 +186,18 @@ def test_the_shipped_policy_allows_everything_and_its_example_is_one(tmp_path: P
         jsonschema.Draft202012Validator(schema).validate(_as_json(text))
     for text in ("files: {unedited: [a]}", "file: {}", "contract: {why: w}"):
         assert not jsonschema.Draft202012Validator(schema).is_valid(_as_json(text))
+
+
+def test_the_page_shows_policies_that_are_right() -> None:
+    page = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+    first, second = re.findall("```yaml\n(.*?)```", page, re.DOTALL)
+    (said,) = [item.sentence for item in read(first).answers({"port": 7000}, TODAY)]
+    assert f"```text\n{said}\n".replace("7000", "7001") in page
+    wanted = {"framework": "sklearn", "python_version": 3.13, "platforms": "[kubernetes, vertex-ai]"}
+    assert [item.message for item in read(second).answers(wanted, TODAY)] == [
+        "each of platforms must be kubernetes, not vertex-ai",
+        "python_version must be 3.12, not 3.13",
+    ]
 
 
 def _as_json(text: str) -> object:

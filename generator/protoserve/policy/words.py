@@ -33,7 +33,7 @@ def message(name: str, error: ValidationError, *, secret: bool) -> str:
     is_inner = len(error.absolute_path) > 1
     if not name:
         return f"the answers together must {requirement}"
-    shown = "" if secret else f", not {_shown(error.instance)}"
+    shown = "" if secret or error.validator == "not" else f", not {_shown(error.instance)}"
     return (_inner(name, requirement) if is_inner else f"{name} must {requirement}") + shown
 
 
@@ -73,11 +73,11 @@ _SIMPLE = {
     "exclusiveMaximum": "be less than {}",
     "multipleOf": "be a multiple of {}",
     "pattern": "match {}",
-    "minLength": "have at least {} characters",
-    "maxLength": "have at most {} characters",
-    "minItems": "have at least {} items",
-    "maxItems": "have at most {} items",
-    "uniqueItems": "have each item once",
+    "minLength": "be at least {} characters long",
+    "maxLength": "be at most {} characters long",
+    "minItems": "list at least {}",
+    "maxItems": "list at most {}",
+    "uniqueItems": "list each only once",
     "oneOf": "satisfy exactly one of {}",
 }
 
