@@ -397,6 +397,37 @@ def test_answers_are_set_checked_and_announced(rollouts: Rollouts, tmp_path: Pat
 
 
 @pytest.mark.slow
+def test_an_interrupted_check_ends_at_once_and_makes_no_branch(rollouts: Rollouts, tmp_path: Path) -> None:
+    with rollouts.project("a"):
+        pass
+    started, make = tmp_path / "started", tmp_path / "bin" / "make"
+    make.parent.mkdir()
+    make.write_text(f"#!/bin/sh\necho $$ > {started}.new\nmv {started}.new {started}\nsleep 300\n", encoding="utf-8")
+    make.chmod(0o755)
+    path = os.pathsep.join([str(make.parent), rollouts.environment["PATH"]])
+    process = subprocess.Popen(
+        [COMMANDS / "protoserve", "fleet", "update", rollouts.write(), "--push", "--check"],
+        env={**rollouts.environment, "PATH": path},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not started.exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.1)
+
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert "run the command again to continue" in printed
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.read_text(encoding="utf-8")), 0)
+    assert rollouts.branches("a") == {}
+
+
+@pytest.mark.slow
 def test_a_policy_refuses_an_answer_for_one_project(rollouts: Rollouts) -> None:
     """The policy is that of the version to update to; another project has an exception."""
     template = rollouts.folder / "models"

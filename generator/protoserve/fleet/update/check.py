@@ -8,7 +8,7 @@ import signal
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from protoserve.fleet.checkout import checked_out
@@ -31,6 +31,7 @@ class Check:
 
     environment: Mapping[str, str]
     logs: Path
+    _running: set[int] = field(default_factory=set)  # by the process that leads the group of all of them
 
     def run(self, project: Project, mirror: Mirror, commit: str) -> None:
         """Raises CheckError if a commit of the project does not pass."""
@@ -53,12 +54,24 @@ class Check:
             stderr=output,
             start_new_session=True,
         )
+        self._running.add(process.pid)
         try:
             return process.wait(_SECONDS)
         except subprocess.TimeoutExpired:
             raise CheckError(f"`{' '.join(SMOKE)}` was not done within {_SECONDS:.0f} seconds") from None
         finally:
             if process.poll() != 0:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                _end(process.pid)
                 process.wait()
+            self._running.discard(process.pid)
+
+    def stop(self) -> None:
+        """Ends what runs, from another thread."""
+        for process in list(self._running):
+            _end(process)
+
+
+def _end(process: int) -> None:
+    """Ends a process with those that it has started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process, signal.SIGKILL)

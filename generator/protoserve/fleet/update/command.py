@@ -104,7 +104,7 @@ def _results(
             progress.advance()
             return result
 
-        return _in_threads(one, plans)
+        return _in_threads(one, plans, rollout.stop)
 
 
 def _templates(fleet: Fleet, place: Path) -> dict[str, Template | str]:
@@ -159,12 +159,18 @@ def _worker(templates: Mapping[str, Template | str], plans: Sequence[Plan], plac
             worker.close()
 
 
-def _in_threads(work: Callable[[_Item], _Made], items: Sequence[_Item]) -> list[_Made]:
-    """Does the work for each item, for as many at once as this process may use processors."""
+def _in_threads(
+    work: Callable[[_Item], _Made], items: Sequence[_Item], stop: Callable[[], None] = lambda: None
+) -> list[_Made]:
+    """Does the work for each item, for as many at once as this process may use processors.
+
+    `stop` is called when this is interrupted, and lets the work that has begun end soon.
+    """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     with ThreadPoolExecutor(count) as pool:
         try:
             return list(pool.map(work, items))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            stop()
             raise

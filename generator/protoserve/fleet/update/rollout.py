@@ -36,6 +36,13 @@ class Rollout:
     keep_conflicts: bool
     dry_run: bool
 
+    def stop(self) -> None:
+        """Ends what takes long, from another thread: the updates and checks that run now fail."""
+        if self.worker is not None:
+            self.worker.close()
+        if self.check is not None:
+            self.check.stop()
+
     def result(self, plan: Plan) -> Result:
         """What comes of a planned update. It does not raise: what goes wrong is reported."""
         start = Result(
