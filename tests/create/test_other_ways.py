@@ -328,7 +328,7 @@ def carried(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the mirror only what the page says to carry, in another place."""
     folder = tmp_path_factory.mktemp("carried")
     for name in ("protoserve.git", "wheels"):
-        shutil.copytree(mirror / name, folder / name)
+        shutil.copytree(mirror / name, folder / name, copy_function=os.link)
     return folder
 
 
