@@ -51,14 +51,14 @@ def imported(folder: Path, package: str) -> ModuleType:
         sys.path.remove(str(folder / "src"))
 
 
-@random_schemas.examples(6)
+@random_schemas.examples(4)
 @given(schema=random_schemas.schemas(), data=st.data())
 def test_any_schema(tmp_path_factory: pytest.TempPathFactory, schema: dict[str, Any], data: st.DataObject) -> None:
     generate_and_judge(tmp_path_factory, schema, data)
 
 
 @pytest.mark.slow
-@random_schemas.examples(19)
+@random_schemas.examples(21)
 @given(schema=random_schemas.schemas(), data=st.data())
 def test_more_schemas(tmp_path_factory: pytest.TempPathFactory, schema: dict[str, Any], data: st.DataObject) -> None:
     generate_and_judge(tmp_path_factory, schema, data)

@@ -283,12 +283,10 @@ def test_an_enum_of_one_value_leaves_nothing_to_classify() -> None:
     assert not example_methods(contract, load("python"))[0].classify
 
 
-def test_the_default_is_the_real_iris(iris: object) -> None:
+def test_the_default_is_the_real_iris(iris: Project) -> None:
+    """That train.py uses these 150 rows, tests/docs/test_start_page.py sees."""
     from sklearn.datasets import load_iris
 
-    from support import Project
-
-    assert isinstance(iris, Project)
     rows = (iris.path / "data/examples.csv").read_text(encoding="utf-8").splitlines()
     data = load_iris()
     species = [data.target_names[target] for target in data.target]
@@ -296,5 +294,3 @@ def test_the_default_is_the_real_iris(iris: object) -> None:
         ",".join([*(f"{value:.1f}" for value in row), name]) for row, name in zip(data.data, species, strict=True)
     ]
     assert rows[1:] == wanted
-    done = iris.python("train.py")
-    assert "150 rows" in done.stdout

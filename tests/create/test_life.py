@@ -10,6 +10,9 @@ from support import Project, create, run, tool
 
 SIGNATURE = "age: int32, income: float64, segment: Segment(retail|business) -> limit: float64, approved: bool"
 
+# How the default framework is trained and served, tests/create/test_own_model.py shows.
+ANSWERS = {"project_name": "Credit", "framework": "python", "schema": SIGNATURE}
+
 
 def predict(project: Project, address: str, *arguments: str) -> dict[str, object]:
     done = project.python("scripts/predict.py", "--target", address, *arguments)
@@ -20,11 +23,11 @@ def predict(project: Project, address: str, *arguments: str) -> dict[str, object
 
 def test_the_life_of_a_project(template: Path, tmp_path: Path) -> None:
     # It is created from a signature, and its author writes no line before the first prediction.
-    project = create(template, tmp_path / "credit", by_copier=True, project_name="Credit", schema=SIGNATURE)
+    project = create(template, tmp_path / "credit", by_copier=True, **ANSWERS)
     project = Project(project.path, "credit")
     schema = project.path / "schema.yaml"
     assert "package: credit.v1" in schema.read_text(encoding="utf-8")
-    assert "wrote artifacts/model.skops" in project.python("train.py").stdout
+    assert "wrote artifacts/model.npz" in project.python("train.py").stdout
     with serving(Probe(project.path, "credit")) as server:
         first = predict(project, f"127.0.0.1:{server.port}")
         server.terminate()
@@ -57,7 +60,7 @@ from pathlib import Path
 
 from credit.contract import InvalidRequest, PredictRequest, PredictResponse, Segment
 
-ARTIFACT = Path("artifacts/model.skops")
+ARTIFACT = Path("artifacts/model.npz")
 
 
 class Model:
