@@ -18,6 +18,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 BIN = "Scripts" if os.name == "nt" else "bin"
+LOCK = HERE / "generator" / "requirements" / "dev.txt"
+INSTALLED = HERE / ".venv" / "installed.txt"  # what was installed: the texts that say so
 USAGE = "usage: python3 dev.py demo [DEST] | python3 dev.py test [PYTEST ARGS]"
 
 
@@ -66,16 +68,20 @@ def demo(dest: Path) -> int:
 
 def test(arguments: list[str]) -> int:
     """Without arguments: linters, types and all tests that need neither a new environment nor Docker."""
+    is_new = not development_tools_are_installed()
     tools = development_tools()
     show([str(tools / "ruff"), "check", "."], HERE)
     show([str(tools / "ruff"), "format", "--check", "."], HERE)
-    # Four at a time, since they also wait; the tests of a group (see tests/conftest.py) one after the other.
-    side_by_side = ["-n", "4", "--dist", "loadgroup", "--no-loadscope-reorder"]
+    # Six at a time, since they also wait; the tests of a group (see tests/conftest.py) one after the other.
+    side_by_side = ["-n", "6", "--dist", "loadgroup", "--no-loadscope-reorder"]
     pytest = [str(tools / "python"), "-m", "pytest", *side_by_side, *arguments]
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # model libraries a core each
     mypy = [str(tools / "python"), "-m", "mypy"]
     with subprocess.Popen(mypy, cwd=HERE, stdout=subprocess.PIPE, text=True) as types:  # meanwhile
         try:
+            if is_new:  # one process compiles the tests, and what they import, for all that then start at once
+                collect = [str(tools / "python"), "-m", "pytest", "--collect-only", "-qq", *arguments]
+                subprocess.run(collect, cwd=HERE, stdout=subprocess.DEVNULL, check=False)
             show(pytest, HERE)
         finally:
             print(f"$ python -m mypy\n{types.communicate()[0]}", end="", flush=True)
@@ -86,14 +92,19 @@ def test(arguments: list[str]) -> int:
 
 def development_tools() -> Path:
     """Installs protoserve and the locked tools into .venv, if the lock has changed; the folder of its commands."""
-    lock = HERE / "generator" / "requirements" / "dev.txt"
-    contents = lock.read_text(encoding="utf-8") + (HERE / "pyproject.toml").read_text(encoding="utf-8")
-    installed = HERE / ".venv" / "installed.txt"
-    if not installed.is_file() or installed.read_text(encoding="utf-8") != contents:
-        environment(HERE / ".venv", "--require-hashes", "--requirement", str(lock))
+    if not development_tools_are_installed():
+        environment(HERE / ".venv", "--require-hashes", "--requirement", str(LOCK))
         environment(HERE / ".venv", "--no-deps", "--no-build-isolation", "--editable", str(HERE))
-        installed.write_text(contents, encoding="utf-8")
+        INSTALLED.write_text(_to_install(), encoding="utf-8")
     return HERE / ".venv" / BIN
+
+
+def development_tools_are_installed() -> bool:
+    return INSTALLED.is_file() and INSTALLED.read_text(encoding="utf-8") == _to_install()
+
+
+def _to_install() -> str:
+    return LOCK.read_text(encoding="utf-8") + (HERE / "pyproject.toml").read_text(encoding="utf-8")
 
 
 def environment(folder: Path, *requirements: str) -> Path:

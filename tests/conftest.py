@@ -163,9 +163,30 @@ def vertex_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # Tests that share nothing: each goes to whoever has time.
 SINGLE = {"test_any_schema.py"}
-# Files that take long, or wait for long, begin first: at the end others would wait for them.
-LONG = {"test_zoo.py", "test_http.py", "test_merge.py", "test_any_schema.py", "test_own_model.py", "test_life.py"}
-LONG |= {"test_other_ways.py", "test_start_page.py", "test_image.py", "test_image_target.py"}  # of the slow tests
+# Files that take long, or wait for long, begin first, the longest of them before the others: at the end all others
+# would wait for them.
+LONG = (
+    "test_other_ways.py",  # of the slow tests
+    "test_start_page.py",
+    "test_any_schema.py",
+    "test_own_model.py",
+    "test_green.py",
+    "test_merge.py",
+    "test_zoo.py",
+    "test_shapes.py",
+    "test_torch_build.py",
+    "test_life.py",
+    "test_ways_in.py",
+    "test_make.py",
+    "test_image_target.py",
+    "test_http.py",
+    "test_adopt.py",
+    "test_gate.py",
+    "test_vertex_image.py",
+    "test_remedies.py",
+    "test_image.py",
+    "test_properties.py",
+)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
@@ -177,7 +198,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.name not in SINGLE and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(str(item.path)))
-    items.sort(key=lambda item: item.path.name not in LONG)
+    order = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.name, len(LONG)))
 
 
 @pytest.hookimpl(optionalhook=True)  # there is no such hook where one process runs all
