@@ -105,6 +105,7 @@ class Page:
 @contextmanager
 def browser() -> Iterator[Page]:
     """A page in a new browser with a profile of its own, which ends with it."""
+    path = executable()
     from_us, to_us = os.pipe(), os.pipe()
 
     def connect() -> None:
@@ -114,7 +115,7 @@ def browser() -> Iterator[Page]:
         os.dup2(write, 4)
 
     with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
-        command = [executable(), *_OPTIONS.split(), f"--user-data-dir={profile}"]
+        command = [path, *_OPTIONS.split(), f"--user-data-dir={profile}"]
         process = subprocess.Popen(command, preexec_fn=connect, close_fds=False, stderr=subprocess.DEVNULL)
         os.close(from_us[0])
         os.close(to_us[1])
