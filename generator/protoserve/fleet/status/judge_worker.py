@@ -21,11 +21,10 @@ from protoserve.project.update.template_versions import Versions
 
 def prepare() -> Callable[[Any], int]:
     """Imports what judging needs, and returns what judges one project."""
-    import copier  # noqa: F401
-
     import protoserve.compat.project_comparison
     import protoserve.policy.answer_schema
-    import protoserve.project.copier_environment  # noqa: F401
+    import protoserve.project.copier_environment
+    import protoserve.project.update.quick_copier  # noqa: F401
 
     importlib.import_module("jinja2_ansible_filters")  # which Copier gives every template
     share_compiled_templates(Path(tempfile.mkdtemp(prefix="compiled-templates-")))
@@ -48,6 +47,7 @@ def _answer(request: dict[str, Any]) -> int:
 
 def _template(request: Mapping[str, Any]) -> Template:
     """The template as the fleet has looked it up for all of its projects."""
+    from protoserve.project.update.quick_copier import quick_copy
 
     def versions(project: Path, source: str) -> Versions:
         if cause := request["unreachable"]:
@@ -60,4 +60,4 @@ def _template(request: Mapping[str, Any]) -> Template:
         kind = MissingVersionError if request["missing"] else RecordedTemplateError
         raise kind(request["no_folder"])
 
-    return Template(versions, folder, lambda project, folder: Checked(**request["checked"]))
+    return Template(versions, folder, lambda project, folder: Checked(**request["checked"]), quick_copy)

@@ -42,11 +42,13 @@ class Template:
     `versions` lists the versions of a source, which may be a path from the project, or raises
     UnreachableTemplateError; None leaves the newest version out. `folder` gives the folder of the version that answers
     record, or raises RecordedTemplateError. `check_generated` runs the generator of such a folder on a project.
+    `run_copy` takes the place of Copier's function for renders.
     """
 
     versions: Callable[[Path, str], Versions] | None
     folder: Callable[[Path, Mapping[str, Any]], Path]
     check_generated: Callable[[Path, Path], Checked]
+    run_copy: Callable[..., object] | None = None
 
 
 def of_one_project(spare_cache: Path, *, offline: bool) -> Template:
@@ -78,7 +80,7 @@ def judge(
         try:
             folder = template.folder(project, recorded)
             generated = pool.submit(_generated, project, folder, template)
-            with render(folder, recorded) as rendered:
+            with render(folder, recorded, template.run_copy) as rendered:
                 answers_row, files_row = rows.answers_row(recorded, rendered), rows.files(project, rendered)
                 policy = policy_row(project, folder, recorded, rendered, files_row, date.today())
                 look(rendered, files_row)

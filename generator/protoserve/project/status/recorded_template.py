@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,11 +66,16 @@ def _absence(project: Path) -> str:
 
 
 @contextmanager
-def render(template: Path, recorded: Mapping[str, Any]) -> Iterator[Rendered]:
-    """The files of the template with the recorded answers. Raises RecordedTemplateError."""
+def render(
+    template: Path, recorded: Mapping[str, Any], run_copy: Callable[..., object] | None = None
+) -> Iterator[Rendered]:
+    """The files of the template with the recorded answers; `run_copy` takes the place of Copier's function.
+
+    Raises RecordedTemplateError.
+    """
     with TemporaryDirectory(prefix="protoserve-status-") as temporary:
         try:
-            rendered = _render(template, Path(temporary), recorded)
+            rendered = _render(template, Path(temporary), recorded, run_copy)
         except OSError as error:
             raise RecordedTemplateError(
                 f"the template cannot be rendered in {temporary}, below TMPDIR: {os_reason(error)}"
@@ -78,7 +83,9 @@ def render(template: Path, recorded: Mapping[str, Any]) -> Iterator[Rendered]:
         yield rendered
 
 
-def _render(template: Path, temporary: Path, recorded: Mapping[str, Any]) -> Rendered:
+def _render(
+    template: Path, temporary: Path, recorded: Mapping[str, Any], run_copy: Callable[..., object] | None
+) -> Rendered:
     import copier
     import plumbum
     from copier.errors import CopierError
@@ -97,7 +104,9 @@ def _render(template: Path, temporary: Path, recorded: Mapping[str, Any]) -> Ren
             # Without git, Copier does not ask it for a setting after each file.
             with warnings.catch_warnings(), copier_environment(), plumbum.local.env(PATH=""):
                 warnings.simplefilter("ignore")
-                copier.run_copy(str(source), folder, data=data, defaults=True, quiet=True, unsafe=True, skip_tasks=True)
+                (run_copy or copier.run_copy)(
+                    str(source), folder, data=data, defaults=True, quiet=True, unsafe=True, skip_tasks=True
+                )
             return Rendered(folder, answers.load(folder), refused)
         except (CopierError, ValueError, TypeError) as error:
             # Copier stops at the first refused answer, so the others are tried without it.

@@ -26,6 +26,7 @@ def share_compiled_templates(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     cache = FileSystemBytecodeCache(str(folder))
     compile_anew = Environment.compile
+    known: dict[str, CodeType] = {}  # of this process, which renders some texts for each file
 
     def compile_once(
         self: Environment,
@@ -38,11 +39,13 @@ def share_compiled_templates(folder: Path) -> None:
         if raw or defer_init or not isinstance(source, str):
             return compile_anew(self, source, name, filename, raw, defer_init)  # type: ignore[call-overload]
         key = hashlib.sha256("\0".join([repr(name), source, *_options(self)]).encode()).hexdigest()
-        bucket = cache.get_bucket(self, key, None, source)
-        if bucket.code is None:
-            bucket.code = compile_anew(self, source, name)
-            cache.set_bucket(bucket)
-        code: CodeType = bucket.code
+        if key not in known:
+            bucket = cache.get_bucket(self, key, None, source)
+            if bucket.code is None:
+                bucket.code = compile_anew(self, source, name)
+                cache.set_bucket(bucket)
+            known[key] = bucket.code
+        code = known[key]
         # The same template may lie in any folder, a temporary one among them.
         return code if filename is None else code.replace(co_filename=filename)
 

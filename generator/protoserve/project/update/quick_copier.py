@@ -126,6 +126,12 @@ def _has_no_modes(folder: Path) -> bool:
     return bool(answer.strip() == "false")
 
 
+def quick_copy(template: str, folder: Path, data: dict[str, Any], **options: Any) -> None:
+    """In place of `copier.run_copy` into a new folder."""
+    with _Worker(src_path=template, dst_path=folder, data=data, **options) as worker:
+        worker.run_copy()
+
+
 def read_facts(clone: Path, commit: str) -> Checkout:
     """What Copier says of a clone of a template at this commit."""
     template = _Cloned(str(clone), commit)
