@@ -174,12 +174,13 @@ class Policy:
 
 def _file(rules: FileRules, path: str, how: str) -> Iterator[Violation]:
     shown = printable(path)
+    remedy = "`make policy` shows the difference: undo it"
+    if how == "deleted":
+        remedy = f"bring it back from git: `git log --diff-filter=D -- {shown}` names the commit that deleted it"
     if rules.unedited(path):
         message = f"{shown} must be as the template has it, and it is {how}"
-        remedy = "`make policy` shows the difference: undo it"
         yield Violation(UNEDITED, path, message, rules.why, remedy)
     elif how == "deleted" and rules.undeleted(path):
-        remedy = "bring it back from git (`git log --diff-filter=D -- FILE` names the commit)"
         yield Violation(UNDELETED, path, f"{shown} must not be deleted", rules.why, remedy)
 
 
