@@ -12,11 +12,13 @@ tools make.
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import cycle, groupby, islice
 from pathlib import Path
 from typing import Any
@@ -326,9 +328,16 @@ class Planted:
     def substituted(self, content: bytes) -> bytes:
         """A file or path with the names and the port of this project."""
         number = f"{self.number:04}".encode()
+        content = content.replace(_minute(_PACKAGE), _minute(_PACKAGE.replace(_TOKEN, number.decode())))
         for token in (_TOKEN, _TOKEN.upper()):
             content = content.replace(token.encode(), number)
         return content.replace(_PORT.encode(), b"%d" % (self.kind.port + self.number % 1000))
+
+
+@cache
+def _minute(package: str) -> bytes:
+    """When the job for updates runs: template-update.yml derives the minute from the package."""
+    return b'cron: "%d 5 ' % (int(hashlib.md5(package.encode()).hexdigest()[:7], 16) % 60)
 
 
 @dataclass(frozen=True)
