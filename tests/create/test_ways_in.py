@@ -33,10 +33,13 @@ def tagged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(tagged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of commands of an environment after `pip install` of the template."""
+    """The folder of commands of an environment in which the template is installed.
+
+    By uv, which has what it needs from its cache; tests/docs/test_start_page.py installs it by pip.
+    """
     folder = tmp_path_factory.mktemp("installed") / "venv"
-    run([sys.executable, "-m", "venv", folder], cwd=tagged)
-    run([folder / "bin/python", "-m", "pip", "install", "--quiet", tagged], cwd=tagged)
+    run([tool("uv"), "venv", "--quiet", "--python", sys.executable, folder], cwd=tagged)
+    run([tool("uv"), "pip", "install", "--quiet", "--python", folder / "bin/python", tagged], cwd=tagged)
     return folder / "bin"
 
 
@@ -46,7 +49,7 @@ def assert_made(project: Path) -> None:
     assert "_commit: v0.1.0\n" in answers
 
 
-def test_pip_install_then_copier_copy(tagged: Path, installed: Path, tmp_path: Path) -> None:
+def test_copier_beside_the_installed_template(tagged: Path, installed: Path, tmp_path: Path) -> None:
     environment = scrubbed(installed, home=tmp_path)
     run(["copier", "copy", "--trust", "--defaults", tagged, "made"], cwd=tmp_path, env=environment)
     assert_made(tmp_path / "made")
@@ -72,7 +75,8 @@ def test_uvx_with_nothing_else_installed(tagged: Path, tmp_path: Path) -> None:
     for name in ("uv", "uvx"):
         (commands / name).symlink_to(tool(name))
     (commands / "python3").symlink_to(Path(sys.base_prefix) / "bin" / "python3")
-    environment = {**scrubbed(commands, home=tmp_path), "UV_PYTHON_DOWNLOADS": "never"}
+    cache = run([tool("uv"), "cache", "dir"], cwd=tmp_path).stdout.strip()
+    environment = {**scrubbed(commands, home=tmp_path), "UV_PYTHON_DOWNLOADS": "never", "UV_CACHE_DIR": cache}
     run(["uvx", "copier", "copy", "--trust", "--defaults", tagged, "made"], cwd=tmp_path, env=environment)
     assert_made(tmp_path / "made")
 
