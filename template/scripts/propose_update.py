@@ -101,7 +101,9 @@ def update() -> int:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # uv is in .venv
     environment = {name: value for name, value in os.environ.items() if name != TOKEN} | {"PATH": path}
     command = [sys.executable, str(template / generate.RUN), "update", str(PROJECT)]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, encoding="utf-8", errors="replace", check=False
+    )
     print(done.stdout, end="", flush=True)
     if done.returncode not in (0, CONFLICTS):
         return done.returncode
@@ -137,7 +139,7 @@ def _commit(summary: str, *, has_conflicts: bool) -> Proposal:
     lines = [f"Protoserve-{name}: {value}" for name, value in trailers.items()]
     lines += [f"Protoserve-Conflict: {json.dumps(name)}" for name in conflicts]
     message = "\n".join([f"{title}\n\n{summary.strip()}\n", *lines, f"Protoserve-Tree: {tree}"])
-    git("update-ref", f"refs/heads/{branch}", git("commit-tree", tree, "-p", base, "-m", message))
+    git("update-ref", f"refs/heads/{branch}", git("commit-tree", tree, "-p", base, stdin=message))
     if len(summary) > MOST_CHARACTERS:
         summary = summary[:MOST_CHARACTERS].rpartition("\n")[0] + "\n\nThe message of the commit has the rest.\n"
     return Proposal(branch, f"{title}{', with conflicts' if has_conflicts else ''}", summary, has_conflicts)
@@ -303,12 +305,21 @@ def ask(method: str, url: str, headers: dict[str, str], fields: dict[str, Any] |
         raise ProposalError(f"{method} {url} failed: {error}") from error
 
 
-def git(*arguments: str) -> str:
+def git(*arguments: str, stdin: str = "") -> str:
     """The standard output of a git command in the project, without the user's hooks. Raises ProposalError."""
     command = ["git", "-c", f"core.hooksPath={os.devnull}", *arguments]
     roles = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in IDENTITY.items()}
     environment = {**roles, **os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=PROJECT,
+        env=environment,
+        input=stdin,
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        errors="surrogateescape",
+    )
     if done.returncode:
         words = next(word for word in arguments if not word.startswith(("-", "credential.")))
         raise ProposalError(f"`git {words}` failed: {done.stderr.strip()}")
