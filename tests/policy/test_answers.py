@@ -31,6 +31,8 @@ RULES: list[tuple[str, Any, Any, str]] = [
     ("const: true", "true", False, "must be true, not false"),
     ("minimum: 8000, maximum: 9999", "8000", "7999", "must be from 8000 to 9999, not 7999"),
     ("minimum: 8000, maximum: 9999", 9999, 10000, "must be from 8000 to 9999, not 10000"),
+    ("minimum: 8000, maximum: 8000", "8000", "7999", "must be 8000, not 7999"),
+    ("minLength: 1", "x", "", "must not be empty"),
     ("minimum: 8000", "no number", "80", "must be at least 8000, not 80"),
     ("maximum: 9999", 9999, "10000", "must be at most 9999, not 10000"),
     ("exclusiveMinimum: 8000", "8001", "8000", "must be more than 8000, not 8000"),
@@ -84,6 +86,45 @@ def test_rules_of_several_answers() -> None:
     assert messages("{properties: {team: false}, why: w}", {"team": "x"}) == [
         ("answers.team", "team must not be answered")
     ]
+
+
+# Rules of several answers, answers, and what is said of each rule that is broken.
+TOGETHER: list[tuple[str, dict[str, Any], list[str]]] = [
+    (
+        "oneOf: [{required: [team]}, {required: [port]}]",
+        {},
+        ["answers: the answers together must have team, or have port"],
+    ),
+    ("dependentRequired: {team: [port]}", {"team": 1}, ["answers.port: port must be answered"]),
+    ("dependentSchemas: {team: {required: [port]}}", {"team": 1}, ["answers.port: port must be answered"]),
+    ("maxProperties: 1", {"team": 1, "port": 2}, ["answers: the answers together must be 1 or fewer"]),
+    ("propertyNames: {pattern: ^p}", {"team": 1}, ["answers: the name team of an answer must match ^p"]),
+    ("patternProperties: {^p: {const: 3}}", {"team": 1, "port": 2}, ["answers.port: port must be 3, not 2"]),
+    (
+        "not: {required: [team, port]}",
+        {"team": 1, "port": 2},
+        ["answers: the answers together must not have team with port"],
+    ),
+    (
+        "properties: {framework: {enum: []}}",
+        {"framework": "a"},
+        ["answers.framework: framework must be left out, not a"],
+    ),
+    (
+        "properties: {platforms: {prefixItems: [{const: a}], items: false}}",
+        {"platforms": ["b", "c"]},
+        [
+            "answers.platforms: each of platforms must be a, not b",
+            "answers.platforms: platforms must list nothing else, not [b, c]",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "answers", "lines"), TOGETHER, ids=[row[0] for row in TOGETHER])
+def test_rules_of_other_forms(rule: str, answers: dict[str, Any], lines: list[str]) -> None:
+    said = [f"{name}: {message}" for name, message in messages(f"{{{rule}, why: w}}", answers)]
+    assert sorted(said) == lines
 
 
 def test_an_answer_that_is_secret_is_not_shown() -> None:

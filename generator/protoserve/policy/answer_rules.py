@@ -122,7 +122,7 @@ def _name(error: ValidationError) -> str:
     """The answer that an error is about, empty for one that is about several."""
     if error.absolute_path:
         return str(error.absolute_path[0])
-    return error.message if error.validator == "required" else ""
+    return error.message if error.validator in words.MISSING else ""
 
 
 def _why(schema: Any, error: ValidationError) -> str:
@@ -260,6 +260,13 @@ def _required(validator: Any, names: Any, instance: Any, schema: Any) -> Errors:
         yield from (ValidationError(name) for name in names if name not in instance)
 
 
+def _dependent_required(validator: Any, names: Any, instance: Any, schema: Any) -> Errors:
+    """The same, for answers that another one needs."""
+    if isinstance(instance, dict):
+        needed = [name for other, others in names.items() if other in instance for name in others]
+        yield from (ValidationError(name) for name in needed if name not in instance)
+
+
 def _properties(validator: Any, schemas: Any, instance: Any, schema: Any) -> Errors:
     if isinstance(instance, dict):
         for name, inner in schemas.items():
@@ -302,6 +309,7 @@ _Validator: Any = extend(  # type: ignore[no-untyped-call]
         "type": _type,
         "pattern": _pattern,
         "required": _required,
+        "dependentRequired": _dependent_required,
         "properties": _properties,
         "patternProperties": _pattern_properties,
         "additionalProperties": _additional_properties,

@@ -11,6 +11,8 @@ from protoserve.platform.printing import printable
 
 # What stands for the keyword of an error about an answer whose schema is `false`; jsonschema's own errors have None.
 FALSE = "false"
+# The keywords whose errors have the name of the missing answer as their message.
+MISSING = ("required", "dependentRequired")
 _LONGEST = 60  # characters of an answer in a message
 _TYPES = {
     "string": "a text",
@@ -25,15 +27,17 @@ _TYPES = {
 
 def message(name: str, error: ValidationError, *, secret: bool) -> str:
     """What the rule asks of the answer `name`, or of several if it is empty, and what the answer is."""
-    if error.validator == "required":
+    if error.validator in MISSING:
         return f"{name} must be answered"
+    if "propertyNames" in error.absolute_schema_path:
+        return f"the name {_shown(error.instance)} of an answer must {_requirement(error)}"
     if error.validator in (FALSE, None):  # the schema is `false`
         return f"{name or 'this'} must not be answered" if len(error.absolute_path) < 2 else _inner(name, "be left out")
     requirement = _requirement(error)
     is_inner = len(error.absolute_path) > 1
     if not name:
         return f"the answers together must {requirement}"
-    shown = "" if secret or error.validator == "not" else f", not {_shown(error.instance)}"
+    shown = "" if secret or requirement.startswith("not ") else f", not {_shown(error.instance)}"
     return (_inner(name, requirement) if is_inner else f"{name} must {requirement}") + shown
 
 
@@ -55,7 +59,12 @@ def _requirement(error: ValidationError) -> str:
                 f"be {' or '.join(_TYPES.get(item, item) for item in ([value] if isinstance(value, str) else value))}"
             )
         case "minimum" | "maximum" if {"minimum", "maximum"} <= schema.keys():
-            return f"be from {_shown(schema['minimum'])} to {_shown(schema['maximum'])}"
+            low, high = _shown(schema["minimum"]), _shown(schema["maximum"])
+            return f"be {low}" if low == high else f"be from {low} to {high}"
+        case "minLength" if value == 1:
+            return "not be empty"
+        case "items" if value is False:
+            return "list nothing else"
         case "contains":
             return _containing(value)
         case "not":
@@ -77,6 +86,8 @@ _SIMPLE = {
     "maxLength": "be at most {} characters long",
     "minItems": "list at least {}",
     "maxItems": "list at most {}",
+    "minProperties": "be {} or more",
+    "maxProperties": "be {} or fewer",
     "uniqueItems": "list each only once",
     "oneOf": "satisfy exactly one of {}",
 }
@@ -96,7 +107,9 @@ def _negated(schema: Any) -> str:
     if isinstance(schema, dict) and "const" in schema:
         return f"not be {_shown(schema['const'])}"
     if isinstance(schema, dict) and "pattern" in schema:
-        return f"not match {schema['pattern']}"
+        return f"not match {_shown(schema['pattern'])}"
+    if isinstance(schema, dict) and schema.keys() == {"required"}:
+        return f"not have {' with '.join(map(_shown, schema['required']))}"
     return f"not satisfy {_shown(schema)}"
 
 
@@ -110,14 +123,14 @@ def _one_of(error: ValidationError) -> str:
 
 def _of_alternative(error: ValidationError) -> str:
     """The requirement with the answer's name, if the alternatives are about several answers."""
-    if error.validator == "required":
+    if error.validator in MISSING:
         return f"have {error.message}"
     requirement = "be left out" if error.validator in (FALSE, None) else _requirement(error)
     return f"have {error.relative_path[0]} that must {requirement}" if error.relative_path else requirement
 
 
 def _alternatives(values: Any) -> str:
-    shown = [_shown(value) for value in values]
+    shown = [_shown(value) for value in values] or ["left out"]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
 
 
