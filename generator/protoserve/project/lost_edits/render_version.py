@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,9 @@ from typing import Any
 from protoserve.platform.errors import ProtoserveError
 from protoserve.platform.git import git
 from protoserve.project.lost_edits.merge_files import ANSWERS
+
+# No setting of the user converts the lines of a template.
+_AS_COMMITTED = ("-c", "core.autocrlf=false", "-c", "core.eol=lf")
 
 
 def recorded_commits(project: Path) -> tuple[str, str]:
@@ -29,11 +31,11 @@ def updated_version(project: Path, template: Path, temporary: Path) -> Path:
 
 def extract(answers: Mapping[str, Any], template: Path, temporary: Path) -> Path:
     """A folder with the template at the version that the answers record. Raises ProtoserveError."""
-    source, archive = temporary / "template", temporary / "template.tar"
-    temporary.mkdir(exist_ok=True)
-    git(template, "archive", "--format=tar", f"--output={archive}", _commit(answers))
-    with tarfile.open(archive) as tar:
-        tar.extractall(source)  # files that the trusted template has committed
+    source = temporary / "template"
+    source.mkdir(parents=True)
+    # A partial clone fetches all that it lacks in one go.
+    elsewhere = {"GIT_INDEX_FILE": str(temporary / "index"), "GIT_WORK_TREE": str(source)}
+    git(template, *_AS_COMMITTED, "read-tree", "-u", "--reset", _commit(answers), env=elsewhere)
     return source
 
 
@@ -62,11 +64,13 @@ def _commit(answers: Mapping[str, Any]) -> str:
 
 def _render(answers: Mapping[str, Any], template: Path, temporary: Path) -> Path:
     import copier
+    import plumbum
 
     source, folder = extract(answers, template, temporary), temporary / "folder"
     data = {name: value for name, value in answers.items() if not name.startswith("_")}
     try:
-        copier.run_copy(str(source), folder, data=data, defaults=True, quiet=True, unsafe=True, skip_tasks=True)
+        with plumbum.local.env(PATH=""):  # without git, Copier does not ask it for a setting after each file
+            copier.run_copy(str(source), folder, data=data, defaults=True, quiet=True, unsafe=True, skip_tasks=True)
     except Exception as error:  # of Copier, of Jinja, or of a question's template: all mean the same here
         raise ProtoserveError(f"{_commit(answers)}, which the project records, cannot be rendered: {error}") from error
     return folder
