@@ -14,5 +14,5 @@ from small_template import make_three_releases
 
 @pytest.mark.slow
 def test_the_next_run_continues(tmp_path: Path) -> None:
-    fleet = make_fleet(tmp_path / "fleet", 3, make_three_releases)
+    fleet = make_fleet(tmp_path / "fleet", 2, make_three_releases)
     assert not list(kill_rounds(fleet, 3, seed=random.randrange(10**6)))
