@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from policies import AUDITED
 from protoserve.policy import NotAllowedError
 from protoserve.project import policy_command
 from protoserve.project.answers_policy import after_update
+from protoserve.project.questions import ADOPTED
 from protoserve.project.recorded_version import recorded_folder
 from releases import Work, commit, environment, git
+from support import ROOT
 
 WORDS = "port must be from 8000 to 9999, not 7001: the mesh routes these (answers.port in policy.yaml)"
 KEPT = "port must be from 8000 to 9999, not 7000: the mesh routes these (answers.port in policy.yaml)"
@@ -36,6 +39,14 @@ def test_a_new_project(program: str, team_template: Path, home: Path, tmp_path: 
     assert done.returncode == 1, done.stderr
     assert f"protoserve: {WORDS}\n" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_question_reaches_the_step_before_an_update() -> None:
+    """It refuses before the merge. The list leaves out what only `protoserve adopt` answers."""
+    copier_yml = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
+    passed = copier_yml["_migrations"][0]["command"][-1]
+    listed = re.findall(r"'(\w+)'", passed[passed.index("[") :])
+    assert set(listed) == {name for name in copier_yml if not name.startswith("_")} - {ADOPTED}
 
 
 def test_an_answer_that_is_given_to_an_update(work: Work) -> None:
