@@ -47,15 +47,15 @@ def load(file: Path) -> Fleet:
     try:
         tree = parse(text)
     except YamlError as error:
-        problems = [Problem(f.place.line, f.place.column, "", f.message, f.remedy) for f in error.faults]
-        raise FleetFileError(str(file), problems) from None
-    found = Problems()
+        faults = [Problem(f.place.line, f.place.column, "", f.message, f.remedy) for f in error.faults]
+        raise FleetFileError(str(file), faults) from None
+    problems = Problems()
     try:
-        fleet = _Reader(file, found).read(tree)
+        fleet = _Reader(file, problems).read(tree)
     except TooManyProblems:
         fleet = None
-    if fleet is None or found.items:
-        raise FleetFileError(str(file), found.items)
+    if fleet is None or problems.items:
+        raise FleetFileError(str(file), problems.items)
     return fleet
 
 

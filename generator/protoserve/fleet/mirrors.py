@@ -31,7 +31,7 @@ except ImportError:  # Windows has none
 
 _SECONDS_TO_FETCH = 600.0
 _MOST_REFERENCES = 200_000
-_AT_ONCE = 8
+_AT_ONCE = 16
 _BRANCHES, _TAGS = "refs/heads/", "refs/tags/"
 _REFSPECS = (f"+{_BRANCHES}*:refs/remotes/origin/*", f"+{_TAGS}*:{_TAGS}*")
 _FETCHED = "protoserve-references"  # in a mirror: what the repository listed when it was last fetched

@@ -64,10 +64,10 @@ class TemplateLookup:
 
 def listed_versions(templates: Iterable[str]) -> dict[str, Versions | str]:
     """The versions of each template, or git's reason."""
-    found: dict[str, Versions | str] = {}
+    listed: dict[str, Versions | str] = {}
     for template in templates:
         try:
-            found[template] = template_versions.listed(template, without_prompts())
+            listed[template] = template_versions.listed(template, without_prompts())
         except GitError as error:
-            found[template] = str(error)
-    return found
+            listed[template] = str(error)
+    return listed

@@ -57,9 +57,15 @@ class Worker:
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._errors, process_group=0)
         self._ready: Future[bool] = Future()
         threading.Thread(target=self._listen, daemon=True).start()
-        if not self._ready.result(_SECONDS_TO_START):
+        try:
+            if not self._ready.result(_SECONDS_TO_START):
+                raise WorkerError(f"{setup} in {folder} cannot be imported: {self._last_line()}")
+        except TimeoutError:
             self.close()
-            raise WorkerError(f"{setup} in {folder} cannot be imported: {self._last_line()}")
+            raise WorkerError(f"{setup} in {folder} is not imported after {_SECONDS_TO_START:.0f} seconds") from None
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Worker:
         return self
