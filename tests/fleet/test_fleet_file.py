@@ -23,13 +23,14 @@ def test_every_form_of_a_project(tmp_path: Path) -> None:
     for name in ("b", "a", "not-this"):
         (tmp_path / "models" / name).mkdir(parents=True)
     (tmp_path / "models" / "a-file").write_text("", encoding="utf-8")
+    (tmp_path / "models" / "link-to-a").symlink_to("a")
     (tmp_path / "fleet").mkdir()
     text = """\
 templates: [gh:acme/protoserve, ../protoserve]
 projects:
   - https://bot:TOKEN@git.example/risk/fraud.git
   - {url: git@git.example:mono.git, branch: release/1, folder: services/churn/, owner: risk, labels: [eu, 7]}
-  - {path: "../models/[ab]", labels: [local]}
+  - {path: "../models/[abl]*", labels: [local]}
   - ../models/not-this
 """
     fleet = load(write(tmp_path / "fleet", text))
@@ -73,6 +74,10 @@ BAD = [
     (
         HEAD + "  - gh:a/b\n  - https://github.com/a/b.git\n",
         "4:5: projects[1]: https://github.com/a/b.git is listed twice (first on line 3)",
+    ),
+    (
+        "templates: [gh:a/b]\nprojects: [gh:a/c, gh:a/c]\n",
+        "2:20: projects[1]: gh:a/c is listed twice (first on line 2)",
     ),
     (HEAD + "  - gh:a/b\nprojects: []\n", "4:1: projects: the key appears twice (first on line 2)"),
     (HEAD + "  - &a gh:a/b\n", "3:5: an anchor (&a); take it out"),

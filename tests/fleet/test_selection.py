@@ -11,7 +11,7 @@ import pytest
 from protoserve.fleet.model import Fleet, Project
 from protoserve.fleet.report_command import PartError, join, report
 from protoserve.fleet.selection import Selection, SelectionError, Shard
-from protoserve.fleet.status.output import as_data
+from protoserve.fleet.status.output import FORMATS, as_data
 from protoserve.fleet.status.report import FleetReport, ProjectReport
 from protoserve.project.status.report import Row, State
 
@@ -79,6 +79,11 @@ def test_parts_are_joined(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> 
     assert json.loads(capfd.readouterr().out) == as_data(whole)
     assert report(Namespace(parts=paths, format="markdown")) == 1
     assert "2 projects: 1 ok, 1 todo, 0 unknown" in capfd.readouterr().out
+    paths[0].write_text(paths[0].read_text().replace('"answers"', '"\\u001b[31m"'))  # a part that somebody has edited
+    paths[1].write_text(paths[1].read_text().replace('"answers"', '"\\u001b[31m"'))
+    for name in FORMATS:
+        report(Namespace(parts=paths, format=name))
+        assert "\x1b" not in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(

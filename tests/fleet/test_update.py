@@ -85,7 +85,12 @@ PLACES = ("", "services/churn", "services-churn", "services.churn", "a/b", "a b"
 
 def test_two_updates_never_meet_on_one_branch() -> None:
     answers: list[dict[str, str]] = [{}, {"port": "9100"}, {"port": "9101"}, {"port": "9100", "team": "risk"}]
-    branches = [replace(MADE, folder=folder, answers=given).branch for folder in PLACES for given in answers]
+    branches = [
+        replace(MADE, folder=folder, answers=given, onto=onto).branch
+        for folder in PLACES
+        for given in answers
+        for onto in ("", "release", "release/1", "release-1")
+    ]
     assert branches[0] == BRANCH
     assert replace(MADE, folder="services/churn").branch == f"{BRANCH}-services-churn"
     assert len({*branches}) == len(branches)
@@ -112,7 +117,9 @@ def bare(tmp_path: Path) -> BareRepository:
 
 def test_a_commit_is_ours_until_somebody_changes_it(bare: BareRepository) -> None:
     base, tree = bare.line("rev-parse", "main"), bare.line("rev-parse", "main^{tree}")
-    made = replace(MADE, base=base, folder="a b", answers={"team": 'r"\n: x'}, checked=True, conflicts=("a\nb", "ü"))
+    made = replace(
+        MADE, base=base, folder="a b", answers={"team": 'r"\n: x'}, checked=True, conflicts=("a\nb", "ü"), onto="ü/1"
+    )
     written = bare.write_commit(made, tree, "Update", "## Summary\n\nTree: no\n\nProtoserve-Base: no")
     assert bare.commit(written.hash) == written
 

@@ -39,10 +39,7 @@ def commit_of(project: Project, mirror: Mirror) -> str:
     if commit is None and project.branch:
         raise CheckoutError(f"the repository has no branch {project.branch}")
     if commit is None:
-        raise CheckoutError(
-            f"the repository's HEAD names the branch {printable(mirror.default_branch)}, which does not exist: give "
-            "`branch` in fleet.yaml"
-        )
+        raise CheckoutError("the repository's default branch does not exist: give `branch` in fleet.yaml")
     return commit
 
 

@@ -73,7 +73,7 @@ class _Reader:
     def __init__(self, file: Path, problems: Problems) -> None:
         self._file, self._problems = file, problems
         self._folder = Path(os.path.abspath(file)).parent
-        self._lines: dict[tuple[str, str, str], int] = {}  # of each project: its repository, branch and folder
+        self._entries: dict[tuple[str, str, str], Node] = {}  # of each project: its repository, branch and folder
 
     def read(self, tree: Node) -> Fleet | None:
         """The fleet; None if there is none, which is then reported."""
@@ -115,10 +115,13 @@ class _Reader:
 
     def _is_new(self, project: Project, node: Node, path: str) -> bool:
         key = (identity(project.address), project.branch, project.folder)
-        first = self._lines.setdefault(key, node.place.line)
-        if first == node.place.line:
+        if key not in self._entries:
+            self._entries[key] = node
             return True
-        message = f"{project.name} is listed twice (first on line {first})"
+        first = self._entries[key]
+        if first is node:  # a pattern that also matches a link to the folder
+            return False
+        message = f"{project.name} is listed twice (first on line {first.place.line})"
         self._problems.add(node.place, path, message, "keep one of the two, or give them different folders")
         return False
 

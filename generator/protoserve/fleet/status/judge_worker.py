@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from protoserve.fleet.status.template_diff import template_diff
+from protoserve.platform import answers
 from protoserve.project.status.judge import Checked, Template, judge
 from protoserve.project.status.recorded_template import MissingVersionError, RecordedTemplateError, Rendered
 from protoserve.project.status.report import Row
@@ -39,7 +40,7 @@ def _answer(request: dict[str, Any]) -> int:
         names = [*files.details.get("edited", ()), *files.details.get("deleted", ())]
         diff.append(template_diff(project, rendered.folder, names))
 
-    rows = judge(project, request["answers"], _template(request), look)
+    rows = judge(project, answers.load(project), _template(request), look)
     data = [[row.name, row.state, row.text, {**row.details}, row.remedy] for row in rows]
     json.dump({"rows": data, "diff": "".join(diff)}, sys.stdout)
     return 0

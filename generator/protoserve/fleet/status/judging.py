@@ -94,7 +94,7 @@ class Judge:
         return Judged(replace(report, rows=rows, diff=diff), template, passing=not is_listed)
 
     def _rows(self, folder: Path, recorded: Mapping[str, Any], template: str) -> tuple[tuple[Row, ...], str]:
-        request: dict[str, Any] = {"project": str(folder), "answers": dict(recorded), "folder": "", "checked": {}}
+        request: dict[str, Any] = {"project": str(folder), "folder": "", "checked": {}}
         versions = self.lookup.versions[template]
         listed = {} if isinstance(versions, str) else _as_data(versions)
         request |= {"versions": listed, "unreachable": versions if isinstance(versions, str) else ""}

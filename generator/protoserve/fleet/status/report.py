@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from protoserve.platform.printing import printable
 from protoserve.project.status.report import Row, State
 
 # The one row of a project that cannot be judged. It always counts.
@@ -125,4 +126,4 @@ def row_of(data: Mapping[str, Any]) -> Row:
     """The row that `row_data` wrote. Raises KeyError, TypeError and ValueError for other data."""
     details = {str(kind): [str(line) for line in lines] for kind, lines in dict(data["details"]).items()}
     text, remedy = str(data.get("said", "")), str(data.get("remedy", ""))
-    return Row(str(data["name"]), State(data["state"]), text, details, remedy)
+    return Row(printable(str(data["name"])), State(data["state"]), text, details, remedy)

@@ -34,7 +34,8 @@ class IdentityError(ProtoserveError):
 @dataclass(frozen=True, slots=True)
 class Made:
     """What an update's commit is made from: the hash of the template's commit with its name, that of the project's
-    commit, the project's folder, and the answers of `--set`; whether `--check` has passed; the files with conflicts."""
+    commit, the project's folder, and the answers of `--set`; whether `--check` has passed; the files with conflicts;
+    the branch that the update is for, "" for the repository's default branch."""
 
     version: str
     template: str
@@ -43,16 +44,17 @@ class Made:
     answers: Mapping[str, str]
     checked: bool = False
     conflicts: tuple[str, ...] = ()
+    onto: str = ""
 
     @property
     def branch(self) -> str:
-        """The branch: `protoserve/VERSION`, with the folder and a hash of the answers where there are any."""
+        """The branch: `protoserve/VERSION`, with the folder, `onto`, and a hash of the answers, where given."""
         parts = [_word(self.version)]
         if self.folder:
-            slug = self.folder.replace("/", "-")
-            is_unambiguous = re.fullmatch(r"[A-Za-z0-9_/]+", self.folder)
-            parts.append(slug if is_unambiguous else f"{_word(slug)}-{_digest(self.folder)}")
+            parts.append(_path_word(self.folder))
         name = "-".join(parts)
+        if self.onto:
+            name += f".onto-{_path_word(self.onto)}"
         if self.answers:
             name += f".set-{_digest(json.dumps(self.answers, sort_keys=True))}"
         return PREFIX + name
@@ -63,7 +65,7 @@ class Made:
 
     def is_same_change(self, other: Made) -> bool:
         """Whether both change the same project's answers, or only its version, wherever they start and lead to."""
-        return (self.folder, self.answers) == (other.folder, other.answers)
+        return (self.folder, self.answers, self.onto) == (other.folder, other.answers, other.onto)
 
     def _of_any_result(self) -> Made:
         return replace(self, version="", checked=False, conflicts=())
@@ -171,6 +173,7 @@ def _trailers(made: Made, tree: str) -> str:
         f"Protoserve-Base: {made.base}",
         f"Protoserve-Folder: {json.dumps(made.folder)}",
         f"Protoserve-Set: {json.dumps(made.answers, sort_keys=True)}",
+        *([f"Protoserve-Onto: {json.dumps(made.onto)}"] if made.onto else []),
         *(f"Protoserve-Conflict: {json.dumps(name)}" for name in made.conflicts),
         *(["Protoserve-Checked: yes"] if made.checked else []),
         f"Protoserve-Tree: {tree}",
@@ -190,6 +193,7 @@ def _read(trailers: list[tuple[str, ...]]) -> Made | None:
             {str(name): str(value) for name, value in json.loads(one["Set"]).items()},
             one.get("Checked") == "yes",
             tuple(_conflicts(trailers)),
+            str(json.loads(one.get("Onto", '""'))),
         )
     except (KeyError, ValueError, AttributeError):
         return None
@@ -205,6 +209,12 @@ def _word(text: str) -> str:
     """A text as a part of a branch's name (https://git-scm.com/docs/git-check-ref-format)."""
     word = _UNSAFE.sub("-", text).strip("-.").removesuffix(".lock")[:_LONGEST_NAME]
     return word if word == text else f"{word}-{_digest(text)}"
+
+
+def _path_word(path: str) -> str:
+    """A folder or branch as a part of a branch's name, with a hash where another one would give the same."""
+    word = path.replace("/", "-")
+    return word if re.fullmatch(r"[A-Za-z0-9_/]+", path) else f"{_word(word)}-{_digest(path)}"
 
 
 def _digest(text: str) -> str:

@@ -136,7 +136,8 @@ class Planner:
         if version == "HEAD":  # a mirror has no HEAD of its own
             version = template.versions.head
         target = template.checkout(version)
-        made = Made(target.described, target.hash, commit, project.folder, dict(self.answers))
+        onto = "" if project.branch == mirror.default_branch else project.branch
+        made = Made(target.described, target.hash, commit, project.folder, dict(self.answers), onto=onto)
         return Plan(
             project,
             mirror,

@@ -57,6 +57,8 @@ class Rollout:
             return self._result(plan, start)
         except (ProtoserveError, OSError) as error:
             return replace(start, text=reason(error))
+        except Exception as error:  # a fault of protoserve's, which does not stop the others
+            return replace(start, text=_fault(error))
 
     def _result(self, plan: Plan, start: Result) -> Result:
         if plan.is_taken:
@@ -157,6 +159,8 @@ def planned(planner: Planner, project: Project, mirror: Mirror | MirrorError) ->
         return Result(project.name, State.REFUSED, str(error))
     except (ProtoserveError, OSError) as error:
         return Result(project.name, State.FAILED, reason(error))
+    except Exception as error:  # a fault of protoserve's, which does not stop the others
+        return Result(project.name, State.FAILED, _fault(error))
     if isinstance(plan, UpToDate):
         return Result(project.name, State.NEWEST, plan.text, before=plan.version, after=plan.version)
     return plan
@@ -167,6 +171,10 @@ def reason(error: ProtoserveError | OSError) -> str:
     if isinstance(error, OSError):
         return one_line(f"{error.filename}: {os_reason(error)}" if error.filename else os_reason(error))
     return one_line(str(error))
+
+
+def _fault(error: Exception) -> str:
+    return f"protoserve failed: {type(error).__name__}: {one_line(str(error))}"
 
 
 def _text(conflicts: tuple[str, ...], replaced: list[str]) -> str:
