@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from protoserve.cli import main
 from protoserve.fleet.model import Fleet, Project
 from protoserve.fleet.report_command import PartError, join, report
 from protoserve.fleet.selection import Selection, SelectionError, Shard
@@ -69,7 +70,7 @@ def part(
     return FleetReport(tuple(made), frozenset([fail_on]), fleet, shard)
 
 
-def test_parts_are_joined(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_parts_are_joined(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     parts = [part("2/2", "b", state=State.TODO), part("1/2", "a")]
     paths = [tmp_path / "2.json", tmp_path / "1.json"]
     for path, made in zip(paths, parts, strict=True):
@@ -84,6 +85,19 @@ def test_parts_are_joined(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> 
     for name in FORMATS:
         report(Namespace(parts=paths, format=name))
         assert "\x1b" not in capfd.readouterr().out
+    monkeypatch.setattr("sys.stdout", None)  # as Python has it after `>&-`
+    for name in FORMATS:
+        report(Namespace(parts=paths, format=name))
+
+
+@pytest.mark.parametrize("command", ["status", "update"])
+def test_arguments_that_cannot_be_used_have_an_exit_code_of_their_own(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fleet", command, str(tmp_path / "fleet.yaml")]) == 2
+    (tmp_path / "fleet.yaml").write_text("templates: [gh:a/b]\nprojects: [gh:a/c]\n", encoding="utf-8")
+    assert main(["fleet", command, str(tmp_path / "fleet.yaml"), "--shard", "4/3"]) == 2
+    assert "--shard must be PART/PARTS, such as 3/8" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from protoserve.compat.change import Change
 from protoserve.compat.project_comparison import Comparison
 from protoserve.platform import plain_text
-from protoserve.platform.printing import colour_system
+from protoserve.platform.printing import colour_system, is_terminal
 
 _UNLIMITED_WIDTH = 10_000  # for output that is not a terminal
 
@@ -72,7 +72,7 @@ def table(comparison: Comparison) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    width = None if sys.stdout.isatty() else _UNLIMITED_WIDTH
+    width = None if is_terminal(sys.stdout) else _UNLIMITED_WIDTH
     console = Console(width=width, color_system=colour_system(sys.stdout), markup=False, emoji=False, highlight=False)
     rows = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("breaks", "where", "change", "why and what to do"):

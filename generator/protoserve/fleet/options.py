@@ -90,7 +90,8 @@ UPDATE = Command(
     "update",
     "bring many projects to another version of their template, each on a branch of its own",
     "Makes a branch protoserve/VERSION for each project that fleet.yaml lists and that is not at that version. Run it "
-    "again to continue. Exit code 0: all is done; 1: a project has failed or was refused; 2: invalid arguments; 3: a "
-    "project has conflicts, or commits of somebody else on its branch.",
+    "again to continue. Exit code 0: all is done; 1: a project has failed or was refused; 2: nothing was begun, as "
+    "with invalid arguments; 3: a project has conflicts, or its branch has commits of somebody else.",
     _add_update,
+    failure=2,
 )

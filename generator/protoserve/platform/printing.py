@@ -54,10 +54,14 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(map(printable, names[:LISTED])) + more
 
 
+def is_terminal(out: TextIO | None) -> bool:
+    """Whether a stream is a terminal; Python has None for one that is closed (`>&-`)."""
+    return out is not None and out.isatty()
+
+
 def colour_system(out: TextIO | None) -> Literal["auto"] | None:
     """What rich may use on a stream: None, which is plain text, for a pipe or a file, NO_COLOR, or a dumb terminal."""
-    on_terminal = out is not None and out.isatty()
-    return "auto" if on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" else None
+    return "auto" if is_terminal(out) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" else None
 
 
 def silence() -> None:

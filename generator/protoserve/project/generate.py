@@ -9,6 +9,7 @@ from protoserve.compat import baseline, gate
 from protoserve.emit import generated_files, upgrade_modules
 from protoserve.platform import answers
 from protoserve.platform.plain_text import one_line, visible
+from protoserve.platform.printing import is_terminal, write
 
 
 def check(project: Path) -> int:
@@ -17,7 +18,7 @@ def check(project: Path) -> int:
     diff = generated_files.differences(generated_files.plan(project, package))
     if not diff:
         return 0
-    sys.stdout.write(visible(diff) if sys.stdout.isatty() else diff)
+    write(visible(diff) if is_terminal(sys.stdout) else diff)
     print("protoserve: the generated files do not match schema.yaml: run `make generate`", file=sys.stderr)
     return 1
 

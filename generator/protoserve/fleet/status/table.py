@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from protoserve.fleet.status.report import REPOSITORY, FleetReport, ProjectReport, counts
 from protoserve.fleet.status.words import row_names, state_text, to_do, total_lines
 from protoserve.platform.plain_text import one_line
-from protoserve.platform.printing import colour_system
+from protoserve.platform.printing import colour_system, is_terminal
 from protoserve.project.status.report import Row, State
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def as_table(report: FleetReport) -> str:
     from rich.console import Console
     from rich.text import Text
 
-    terminal = sys.stdout.isatty()
+    terminal = is_terminal(sys.stdout)
     lines = StringIO()  # since rich's own capture also writes, an empty text, to standard output
     width = None if terminal else _WIDTH
     console = Console(

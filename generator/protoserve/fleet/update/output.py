@@ -9,7 +9,7 @@ from io import StringIO
 
 from protoserve.fleet.update.report import Result, State, UpdateReport
 from protoserve.platform.plain_text import markdown, one_line
-from protoserve.platform.printing import colour_system
+from protoserve.platform.printing import colour_system, is_terminal
 
 _STYLES = {
     State.UPDATED: "green",
@@ -35,7 +35,7 @@ def as_table(report: UpdateReport) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    terminal = sys.stdout.isatty()
+    terminal = is_terminal(sys.stdout)
     lines = StringIO()
     width = None if terminal else _WIDTH
     colours = colour_system(sys.stdout)

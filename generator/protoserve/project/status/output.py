@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from io import StringIO
 
 from protoserve.platform.plain_text import one_line
-from protoserve.platform.printing import colour_system
+from protoserve.platform.printing import colour_system, is_terminal
 from protoserve.project.status.report import Report, State
 
 _STYLES = {State.OK: "green", State.TODO: "bold yellow", State.EDITED: "yellow", State.UNKNOWN: "red"}
@@ -24,7 +24,7 @@ def as_table(report: Report) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    terminal = sys.stdout.isatty()
+    terminal = is_terminal(sys.stdout)
     lines = StringIO()  # since rich's own capture also writes, an empty text, to standard output
     width = None if terminal else _WIDTH
     console = Console(
