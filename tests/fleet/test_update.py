@@ -10,7 +10,6 @@ import subprocess
 import time
 from argparse import Namespace
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,27 +22,7 @@ from protoserve.fleet.update.command import selected
 from protoserve.fleet.update.publishing import Publisher, PublishingError
 from protoserve.fleet.update.report import Result, State, UpdateReport
 from protoserve.fleet.update.run_folder import RunningError, run_folder
-from releases import COMMANDS, Work, commit, git, make_project
-from small_template import make_three_releases
-from support import made_once
-
-
-@pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Whose caches all these runs share."""
-    return made_once(tmp_path_factory, "home", Path.mkdir)
-
-
-@pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository of a small template with three releases."""
-    return made_once(tmp_path_factory, "few", make_three_releases) / "models"
-
-
-@pytest.fixture(scope="session")
-def first(small: Path, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Work:
-    """A project of v1.0.0."""
-    return Work(made_once(tmp_path_factory, "first/iris", partial(make_project, small, tag="v1.0.0", home=home)), home)
+from releases import COMMANDS, Work, commit, git
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +34,8 @@ def _identity(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def rollouts(first: Work, small: Path, tmp_path: Path) -> Rollouts:
-    return Rollouts(tmp_path, first, small)
+def rollouts(first: Work, releases: Path, tmp_path: Path) -> Rollouts:
+    return Rollouts(tmp_path, first, releases)
 
 
 def test_updates_are_pushed_and_a_second_run_has_nothing_to_do(rollouts: Rollouts) -> None:

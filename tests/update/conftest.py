@@ -1,7 +1,6 @@
-"""A template with three releases, and a project of its first; tests work in copies of that.
+"""Copies of a project of a small template with three releases, for tests to work in.
 
-It is the template of this checkout without most of its files, which take most of the time of an update; `whole` is a
-project of one that has them all.
+`whole` is a project of a template that has all files.
 """
 
 from __future__ import annotations
@@ -14,27 +13,10 @@ from pathlib import Path
 import pytest
 
 from releases import Work, make_project, make_template
-from small_template import make_three_releases
+from small_releases import first, home, releases
 from support import made_once
 
-
-@pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Whose caches all these projects share."""
-    return made_once(tmp_path_factory, "home", Path.mkdir)
-
-
-@pytest.fixture(scope="session")
-def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository of that template; no test writes into it."""
-    return made_once(tmp_path_factory, "few", make_three_releases) / "models"
-
-
-@pytest.fixture(scope="session")
-def first(releases: Path, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Work:
-    """A project of v1.0.0."""
-    make = partial(make_project, releases, tag="v1.0.0", home=home)
-    return Work(made_once(tmp_path_factory, "first/iris", make), home)
+__all__ = ["first", "home", "releases"]
 
 
 @pytest.fixture(scope="session")
