@@ -140,6 +140,10 @@ def test_files_that_are_no_policy(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="a link that leads out"):
         load(tmp_path)
     path.unlink()
+    path.symlink_to("moved.yaml")
+    with pytest.raises(PolicyError, match="a link that leads to no file"):
+        load(tmp_path)
+    path.unlink()
     path.mkdir()
     with pytest.raises(PolicyError, match="a folder, not a regular file"):
         load(tmp_path)

@@ -63,9 +63,13 @@ def _line(problem: Problem) -> str:
 
 def load(template: Path) -> Policy:
     """The policy of the template in this folder; without a policy.yaml it allows everything. Raises PolicyError."""
+    file = template / FILE
     try:
-        text = read_text(template / FILE, template, _MAX_BYTES)
+        text = read_text(file, template, _MAX_BYTES)
     except FileNotFoundError:
+        if file.is_symlink():  # a team that has a policy, which would be lost without a word
+            reason, remedy = "the file is a link that leads to no file", "put the file itself there"
+            raise PolicyError([Problem(1, 1, "", reason, remedy)]) from None
         return Policy()
     except NotTextError as error:
         raise PolicyError([Problem(1, 1, "", f"the file is {error.reason}", "save it as UTF-8")]) from None
