@@ -72,8 +72,8 @@ def test(arguments: list[str]) -> int:
     tools = development_tools()
     show([str(tools / "ruff"), "check", "."], HERE)
     show([str(tools / "ruff"), "format", "--check", "."], HERE)
-    # Six at a time, since they also wait; the tests of a group (see tests/conftest.py) one after the other.
-    side_by_side = ["-n", "6", "--dist", "loadgroup", "--no-loadscope-reorder"]
+    # Four at a time, since they also wait; the tests of a group (see tests/conftest.py) one after the other.
+    side_by_side = ["-n", "4", "--dist", "loadgroup", "--no-loadscope-reorder"]
     pytest = [str(tools / "python"), "-m", "pytest", *side_by_side, *arguments]
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # model libraries a core each
     mypy = [str(tools / "python"), "-m", "mypy"]

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,16 @@ methods:
         - {name: text, number: 1, type: string}
         - {name: weight, number: 2, type: float32}
 """
+
+
+@pytest.fixture(autouse=True)
+def _environment_as_before() -> Iterator[None]:
+    """What a command that a test calls sets for its own process does not reach other tests."""
+    before = dict(os.environ)
+    yield
+    if dict(os.environ) != before:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

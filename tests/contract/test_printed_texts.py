@@ -89,7 +89,7 @@ def test_a_summary_of_an_update_has_the_name_of_the_project_as_words() -> None:
     assert text.replace("\n", "").isprintable()
     parsed = MarkdownIt("commonmark").parse(text)
     assert {child.type for token in parsed for child in token.children or ()} <= {"text", "code_inline", "softbreak"}
-    assert [token.tag for token in parsed if token.type == "heading_open"] == ["h2", "h3"]
+    assert [token.tag for token in parsed if token.type == "heading_open"] == ["h2"]
 
 
 def test_a_file_of_kept_answers_has_the_command_as_a_comment(tmp_path: Path) -> None:

@@ -32,7 +32,9 @@ def pointed_at(work: Work, source: str, recorded: str = "v1.0.0") -> Work:
 
 def newest(work: Work) -> tuple[State, str]:
     """How a status finds the project's version, and the newest that it names; an update takes the same."""
-    row = version(work.path, template_versions.recorded(work.path, answers.load(work.path)), offline=False)
+    row = version(
+        work.path, template_versions.recorded(work.path, answers.load(work.path)), template_versions.available
+    )
     return row.state, row.text.split()[-1]
 
 

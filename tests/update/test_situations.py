@@ -37,6 +37,7 @@ STATES = {
     "conflicts": "ok",
     "contract": "ok",
     "files": "edited",
+    "policy": "ok",
 }
 CHANGED_BY_GENERATE = {PROTO, "src/iris/contract/v1.py"}
 

@@ -44,7 +44,7 @@ def judged(project: Path, template: Path, tag: str, taken: str = "") -> tuple[Ro
     """The row of `status`, and the version to which `update` goes; None if there is nothing to do."""
     recorded = Recorded(str(template), tag, taken)
     compared = compare(recorded, available(project, str(template)))
-    return version(project, recorded, offline=False), target_version(None, Request(project, {}, {}, recorded), compared)
+    return version(project, recorded, available), target_version(None, Request(project, {}, {}, recorded), compared)
 
 
 @pytest.mark.parametrize(
@@ -82,14 +82,14 @@ def test_a_tag_that_was_moved_or_removed(project: Path, template: Path) -> None:
     assert row.text == f"v1.0.0 (commit {first[:7]}; the template no longer has the tag v1.0.0); the newest is v2.0"
     assert (row.state, target) == (State.TODO, "v2.0")
     recorded = Recorded(str(template), "v1.0.0", "")
-    row = version(project, recorded, offline=False)
+    row = version(project, recorded, available)
     assert (row.state, row.text) == (State.UNKNOWN, "v1.0.0; the newest is v2.0; the template has no v1.0.0")
     assert row.remedy.startswith("restore the tag v1.0.0 in the template, or set _commit in .copier-answers.yml")
     compared = compare(recorded, available(project, str(template)))
     with pytest.raises(UpdateError, match=r"has no v1\.0\.0.*: restore the tag"):
         target_version(None, Request(project, {}, {}, recorded), compared)
     (project / ".copier-answers.yml").write_text("_commit: v1.0.0\n")
-    assert version(project, recorded, offline=False).remedy == "git restore .copier-answers.yml"
+    assert version(project, recorded, available).remedy == "git restore .copier-answers.yml"
 
 
 @pytest.mark.slow
