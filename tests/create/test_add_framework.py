@@ -21,13 +21,14 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return template
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mypy_knows_libraries")
 @pytest.mark.parametrize(
     ("schema", "artifact"),
     [
         ("tabular", "model.npy"),  # one model, of classes, from rows in a file
         # Two, of numbers, from rows that are made up.
-        pytest.param(FRAUD, "models.zip", marks=pytest.mark.slow),
+        (FRAUD, "models.zip"),
     ],
     ids=["tabular", "fraud"],
 )

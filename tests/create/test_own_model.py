@@ -342,6 +342,7 @@ def mypy_knows(framework: str, request: pytest.FixtureRequest) -> None:
     request.getfixturevalue("mypy_knows_libraries" if framework in DAILY else "mypy_knows_frameworks")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mypy_knows")
 def test_a_model_of_ones_own_takes_few_lines(project: Project, framework: str) -> None:
     model = project.path / "src" / "iris" / "model.py"

@@ -27,6 +27,8 @@ from packaging.requirements import Requirement
 from support import ROOT, Project, create, run, scrubbed, tool
 from zoo.tls import issue
 
+pytestmark = pytest.mark.slow  # real packages, uv and make
+
 PYPI, PYTORCH, COMPANY = "pypi.org", "download.pytorch.org", "index.example.com"
 LINUX = f"manylinux_2_28_{platform.machine()}"
 VERSION = "2.13.0"
@@ -237,7 +239,6 @@ def installed(folder: Path) -> str:
     return f"{version} with CUDA" if list(folder.glob("nvidia_cuda-*")) else version
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "version", "hosts"),
     [

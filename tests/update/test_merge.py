@@ -11,6 +11,8 @@ import pytest
 
 from releases import NEW, OLD, Work, git
 
+pytestmark = pytest.mark.slow  # the other tests of updates take a template of few files
+
 Copied = Callable[..., Work]
 ERRORS = "src/iris/server/core/outcomes.py"
 MINE = {
@@ -112,7 +114,6 @@ def test_the_summary_fits_a_pull_request(updated: tuple[Work, str]) -> None:
         assert f"`{name}`" not in summary
 
 
-@pytest.mark.slow
 def test_bare_copier_does_the_same(worked: Work, updated: tuple[Work, str], copied: Copied) -> None:
     bare = copied("bare", worked)
     done = bare.copier()
@@ -120,7 +121,6 @@ def test_bare_copier_does_the_same(worked: Work, updated: tuple[Work, str], copi
     assert "your edits are in it" in done.stderr
 
 
-@pytest.mark.slow
 def test_release_after_release_comes_to_the_same(worked: Work, updated: tuple[Work, str], copied: Copied) -> None:
     steps = copied("steps", worked)
     steps.update("--to", "v1.1.0")
@@ -133,7 +133,6 @@ def test_release_after_release_comes_to_the_same(worked: Work, updated: tuple[Wo
         assert content == updated[0].state()[name] or name in ("(index)", "(references)"), name
 
 
-@pytest.mark.slow
 def test_the_updated_project_is_clean_for_its_own_status(updated: tuple[Work, str], copied: Copied) -> None:
     work = copied("clean", updated[0])
     work.commit()
@@ -153,7 +152,6 @@ def test_the_updated_project_is_clean_for_its_own_status(updated: tuple[Work, st
     assert git(work.path, "status", "--porcelain") == ""
 
 
-@pytest.mark.slow
 def test_a_dry_run_prints_the_very_diff_and_changes_nothing(
     worked: Work, updated: tuple[Work, str], copied: Copied
 ) -> None:
