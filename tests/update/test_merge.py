@@ -144,6 +144,7 @@ def test_the_updated_project_is_clean_for_its_own_status(updated: tuple[Work, st
         "conflicts": "ok",
         "contract": "ok",
         "files": "edited",
+        "policy": "ok",
     }
     files = next(row["details"] for row in report["rows"] if row["name"] == "files")
     assert set(files["edited"]) == {"Makefile", "pyproject.toml", ERRORS, NEW}

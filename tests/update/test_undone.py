@@ -17,7 +17,7 @@ from releases import Work, edit, environment, git, release
 
 Fork = Callable[[Work], Path]
 # Of generator/run.py, after the merge.
-GENERATES = 'arguments = ["generate"]'
+GENERATES = "code = run_here_or_by_uv(UPDATER if command is UPDATE else GENERATOR, arguments, command.failure)"
 
 
 @pytest.fixture

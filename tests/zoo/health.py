@@ -49,7 +49,7 @@ ROWS = (
     Row(
         "serving-too-early-by-default",
         "health-honest",
-        ('under the name ""', "says SERVING at 1."),
+        ('under the name ""', "says SERVING at "),
     ),
     Row(
         "serving-never-loaded",
