@@ -173,7 +173,7 @@ def vertex_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # Tests that share nothing: each goes to whoever has time.
-SINGLE = {"test_any_schema.py"}
+SINGLE = {"test_any_schema.py", "test_situations.py"}
 # Files that take long, or wait for long, begin first, the longest of them before the others: at the end all others
 # would wait for them.
 LONG = (
@@ -185,6 +185,7 @@ LONG = (
     "test_merge.py",
     "test_zoo.py",
     "test_shapes.py",
+    "test_situations.py",
     "test_torch_build.py",
     "test_life.py",
     "test_ways_in.py",
