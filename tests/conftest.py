@@ -75,9 +75,12 @@ def _environment_as_before() -> Iterator[None]:
     """What a command that a test calls sets for its own process does not reach other tests."""
     before = dict(os.environ)
     yield
-    if dict(os.environ) != before:
-        os.environ.clear()
-        os.environ.update(before)
+    # Name by name: threads of other fixtures may start processes meanwhile.
+    for name in {*before, *os.environ} - {"PYTEST_CURRENT_TEST"}:
+        if name not in before:
+            del os.environ[name]
+        elif os.environ.get(name) != before[name]:
+            os.environ[name] = before[name]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
