@@ -21,7 +21,7 @@ from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
-from .arrays import first_outside
+from .arrays import FEW, first_outside
 from .bounds import EPOCH, allowed, quantity, shape_violation, span
 from .encoding import varint
 from .violations import InvalidReply, shown
@@ -30,6 +30,7 @@ E = TypeVar("E", bound=IntEnum)
 
 # Which kinds of numpy array may become which: integers become floats, nothing loses its fraction unseen.
 _CASTS = {"b": "b", "i": "iu", "u": "iu", "f": "fiu"}
+_LARGEST = {name: np.finfo(name).max.item() for name in ("float16", "float32", "float64")}
 
 
 def write_bool(value: object, field: str) -> bool:
@@ -92,6 +93,8 @@ def write_bytes(value: object, field: str, low: int = 0, high: int | None = None
 
 def write_enum(kind: type[E], value: Any, field: str) -> Any:
     """An int. Typed Any because the stubs expect their own enum type."""
+    if type(value) is kind:
+        return value
     try:
         if isinstance(value, (bool, np.bool_)):
             raise ValueError
@@ -158,14 +161,22 @@ def write_array(
             index, element = outside
             raise InvalidReply(f"{field}{index}", dtype, shown(element))
     if array.dtype != target:
-        with np.errstate(over="ignore"):
-            array = array.astype(target)
+        array = _cast(array, dtype)
     outside = first_outside(array, low, high, allow_nan=allow_nan)
     if outside is not None:
         index, element = outside
         limits = allowed(low, high, dtype, allow_nan=allow_nan)
         raise InvalidReply(f"{field}{index}", f"{dtype} {limits}", shown(element))
     return array
+
+
+def _cast(array: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Without numpy's warning for what becomes infinite, which the limits refuse."""
+    largest = _LARGEST.get(dtype, math.inf)
+    if array.size <= FEW and all(-largest <= element <= largest for element in array.ravel().tolist()):
+        return array.astype(dtype)  # without `errstate`, which takes longer
+    with np.errstate(over="ignore"):
+        return array.astype(dtype)
 
 
 def write_items(value: Any, field: str, low: int = 0, high: int | None = None) -> Sequence[Any]:
