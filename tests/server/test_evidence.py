@@ -235,7 +235,7 @@ def ready():
     return True
 
 model = LoadedModel({method.path: handler}, ready)
-thread = ModelThread(lambda: model, lambda event: None, observe, {method.path: 4})
+thread = ModelThread(lambda: model, lambda event: None, observe, lambda: None, {method.path: 4})
 thread.start()
 thread.submit([job("first")])
 held.wait()

@@ -244,7 +244,8 @@ FLOOD = """\
 import asyncio
 from probe.server.core import admission
 
-async def flood(refusals):
+async def flood():
+    refusals = admission.RefusalLog("MAX_IN_FLIGHT", 256)
     for _ in range(2):
         for count in (100, 20):
             for _ in range(count):
@@ -253,7 +254,7 @@ async def flood(refusals):
         await asyncio.sleep(0.15)
 
 admission.LOG_SECONDS = 0.1
-asyncio.run(flood(admission.RefusalLog("MAX_IN_FLIGHT", 256)))
+asyncio.run(flood())
 """
 
 

@@ -21,9 +21,11 @@ from .adapters import Adapter, platform_adapters
 from .artifact import LoadError
 from .binding import why_not_bound
 from .connections import connection_options
-from .core.calls import Calls, Limits
+from .core.calls import Calls
 from .core.evidence import READY, Evidence, FailureCount, Patience
+from .core.exchanges import Limits
 from .core.model_thread import ModelFailed, ModelLoaded, ModelThread
+from .core.outbox import Outbox
 from .core.outcomes import Failure, Outcome
 from .core.state import ServerState, State
 from .exits import WHO_RAISES_SIGINT, call_later, end_interrupted_start, end_now, leave
@@ -79,10 +81,12 @@ class Server:
         self.state = ServerState()
         loop = asyncio.get_running_loop()
         count = FailureCount(lambda *doubt: loop.call_soon_threadsafe(self.evidence.doubt, *doubt))
+        outbox = Outbox(loop)
         self.model = ModelThread(
             load=partial(load, settings, adapters),
             report=lambda event: loop.call_soon_threadsafe(self.events.put_nowait, event),
             observe=count.observe,
+            send=outbox.send,
             max_batch_sizes=settings.max_batch_sizes(served.METHODS),
         )
         limits = Limits(
@@ -90,7 +94,7 @@ class Server:
             max_in_flight_bytes=settings.max_in_flight_bytes,
             max_request_elements=settings.max_request_elements,
         )
-        self.calls = Calls(self.state, self.model, limits, log_requests=settings.log_requests)
+        self.calls = Calls(self.state, self.model, outbox, limits, log_requests=settings.log_requests)
         patience = Patience(
             model_timeout_seconds=settings.model_timeout_seconds,
             broken_seconds=settings.broken_seconds,

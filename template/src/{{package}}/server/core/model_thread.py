@@ -69,14 +69,16 @@ class Wake(Enum):
     STOP = auto()
 
 
+SENT_TOGETHER = 2**16  # bytes of replies, at most and one more: large ones must not wait for each other in memory
 NO_REPLY = object()  # in place of a reply, after a stream's last
 
 
 class ModelThread(threading.Thread):
     """Loads the model with `load`, and computes jobs with it.
 
-    `report` and `observe` are called from this thread: `observe` with a method and a failure, or None for a batch or a
-    stream that was answered. `max_batch_sizes` are the most requests that a method gets at once, by path.
+    `report`, `observe` and `send` are called from this thread: `observe` with a method and a failure, or None for a
+    batch or a stream that was answered, and `send` when jobs have got what a batch or a step of a stream came to.
+    `max_batch_sizes` are the most requests that a method gets at once, by path.
     """
 
     def __init__(
@@ -84,12 +86,14 @@ class ModelThread(threading.Thread):
         load: Callable[[], LoadedModel],
         report: Callable[[ModelLoaded | ModelFailed], object],
         observe: Callable[[Method, Failure | None], object],
+        send: Callable[[], object],
         max_batch_sizes: Mapping[str, int],
     ) -> None:
         super().__init__(name="model", daemon=True)  # a model that hangs must not keep the process from ending
         self.work: Work | None = None
         """What the model is computing; None while it has nothing to do. For every thread to read."""
-        self._load, self._report, self._observe, self._max_batch_sizes = load, report, observe, max_batch_sizes
+        self._load, self._report, self._observe, self._send = load, report, observe, send
+        self._max_batch_sizes = max_batch_sizes
         self._model = LoadedModel({})
         self._queue: SimpleQueue[Sequence[UnaryJob | StreamJob] | ReadyCheck | Wake] = SimpleQueue()
         self._waiting: dict[str, deque[UnaryJob]] = {path: deque() for path in max_batch_sizes}
@@ -198,11 +202,14 @@ class ModelThread(threading.Thread):
     def _compute_batch(self, jobs: list[UnaryJob]) -> list[list[UnaryJob]]:
         """Computes jobs as one batch; returns what to try instead of it, the last first."""
         batch = _without_abandoned(jobs)
+        if len(batch) < len(jobs):
+            self._send()
         if not batch:
             return []
         self.work = Work(batch[0].method, time.monotonic())
         halves = self._try(batch)
         self.work = None
+        self._send()
         return halves
 
     def _try(self, batch: list[UnaryJob]) -> list[list[UnaryJob]]:
@@ -217,13 +224,18 @@ class ModelThread(threading.Thread):
                 self._fail(job, job.failure(error))
             return []
         is_answered = False
+        unsent_bytes = 0
         for index, job in enumerate(batch):
             result = _encoded(job, replies, index)
             if isinstance(result, Failure):
                 self._fail(job, result)
-            else:
-                is_answered = True
-                job.on_result(result)
+                continue
+            is_answered = True
+            job.on_result(result)
+            unsent_bytes += len(result)
+            if unsent_bytes > SENT_TOGETHER:
+                self._send()
+                unsent_bytes = 0
         if is_answered:  # once for all: this is what most batches come to
             self._observe(batch[0].method, None)
         return []
@@ -250,6 +262,7 @@ class ModelThread(threading.Thread):
             self._observe(stream.method, failure)
             stream.on_end(failure)
         self.work = None
+        self._send()
 
     def _step(self, stream: StreamJob) -> tuple[bool, Failure | None]:
         """Sends the next reply of a stream; returns whether it is over, and then why it failed, if it did."""

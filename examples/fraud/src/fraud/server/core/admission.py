@@ -1,6 +1,7 @@
 """Whether a call is taken, and how much is in progress."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -25,32 +26,39 @@ LOG_SECONDS = 10  # between two lines about refused calls
 
 
 class RefusalLog:
-    """Logs how many calls are refused for a setting: the first at once, then a count every LOG_SECONDS."""
+    """Logs how many calls are refused for a setting: the first at once, then a count every LOG_SECONDS.
+
+    Made on the event loop; any thread may count.
+    """
 
     def __init__(self, setting: str, value: int) -> None:
         self._setting, self._value, self._count = setting, value, 0
         self._since: datetime | None = None  # the time of the last line, while another is due
+        self._lock = threading.Lock()
+        self._loop = asyncio.get_running_loop()
 
     def add(self) -> None:
         """One more call is refused."""
-        self._count += 1
-        if self._since is None:
+        with self._lock:
+            self._count += 1
+            if self._since is not None:
+                return
             self._since = datetime.now(UTC)
-            self._write()
+        self._write()
 
     def _write(self) -> None:
         """Writes the line, and is called again later, until a time without refusals."""
-        if self._count == 0:
-            self._since = None
-            return
-        text = "requests refused since %s UTC: %d (RESOURCE_EXHAUSTED, above %s=%d)"
-        logger.warning(text, f"{self._since:%H:%M:%S}", self._count, self._setting, self._value)
-        self._count, self._since = 0, datetime.now(UTC)
-        asyncio.get_running_loop().call_later(LOG_SECONDS, self._write)
+        with self._lock:
+            count, since = self._count, self._since
+            self._count, self._since = 0, datetime.now(UTC) if count else None
+        if count and since:
+            text = "requests refused since %s UTC: %d (RESOURCE_EXHAUSTED, above %s=%d)"
+            logger.warning(text, f"{since:%H:%M:%S}", count, self._setting, self._value)
+            self._loop.call_soon_threadsafe(self._loop.call_later, LOG_SECONDS, self._write)
 
 
 class Admission:
-    """Takes or refuses calls, and counts what is in flight.
+    """Takes or refuses calls, and counts what is in flight. Any thread may ask.
 
     `open_calls` counts calls that were taken and have not ended; a stop waits for them. `held_requests` counts those
     that the model's thread holds, including abandoned ones, so that they cannot pile up behind a slow one.
@@ -61,6 +69,7 @@ class Admission:
         self.held_requests = 0
         self._state, self._max_in_flight = state, max_in_flight
         self._refusals = RefusalLog("MAX_IN_FLIGHT", max_in_flight)
+        self._lock = threading.Lock()
 
     def refusal(self) -> Failure | None:
         """Why no call is taken in the current state; None if calls are taken."""
@@ -71,18 +80,39 @@ class Admission:
             return Broken(state.words)
         return Failure(Outcome.UNAVAILABLE, REFUSALS[state.current])
 
-    @contextmanager
-    def admitted(self) -> Iterator[None]:
-        """Counts a call until its end; raises Failure if it is refused."""
+    def enter(self) -> None:
+        """Counts a call until it leaves; raises Failure if it is refused."""
         refusal = self.refusal()
         if refusal is not None:
             raise refusal
-        in_flight = max(self.open_calls, self.held_requests)
-        if in_flight >= self._max_in_flight:
-            self._refusals.add()
-            raise Failure(Outcome.RESOURCE_EXHAUSTED, f"{in_flight} requests are in flight already")
-        self.open_calls += 1
+        with self._lock:
+            in_flight = max(self.open_calls, self.held_requests)
+            if in_flight < self._max_in_flight:
+                self.open_calls += 1
+                return
+        self._refusals.add()
+        raise Failure(Outcome.RESOURCE_EXHAUSTED, f"{in_flight} requests are in flight already")
+
+    def leave(self) -> None:
+        """A call that had entered has ended."""
+        with self._lock:
+            self.open_calls -= 1
+
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Counts a call until its end; raises Failure if it is refused."""
+        self.enter()
         try:
             yield
         finally:
-            self.open_calls -= 1
+            self.leave()
+
+    def hold(self, requests: int) -> None:
+        """The model's thread gets so many requests more."""
+        with self._lock:
+            self.held_requests += requests
+
+    def release(self, requests: int) -> None:
+        """The model's thread has answered so many requests."""
+        with self._lock:
+            self.held_requests -= requests

@@ -167,7 +167,7 @@ class Evidence:
         reason = f"{name} has not come back within {limit:g} s (MODEL_TIMEOUT_SECONDS)"
         self._fail(name, reason)
         self._ask_for_restart(reason)
-        self._calls.give_up()
+        self._calls.exchanges.give_up()
         if work.method is not None:
             self._ask(work.method, 0.0)
 

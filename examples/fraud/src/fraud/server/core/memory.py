@@ -1,35 +1,44 @@
 """How much memory the requests in flight may take together."""
 
-from types import TracebackType
-from typing import Self
+import threading
 
 from .admission import RefusalLog
 from .outcomes import Failure, Outcome
 
 
 class Memory:
-    """Counts the bytes of requests, from their arrival until they are answered, and refuses those that are too many."""
+    """Counts the bytes of requests, from their arrival until they are answered, and refuses those that are too many.
+
+    Any thread may ask.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self.reserved_bytes = 0
         self._max_bytes = max_bytes
         self._refusals = RefusalLog("MAX_IN_FLIGHT_BYTES", max_bytes)
+        self._lock = threading.Lock()
 
     def reserve(self, size: int) -> None:
         """Counts more bytes; raises Failure if they are too many. One request alone is never too large."""
-        if self.reserved_bytes and self.reserved_bytes + size > self._max_bytes:
-            self._refusals.add()
-            text = f"the requests that are in flight already take {self.reserved_bytes} bytes"
-            raise Failure(Outcome.RESOURCE_EXHAUSTED, text)
-        self.reserved_bytes += size
+        with self._lock:
+            reserved = self.reserved_bytes
+            if not reserved or reserved + size <= self._max_bytes:
+                self.reserved_bytes += size
+                return
+        self._refusals.add()
+        raise Failure(Outcome.RESOURCE_EXHAUSTED, f"the requests that are in flight already take {reserved} bytes")
+
+    def give_back(self, size: int) -> None:
+        with self._lock:
+            self.reserved_bytes -= size
 
 
 class Reservation:
-    """The memory of one request. As a context manager it gives the memory back, unless that was handed over."""
+    """The memory of one request, from its arrival until it is answered."""
 
     def __init__(self, memory: Memory, size: int) -> None:
         """Raises Failure if there is not so much."""
-        self._memory, self._size, self._is_handed_over = memory, 0, False
+        self._memory, self._size = memory, 0
         self.grow(size)
 
     def grow(self, size: int) -> None:
@@ -37,18 +46,7 @@ class Reservation:
         self._memory.reserve(size)
         self._size += size
 
-    def hand_over(self) -> Self:
-        """For whoever holds the request from now on, and calls `release` after that."""
-        self._is_handed_over = True
-        return self
-
     def release(self) -> None:
-        self._memory.reserved_bytes -= self._size
+        """Gives it back; a second time changes nothing."""
+        self._memory.give_back(self._size)
         self._size = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if not self._is_handed_over:
-            self.release()

@@ -5,26 +5,22 @@ import itertools
 import math
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from ...contract.methods import Method
 from ..logs import logger
 from ..texts import escaped
 from .admission import Admission
-from .decoding import TINY_REQUEST, Decoder
-from .jobs import StreamJob, UnaryJob
-from .memory import Memory, Reservation
+from .exchanges import Exchanges, Limits, Results, StreamExchange, UnaryExchange
 from .model_thread import ModelThread
-from .outcomes import CANNOT_ANSWER, Failure, Outcome, classify, failure_of
-from .state import ServerState, State
-
-A = TypeVar("A")
-R = TypeVar("R")
+from .outbox import Outbox
+from .outcomes import Failure, Outcome, classify, failure_of
+from .state import ServerState
 
 WARM_UP_REPLIES = 3  # of a stream
 PROBE_REPLIES = 100  # of a stream, at most
@@ -69,28 +65,18 @@ class Call:
 class EndOfStream:
     """No more replies: the stream failed, or came to its end."""
 
-    failure: Failure | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How much callers may ask at a time, as in the settings."""
-
-    max_in_flight: int
-    max_in_flight_bytes: int
-    max_request_elements: int
+    error: Exception | None
 
 
 class Calls:
-    """What every transport does with a call, on the event loop."""
+    """What a transport on the event loop does with a call."""
 
-    def __init__(self, state: ServerState, model: ModelThread, limits: Limits, *, log_requests: bool) -> None:
+    def __init__(
+        self, state: ServerState, model: ModelThread, outbox: Outbox, limits: Limits, *, log_requests: bool
+    ) -> None:
         self.admission = Admission(state, limits.max_in_flight)
-        self.memory = Memory(limits.max_in_flight_bytes)
-        self._decoder = Decoder(limits.max_request_elements)
-        self._state, self._model, self._log_requests = state, model, log_requests
-        self._open_batches: set[asyncio.Future[None]] = set()
-        self._open_streams: set[asyncio.Queue[bytes | EndOfStream]] = set()
+        self.exchanges = Exchanges(state, model, self.admission, limits, outbox.send)
+        self._outbox, self._log_requests = outbox, log_requests
         self._new_ids = map(f"{os.urandom(4).hex()}-{{}}".format, itertools.count(1))
 
     def start(self, method: str, request_id: str, transport: str = "") -> Call:
@@ -101,18 +87,47 @@ class Calls:
         self, method: Method, data: bytes, request_id: str, deadline: float, *, is_probe: bool = False
     ) -> bytes:
         """The reply to a request of a unary method. Raises Failure and InvalidRequest."""
-        if len(data) < TINY_REQUEST:
-            request = method.decode(data)
-            (result,) = await self.compute(method, [request], [request_id], deadline, is_probe=is_probe)
-        else:
-            with Reservation(self.memory, len(data)) as memory:
-                request = await self._decoder.decode(method, data, memory)
-                (result,) = await self.compute(
-                    method, [request], [request_id], deadline, memory=memory, is_probe=is_probe
-                )
+        ending = asyncio.get_running_loop().create_future()
+        exchange = UnaryExchange(
+            method=method,
+            request_ids=[request_id],
+            deadline=deadline,
+            is_probe=is_probe,
+            on_end=partial(self._outbox.add, _settle, ending),
+        )
+        self.exchanges.begin(exchange, data)
+        (result,) = await self._results(exchange, ending)
         if isinstance(result, Failure):
             raise result
         return result
+
+    async def compute(
+        self, method: Method, requests: Sequence[object], request_ids: Sequence[str], deadline: float
+    ) -> Results:
+        """The replies to requests of a unary method, in order; a Failure where there is none. They are queued together.
+
+        When this is cancelled, those that still wait are not computed. Raises Failure if the model hangs.
+        """
+        if not requests:
+            return []
+        ending = asyncio.get_running_loop().create_future()
+        exchange = UnaryExchange(
+            method=method,
+            request_ids=request_ids,
+            deadline=deadline,
+            on_end=partial(self._outbox.add, _settle, ending),
+        )
+        self.exchanges.begin_decoded(exchange, requests)
+        return await self._results(exchange, ending)
+
+    async def _results(self, exchange: UnaryExchange, ending: asyncio.Future[Results | Exception]) -> Results:
+        try:
+            results = await ending
+        finally:
+            self.exchanges.cancel(exchange)
+        if isinstance(results, Exception):
+            raise results
+        return results
 
     async def stream(
         self, method: Method, data: bytes, request_id: str, deadline: float, *, is_probe: bool = False
@@ -121,111 +136,27 @@ class Calls:
 
         Raises Failure and InvalidRequest.
         """
-        loop = asyncio.get_running_loop()
         events: asyncio.Queue[bytes | EndOfStream] = asyncio.Queue()
-
-        def on_end(failure: Failure | None) -> None:
-            self.admission.held_requests -= 1
-            memory.release()
-            events.put_nowait(EndOfStream(failure))
-
-        with Reservation(self.memory, len(data)) as memory:
-            request = await self._decoder.decode(method, data, memory)
-            self._refuse_if_hanging(is_probe)
-            memory.hand_over()
-        job = StreamJob(
+        exchange = StreamExchange(
             method=method,
-            request=request,
             request_id=request_id,
             deadline=deadline,
             is_probe=is_probe,
-            on_reply=lambda reply: loop.call_soon_threadsafe(events.put_nowait, reply),
-            on_end=lambda failure: loop.call_soon_threadsafe(on_end, failure),
+            on_reply=partial(self._outbox.add, events.put_nowait),
+            on_end=lambda error: self._outbox.add(events.put_nowait, EndOfStream(error)),
         )
-        self.admission.held_requests += 1
-        self._open_streams.add(events)
-        self._model.submit([job])
+        self.exchanges.begin(exchange, data)
         try:
             while True:
                 event = await events.get()
                 if isinstance(event, EndOfStream):
                     break
                 yield event
-                job.sent += 1
-                job.sent_bytes += len(event)
-                self._model.look_at_streams()
-            if event.failure is not None:
-                raise event.failure
+                self.exchanges.sent(exchange, len(event))
+            if event.error is not None:
+                raise event.error
         finally:
-            self._open_streams.discard(events)
-            job.cancelled = True
-            self._model.look_at_streams()
-
-    async def compute(
-        self,
-        method: Method,
-        requests: Sequence[object],
-        request_ids: Sequence[str],
-        deadline: float,
-        *,
-        memory: Reservation | None = None,
-        is_probe: bool = False,
-    ) -> list[bytes | Failure]:
-        """The replies to requests of a unary method, in order; a Failure where there is none. They are queued together.
-
-        `memory` is theirs, and is given back when they are answered. When this is cancelled, those that still wait are
-        not computed. Raises Failure if the model hangs.
-        """
-        self._refuse_if_hanging(is_probe)
-        loop = asyncio.get_running_loop()
-        complete = loop.create_future()
-        results: dict[int, bytes | Failure] = {}
-
-        def on_complete() -> None:
-            self.admission.held_requests -= len(requests)
-            if held is not None:
-                held.release()
-            if not complete.done():  # nobody may wait any more
-                complete.set_result(None)
-
-        def on_result(index: int, result: bytes | Failure) -> None:
-            """In the model's thread, which comes back to the loop only once."""
-            results[index] = result
-            if len(results) == len(requests):
-                loop.call_soon_threadsafe(on_complete)
-
-        jobs = [
-            UnaryJob(
-                method=method,
-                request=request,
-                request_id=request_id,
-                deadline=deadline,
-                is_probe=is_probe,
-                on_result=partial(on_result, index),
-            )
-            for index, (request, request_id) in enumerate(zip(requests, request_ids, strict=True))
-        ]
-        if not jobs:
-            return []
-        held = memory.hand_over() if memory else None
-        self.admission.held_requests += len(jobs)
-        self._open_batches.add(complete)
-        self._model.submit(jobs)
-        try:
-            await complete
-        finally:
-            self._open_batches.discard(complete)
-            for job in jobs:
-                job.cancelled = True
-        return [results[index] for index in range(len(jobs))]
-
-    def give_up(self) -> None:
-        """Ends all calls that wait for the model, which hangs; their requests are not computed when it comes back."""
-        for complete in self._open_batches:
-            if not complete.done():
-                complete.set_exception(Failure(Outcome.UNAVAILABLE, CANNOT_ANSWER))
-        for events in self._open_streams:
-            events.put_nowait(EndOfStream(Failure(Outcome.UNAVAILABLE, CANNOT_ANSWER)))
+            self.exchanges.cancel(exchange)
 
     async def warm_up(self, method: Method) -> None:
         """Takes a sample request the whole way, of a stream up to three replies; raises Failure if that fails."""
@@ -257,15 +188,10 @@ class Calls:
                 if await anext(replies, None) is None:
                     return
 
-    def _refuse_if_hanging(self, is_probe: bool) -> None:
-        """For a call that was taken before the model hung, and decoded since: nobody would end it."""
-        if self._state.current is State.NEEDS_RESTART and not is_probe:
-            raise Failure(Outcome.UNAVAILABLE, CANNOT_ANSWER)
 
-
-async def in_thread_if(large: bool, function: Callable[[A], R], argument: A) -> R:
-    """Calls the function; in a thread if the argument is large, since health is answered on the event loop."""
-    return await asyncio.to_thread(function, argument) if large else function(argument)
+def _settle(ending: asyncio.Future[Results | Exception], results: Results | Exception) -> None:
+    if not ending.done():  # nobody may wait any more
+        ending.set_result(results)
 
 
 def deadline_in(seconds: float | None) -> float:
