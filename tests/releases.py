@@ -17,7 +17,7 @@ from commands import run_copy
 from support import copy_template, run
 
 # What v2.0.0 renames, in a project.
-OLD, NEW = "src/iris/server/health.py", "src/iris/server/healthiness.py"
+OLD, NEW = "src/iris/server/transports/health.py", "src/iris/server/transports/healthiness.py"
 COMMANDS = Path(sys.executable).parent
 _IDENTITY = {
     f"GIT_{role}_{what}": value
@@ -94,11 +94,16 @@ def release_three(folder: Path, policies: Mapping[str, str]) -> None:
         edit(folder / "generator/protoserve/emit/proto.py", "Do not edit: change", "Never edit: change")
     git(folder, "mv", "template/tests/test_smoke.py.jinja", "template/tests/test_server.py.jinja")
     edit(folder / "template/Makefile.jinja", "tests/test_smoke.py", "tests/test_server.py")
-    git(folder, "mv", "template/src/{{package}}/server/health.py", "template/src/{{package}}/server/healthiness.py")
+    git(
+        folder,
+        "mv",
+        "template/src/{{package}}/server/transports/health.py",
+        "template/src/{{package}}/server/transports/healthiness.py",
+    )
     for path in server.rglob("*.py*"):
         text = path.read_text(encoding="utf-8")
         path.write_text(text.replace("from .health import", "from .healthiness import"), encoding="utf-8")
-    edit(server / "healthiness.py", "import grpc\n", "import grpc  # renamed in 2.0\n")
+    edit(server / "transports" / "healthiness.py", "import grpc\n", "import grpc  # renamed in 2.0\n")
     table = folder / "generator/renames.txt"
     rows = f"tests/test_smoke.py -> tests/test_server.py\n{OLD} -> {NEW}\n".replace("/iris/", "/{package}/")
     table.write_text(table.read_text(encoding="utf-8") + rows, encoding="utf-8")

@@ -157,7 +157,7 @@ _KEPT = (".dockerignore", ".gitignore", "Dockerfile", "LICENSE", "Makefile", "RE
 _KEPT += ("requirements/dev.txt", "scripts/generate.py", "scripts/packages.mk", "tests/test_smoke.py", ANSWERS)
 _KEPT += ("artifacts/.gitkeep", "scripts/propose_update.py")
 _KEPT += tuple(f"src/{{{{package}}}}/{name}" for name in ("__init__.py", "server/__init__.py", "server/loading.py"))
-_KEPT += tuple(f"src/{{{{package}}}}/server/{name}" for name in ("default_port.py", "health.py", "logs.py"))
+_KEPT += tuple(f"src/{{{{package}}}}/server/{name}" for name in ("default_port.py", "transports/health.py", "logs.py"))
 _KEPT += tuple(f"src/{{{{package}}}}/server/core/{name}" for name in ("__init__.py", "outcomes.py"))
 _KEPT_OF_PLATFORMS = ("kubernetes.mk", "base/deployment.yaml.jinja")
 

@@ -13,7 +13,13 @@ from support import copy_template, run, scrubbed, tool
 
 pytestmark = pytest.mark.slow
 
-MADE = ("schema.yaml", "src/iris/model.py", "src/iris/v1/prediction_pb2.py", "src/iris/server/servicer.py", "train.py")
+MADE = (
+    "schema.yaml",
+    "src/iris/model.py",
+    "src/iris/v1/prediction_pb2.py",
+    "src/iris/server/transports/grpcio/servicer.py",
+    "train.py",
+)
 
 
 @pytest.fixture(scope="module")

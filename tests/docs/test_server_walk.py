@@ -48,9 +48,8 @@ def test_both_walks_have_steps() -> None:
 
 def test_every_file_of_the_server_is_in_the_tables() -> None:
     listed = set(re.findall(r"`([\w/]+\.py)`", PAGE.partition("## The files")[2].partition("\n## ")[0]))
-    files = {
-        path.relative_to(SERVER).as_posix() for folder in (SERVER, SERVER / "core") for path in folder.glob("*.py")
-    }
+    paths = [path for pattern in ("*.py", "core/*.py", "transports/**/*.py") for path in SERVER.glob(pattern)]
+    files = {path.relative_to(SERVER).as_posix() for path in paths}
     assert listed == {name for name in files if not name.endswith("__init__.py")}
 
 

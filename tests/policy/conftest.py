@@ -29,7 +29,7 @@ def team_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _make_template(folder: Path) -> None:
     start_template(folder, "x: float64 -> y: float64")
     (folder / "generator" / "renames.txt").write_text("", encoding="utf-8")
-    for name in ("README.md", "Dockerfile", "src/{{package}}/server/health.py"):
+    for name in ("README.md", "Dockerfile", "src/{{package}}/server/transports/health.py"):
         (folder / "template" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "template" / name).write_text(f"one of {name}\n", encoding="utf-8")
     release(folder, "v1.0.0")

@@ -75,7 +75,7 @@ def test_a_recorded_answer_is_kept_and_reported(
     assert recorded(work)["port"] in ("7000", 7000)
     assert json.loads(done.stdout)["notes"] == [f"kept, though the policy does not allow it: {KEPT}"]
     assert work.read("README.md") == "two\n"
-    work.write("src/iris/server/health.py", "mine\n")
+    work.write("src/iris/server/transports/health.py", "mine\n")
     status = work.status("--format", "json", check=False)
     assert status.returncode == 1
     (row,) = [row for row in json.loads(status.stdout)["rows"] if row["state"] == "todo"]

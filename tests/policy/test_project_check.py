@@ -41,7 +41,7 @@ def test_a_project_that_edits_what_is_audited(
     shutil.copytree(iris.path, project, ignore=shutil.ignore_patterns(".venv", "artifacts"))
     dockerfile = project / "Dockerfile"
     dockerfile.write_text(dockerfile.read_text(encoding="utf-8") + "USER root\n", encoding="utf-8")
-    (project / "src/iris/server/health.py").unlink()
+    (project / "src/iris/server/transports/health.py").unlink()
     (project / "Makefile").write_text("mine\n", encoding="utf-8")
     assert policy_command.check(project, audited) == 1
     printed = capsys.readouterr()
@@ -55,9 +55,9 @@ def test_a_project_that_edits_what_is_audited(
             "(files.unedited in policy.yaml)",
         ),
         (
-            "src/iris/server/health.py",
-            "src/iris/server/health.py must be as the template has it, and it is deleted: the base image and the "
-            "server are audited (files.unedited in policy.yaml)",
+            "src/iris/server/transports/health.py",
+            "src/iris/server/transports/health.py must be as the template has it, and it is deleted: the base image "
+            "and the server are audited (files.unedited in policy.yaml)",
         ),
         (
             "schema.yaml:3:10",

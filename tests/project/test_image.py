@@ -72,9 +72,9 @@ def test_nothing_in_it_that_only_builds_or_trains(image: str) -> None:
 
 def test_all_bytecode_is_there_and_is_used(image: str) -> None:
     """Else every start on a read-only file system compiles all modules anew."""
-    code = "import iris.server.servicer as m, os; print(os.path.exists(m.__cached__), m.__file__)"
+    code = "import iris.server.transports.grpcio.servicer as m, os; print(os.path.exists(m.__cached__), m.__file__)"
     told = docker("run", "--rm", image, "python", "-v", "-c", code)
-    assert "True /app/src/iris/server/servicer.py" in told
+    assert "True /app/src/iris/server/transports/grpcio/servicer.py" in told
     assert re.findall(r"code object from '/(?:app|venv)/.*\.py'", told) == []
 
 

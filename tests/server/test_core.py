@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 from serving import Probe
+from support import ROOT
+
+SERVER = ROOT / "template/src/{{package}}/server"
 
 THREADS = """\
 import asyncio, dataclasses, json, math, random, threading, time
@@ -61,3 +67,30 @@ def test_each_request_gets_one_end_whichever_threads_bring_and_cancel_them(probe
     counts = json.loads(probe.python("-c", THREADS).stdout)
     assert sum(counts.values()) == 1600
     assert min(counts.values()) > 300
+
+
+def test_the_core_knows_no_transport_and_no_transport_another() -> None:
+    """What is written once for all of them stays so."""
+    for path in SERVER.glob("core/*.py"):
+        assert not [name for name in imports(path) if "grpc" in name or "transports" in name or "platforms" in name]
+    folders = [path.parent.name for path in SERVER.glob("transports/*/__init__.py")]
+    assert "grpcio" in folders
+    for folder in folders:
+        others = [f"server.transports.{other}" for other in folders if other != folder]
+        for path in SERVER.glob(f"transports/{folder}/*.py"):
+            assert not [name for name in imports(path) if name.startswith(tuple(others))]
+    lifecycle = {name for name in imports(SERVER / "lifecycle.py") if "grpc" in name or "transports" in name}
+    assert lifecycle == {"server.transports", "server.transports.transport_class"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The full names of all that a module imports, from the package on."""
+    package = path.relative_to(SERVER.parent).parent.parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else ()
+            module = ".".join((*above, *filter(None, [node.module])))
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)

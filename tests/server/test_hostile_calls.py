@@ -29,14 +29,15 @@ def test_a_method_whose_name_is_anything(server: Server, path: bytes) -> None:
 
 
 BROKEN = """\
-from probe.server import grpc_calls, lifecycle, logs
+from probe.server import lifecycle, logs
+from probe.server.transports.grpcio import call_taker
 
 async def refuse(self, method):
     if method.endswith(b"/Predict"):
         raise OSError("no more calls")
-    return await super(grpc_calls.CallTaker, self)._request_registered_call(method)
+    return await super(call_taker.CallTaker, self)._request_registered_call(method)
 
-grpc_calls.CallTaker._request_registered_call = refuse
+call_taker.CallTaker._request_registered_call = refuse
 logs.configure("INFO", "json")
 raise SystemExit(lifecycle.main())
 """

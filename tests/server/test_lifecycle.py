@@ -178,7 +178,12 @@ def test_a_taken_port_is_refused_in_one_line(probe: Probe) -> None:
 def test_why_a_port_cannot_be_bound_is_said_in_the_systems_words(probe: Probe) -> None:
     code = (
         "import errno, os, socket\n"
-        "from probe.server.binding import why_not_bound\n"
+        "from probe.server.binding import BindError, check_address\n"
+        "def why_not_bound(host, port):\n"
+        "    try:\n"
+        "        check_address(host, port)\n"
+        "    except BindError as error:\n"
+        "        return error\n"
         "for host in ('127.0.0.1', '[::]', '192.0.2.1', 'nowhere.invalid', 'a' * 70):\n"
         "    print(why_not_bound(host, 0))\n"
         "def bind(self, address):\n"
@@ -187,7 +192,7 @@ def test_why_a_port_cannot_be_bound_is_said_in_the_systems_words(probe: Probe) -
         "print(why_not_bound('[::]', 443))\n"
     )
     one, every, absent, unknown, too_long, denied = probe.python("-c", code).stdout.splitlines()
-    assert (one, every) == ("", "")
+    assert (one, every) == ("None", "None")
     assert absent.startswith("Cannot assign requested address; set HOST to an address of this machine")
     assert unknown.endswith("; set HOST to an address of this machine, or to [::] for all of them")
     assert too_long.endswith("; set HOST to an address of this machine, or to [::] for all of them")

@@ -85,7 +85,9 @@ def test_a_project_in_a_larger_repository(work: Work, first: Work, tmp_path: Pat
     git(company, "init", "--quiet", "--initial-branch=main")
     project = Work(services / "iris", first.home)
     project.edit("src/iris/server/core/outcomes.py", "the server failed to answer this request", "no luck today")
-    project.write("src/iris/server/health.py", project.read("src/iris/server/health.py") + "\n# Mine.\n")
+    project.write(
+        "src/iris/server/transports/health.py", project.read("src/iris/server/transports/health.py") + "\n# Mine.\n"
+    )
     commit(company, "made")
     shutil.copytree(company, tmp_path / "bare")
     # Work elsewhere in the repository is in nobody's way.
@@ -97,8 +99,8 @@ def test_a_project_in_a_larger_repository(work: Work, first: Work, tmp_path: Pat
     assert "UU services/iris/src/iris/server/core/outcomes.py" in changed
     assert " M README.md" in changed
     assert {line[3:].split("/")[0] for line in changed} == {"README.md", "services"}
-    assert project.read("src/iris/server/healthiness.py").endswith("\n# Mine.\n")
-    assert not (project.path / "src/iris/server/health.py").exists()
+    assert project.read("src/iris/server/transports/healthiness.py").endswith("\n# Mine.\n")
+    assert not (project.path / "src/iris/server/transports/health.py").exists()
 
     bare = Work(tmp_path / "bare/services/iris", first.home)
     bare.copier()

@@ -73,13 +73,13 @@ def test_edits_go_through_a_second_rename_and_with_a_folder(work: Work, fork: Fo
     here = {path.relative_to(work.path / "src/iris").as_posix() for path in (work.path / "src/iris").glob("serv*/*.py")}
     assert "serving/loading.py" not in here
     assert {name for name in here if name.startswith("server/")} == {"server/mine.py"}
-    for name in ("src/iris/serving/healthiness.py", "src/iris/serving/logs.py", "tests/test_real_server.py"):
+    for name in ("src/iris/serving/transports/healthiness.py", "src/iris/serving/logs.py", "tests/test_real_server.py"):
         assert work.read(name).endswith("# Mine.\n"), name
-    assert "import grpc  # renamed in 2.0\n" in work.read("src/iris/serving/healthiness.py")
+    assert "import grpc  # renamed in 2.0\n" in work.read("src/iris/serving/transports/healthiness.py")
     errors = work.read("src/iris/serving/core/outcomes.py")
     assert errors.endswith("# Mine.\n")
     assert "from enum import Enum, auto  # of 3.0\n" in errors
-    assert f"{OLD} is now src/iris/serving/healthiness.py: your edits are in it" in summary
+    assert f"{OLD} is now src/iris/serving/transports/healthiness.py: your edits are in it" in summary
 
 
 @pytest.mark.slow

@@ -12,8 +12,12 @@ REMEDIES = {
 ALL_ADDRESSES = "::"
 
 
-def why_not_bound(host: str, port: int) -> str:
-    """Why no address of `host` can be bound, with what to do about it; empty if one can, as gRPC needs no more."""
+class BindError(Exception):
+    """Nothing can be bound. The text says why, and what to do about it."""
+
+
+def check_address(host: str, port: int) -> None:
+    """Raises BindError if no address of `host` can be bound; a transport needs no more than one."""
     name = host.strip("[]")
     reasons = []
     try:
@@ -21,15 +25,16 @@ def why_not_bound(host: str, port: int) -> str:
         if name == ALL_ADDRESSES:  # also where the system has no IPv6
             addresses += socket.getaddrinfo("0.0.0.0", port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        return f"{getattr(error, 'strerror', None) or error}; {REMEDIES[errno.EADDRNOTAVAIL]}"
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BindError(f"{reason}; {REMEDIES[errno.EADDRNOTAVAIL]}") from error
     for family, _, _, _, address in addresses:
         try:
             _bind(family, address, both_versions=name == ALL_ADDRESSES)
         except OSError as error:
             reasons.append("; ".join(filter(None, (error.strerror or str(error), REMEDIES.get(error.errno or 0)))))
         else:
-            return ""
-    return " / ".join(dict.fromkeys(reasons))
+            return
+    raise BindError(" / ".join(dict.fromkeys(reasons)))
 
 
 def _bind(family: int, address: object, *, both_versions: bool) -> None:

@@ -12,15 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module, util
 
-import grpc
-from grpc_health.v1 import health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
-
 from ..contract import served
 from .adapters import Adapter, platform_adapters
 from .artifact import LoadError
-from .binding import why_not_bound
-from .connections import connection_options
+from .binding import BindError
 from .core.calls import Calls
 from .core.evidence import READY, Evidence, FailureCount, Patience
 from .core.exchanges import Limits
@@ -29,18 +24,15 @@ from .core.outbox import Outbox
 from .core.outcomes import Failure, Outcome
 from .core.state import ServerState, State
 from .exits import WHO_RAISES_SIGINT, call_later, end_interrupted_start, end_now, leave
-from .grpc_server import make_server
-from .health import Health
 from .interrupts import InterruptWatch
 from .loading import load
 from .logs import configure, logger
-from .readers import Readers
 from .remedies import remedy
-from .servicer import Servicer
 from .settings import Settings
 from .tracebacks import safely, text_of
+from .transports import transport_class
 
-SETTLE_SECONDS = 0.2  # time for gRPC to flush its last replies
+SETTLE_SECONDS = 0.2  # time for the transport to send its last replies
 EXIT_SECONDS = 5.0  # at most, for the model's own threads, and what libraries do when the interpreter ends
 SWITCH_SECONDS = 0.001  # of the interpreter lock; a model that holds it then delays the event loop less
 
@@ -101,8 +93,7 @@ class Server:
             ready_seconds=settings.ready_seconds,
         )
         self.evidence = Evidence(self.state, self.model, self.calls, patience)
-        self.readers = Readers(settings)
-        self.grpc = _grpc_server(self.calls, self.readers, self.state, settings)
+        self.transport = transport_class(settings)(self.calls, self.state, settings)
 
     async def run(self) -> int:
         """The whole life; returns the exit code."""
@@ -126,17 +117,13 @@ class Server:
     async def _listen(self) -> bool:
         """Binds and listens; health and refusals are answered from here on."""
         host, port = self.settings.host, self.settings.port
-        reason = why_not_bound(host, port)
-        if not reason:
-            try:
-                port = self.grpc.add_insecure_port(f"{host}:{port}")
-            except RuntimeError as error:
-                reason = str(error)
-        if reason:
-            logger.critical("cannot listen on %s, port %d: %s", host, port, reason)
+        try:
+            port = self.transport.bind()
+        except BindError as error:
+            logger.critical("cannot listen on %s, port %d: %s", host, port, error)
             return False
-        self.watching = asyncio.create_task(self.readers.watch())
-        await asyncio.gather(self.grpc.start(), *(adapter.start(self.calls, self.state) for adapter in self.adapters))
+        starts = (adapter.start(self.calls, self.state) for adapter in self.adapters)
+        await asyncio.gather(self.transport.start(), *starts)
         logger.info("listening on %s, port %d", host, port)
         return True
 
@@ -204,27 +191,11 @@ class Server:
         """Ends health watches, connections and the model's thread."""
         if not self.state.current.is_final:
             self.state.become(State.STOPPED)
-        await asyncio.gather(self.grpc.stop(SETTLE_SECONDS), *(adapter.stop() for adapter in self.adapters))
+        await asyncio.gather(self.transport.stop(SETTLE_SECONDS), *(adapter.stop() for adapter in self.adapters))
         if not self.model.stop(SETTLE_SECONDS):
             end_now(code, "the model is still computing; the process ends without it")
         left = max(SETTLE_SECONDS, min(EXIT_SECONDS, self.end - time.monotonic()))
         call_later(left, end_now, code, "threads of the model still run; the process ends without them")
-
-
-def _grpc_server(calls: Calls, readers: Readers, state: ServerState, settings: Settings) -> grpc.aio.Server:
-    server = make_server(
-        [
-            ("grpc.max_receive_message_length", settings.max_request_bytes),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),  # no second server on the same port
-            *connection_options(settings),
-        ]
-    )
-    for service, handlers in Servicer(calls, readers).handlers().items():
-        server.add_registered_method_handlers(service, handlers)
-    health_pb2_grpc.add_HealthServicer_to_server(Health(state, *served.SERVICES), server)
-    reflection.enable_server_reflection((*served.SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
-    return server
 
 
 def _log_failed_start(step: str, error: BaseException) -> None:

@@ -29,7 +29,7 @@ REQUEST_ID_BYTES = 128
 
 @dataclass(slots=True)
 class Call:
-    """What the log says of one call. As a context manager it writes the line at the end, if that is wanted.
+    """What the log says of one call. `end` writes the line, if that is wanted; so does the end of a `with` statement.
 
     `code` is the name of its outcome, or of a transport's own status for what never reached the core.
     """
@@ -50,15 +50,19 @@ class Call:
         self.code = failure.outcome.name
         return failure
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def end(self) -> None:
+        """The call has its reply, or nobody waits for one any more."""
         if self.logged:
             ms = (time.perf_counter() - self.started) * 1000
             extra = {"method": self.method, "code": self.code, "ms": round(ms, 2), "request_id": self.request_id}
             name = f"{self.transport} {self.method}".lstrip()
             logger.info("%s (request %s): %s, %.2f ms", name, self.request_id, self.code, ms, extra=extra)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.end()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from .core.state import ServerState
+from ..core.state import ServerState
 
 Context = grpc.aio.ServicerContext[HealthCheckRequest, HealthCheckResponse]
 LIVENESS = "liveness"

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from functools import partial
 from typing import NoReturn
 
 import grpc
 
-from ..contract import served
-from .core.calls import Calls, deadline_in
-from .core.outcomes import Failure, Outcome
+from ....contract import served
+from ...core.calls import Calls, deadline_in
+from ...core.outcomes import Failure, Outcome
+from ..status_details import bad_request
 from .readers import Readers
-from .status_details import bad_request
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 STATUSES = {outcome: grpc.StatusCode[outcome.name] for outcome in Outcome}
@@ -29,7 +28,7 @@ class Servicer:
 
         Without (de)serializers: gRPC would answer UNKNOWN to bytes that are not a message.
         """
-        return {service: {**self._handlers(service), **_refusals(service)} for service in served.SERVICES}
+        return {service: self._handlers(service) for service in served.SERVICES}
 
     def _handlers(self, service: str) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
         return {method.name: self._handler(method) for method in served.SERVICES[service]}
@@ -75,18 +74,6 @@ class Servicer:
                     call.succeeded()
             except Exception as error:
                 await _abort(context, call.failed(error))
-
-
-def _refusals(service: str) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
-    """What answers the methods that the contract has and the model does not, whether they take or give streams."""
-    names = ", ".join(method.name for method in served.SERVICES[service])
-
-    async def refuse(name: str, requests: object, context: Context) -> None:
-        text = f"{name} is part of {service}, but this server does not answer it, only {names}"
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
-
-    unserved = served.UNSERVED.get(service, ())
-    return {name: grpc.stream_stream_rpc_method_handler(partial(refuse, name)) for name in unserved}
 
 
 def _caller_request_id(context: Context) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # has no types
 
-from .logs import logger
+from ...logs import logger
 
-# What `grpc_calls.py` uses of gRPC's own, with its parameters: in a version where they are others, gRPC's server stays
+# What `call_taker.py` uses of gRPC's own, with its parameters: in a version where they are others, gRPC's server stays
 # as it is.
 FUNCTIONS = {
     "_handle_rpc": "method_name method_resolver interceptors rpc_state loop concurrency_exceeded",
@@ -37,7 +37,7 @@ def make_server(options: Sequence[tuple[str, Any]]) -> grpc.aio.Server:
             unknown[0],
         )
         return grpc.aio.server(options=options)
-    from .grpc_calls import CallTaker
+    from .call_taker import CallTaker
 
     plain = cygrpc.AioServer
     cygrpc.AioServer = CallTaker

@@ -8,8 +8,8 @@ from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from .core.outcomes import Failure
-from .texts import cut
+from ..core.outcomes import Failure
+from ..texts import cut
 
 FIELD_BYTES = 256
 DESCRIPTION_BYTES = 512

@@ -3,7 +3,7 @@
 https://grpc.io/docs/guides/keepalive/
 """
 
-from .settings import Settings
+from ...settings import Settings
 
 # gRPC takes more than two pings within five minutes, or within two hours without calls, for an attack, and closes the
 # connection with `too_many_pings`. Clients, meshes and balancers are often set to one every 10 seconds.

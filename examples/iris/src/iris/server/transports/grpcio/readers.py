@@ -12,12 +12,12 @@ from collections.abc import Sequence
 
 import grpc
 
-from .core.admission import RefusalLog
-from .core.outcomes import Failure, Outcome
-from .heap import give_back
-from .logs import logger
-from .settings import Settings
-from .sockets import Peer, acknowledged_bytes, peer_of, shut_down
+from ...core.connections import ConnectionLimit
+from ...core.outcomes import Failure, Outcome
+from ...heap import give_back
+from ...logs import logger
+from ...settings import Settings
+from ..sockets import Peer, acknowledged_bytes, peer_of, shut_down
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
@@ -123,21 +123,17 @@ class Readers:
         self.unread_bytes = 0
         self._idle_seconds, self._max_unread = settings.stream_idle_seconds, settings.max_unread_bytes
         self._look_seconds = min(LOOK_SECONDS, settings.stream_idle_seconds / 4)
-        self._max_calls = settings.max_in_flight_per_connection
-        self._refusals = RefusalLog("MAX_IN_FLIGHT_PER_CONNECTION", self._max_calls)
+        self._limit = ConnectionLimit(settings.max_in_flight_per_connection)
         self._connections: dict[str, Connection] = {}
         self._is_full = False  # since a reply found no room
 
     def open(self, context: Context) -> OpenCall:
         """A new call, in whose task this runs. Raises Failure if its connection has too many already."""
         name = context.peer()
+        self._limit.enter(name)
         connection = self._connections.get(name)
         if connection is None:
             connection = self._connections[name] = Connection(name)
-        if len(connection.calls) >= self._max_calls:
-            self._refusals.add()
-            text = f"{len(connection.calls)} requests of this connection are in flight already"
-            raise Failure(Outcome.RESOURCE_EXHAUSTED, text)
         call = OpenCall(self, connection, context)
         connection.calls.add(call)
         task = asyncio.current_task()
@@ -147,6 +143,7 @@ class Readers:
 
     def close(self, connection: Connection, call: OpenCall) -> None:
         """A call has ended; the connection is forgotten until it makes the next one."""
+        self._limit.leave(connection.name)
         connection.calls.discard(call)
         if not connection.calls:
             self._connections.pop(connection.name, None)

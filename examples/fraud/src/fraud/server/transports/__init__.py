@@ -1,0 +1,46 @@
+"""Transports: what carries calls between clients and the core, a folder for each.
+
+A transport turns what arrives into calls of the core (`core/calls.py`, `core/exchanges.py`) and what they come to into
+replies. It uses the core and what lies beside it here, never another transport.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, Protocol
+
+from ..core.calls import Calls
+from ..core.state import ServerState
+from ..settings import Settings
+
+
+class Transport(Protocol):
+    """One way for gRPC to reach the server, with health, reflection, and refusals for what the model does not answer.
+
+    All methods are called on the event loop. `bind` comes first, once; then `start`, and at the end `stop`.
+    """
+
+    CANNOT_KEEP: ClassVar[Mapping[str, str]]
+    """Settings that have no effect with this transport, by the names of their variables, with the reason."""
+
+    def __init__(self, calls: Calls, state: ServerState, settings: Settings, /) -> None: ...
+
+    def bind(self) -> int:
+        """Takes HOST and PORT of the settings; returns the port. Raises BindError.
+
+        A connection may be accepted from here on, but nothing is answered before `start`.
+        """
+
+    async def start(self) -> None:
+        """Answers from here on: health by the state of the server, calls as admission decides."""
+
+    async def stop(self, grace: float) -> None:
+        """Ends all connections, and whatever is still open on them after so many seconds.
+
+        The state is final by now, which ends health watches, and no reply of a call that has ended is lost.
+        """
+
+
+def transport_class(settings: Settings) -> type[Transport]:
+    """The transport that TRANSPORT names."""
+    from .grpcio.transport import GrpcioTransport
+
+    return GrpcioTransport

@@ -1,0 +1,1 @@
+"""TRANSPORT=grpcio: gRPC's own server for asyncio, on the event loop."""
