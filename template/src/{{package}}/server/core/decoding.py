@@ -62,9 +62,7 @@ class Decoder:
         else:
             receiver.on_request(request)
 
-    def _decode_many(
-        self, method: Method, data: bytes, count: Count, memory: Reservation, receiver: Receiver
-    ) -> None:
+    def _decode_many(self, method: Method, data: bytes, count: Count, memory: Reservation, receiver: Receiver) -> None:
         """Decodes a request whose count has begun."""
         try:
             self._count_all(count, receiver)
