@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from protoserve.emit import field_code, field_docs, imported_stubs, limit_code, samples
+from protoserve.emit import column_code, field_code, field_docs, imported_stubs, limit_code, samples
 from protoserve.emit.proto import HEADER, header, module_of
 from protoserve.emit.python_templates import render
 from protoserve.schema import reserved_names, well_known_types
@@ -20,6 +20,8 @@ _RUNTIME = Path(__file__).parents[1] / "runtime"
 def shared_modules(contracts: Sequence[Contract], package: str) -> Iterator[tuple[str, str]]:
     """Name and text of the modules that the contract modules of a project share."""
     names = ["arrays", "bounds", "counting", "encoding", "methods", "parsing", "reading", "violations", "writing"]
+    if any(_column_runs(contract) for contract in contracts):
+        names.append("columns")
     if len(contracts) > 1:
         names.append("steps")
     if any(_is_foreign(contract, package) for contract in contracts):
@@ -42,6 +44,7 @@ def render_version(contract: Contract, package: str) -> str:
     well_known = {well_known_types.FILES.get(message.in_proto) for message in contract.all_messages()} - {None}
     requests = {method.request.name: method.request for method in contract.served_methods}
     nesting = _Nesting(contract)
+    column_runs = _column_runs(contract)
     known: dict[str, int | None] = {}  # of the largest messages
     return render(
         "contract",
@@ -58,9 +61,9 @@ def render_version(contract: Contract, package: str) -> str:
         imported_modules=_imported_modules(contract, package),
         parents=_parent_packages(contract) if _is_foreign(contract, package) else [],
         patterns=limit_code.patterns(contract),
-        messages=[_message_code(contract, message, nesting) for message in contract.all_messages()],
+        messages=[_message_code(contract, message, nesting, column_runs) for message in contract.all_messages()],
         requests_and_responses=[
-            _message_code(contract, message, nesting) for message in _requests_and_responses(contract)
+            _message_code(contract, message, nesting, column_runs) for message in _requests_and_responses(contract)
         ],
         request_names=set(requests),
         samples={name: samples.PythonCode(contract).message(request) for name, request in requests.items()},
@@ -76,15 +79,11 @@ def render_version(contract: Contract, package: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FieldCode:
-    """A field of a dataclass. `default` is None without one, `doc` is empty without one.
-
-    `value` is what the reader passes for the field.
-    """
+    """A field of a dataclass. `default` is None without one, `doc` is empty without one."""
 
     name: str
     annotation: str
     default: str | None
-    value: str
     doc: str
 
 
@@ -95,6 +94,8 @@ class MessageCode:
     `stub` is protoc's class, `has_sizes` says that named dimensions vary. `serialized` is the expression for the bytes
     of `value`. `is_typed` is false where the stub is of a library without type information. `hides_types` says that
     what stands in the stub's class has the name of a type that is used there, which mypy then takes for another.
+    `columns` are the constants for numbers that are read together, with their expressions; `read_values` is what the
+    reader passes for the fields, in their order.
     """
 
     name: str
@@ -109,6 +110,8 @@ class MessageCode:
     hides_types: bool
     read_lines: list[str]
     write_lines: list[str]
+    columns: dict[str, str]
+    read_values: list[str]
 
 
 class _Nesting:
@@ -144,8 +147,37 @@ def _with_arrays(contract: Contract) -> set[str]:
     return names
 
 
-def _message_code(contract: Contract, message: Message, nesting: _Nesting) -> MessageCode:
+def _column_runs(contract: Contract) -> dict[tuple[str, str], str]:
+    """The constants that hold runs of columns, by the message and the first field of each."""
+    runs = [
+        (message.name, run.fields[0].name)
+        for message in contract.all_messages()
+        for run in column_code.runs(contract, message.fields)
+        if run.together
+    ]
+    return {run: f"_COLUMNS_{number}" for number, run in enumerate(runs, 1)}
+
+
+def _message_code(
+    contract: Contract, message: Message, nesting: _Nesting, column_runs: dict[tuple[str, str], str]
+) -> MessageCode:
     fields = message.fields
+    columns: dict[str, str] = {}
+    read_lines: list[str] = []
+    write_lines: list[str] = []
+    read_values: list[str] = []
+    for run in column_code.runs(contract, fields):
+        first = run.fields[0]
+        if run.together:
+            constant = column_runs[message.name, first.name]
+            columns[constant] = column_code.constructor(contract, run)
+            read_lines.append(f"{constant.lower()[1:]} = {constant}.read(message, prefix, bad)")
+            write_lines.append(f"{constant}.write(message, value, prefix)")
+            read_values.append(f"*{constant.lower()[1:]}")
+        else:
+            read_lines += field_code.read(contract, message, first)
+            write_lines += field_code.write(contract, message, first)
+            read_values.append(field_code.value(contract, message, first))
     return MessageCode(
         name=message.name,
         stub=_stub(contract, message),
@@ -159,8 +191,10 @@ def _message_code(contract: Contract, message: Message, nesting: _Nesting) -> Me
         ),
         is_typed=message.file not in imported_stubs.LIBRARY_FILES,
         hides_types=_hides_types(contract, message, nesting),
-        read_lines=[line for field in fields for line in field_code.read(contract, message, field)],
-        write_lines=[line for field in fields for line in field_code.write(contract, message, field)],
+        read_lines=read_lines,
+        write_lines=write_lines,
+        columns=columns,
+        read_values=read_values,
     )
 
 
@@ -180,7 +214,6 @@ def _field_code(contract: Contract, message: Message, field: Field) -> FieldCode
         name=field.attribute,
         annotation=field_code.annotation(contract, field),
         default=field_code.default(contract, field),
-        value=field_code.value(contract, message, field),
         doc=field_docs.docstring(field),
     )
 
