@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from protoserve.schema.model import Contract, Enum, Field, Method
 from protoserve.schema.types import Kind
-from protoserve.seeds.feature_code import request_numbers
+from protoserve.seeds.feature_code import request_numbers, with_getter
 from protoserve.seeds.frameworks import Framework
 from protoserve.seeds.reply_code import ReplyCode, at_end_of_stream, value_range
 
@@ -16,7 +16,8 @@ from protoserve.seeds.reply_code import ReplyCode, at_end_of_stream, value_range
 class ExampleMethod:
     """The example model's part in one method.
 
-    `features` and `response` name its functions in model.py, `row` and `reply` are what these return. The model gives
+    `features` and `response` name its functions in model.py, `row` and `reply` are what these return. The row may hold
+    `getter`, a constant that reads the attributes `columns` of a wide request at once. The model gives
     `outputs` numbers for a row. `classes` is the enum whose values it classifies into, None where it gives numbers.
     `files` are the names of its model files in the artifact, without suffix.
     """
@@ -26,6 +27,8 @@ class ExampleMethod:
     features: str
     response: str
     row: tuple[str, ...]
+    getter: str
+    columns: tuple[str, ...]
     reply: str
     outputs: int
     classes: Enum | None
@@ -35,6 +38,15 @@ class ExampleMethod:
     @property
     def classify(self) -> bool:
         return self.classes is not None
+
+    @property
+    def slice(self) -> str:
+        """Which of the request's fields the `columns` are, as a slice; empty if all are."""
+        names = [field.attribute for field in self.method.request.fields]
+        if len(names) == len(self.columns):
+            return ""
+        start = names.index(self.columns[0])
+        return f"[{start}:{start + len(self.columns)}]"
 
     @property
     def reads_request(self) -> bool:
@@ -80,12 +92,16 @@ def _example(contract: Contract, framework: Framework, method: Method) -> Exampl
     files: tuple[str, ...] = (attribute,)
     if framework.one_file_per == "output" and enum is None and outputs > 1:
         files = tuple(f"{attribute}_{output}" for output in range(outputs))
+    getter = "COLUMNS" if not prefix else f"{attribute.upper()}_COLUMNS"
+    row, columns = with_getter(tuple(request_numbers(contract, method.request)) or ("0.0",), getter)
     return ExampleMethod(
         method=method,
         attribute=attribute,
         features=f"{prefix}features",
         response=f"{prefix}response",
-        row=tuple(request_numbers(contract, method.request)) or ("0.0",),
+        row=row,
+        getter=getter,
+        columns=columns,
         reply=reply,
         outputs=outputs,
         classes=enum,

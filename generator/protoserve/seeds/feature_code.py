@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from itertools import groupby
 
 from protoserve.schema.model import Contract, Field, Message
 from protoserve.schema.types import Kind
@@ -10,6 +12,9 @@ from protoserve.wire import may_be_none
 
 # An array of at most this many elements becomes one number per element; of a larger one the model sees statistics.
 SMALL_ARRAY = 16
+# More attributes than this are read by one getter, not in a line each.
+MANY_COLUMNS = 32
+_PLAIN = re.compile(r"request\.(\w+)")
 
 
 def request_numbers(contract: Contract, message: Message, value: str = "request") -> Iterator[str]:
@@ -19,6 +24,16 @@ def request_numbers(contract: Contract, message: Message, value: str = "request"
     """
     for field in message.fields:
         yield from _field_numbers(contract, field, f"{value}.{field.attribute}")
+
+
+def with_getter(row: tuple[str, ...], getter: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The row with `getter` in place of its longest run of plain attributes, and these; none if there are not many."""
+    runs = [(is_plain, tuple(group)) for is_plain, group in groupby(row, key=lambda item: bool(_PLAIN.fullmatch(item)))]
+    longest = max((run for is_plain, run in runs if is_plain), key=len, default=())
+    if len(longest) <= MANY_COLUMNS:
+        return row, ()
+    shorter = ((f"*{getter}(request)",) if run is longest else run for _, run in runs)
+    return tuple(item for run in shorter for item in run), tuple(item.removeprefix("request.") for item in longest)
 
 
 def _is_image(field: Field) -> bool:
