@@ -44,8 +44,11 @@ class StopRequested:
     origin: str = ""
 
 
-def main() -> int:
-    """Runs the server; returns 0 when a signal ended it and no reply was lost, 1 when that or its start failed."""
+def main(about_threads: str = "") -> int:
+    """Runs the server; returns 0 when a signal ended it and no reply was lost, 1 when that or its start failed.
+
+    `about_threads` is logged if it is not empty.
+    """
     try:
         settings = Settings.read(os.environ, served.METHODS)
         adapters = platform_adapters(os.environ)
@@ -54,6 +57,8 @@ def main() -> int:
         return 1
     configure(settings.log_level, settings.log_format)
     logger.info("%s", settings)
+    if about_threads:
+        logger.info("%s", about_threads)
     loops = "uvloop" if util.find_spec("uvloop") else "asyncio"  # faster under load, and the project's choice
     with asyncio.Runner(loop_factory=import_module(loops).new_event_loop) as runner:
         return runner.run(_run(settings, adapters))

@@ -4,9 +4,11 @@ import multiprocessing
 import os
 import signal
 
+from .cpu_limit import limit_threads
 from .output import take_over
 
 take_over()
+about_threads = limit_threads(os.environ)  # before anything imports numpy
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # why gRPC fails or dies; the server has a log of its own for the rest
 # Until the server handles signals itself: as PID 1 of a container Python would ignore SIGTERM.
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
@@ -24,4 +26,4 @@ if "forkserver" in multiprocessing.get_all_start_methods():  # not on Windows, w
 
 from .lifecycle import main  # noqa: E402
 
-raise SystemExit(main())
+raise SystemExit(main(about_threads))
