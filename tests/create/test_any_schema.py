@@ -19,6 +19,7 @@ from protoserve.seeds.frameworks import frameworks, load
 from support import Project, create, lacking, made_once, need, run, tool
 from zoo.process import assert_passes
 
+WIDE = [f"n{index}: {kind}" for index, kind in enumerate(("float64", "int32", "bool", "float32") * 20)]
 SCHEMAS = {
     "one-number": "x: float64 -> y: float64",
     "few-inputs": "a: bool -> label: Label(low|mid|high), scores: float64[3]",
@@ -26,6 +27,7 @@ SCHEMAS = {
     "two-tensors": "left: float32[n, 4], right?: uint8[2, 3], mask: bool[n] -> out: float32[n, 2], total: uint64",
     "texts": "texts: string[], weights: map<string, float64> -> best: string, ranks: int32[]",
     "stream": "prompt: string, temperature?: float32 -> stream token: string, probability: float32",
+    "wide": f"{', '.join([*WIDE[:40], 'context?: json', *WIDE[40:]])} -> y: float64",
     "fraud": FRAUD,
 }
 

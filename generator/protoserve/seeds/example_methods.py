@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from protoserve.schema.model import Contract, Enum, Field, Method
 from protoserve.schema.types import Kind
-from protoserve.seeds.feature_code import request_numbers, with_getter
+from protoserve.seeds.feature_code import request_row
 from protoserve.seeds.frameworks import Framework
 from protoserve.seeds.reply_code import ReplyCode, at_end_of_stream, value_range
 
@@ -93,13 +93,13 @@ def _example(contract: Contract, framework: Framework, method: Method) -> Exampl
     if framework.one_file_per == "output" and enum is None and outputs > 1:
         files = tuple(f"{attribute}_{output}" for output in range(outputs))
     getter = "COLUMNS" if not prefix else f"{attribute.upper()}_COLUMNS"
-    row, columns = with_getter(tuple(request_numbers(contract, method.request)) or ("0.0",), getter)
+    row, columns = request_row(contract, method.request, getter)
     return ExampleMethod(
         method=method,
         attribute=attribute,
         features=f"{prefix}features",
         response=f"{prefix}response",
-        row=row,
+        row=row or ("0.0",),
         getter=getter,
         columns=columns,
         reply=reply,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -14,26 +13,36 @@ from protoserve.wire import may_be_none
 SMALL_ARRAY = 16
 # More attributes than this are read by one getter, not in a line each.
 MANY_COLUMNS = 32
-_PLAIN = re.compile(r"request\.(\w+)")
 
 
-def request_numbers(contract: Contract, message: Message, value: str = "request") -> Iterator[str]:
-    """Expressions for the message that `value` evaluates to; a starred one gives several numbers.
+def request_row(contract: Contract, message: Message, getter: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Expressions for a row of numbers, and the attributes that `getter` reads in one of them.
 
-    The row has the same length for every request. JSON, and messages or times that may be absent, are left out.
+    A starred expression gives several numbers. The row has the same length for every request: JSON, and messages or
+    times that may be absent, are left out.
+    `getter` reads the longest run of fields that are numbers as they are; there are no such attributes if it is short.
     """
-    for field in message.fields:
-        yield from _field_numbers(contract, field, f"{value}.{field.attribute}")
-
-
-def with_getter(row: tuple[str, ...], getter: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The row with `getter` in place of its longest run of plain attributes, and these; none if there are not many."""
-    runs = [(is_plain, tuple(group)) for is_plain, group in groupby(row, key=lambda item: bool(_PLAIN.fullmatch(item)))]
+    numbers = [
+        (field.attribute, tuple(_field_numbers(contract, field, f"request.{field.attribute}")))
+        for field in message.fields
+    ]
+    runs = [
+        (is_plain, tuple(group))
+        for is_plain, group in groupby(numbers, key=lambda item: item[1] == (f"request.{item[0]}",))
+    ]
     longest = max((run for is_plain, run in runs if is_plain), key=len, default=())
     if len(longest) <= MANY_COLUMNS:
-        return row, ()
-    shorter = ((f"*{getter}(request)",) if run is longest else run for _, run in runs)
-    return tuple(item for run in shorter for item in run), tuple(item.removeprefix("request.") for item in longest)
+        return tuple(item for _, items in numbers for item in items), ()
+    row: list[str] = []
+    for _, run in runs:
+        row += [f"*{getter}(request)"] if run is longest else [item for _, items in run for item in items]
+    return tuple(row), tuple(attribute for attribute, _ in longest)
+
+
+def _message_numbers(contract: Contract, message: Message, value: str) -> Iterator[str]:
+    """Expressions for the message that `value` evaluates to."""
+    for field in message.fields:
+        yield from _field_numbers(contract, field, f"{value}.{field.attribute}")
 
 
 def _is_image(field: Field) -> bool:
@@ -55,7 +64,7 @@ def _field_numbers(contract: Contract, field: Field, value: str) -> Iterator[str
         yield f'*statistics(image({value}, "{path}"))'
     elif (inner := contract.message(field.type)) is not None:
         if not may_be_none(field):
-            yield from request_numbers(contract, inner, value)
+            yield from _message_numbers(contract, inner, value)
     else:
         yield from _single_number(field, value)
 

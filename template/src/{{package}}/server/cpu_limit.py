@@ -1,7 +1,7 @@
 """The threads of numerical libraries follow the CPU limit of the container.
 
-OpenMP (scikit-learn, XGBoost, LightGBM, PyTorch), OpenBLAS and MKL start a thread for every CPU of the machine, also in a
-container that may use two of 64. The kernel then stops all of them for most of the time, and calls wait.
+OpenMP (scikit-learn, XGBoost, LightGBM, PyTorch), OpenBLAS and MKL start a thread for every CPU of the machine, also in
+a container that may use two of 64. The kernel then stops all of them for most of the time, and calls wait.
 """
 
 import os
