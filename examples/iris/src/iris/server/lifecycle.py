@@ -184,6 +184,7 @@ class Server:
             self.state.become(State.LAME_DUCK)
             await asyncio.sleep(min(settings.lame_duck_seconds, settings.drain_seconds))
         self.state.become(State.DRAINING)
+        self.model.expect_no_more()
         while admission.open_calls and time.monotonic() < self.end:
             await asyncio.sleep(0.01)
         if admission.open_calls:

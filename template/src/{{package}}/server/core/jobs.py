@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...contract.methods import Method
 from .outcomes import Failure, classify, failure_of
@@ -35,9 +35,13 @@ class Job:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class UnaryJob(Job):
-    """A request with one reply. `on_result` is called once, with the reply's bytes or why there is none."""
+    """A request with one reply. `on_result` is called once, with the reply's bytes or why there is none.
+
+    `queued` is a time of `time.monotonic`.
+    """
 
     on_result: Callable[[bytes | Failure], object]
+    queued: float = field(default_factory=time.monotonic)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

@@ -1,7 +1,7 @@
 """The model's thread: it loads the model, then computes what is queued, in batches where the method is unary.
 
-It takes all that is queued, up to the maximum, and there is no timer: a lone request is computed at once, and batches
-grow with the load.
+It takes all that is queued, up to the maximum: a lone request is computed at once, and batches grow with the load.
+Only callers of a slow model who are known to come back are waited for, a moment (`batching`).
 """
 
 import threading
@@ -10,11 +10,12 @@ from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from ...contract.methods import Handler, Method
 from ...contract.violations import InvalidReply, ModelBroken, shown
 from ..tracebacks import described
+from .batching import BatchQueue
 from .jobs import StreamJob, UnaryJob
 from .outcomes import Failure, Outcome, abandoned, classify
 
@@ -66,6 +67,8 @@ class Wake(Enum):
 
     STREAMS = auto()
     """A stream has room for another reply, or is abandoned."""
+    LAST = auto()
+    """Nobody comes back any more: what waits is computed at once."""
     STOP = auto()
 
 
@@ -93,12 +96,12 @@ class ModelThread(threading.Thread):
         self.work: Work | None = None
         """What the model is computing; None while it has nothing to do. For every thread to read."""
         self._load, self._report, self._observe, self._send = load, report, observe, send
-        self._max_batch_sizes = max_batch_sizes
         self._model = LoadedModel({})
         self._queue: SimpleQueue[Sequence[UnaryJob | StreamJob] | ReadyCheck | Wake] = SimpleQueue()
-        self._waiting: dict[str, deque[UnaryJob]] = {path: deque() for path in max_batch_sizes}
+        self._waiting = {path: BatchQueue(size) for path, size in max_batch_sizes.items()}
         self._questions: deque[UnaryJob | ReadyCheck] = deque()  # of the server's own, which come first
         self._streams: list[StreamJob] = []
+        self._expects_more = True
         self._stopping = False
 
     @property
@@ -118,6 +121,10 @@ class ModelThread(threading.Thread):
         """Has the thread look at its streams, after a reply was sent or a stream was cancelled."""
         self._queue.put(Wake.STREAMS)
 
+    def expect_no_more(self) -> None:
+        """Has the thread compute at once what it has: no more requests come. Any thread may call this."""
+        self._queue.put(Wake.LAST)
+
     def stop(self, timeout: float) -> bool:
         """Ends the thread after what it is computing; False if that takes longer than `timeout` seconds."""
         self._queue.put(Wake.STOP)
@@ -133,20 +140,25 @@ class ModelThread(threading.Thread):
             self._report(ModelFailed(error, described(error)))
 
     def _compute_until_stopped(self) -> None:
-        idle = True
+        seconds: float | None = None
         while True:
-            self._receive(wait=idle)
+            self._receive(seconds)
             if self._stopping:
                 return
-            idle = not self._turn()
+            seconds = self._turn()
 
-    def _receive(self, *, wait: bool) -> None:
-        """Takes all that is queued; with `wait`, at least one item."""
-        while wait or not self._queue.empty():
-            item = self._queue.get()
-            wait = False
+    def _receive(self, seconds: float | None) -> None:
+        """Takes all that is queued; waits at most so many seconds for the first item, or for ever if that is None."""
+        while seconds != 0 or not self._queue.empty():
+            try:
+                item = self._queue.get(timeout=seconds)
+            except Empty:
+                return
+            seconds = 0
             if item is Wake.STOP:
                 self._stopping = True
+            elif item is Wake.LAST:
+                self._expects_more = False
             elif isinstance(item, ReadyCheck):
                 self._questions.append(item)
             elif not isinstance(item, Wake):
@@ -159,18 +171,25 @@ class ModelThread(threading.Thread):
         elif job.is_probe:
             self._questions.append(job)
         else:
-            self._waiting[job.method.path].append(job)
+            self._waiting[job.method.path].add(job)
 
-    def _turn(self) -> bool:
-        """Computes one batch of every method and one reply of every stream; False if there was nothing to do."""
+    def _turn(self) -> float | None:
+        """Computes one batch of every method that has one due, and one reply of every stream.
+
+        Returns how many seconds there is nothing to do, unless something comes; None for as long as nothing comes.
+        """
         self._answer_questions()
-        waiting = [path for path, jobs in self._waiting.items() if jobs]
-        for path in waiting:
-            self._compute(self._next_batch(path))
+        now = time.monotonic()
+        waits = {path: queue.seconds_until_due(now) for path, queue in self._waiting.items()}
+        due = [path for path, wait in waits.items() if wait == 0 or not (wait is None or self._expects_more)]
+        for path in due:
+            self._compute(self._waiting[path])
         streams = [stream for stream in self._streams if stream.needs_a_turn()]
         for stream in streams:
             self._advance(stream)
-        return bool(waiting or streams)
+        if due or streams:
+            return 0
+        return min((wait for wait in waits.values() if wait is not None), default=None)
 
     def _answer_questions(self) -> None:
         while self._questions:
@@ -186,18 +205,17 @@ class ModelThread(threading.Thread):
         self.work = None
         question.on_answer(failure)
 
-    def _next_batch(self, path: str) -> list[UnaryJob]:
-        jobs = self._waiting[path]
-        return [jobs.popleft() for _ in range(min(self._max_batch_sizes[path], len(jobs)))]
-
-    def _compute(self, jobs: list[UnaryJob]) -> None:
-        """Computes jobs of one method. If the model raises, halves are tried until the request at fault is alone."""
+    def _compute(self, queue: BatchQueue) -> None:
+        """Computes a batch. If the model raises, halves are tried until the request at fault is alone."""
+        started = time.monotonic()
+        jobs = queue.take_batch()
         batches = [jobs]
         while batches:
             batches += self._compute_batch(batches.pop())
+            self._receive(0)
             if batches:  # health must not wait for all of them
-                self._receive(wait=False)
                 self._answer_questions()
+        queue.answered(len(jobs), started, time.monotonic())
 
     def _compute_batch(self, jobs: list[UnaryJob]) -> list[list[UnaryJob]]:
         """Computes jobs as one batch; returns what to try instead of it, the last first."""
