@@ -30,7 +30,7 @@ def test_a_method_whose_name_is_anything(server: Server, path: bytes) -> None:
 
 BROKEN = """\
 from probe.server import lifecycle, logs
-from probe.server.transports.grpcio import call_taker
+from probe.server.transports import call_taker
 
 async def refuse(self, method):
     if method.endswith(b"/Predict"):

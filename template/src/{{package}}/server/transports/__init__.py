@@ -4,12 +4,15 @@ A transport turns what arrives into calls of the core (`core/calls.py`, `core/ex
 replies. It uses the core and what lies beside it here, never another transport.
 """
 
-from collections.abc import Mapping
-from typing import ClassVar, Protocol
+from __future__ import annotations
 
-from ..core.calls import Calls
-from ..core.state import ServerState
-from ..settings import Settings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+if TYPE_CHECKING:  # a process of a transport, beside the server, need not load them
+    from ..core.calls import Calls
+    from ..core.state import ServerState
+    from ..settings import Settings
 
 
 class Transport(Protocol):

@@ -10,7 +10,8 @@ from contextlib import contextmanager, suppress
 from urllib.parse import unquote
 
 OPEN_FILES = "/dev/fd"  # not on Windows, where the sockets cannot be reached
-ACKNOWLEDGED = 120  # where `tcpi_bytes_acked` is in `struct tcp_info` of linux/tcp.h, 8 bytes
+ACKNOWLEDGED, RECEIVED = 120, 128  # where `tcpi_bytes_acked` and `tcpi_bytes_received` are, 8 bytes each, in
+# `struct tcp_info` of linux/tcp.h
 
 Peer = tuple[str, int]
 """Address and port of the other side."""
@@ -24,30 +25,46 @@ def peer_of(name: str) -> Peer:
 
 def shut_down(peers: Collection[Peer]) -> None:
     """Ends the connections to `peers`: gRPC sees that the other side has gone, and gives back what it kept for it."""
-    for _, connection in _connections(peers):
-        with suppress(OSError):  # it has ended by itself
-            connection.shutdown(socket.SHUT_RDWR)
+    for peer, connection in _connections():
+        if peer in peers:
+            with suppress(OSError):  # it has ended by itself
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 def acknowledged_bytes(peers: Collection[Peer]) -> dict[Peer, int]:
     """How many bytes the systems of `peers` have confirmed so far, where that is known: not outside of Linux."""
     acknowledged = {}
     if sys.platform == "linux":
-        for peer, connection in _connections(peers):
-            with suppress(OSError, struct.error):  # an old system says less
-                info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, ACKNOWLEDGED + 8)
-                (acknowledged[peer],) = struct.unpack_from("Q", info, ACKNOWLEDGED)
+        for peer, connection in _connections():
+            if peer in peers:
+                with suppress(OSError, struct.error):  # an old system says less
+                    acknowledged[peer] = _tcp_info(connection, ACKNOWLEDGED)
     return acknowledged
 
 
-def _connections(peers: Collection[Peer]) -> Iterator[tuple[Peer, socket.socket]]:
+def received_bytes(port: int) -> dict[Peer, int]:
+    """How many bytes have come from each peer connected to `port`, where that is known: not outside of Linux."""
+    received = {}
+    if sys.platform == "linux":
+        for peer, connection in _connections():
+            with suppress(OSError, struct.error):
+                if connection.getsockname()[1] == port:
+                    received[peer] = _tcp_info(connection, RECEIVED)
+    return received
+
+
+def _tcp_info(connection: socket.socket, place: int) -> int:
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, place + 8)
+    (number,) = struct.unpack_from("Q", info, place)
+    return int(number)
+
+
+def _connections() -> Iterator[tuple[Peer, socket.socket]]:
     for number in _open_files():
         with suppress(OSError), _copied(number) as connection:
             if connection.family in (socket.AF_INET, socket.AF_INET6):
                 host, port = connection.getpeername()[:2]
-                peer = (_address(host), port)
-                if peer in peers:
-                    yield peer, connection
+                yield (_address(host), port), connection
 
 
 def _open_files() -> list[int]:

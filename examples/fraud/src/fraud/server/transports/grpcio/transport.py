@@ -8,10 +8,10 @@ from ...binding import BindError, check_address
 from ...core.calls import Calls
 from ...core.state import ServerState
 from ...settings import Settings
-from ..other_methods import add_other_methods
+from ..grpc_server import make_server
+from ..other_methods import OtherMethods, add_other_methods
 from .connections import connection_options
 from .readers import Readers
-from .server import make_server
 from .servicer import Servicer
 
 
@@ -31,7 +31,7 @@ class GrpcioTransport:
         )
         for service, handlers in Servicer(calls, self._readers).handlers().items():
             self._server.add_registered_method_handlers(service, handlers)
-        add_other_methods(self._server, state)
+        add_other_methods(self._server, state, OtherMethods.of_contract())
 
     def bind(self) -> int:
         host, port = self._settings.host, self._settings.port

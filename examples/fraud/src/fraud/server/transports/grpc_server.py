@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # has no types
 
-from ...logs import logger
+from ..logs import logger
 
 # What `call_taker.py` uses of gRPC's own, with its parameters: in a version where they are others, gRPC's server stays
 # as it is.

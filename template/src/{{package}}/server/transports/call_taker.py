@@ -15,8 +15,8 @@ from typing import Any
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # has no types
 
-from ...exits import end_now
-from ...tracebacks import described
+from ..exits import end_now
+from ..tracebacks import described
 
 TAKEN_AT_ONCE = 16
 UNKNOWN = "unknown"  # stands for the names of all methods that are not registered

@@ -1,0 +1,76 @@
+"""pygrpc-native around the core, with a process beside it for health: what it binds, and its start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pygrpc_native import NativeGrpcFront
+
+from ....contract import served
+from ...binding import ALL_ADDRESSES, BindError, check_address
+from ...core.calls import Calls
+from ...core.state import ServerState
+from ...logs import logger
+from ...settings import Settings
+from .fallback import Fallback
+from .front import Front
+
+IO_THREADS = 1  # which do HTTP/2 outside of the interpreter's lock; a second one is no faster on one core
+SPARE_STREAMS = 100  # of a connection, for health, reflection, and calls that are refused
+NO_CLOSING = "it does not close connections by their age or idle time"
+FOR_WHOM = (
+    "TRANSPORT=native is for callers that are trusted, or stand behind a proxy that bounds and inflates requests: a "
+    "compressed request of 1 MB can take more than 1 GB of memory"
+)
+
+
+class NativeTransport:
+    CANNOT_KEEP: ClassVar[Mapping[str, str]] = {
+        "MAX_CONNECTION_IDLE_SECONDS": NO_CLOSING,
+        "MAX_CONNECTION_AGE_SECONDS": NO_CLOSING,
+        "MAX_CONNECTION_AGE_GRACE_SECONDS": NO_CLOSING,
+        "MAX_UNREAD_BYTES": "it does not say which replies are still unread",
+    }
+
+    def __init__(self, calls: Calls, state: ServerState, settings: Settings) -> None:
+        self._calls, self._state, self._settings = calls, state, settings
+        logging.getLogger("pygrpc_native").setLevel(logging.WARNING)  # below that it logs callers' mistakes
+
+    def bind(self) -> int:
+        host, port = self._settings.host, self._settings.port
+        check_address(host, port)
+        self._native = self._bound(f"{host}:{port}", f"0.0.0.0:{port}" if host.strip("[]") == ALL_ADDRESSES else "")
+        self._front = Front(self._native, served.METHODS, self._calls, self._settings)
+        self._fallback = Fallback(self._state, self._settings)
+        self._native.set_fallback(str(self._fallback.path))
+        return int(self._native.bound_port)
+
+    def _bound(self, *targets: str) -> NativeGrpcFront:
+        """On the first of the targets that can be bound: systems without IPv6 have no `[::]`."""
+        settings = self._settings
+        try:
+            return NativeGrpcFront(
+                targets[0],
+                [(method.path, method.streaming) for method in served.METHODS],
+                io_threads=IO_THREADS,
+                call_details=True,
+                keepalive_time_ms=round(settings.keepalive_seconds * 1000),
+                keepalive_timeout_ms=round(settings.keepalive_timeout_seconds * 1000),
+                max_concurrent_streams=settings.max_in_flight + SPARE_STREAMS,
+            )
+        except OSError as error:
+            if any(targets[1:]):
+                return self._bound(*targets[1:])
+            raise BindError(error.strerror or str(error)) from error
+
+    async def start(self) -> None:
+        """Connections are accepted already; what arrives on them waits until the process for health answers."""
+        logger.warning(FOR_WHOM)
+        self._fallback.start(self._front.start)
+
+    async def stop(self, grace: float) -> None:
+        await self._fallback.stop(grace)
+        await asyncio.to_thread(self._front.stop)
