@@ -94,13 +94,13 @@ import asyncio, json, sys
 from probe.server.lifecycle import Server
 from probe.server.logs import configure
 from probe.server.settings import Settings
+from probe.server.transports import transport_class
 
 async def main(settings, *scripts):
-    servers = [
-        Server(Settings(host=f"127.0.1.{number}", port=0, model_path=path, **json.loads(settings)), [])
-        for number, path in enumerate(scripts, 1)
-    ]
-    await asyncio.gather(*(server.run() for server in servers))
+    def server(number, path):
+        these = Settings(host=f"127.0.1.{number}", port=0, model_path=path, **json.loads(settings))
+        return Server(these, transport_class(these, {}), [])
+    await asyncio.gather(*(server(*each).run() for each in enumerate(scripts, 1)))
 
 configure("INFO", "json")
 asyncio.run(main(*sys.argv[1:]))

@@ -65,7 +65,7 @@ def rendered(
     """Files of a project as Copier renders them."""
     vertex = {"vertex_project": "p", "vertex_region": "r", "vertex_repository": "x", "vertex_machine": "m"}
     values: dict[str, Any] = {"package": "words", "framework": "python", "port": "9000", "python_version": "3.12"}
-    values |= {**given, **vertex, "platforms": ["vertex-ai"], "ci": "github", "adopted": False}
+    values |= {**given, **vertex, "platforms": ["vertex-ai"], "ci": "github", "transport": "grpcio", "adopted": False}
     conf = SimpleNamespace(answers_file=answers_file, vcs_ref_hash=None)
     return {
         name: copier_jinja().get_template(f"template/{path}").render(values, _copier_conf=conf, _copier_answers=values)

@@ -22,13 +22,13 @@ import asyncio, json, sys
 from probe.server.lifecycle import Server
 from probe.server.logs import configure
 from probe.server.settings import Settings
+from probe.server.transports import transport_class
 
 async def main(*all_settings):
-    servers = [
-        Server(Settings(host=f"127.0.2.{number}", port=0, **json.loads(settings)), [])
-        for number, settings in enumerate(all_settings, 1)
-    ]
-    await asyncio.gather(*(server.run() for server in servers))
+    def server(number, settings):
+        these = Settings(host=f"127.0.2.{number}", port=0, **json.loads(settings))
+        return Server(these, transport_class(these, {}), [])
+    await asyncio.gather(*(server(*each).run() for each in enumerate(all_settings, 1)))
 
 configure("INFO", "json")
 asyncio.run(main(*sys.argv[1:]))

@@ -12,6 +12,7 @@ from serving import Probe, error_of, serving, starting
 WRONG = {
     "PORT": ("70000", "PORT must be an integer from 0 to 65535; got '70000'"),
     "HOST": ("not a host", "HOST must be a host name or an address, with IPv6 in brackets; got 'not a host'"),
+    "TRANSPORT": ("http", "TRANSPORT must be one of grpcio, native; got 'http'"),
     "MODEL_SHA256": ("abc", "MODEL_SHA256 must be 64 hexadecimal digits; got 'abc'"),
     "MAX_BATCH_SIZE": ("0", "MAX_BATCH_SIZE must be an integer from 1 to 1048576; got '0'"),
     "UNBATCHED_METHODS": (

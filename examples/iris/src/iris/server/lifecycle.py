@@ -30,7 +30,7 @@ from .logs import configure, logger
 from .remedies import remedy
 from .settings import Settings
 from .tracebacks import safely, text_of
-from .transports import transport_class
+from .transports import Transport, transport_class
 
 SETTLE_SECONDS = 0.2  # time for the transport to send its last replies
 EXIT_SECONDS = 5.0  # at most, for the model's own threads, and what libraries do when the interpreter ends
@@ -51,6 +51,7 @@ def main(about_threads: str = "") -> int:
     """
     try:
         settings = Settings.read(os.environ, served.METHODS)
+        transport = transport_class(settings, os.environ)
         adapters = platform_adapters(os.environ)
     except ValueError as error:
         logger.critical("%s", error)
@@ -61,17 +62,17 @@ def main(about_threads: str = "") -> int:
         logger.info("%s", about_threads)
     loops = "uvloop" if util.find_spec("uvloop") else "asyncio"  # faster under load, and the project's choice
     with asyncio.Runner(loop_factory=import_module(loops).new_event_loop) as runner:
-        return runner.run(_run(settings, adapters))
+        return runner.run(_run(settings, transport, adapters))
 
 
-async def _run(settings: Settings, adapters: Sequence[Adapter]) -> int:
-    return await Server(settings, adapters).run()
+async def _run(settings: Settings, transport: type[Transport], adapters: Sequence[Adapter]) -> int:
+    return await Server(settings, transport, adapters).run()
 
 
 class Server:
     """The parts of the server, and the order in which they start and stop. Made on the event loop."""
 
-    def __init__(self, settings: Settings, adapters: Sequence[Adapter]) -> None:
+    def __init__(self, settings: Settings, transport: type[Transport], adapters: Sequence[Adapter]) -> None:
         self.settings, self.adapters = settings, adapters
         self.end = math.inf  # the time of `time.monotonic` at which a stop must be over
         self.events: asyncio.Queue[ModelLoaded | ModelFailed | StopRequested] = asyncio.Queue()
@@ -98,7 +99,7 @@ class Server:
             ready_seconds=settings.ready_seconds,
         )
         self.evidence = Evidence(self.state, self.model, self.calls, patience)
-        self.transport = transport_class(settings)(self.calls, self.state, settings)
+        self.transport = transport(self.calls, self.state, settings)
 
     async def run(self) -> int:
         """The whole life; returns the exit code."""

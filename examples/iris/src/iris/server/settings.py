@@ -7,6 +7,7 @@ from typing import Any, Self, TypeVar
 
 from ..contract.methods import MAX_INT32, MIB, Method
 from .default_port import DEFAULT_PORT
+from .default_transport import DEFAULT_TRANSPORT
 
 MAX_COUNT = 2**20
 MAX_MEMORY = 2**40
@@ -74,6 +75,10 @@ def parse_log_format(text: str) -> str:
     return _choice(text.lower(), "auto", "json", "text")
 
 
+def parse_transport(text: str) -> str:
+    return _choice(text.lower(), "grpcio", "native")
+
+
 def parse_switch(text: str) -> bool:
     switch = text.lower()
     if switch not in ("true", "1", "false", "0"):
@@ -121,6 +126,9 @@ class Settings:
     port: int = setting(DEFAULT_PORT, parse_port, "Port to listen on, from 0 to 65535; 0 takes any free one.")
     host: str = setting(
         "[::]", parse_host, "Address to listen on, with IPv6 in brackets; `[::]` is every interface, IPv4 too."
+    )
+    transport: str = setting(
+        DEFAULT_TRANSPORT, parse_transport, "What carries calls: `grpcio`, or `native`, for trusted callers only."
     )
     model_path: str | None = setting(None, parse_text, "Path of the artifact to load.", "`ARTIFACT` in `model.py`")
     model_sha256: str | None = setting(

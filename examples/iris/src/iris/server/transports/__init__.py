@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # a process of a transport, beside the server, need not load 
     from ..core.state import ServerState
     from ..settings import Settings
 
+NATIVE_PACKAGE = "pygrpc-native==0.5.0"
+
 
 class Transport(Protocol):
     """One way for gRPC to reach the server, with health, reflection, and refusals for what the model does not answer.
@@ -42,8 +44,32 @@ class Transport(Protocol):
         """
 
 
-def transport_class(settings: Settings) -> type[Transport]:
-    """The transport that TRANSPORT names."""
+def transport_class(settings: Settings, environ: Mapping[str, str]) -> type[Transport]:
+    """The transport that TRANSPORT names. Raises ValueError if it cannot be used, or not with what `environ` sets."""
+    name = settings.transport
+    chosen = _native_transport() if name == "native" else _grpcio_transport()
+    refused = [
+        f"{setting} cannot be kept by TRANSPORT={name}: {reason}; unset it, or set TRANSPORT=grpcio"
+        for setting, reason in chosen.CANNOT_KEEP.items()
+        if environ.get(setting, "").strip()
+    ]
+    if refused:
+        raise ValueError("; ".join(refused))
+    return chosen
+
+
+def _grpcio_transport() -> type[Transport]:
     from .grpcio.transport import GrpcioTransport
 
     return GrpcioTransport
+
+
+def _native_transport() -> type[Transport]:
+    try:
+        from .native.transport import NativeTransport
+    except ImportError as error:
+        raise ValueError(
+            f"TRANSPORT=native needs the package {NATIVE_PACKAGE}, which cannot be imported ({error}); "
+            f"add the line {NATIVE_PACKAGE} to requirements/model.txt and run `make setup lock`, or set TRANSPORT=grpcio"
+        ) from error
+    return NativeTransport

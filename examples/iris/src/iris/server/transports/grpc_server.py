@@ -1,4 +1,4 @@
-"""gRPC's server, all of whose methods are registered with it."""
+"""gRPC's server for asyncio, all of whose methods are registered with it."""
 
 import inspect
 from collections.abc import Callable, Sequence

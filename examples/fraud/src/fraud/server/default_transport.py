@@ -1,0 +1,3 @@
+"""The transport if TRANSPORT is not set."""
+
+DEFAULT_TRANSPORT = "grpcio"
