@@ -223,12 +223,20 @@ def test_the_table_of_violations_is_the_servers(tmp_path: Path) -> None:
     assert {f"{path}: {text}" for path, text in rows} == set(reported)
 
 
-def test_the_table_of_settings_is_the_servers(iris: Project) -> None:
-    row = "'| `%s` | %s | %s |' % (f.name.upper(), f.metadata['default'], f.metadata['meaning'])"
-    source = f"import dataclasses, json; from iris.server.settings import Settings as S; print(json.dumps([{row} "
-    wanted = json.loads(iris.python("-c", f"{source} for f in dataclasses.fields(S)]))").stdout)
-    section = (DOCS / "server.md").read_text(encoding="utf-8").partition("## Settings")[2].partition("\n## ")[0]
-    assert [line for line in section.splitlines() if line.startswith("| `")] == wanted
+def test_the_tables_of_settings_are_the_servers(iris: Project) -> None:
+    source = """\
+import dataclasses, json
+from iris.server.settings import Settings
+from iris.server.transports.native.transport import NativeTransport
+
+settings = [(f.name.upper(), f.metadata["default"], f.metadata["meaning"]) for f in dataclasses.fields(Settings)]
+print(json.dumps([settings, list(NativeTransport.CANNOT_KEEP.items())]))
+"""
+    page = (DOCS / "server.md").read_text(encoding="utf-8")
+    for title, rows in zip(("Settings", "Transports"), json.loads(iris.python("-c", source).stdout), strict=True):
+        section = page.partition(f"## {title}\n")[2].partition("\n## ")[0]
+        wanted = [f"| `{name}` | {' | '.join(others)} |" for name, *others in rows]
+        assert [line for line in section.splitlines() if line.startswith("| `")] == wanted
 
 
 def test_every_question_is_in_the_table() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from serving import Probe, error_of, serving, starting
+from support import ROOT
 
 WRONG = {
     "PORT": ("70000", "PORT must be an integer from 0 to 65535; got '70000'"),
@@ -57,6 +58,47 @@ def test_all_wrong_settings_are_reported_at_once_and_nothing_starts(probe: Probe
         assert line["level"] == "CRITICAL"
         for _, message in WRONG.values():
             assert message in line["message"]
+
+
+NATIVE = """\
+import sys
+from probe.server.settings import Settings
+from probe.server.transports import transport_class
+
+def use(**environ):
+    try:
+        print(transport_class(Settings(transport="native"), environ).__name__)
+    except ValueError as error:
+        print(error)
+
+use(MAX_CONNECTION_AGE_SECONDS=" ", MAX_BATCH_SIZE="7")
+use(MAX_CONNECTION_AGE_SECONDS="300")
+for name in [name for name in sys.modules if ".native" in name]:
+    del sys.modules[name]
+sys.modules["pygrpc_native"] = None
+use()
+"""
+
+
+def test_what_the_native_transport_cannot_keep_is_refused_by_name(probe: Probe) -> None:
+    """Also where its package is missing; nothing is refused that is not set."""
+    used, refused, missing = probe.python("-c", NATIVE).stdout.splitlines()
+    assert used == "NativeTransport"
+    assert refused == (
+        "MAX_CONNECTION_AGE_SECONDS cannot be kept by TRANSPORT=native: it does not close connections by their age or "
+        "idle time; unset it, or set TRANSPORT=grpcio"
+    )
+    pin = next(line for line in lines(ROOT / "generator/requirements/dev.in") if line.startswith("pygrpc-native"))
+    assert pin in lines(ROOT / "template/requirements/server.txt.jinja")
+    package = pin.partition(";")[0]
+    assert missing.startswith(f"TRANSPORT=native needs the package {package}, which cannot be imported (")
+    assert missing.endswith(
+        f"; add the line {package} to requirements/model.txt and run `make setup lock`, or set TRANSPORT=grpcio"
+    )
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
 
 
 def test_settings_in_force_are_logged_once(probe: Probe) -> None:

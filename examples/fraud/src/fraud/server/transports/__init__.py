@@ -69,7 +69,7 @@ def _native_transport() -> type[Transport]:
         from .native.transport import NativeTransport
     except ImportError as error:
         raise ValueError(
-            f"TRANSPORT=native needs the package {NATIVE_PACKAGE}, which cannot be imported ({error}); "
-            f"add the line {NATIVE_PACKAGE} to requirements/model.txt and run `make setup lock`, or set TRANSPORT=grpcio"
+            f"TRANSPORT=native needs the package {NATIVE_PACKAGE}, which cannot be imported ({error}); add the line "
+            f"{NATIVE_PACKAGE} to requirements/model.txt and run `make setup lock`, or set TRANSPORT=grpcio"
         ) from error
     return NativeTransport
