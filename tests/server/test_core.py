@@ -18,7 +18,8 @@ from types import SimpleNamespace
 from probe import contract
 from probe.server.core.admission import Admission
 from probe.server.core.exchanges import Exchanges, Limits, UnaryExchange
-from probe.server.core.model_thread import LoadedModel, ModelThread
+from probe.server.core.model_thread import ModelThread
+from probe.server.core.runners import LoadedModel
 from probe.server.core.state import ServerState
 
 def decode(data):
@@ -47,7 +48,7 @@ async def main():
     model = LoadedModel({method.path: list})
     thread = ModelThread(lambda: model, lambda event: None, lambda *_: None, lambda: None, {method.path: 8})
     admission = Admission(ServerState(), limits.max_in_flight)
-    exchanges = Exchanges(ServerState(), thread, admission, limits, lambda: None)
+    exchanges = Exchanges(ServerState(), lambda method: thread, admission, limits, lambda: None)
     thread.start()
     await asyncio.gather(*(asyncio.to_thread(bring, exchanges, seed) for seed in range(8)))
     while admission.held_requests or exchanges.memory.reserved_bytes:

@@ -21,6 +21,7 @@ WRONG = {
         "UNBATCHED_METHODS must name methods of the contract (Predict, v1.Predict, Count, v1.Count, Echo, v1.Echo); "
         "got Guess",
     ),
+    "STREAM_THREADS": ("2000", "STREAM_THREADS must be an integer from 1 to 1024; got '2000'"),
     "MAX_IN_FLIGHT": ("many", "MAX_IN_FLIGHT must be an integer from 1 to 1048576; got 'many'"),
     "MAX_REQUEST_BYTES": ("4MB", "MAX_REQUEST_BYTES must be an integer from 1 to 2147483647; got '4MB'"),
     "DRAIN_SECONDS": ("-1", "DRAIN_SECONDS must be a number of seconds from 0 to 86400; got '-1'"),

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -15,7 +16,7 @@ from typing import Any, TypeVar, cast
 from google.protobuf import descriptor_pool
 from google.protobuf.message import Message
 
-from .methods import Handler, Method
+from .methods import Handler, Method, is_async
 from .violations import InvalidReply, InvalidRequest
 
 T = TypeVar("T")
@@ -52,10 +53,14 @@ class Step:
             raise InvalidReply(error.field, error.wanted, error.got, subject=subject) from None
         return upgraded
 
-    def error_for_caller(self, error: InvalidRequest) -> InvalidRequest:
+    @contextmanager
+    def errors_for_caller(self) -> Iterator[None]:
         """What the model says of the newer version's request, under the paths that the older version's caller knows."""
-        first, *others = (v._replace(field=path(v.field, self.renamed, self.older)) for v in error.violations)
-        return InvalidRequest(first.description, field=first.field, others=others)
+        try:
+            yield
+        except InvalidRequest as error:
+            first, *others = (v._replace(field=path(v.field, self.renamed, self.older)) for v in error.violations)
+            raise InvalidRequest(first.description, field=first.field, others=others) from error
 
 
 def instantiate(kind: type[T]) -> T:
@@ -95,12 +100,15 @@ def _batched(step: Step, bind: Callable[[object], Handler], model: object) -> Ha
 
     def handle(batch: Sequence[object]) -> object:
         upgraded = [step.upgrade_request(request) for request in batch]
-        try:
+        with step.errors_for_caller():
             return handler(upgraded)
-        except InvalidRequest as error:
-            raise step.error_for_caller(error) from error
 
-    return handle
+    async def handle_one(request: object) -> object:
+        upgraded = step.upgrade_request(request)
+        with step.errors_for_caller():
+            return await cast(Awaitable[object], handler(upgraded))
+
+    return handle_one if is_async(handler) else handle
 
 
 def _streamed(step: Step, bind: Callable[[object], Handler], model: object) -> Handler:
@@ -108,12 +116,17 @@ def _streamed(step: Step, bind: Callable[[object], Handler], model: object) -> H
 
     def handle(request: object) -> Iterator[object]:
         upgraded = step.upgrade_request(request)
-        try:
+        with step.errors_for_caller():
             yield from cast(Iterable[object], handler(upgraded))
-        except InvalidRequest as error:
-            raise step.error_for_caller(error) from error
 
-    return handle
+    async def handle_async(request: object) -> AsyncIterator[object]:
+        upgraded = step.upgrade_request(request)
+        with step.errors_for_caller():
+            async with aclosing(cast(AsyncGenerator[object], handler(upgraded))) as replies:
+                async for reply in replies:
+                    yield reply
+
+    return handle_async if is_async(handler) else handle
 
 
 def path(newer: str, renamed: Mapping[str, str], older: str) -> str:

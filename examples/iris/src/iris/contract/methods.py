@@ -5,18 +5,28 @@ Copied by protoserve. Do not edit: `make generate` writes it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import inspect
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from .counting import Count
 
 MIB = 2**20
 MAX_INT32 = 2**31 - 1
 
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+Unary = Callable[[Sequence[Request]], Sequence[Response]] | Callable[[Request], Coroutine[Any, Any, Response]]
+"""A method with one reply for a request: `def` takes a batch of requests, `async def` takes one request."""
+
+Streaming = Callable[[Request], Iterator[Response]] | Callable[[Request], AsyncIterator[Response]]
+"""A method with a stream of replies for a request: a generator, or an async generator."""
+
 Handler = Callable[[Any], object]
-"""A method of the model: takes a list of requests and returns a list of replies, or one request and streams them."""
+"""A method of the model, of one of these forms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +81,28 @@ class Method:
         return handler
 
 
+def is_async(handler: object) -> bool:
+    """Whether a handler is `async def`, and so runs on an event loop."""
+    functions = (handler, getattr(handler, "__call__", None))  # noqa: B004  # an object may have an async one
+    return any(inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in functions)
+
+
 def missing_methods(module: ModuleType, interface: type, methods: Iterable[Method]) -> list[str]:
     """What the class Model in the author's `module` lacks of `interface`, as lines that say what to write."""
     model = getattr(module, "Model", None)
-    names = [method.attribute for method in methods]
-    # A method inherited from the interface is empty.
-    missing = [name for name in names if getattr(model, name, None) in (None, getattr(interface, name))]
-    if not missing:
-        return []
-    return [f"write {', '.join(missing)} in class Model of {module.__file__}: see contract.ModelInterface"]
+    place = f"class Model of {module.__file__}"
+    missing, lines = [], []
+    for method in methods:
+        name = method.attribute
+        function = getattr(model, name, None)
+        if function in (None, getattr(interface, name)):  # a method inherited from the interface is empty
+            missing.append(name)
+        elif method.streaming and inspect.iscoroutinefunction(function):
+            lines.append(f"`async def {name}` in {place} streams, and needs a `yield` for each reply")
+        elif not method.streaming and inspect.isasyncgenfunction(function):
+            lines.append(f"`async def {name}` in {place} has one reply, and needs `return` in place of `yield`")
+        elif not method.streaming and inspect.isgeneratorfunction(function):
+            lines.append(f"`def {name}` in {place} has a list of replies, and needs `return` in place of `yield`")
+    if missing:
+        lines.insert(0, f"write {', '.join(missing)} in {place}: see contract.ModelInterface")
+    return lines

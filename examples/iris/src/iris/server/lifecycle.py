@@ -19,10 +19,14 @@ from .binding import BindError
 from .core.calls import Calls
 from .core.evidence import READY, Evidence, FailureCount, Patience
 from .core.exchanges import Limits
-from .core.model_thread import ModelFailed, ModelLoaded, ModelThread
+from .core.model_runners import ModelRunners
+from .core.model_tasks import ModelTasks
+from .core.model_thread import ModelThread
 from .core.outbox import Outbox
 from .core.outcomes import Failure, Outcome
+from .core.runners import ModelFailed, ModelLoaded
 from .core.state import ServerState, State
+from .core.stream_threads import StreamThreads
 from .exits import WHO_RAISES_SIGINT, call_later, end_interrupted_start, end_now, leave
 from .interrupts import InterruptWatch
 from .loading import load
@@ -60,9 +64,15 @@ def main(about_threads: str = "") -> int:
     logger.info("%s", settings)
     if about_threads:
         logger.info("%s", about_threads)
-    loops = "uvloop" if util.find_spec("uvloop") else "asyncio"  # faster under load, and the project's choice
-    with asyncio.Runner(loop_factory=import_module(loops).new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
         return runner.run(_run(settings, transport, adapters))
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """An event loop of uvloop, which is faster under load and the project's choice, or else of asyncio."""
+    loops = import_module("uvloop" if util.find_spec("uvloop") else "asyncio")
+    loop: asyncio.AbstractEventLoop = loops.new_event_loop()
+    return loop
 
 
 async def _run(settings: Settings, transport: type[Transport], adapters: Sequence[Adapter]) -> int:
@@ -78,28 +88,42 @@ class Server:
         self.events: asyncio.Queue[ModelLoaded | ModelFailed | StopRequested] = asyncio.Queue()
         self.state = ServerState()
         loop = asyncio.get_running_loop()
-        count = FailureCount(lambda *doubt: loop.call_soon_threadsafe(self.evidence.doubt, *doubt))
         outbox = Outbox(loop)
-        self.model = ModelThread(
-            load=partial(load, settings, adapters),
-            report=lambda event: loop.call_soon_threadsafe(self.events.put_nowait, event),
-            observe=count.observe,
-            send=outbox.send,
-            max_batch_sizes=settings.max_batch_sizes(served.METHODS),
-        )
+        self.runners = self._runners(loop, outbox)
         limits = Limits(
             max_in_flight=settings.max_in_flight,
             max_in_flight_bytes=settings.max_in_flight_bytes,
             max_request_elements=settings.max_request_elements,
         )
-        self.calls = Calls(self.state, self.model, outbox, limits, log_requests=settings.log_requests)
+        self.calls = Calls(self.state, self.runners.of, outbox, limits, log_requests=settings.log_requests)
         patience = Patience(
             model_timeout_seconds=settings.model_timeout_seconds,
             broken_seconds=settings.broken_seconds,
             ready_seconds=settings.ready_seconds,
         )
-        self.evidence = Evidence(self.state, self.model, self.calls, patience)
+        self.evidence = Evidence(self.state, self.runners, self.calls, patience)
         self.transport = transport(self.calls, self.state, settings)
+
+    def _runners(self, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> ModelRunners:
+        """What computes the model's methods; it is the model's thread that loads it."""
+        settings = self.settings
+        count = FailureCount(lambda *doubt: loop.call_soon_threadsafe(self.evidence.doubt, *doubt))
+
+        def report(event: ModelLoaded | ModelFailed) -> None:
+            loop.call_soon_threadsafe(self.events.put_nowait, event)
+
+        tasks = ModelTasks(report, count.observe, outbox.send, _new_loop)
+        streams = None
+        if settings.stream_threads > 1:
+            streams = StreamThreads(settings.stream_threads, report, count.observe, outbox.send)
+        self.model = ModelThread(
+            load=partial(load, settings, adapters=self.adapters, tasks=tasks),
+            report=report,
+            observe=count.observe,
+            send=outbox.send,
+            max_batch_sizes=settings.max_batch_sizes(served.METHODS),
+        )
+        return ModelRunners(self.model, tasks, streams)
 
     async def run(self) -> int:
         """The whole life; returns the exit code."""
@@ -139,6 +163,8 @@ class Server:
         if isinstance(event, ModelFailed):  # whose error's own code may be slow to say what it is
             await asyncio.to_thread(_log_failed_start, "loading the model", event.error)
             return False
+        assert isinstance(event, ModelLoaded)
+        self.runners.use(event.model, served.METHODS)
         self.evidence.watch_for_hang()
         try:
             await self.evidence.until_ready()
@@ -160,7 +186,7 @@ class Server:
         return True
 
     async def _serve(self) -> StopRequested:
-        """Serves until a signal asks for a stop; ends the process if the model's thread breaks."""
+        """Serves until a signal asks for a stop; ends the process if a thread of the model breaks."""
         _on_signal(lambda: self.events.put_nowait(StopRequested()), signal.SIGTERM)
         _on_signal(lambda: self.events.put_nowait(StopRequested(watch.origin())), signal.SIGINT)
         watch = InterruptWatch()
@@ -195,11 +221,11 @@ class Server:
         return 0
 
     async def _close(self, code: int) -> None:
-        """Ends health watches, connections and the model's thread."""
+        """Ends health watches, connections and the model's threads."""
         if not self.state.current.is_final:
             self.state.become(State.STOPPED)
         await asyncio.gather(self.transport.stop(SETTLE_SECONDS), *(adapter.stop() for adapter in self.adapters))
-        if not self.model.stop(SETTLE_SECONDS):
+        if not self.runners.stop(SETTLE_SECONDS):
             end_now(code, "the model is still computing; the process ends without it")
         left = max(SETTLE_SECONDS, min(EXIT_SECONDS, self.end - time.monotonic()))
         call_later(left, end_now, code, "threads of the model still run; the process ends without them")

@@ -10,6 +10,7 @@ from .default_port import DEFAULT_PORT
 from .default_transport import DEFAULT_TRANSPORT
 
 MAX_COUNT = 2**20
+MAX_THREADS = 1024
 MAX_MEMORY = 2**40
 
 T = TypeVar("T")
@@ -25,6 +26,10 @@ def parse_port(text: str) -> int:
 
 def parse_count(text: str) -> int:
     return _integer(text, 1, MAX_COUNT)
+
+
+def parse_threads(text: str) -> int:
+    return _integer(text, 1, MAX_THREADS)
 
 
 def parse_large_count(text: str) -> int:
@@ -137,6 +142,9 @@ class Settings:
     max_batch_size: int = setting(32, parse_count, "Maximum number of requests in a batch; 1 turns batching off.")
     unbatched_methods: tuple[str, ...] = setting(
         (), parse_names, "Methods that get one request at a time, separated by commas.", "none"
+    )
+    stream_threads: int = setting(
+        1, parse_threads, "Threads for streams of methods that are not async; with 1, the model's thread computes them."
     )
     max_in_flight: int = setting(
         256, parse_count, "Maximum number of requests in flight; further ones get RESOURCE_EXHAUSTED."

@@ -5,7 +5,7 @@ import itertools
 import math
 import os
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,9 +17,9 @@ from ..logs import logger
 from ..texts import escaped
 from .admission import Admission
 from .exchanges import Exchanges, Limits, Results, StreamExchange, UnaryExchange
-from .model_thread import ModelThread
 from .outbox import Outbox
 from .outcomes import Failure, Outcome, classify, failure_of
+from .runners import Runner
 from .state import ServerState
 
 WARM_UP_REPLIES = 3  # of a stream
@@ -76,10 +76,16 @@ class Calls:
     """What a transport on the event loop does with a call."""
 
     def __init__(
-        self, state: ServerState, model: ModelThread, outbox: Outbox, limits: Limits, *, log_requests: bool
+        self,
+        state: ServerState,
+        runner_of: Callable[[Method], Runner],
+        outbox: Outbox,
+        limits: Limits,
+        *,
+        log_requests: bool,
     ) -> None:
         self.admission = Admission(state, limits.max_in_flight)
-        self.exchanges = Exchanges(state, model, self.admission, limits, outbox.send)
+        self.exchanges = Exchanges(state, runner_of, self.admission, limits, outbox.send)
         self._outbox, self._log_requests = outbox, log_requests
         self._new_ids = map(f"{os.urandom(4).hex()}-{{}}".format, itertools.count(1))
 
@@ -165,13 +171,14 @@ class Calls:
     async def warm_up(self, method: Method) -> None:
         """Takes a sample request the whole way, of a stream up to three replies; raises Failure if that fails."""
         await self._compute_sample(method, "warm-up", WARM_UP_REPLIES)
-        while self.admission.held_requests:  # until the model's thread has closed a stream that goes on
+        while self.admission.held_requests:  # until the model has closed a stream that goes on
             await asyncio.sleep(0.001)
 
     async def probe(self, method: Method) -> Failure | None:
         """Whether the model answers a sample request, of a stream up to its end or 100 replies; if not, the failure.
 
-        It is computed alone. A request that the model refuses is answered: only a model that works can judge it.
+        In the model's thread it is computed alone. A request that the model refuses is answered: only a model that
+        works can judge it.
         """
         try:
             await self._compute_sample(method, "probe", PROBE_REPLIES, is_probe=True)

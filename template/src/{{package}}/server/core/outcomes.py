@@ -70,6 +70,13 @@ class Broken(Failure):
         self.words = words
 
 
+class Abandoned(Failure):
+    """For a request that nobody waits for any more; seldom seen, since the caller has gone."""
+
+    def __init__(self) -> None:
+        super().__init__(Outcome.DEADLINE_EXCEEDED, "the deadline passed or the caller went away")
+
+
 def failure_of(error: BaseException, method: str, request_id: str) -> Failure:
     """What the caller gets for an error. An error for the author to fix is logged, and its text kept back."""
     failure = classify(error)
@@ -112,8 +119,3 @@ def _refused(error: RequestRefused) -> Failure:
     violations = [Violation("", text)] if outcome is Outcome.INVALID_ARGUMENT else []
     reason = f"the model refused with {error.code}: {text}" if outcome in MODEL_FAILED else ""
     return Failure(outcome, text, violations, reason=reason)
-
-
-def abandoned() -> Failure:
-    """For a request that nobody waits for any more; seldom seen, since the caller has gone."""
-    return Failure(Outcome.DEADLINE_EXCEEDED, "the deadline passed or the caller went away")

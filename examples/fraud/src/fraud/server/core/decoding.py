@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ...contract.counting import Count
 from ...contract.methods import Method
 from .memory import Reservation
-from .outcomes import Failure, Outcome, abandoned
+from .outcomes import Abandoned, Failure, Outcome
 
 TINY_REQUEST = 2**10  # bytes, which are decoded in a millisecond or two whatever they are
 LARGE_REQUEST = 2**16  # bytes, whose decoding takes so long that health should not wait for it
@@ -78,7 +78,7 @@ class Decoder:
         more = True
         while more:
             if receiver.is_cancelled():
-                raise abandoned()
+                raise Abandoned()
             more = count.step()
             if count.elements > self._max_elements:
                 text = f"the request has more than {self._max_elements} elements (MAX_REQUEST_ELEMENTS)"

@@ -7,6 +7,8 @@ say by itself that it cannot answer: by ModelBroken, and by its method `ready`.
 """
 
 import asyncio
+import math
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -15,8 +17,9 @@ from ...contract.methods import Method
 from ..logs import logger
 from ..texts import escaped
 from .calls import Calls
-from .model_thread import ModelThread, ReadyCheck, Work
+from .model_runners import ModelRunners
 from .outcomes import Broken, Failure, Outcome
+from .runners import ReadyCheck, Runner, Work
 from .state import ServerState, State
 
 FAILURES = 3  # in a row, after which the sample is asked
@@ -29,19 +32,21 @@ READY = "ready()"
 class FailureCount:
     """Counts the calls in a row that the model failed, by method; calls `doubt` when the sample should be asked.
 
-    All of this runs in the model's thread.
+    For the threads of the model.
     """
 
     def __init__(self, doubt: Callable[[Method, Failure], object]) -> None:
         self._doubt = doubt
         self._in_a_row: dict[str, int] = {}
+        self._lock = threading.Lock()
 
     def observe(self, method: Method, failure: Failure | None) -> None:
         """The model answered calls of a method, or failed one. A failure that is the caller's says nothing of it."""
         if failure is None:
             self._in_a_row[method.path] = 0
         elif failure.is_the_models:
-            self._in_a_row[method.path] = in_a_row = self._in_a_row.get(method.path, 0) + 1
+            with self._lock:
+                self._in_a_row[method.path] = in_a_row = self._in_a_row.get(method.path, 0) + 1
             if in_a_row % FAILURES == 0 or isinstance(failure, Broken):
                 self._doubt(method, failure)
 
@@ -61,8 +66,8 @@ class Evidence:
     The state is SERVING while nothing is broken: no method, by its label, and not `ready()`.
     """
 
-    def __init__(self, state: ServerState, model: ModelThread, calls: Calls, patience: Patience) -> None:
-        self._state, self._model, self._calls, self._patience = state, model, calls, patience
+    def __init__(self, state: ServerState, runners: ModelRunners, calls: Calls, patience: Patience) -> None:
+        self._state, self._runners, self._calls, self._patience = state, runners, calls, patience
         self._broken: dict[str, str] = {}  # what is broken, and the model's own words on that, for callers
         self._since = 0.0
         self._needs_restart = False
@@ -75,12 +80,12 @@ class Evidence:
 
     def watch_ready(self) -> None:
         """Begins to ask the model's `ready` again and again, if it has one."""
-        if self._model.has_ready:
+        if self._runners.has_ready:
             self._run(READY, self._watch_ready())
 
     async def until_ready(self) -> None:
         """Waits until the model's `ready`, if it has one, returns True; raises Failure if it hangs."""
-        if not self._model.has_ready:
+        if not self._runners.has_ready:
             return
         limit = self._patience.model_timeout_seconds
         logged = ""
@@ -140,36 +145,54 @@ class Evidence:
         """Why the model's `ready` does not say True. Its time counts from its call: a busy model is not unready."""
         loop, seconds = asyncio.get_running_loop(), self._patience.ready_seconds
         answer: asyncio.Future[Failure | None] = loop.create_future()
-        self._model.check_ready(ReadyCheck(lambda failure: loop.call_soon_threadsafe(_set_result, answer, failure)))
+        check = ReadyCheck(lambda failure: loop.call_soon_threadsafe(_set_result, answer, failure))
+        self._runners.check_ready(check)
         while not answer.done():
             await asyncio.wait([answer], timeout=min(POLL_SECONDS, seconds))
-            work = self._model.work
-            if work is not None and work.method is None and time.monotonic() - work.since > seconds:
+            if time.monotonic() - check.began > seconds:
                 self._fail(READY, f"the model's ready() has not returned within {seconds:g} s (READY_SECONDS)")
         return answer.result()
 
     async def _watch_for_hang(self) -> None:
+        """Looks every second at what the model computes."""
         limit = self._patience.model_timeout_seconds
+        known: set[Work] = set()  # what takes too long
         while True:
-            work = self._model.work
-            left = limit if work is None else work.since + limit - time.monotonic()
-            if work is not None and left <= 0:
-                self._hangs(work)
-                while self._model.work is work:
-                    await asyncio.sleep(min(POLL_SECONDS, limit))
-            else:
-                await asyncio.sleep(min(POLL_SECONDS, left))
+            now = time.monotonic()
+            works = self._runners.works()
+            overdue = {work: runner for runner, work in works if now - work.since >= limit}
+            for work, runner in overdue.items():
+                if work not in known:
+                    self._give_up(work, runner)
+            known = set(overdue)
+            self._doubt_silence(now)
+            self._runners.warn_if_blocked()
+            next_due = min((work.since + limit for _, work in works if work not in known), default=math.inf)
+            await asyncio.sleep(min(POLL_SECONDS, limit, max(0.0, next_due - time.monotonic())))
 
-    def _hangs(self, work: Work) -> None:
-        """Ends the calls that wait for the model, and asks it with the sample, which is answered when it comes back."""
-        name = READY if work.method is None else work.method.label
+    def _give_up(self, work: Work, runner: Runner) -> None:
+        """Something takes too long: ends its call, and those that wait for it too."""
         limit = self._patience.model_timeout_seconds
-        reason = f"{name} has not come back within {limit:g} s (MODEL_TIMEOUT_SECONDS)"
-        self._fail(name, reason)
-        self._ask_for_restart(reason)
-        self._calls.exchanges.give_up()
+        reason = f"has not come back within {limit:g} s (MODEL_TIMEOUT_SECONDS)"
+        if not runner.is_stuck(work):
+            assert work.job is not None
+            job, name = work.job, work.job.method.label
+            logger.error("%s (request %s) %s, while others have", name, job.request_id, reason)
+            self._calls.exchanges.fail_waiting(lambda waiting: waiting is job)
+            return
+        name = READY if work.method is None else work.method.label
+        self._fail(name, f"{name} {reason}")
+        self._ask_for_restart(f"{name} {reason}")
+        self._calls.exchanges.fail_waiting(lambda job: self._runners.waits_for(job, runner, work))
         if work.method is not None:
-            self._ask(work.method, 0.0)
+            self._ask(work.method, 0.0)  # with the sample, which is answered when it comes back
+
+    def _doubt_silence(self, now: float) -> None:
+        """Asks methods of which nothing comes back before their callers give up, who may all have short deadlines."""
+        seconds = self._patience.model_timeout_seconds / 10
+        for silence in self._runners.silences():
+            if silence.given_up >= FAILURES and now - silence.since >= seconds and self._state.follows_evidence:
+                self._ask(silence.method, 0.0)
 
     def _fail(self, name: str, reason: str, words: str = "") -> None:
         """Something is broken; the first time, the log says why."""

@@ -1,4 +1,4 @@
-"""Requests on their way through the model's thread, which calls their `on_...` functions: these must return at once."""
+"""Requests on their way through the model, whose threads call their `on_...` functions: these must return at once."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -49,7 +49,8 @@ class StreamJob(Job):
     """A request with a stream of replies: `on_reply` gets the bytes of each, then `on_end` why it failed, or None.
 
     `replies` is the model's iterator once there is one, `computed` counts its replies and `computed_bytes` their bytes.
-    Whoever sends them to the client counts them in `sent` and `sent_bytes`.
+    Whoever sends them to the client counts them in `sent` and `sent_bytes`. `thread` is the number of the thread that
+    computes them, if there are several.
     """
 
     on_reply: Callable[[bytes], object]
@@ -59,6 +60,13 @@ class StreamJob(Job):
     computed_bytes: int = 0
     sent: int = 0
     sent_bytes: int = 0
+    thread: int = 0
+
+    def give(self, data: bytes) -> None:
+        """Sends a reply, as bytes."""
+        self.on_reply(data)
+        self.computed += 1
+        self.computed_bytes += len(data)
 
     def needs_a_turn(self) -> bool:
         """Whether there is room for another reply, or the stream is to be ended."""

@@ -1,7 +1,7 @@
 """From the bytes of a request to what comes back for it, without waiting anywhere: each step calls the next one.
 
-Any thread may bring requests. What comes back is handed over in the thread in which it is known, which is the model's
-for what the model computed: whoever gets it must return at once.
+Any thread may bring requests. What comes back is handed over in the thread in which it is known, which is one of the
+model's for what the model computed: whoever gets it must return at once.
 """
 
 import threading
@@ -14,8 +14,8 @@ from .admission import Admission
 from .decoding import TINY_REQUEST, Decoder, Receiver
 from .jobs import StreamJob, UnaryJob
 from .memory import Memory, Reservation
-from .model_thread import ModelThread
 from .outcomes import CANNOT_ANSWER, Failure, Outcome
+from .runners import Runner
 from .state import ServerState, State
 
 Results = list[bytes | Failure]
@@ -80,18 +80,19 @@ class StreamExchange(Exchange):
 class Exchanges:
     """Takes requests to the model, and what comes back to whoever asked.
 
-    `send` is called after an exchange has ended in another thread than the model's, which calls it by itself.
+    `runner_of` says what computes a method. `send` is called after an exchange has ended in another thread than the
+    model's, which call it by themselves.
     """
 
     def __init__(
         self,
         state: ServerState,
-        model: ModelThread,
+        runner_of: Callable[[Method], Runner],
         admission: Admission,
         limits: Limits,
         send: Callable[[], object],
     ) -> None:
-        self._state, self._model, self._admission, self._send = state, model, admission, send
+        self._state, self._runner_of, self._admission, self._send = state, runner_of, admission, send
         self.memory = Memory(limits.max_in_flight_bytes)
         self._decoder = Decoder(limits.max_request_elements)
         self._waiting: set[UnaryExchange | StreamExchange] = set()  # for the model
@@ -124,18 +125,14 @@ class Exchanges:
             exchange.release_memory()
             return
         self._admission.hold(len(jobs))
-        self._model.submit(jobs)
+        self._runner_of(exchange.method).submit(jobs)
 
     def cancel(self, exchange: UnaryExchange | StreamExchange) -> bool:
         """Nobody waits for the exchange any more: what the model has not computed yet it will not compute.
 
         False if the exchange has ended already; otherwise `on_end` will not be called.
         """
-        if not self._is_over_now(exchange):
-            return False
-        if isinstance(exchange, StreamExchange):
-            self._model.look_at_streams()
-        return True
+        return self._give_up(exchange)
 
     def sent(self, exchange: StreamExchange, size: int) -> None:
         """A reply of a stream, with so many bytes, was sent."""
@@ -143,12 +140,13 @@ class Exchanges:
             assert isinstance(job, StreamJob)
             job.sent += 1
             job.sent_bytes += size
-        self._model.look_at_streams()
+        if exchange.jobs:
+            self._runner_of(exchange.method).look_at(exchange.jobs)
 
-    def give_up(self) -> None:
-        """Ends all that waits for the model, which hangs; it is not computed when the model comes back."""
+    def fail_waiting(self, hangs: Callable[[UnaryJob | StreamJob], bool]) -> None:
+        """Ends what waits for the model and hangs; it is not computed when the model comes back."""
         with self._lock:
-            waiting = list(self._waiting)
+            waiting = [exchange for exchange in self._waiting if any(map(hangs, exchange.jobs))]
         for exchange in waiting:
             self._fail(exchange, Failure(Outcome.UNAVAILABLE, CANNOT_ANSWER))
 
@@ -198,13 +196,13 @@ class Exchanges:
         results[index] = result
         if len(results) == exchange.job_count:
             self._release(exchange)
-            if self._is_over_now(exchange):
+            if self._end(exchange) is not None:
                 exchange.on_end([results[each] for each in range(exchange.job_count)])
 
     def _end_stream(self, exchange: StreamExchange, failure: Failure | None) -> None:
         """In the model's thread."""
         self._release(exchange)
-        if self._is_over_now(exchange):
+        if self._end(exchange) is not None:
             exchange.on_end(failure)
 
     def _release(self, exchange: UnaryExchange | StreamExchange) -> None:
@@ -214,18 +212,25 @@ class Exchanges:
 
     def _fail(self, exchange: UnaryExchange | StreamExchange, error: Exception) -> None:
         """Ends an exchange that the model has not answered."""
-        if self._is_over_now(exchange):
+        if self._give_up(exchange):
             exchange.on_end(error)
             self._send()
 
-    def _is_over_now(self, exchange: UnaryExchange | StreamExchange) -> bool:
-        """Whether the exchange is over from now on, and was not before."""
+    def _give_up(self, exchange: UnaryExchange | StreamExchange) -> bool:
+        """Ends an exchange, if it is not over, and has the model give it up."""
+        jobs = self._end(exchange)
+        if jobs:
+            self._runner_of(exchange.method).look_at(jobs)
+        return jobs is not None
+
+    def _end(self, exchange: UnaryExchange | StreamExchange) -> Sequence[UnaryJob | StreamJob] | None:
+        """The exchange is over from now on; returns its jobs, or None if it was over before."""
         with self._lock:
             if exchange.is_over:
-                return False
+                return None
             exchange.is_over = True
             self._waiting.discard(exchange)
             jobs, exchange.jobs = exchange.jobs, ()
         for job in jobs:
             job.cancelled = True
-        return True
+        return jobs

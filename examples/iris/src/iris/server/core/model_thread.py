@@ -7,8 +7,7 @@ Only callers of a slow model who are known to come back are waited for, a moment
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from queue import Empty, SimpleQueue
 
@@ -16,50 +15,10 @@ from ...contract.methods import Handler, Method
 from ...contract.violations import InvalidReply, ModelBroken, shown
 from ..tracebacks import described
 from .batching import BatchQueue
-from .jobs import StreamJob, UnaryJob
-from .outcomes import Failure, Outcome, abandoned, classify
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """The handler of each method, by the method's path, and the model's own `ready`, if it has one."""
-
-    handlers: Mapping[str, Handler]
-    ready: Callable[[], object] | None = None
-
-
-@dataclass(frozen=True)
-class ModelLoaded:
-    """The model is loaded; from now on jobs are computed."""
-
-
-@dataclass(frozen=True)
-class ModelFailed:
-    """The model cannot be loaded, or its thread broke later: no job will be computed any more.
-
-    `reason` is the error as text, made in the model's thread.
-    """
-
-    error: BaseException
-    reason: str
-
-
-@dataclass(slots=True, eq=False)
-class Work:
-    """What the model is computing: a batch or a step of a stream of `method`, or its `ready` where that is None.
-
-    `since` is a time of `time.monotonic`.
-    """
-
-    method: Method | None
-    since: float
-
-
-@dataclass(frozen=True, slots=True)
-class ReadyCheck:
-    """Asks the model's `ready`, between two batches; `on_answer` gets None for yes, and otherwise why not."""
-
-    on_answer: Callable[[Failure | None], object]
+from .jobs import Job, StreamJob, UnaryJob
+from .outcomes import Abandoned, Failure
+from .runners import LoadedModel, ModelFailed, ModelLoaded, Observe, ReadyCheck, Work, Works, why_not_ready
+from .streams import StreamTurns
 
 
 class Wake(Enum):
@@ -73,7 +32,6 @@ class Wake(Enum):
 
 
 SENT_TOGETHER = 2**16  # bytes of replies, at most and one more: large ones must not wait for each other in memory
-NO_REPLY = object()  # in place of a reply, after a stream's last
 
 
 class ModelThread(threading.Thread):
@@ -88,26 +46,24 @@ class ModelThread(threading.Thread):
         self,
         load: Callable[[], LoadedModel],
         report: Callable[[ModelLoaded | ModelFailed], object],
-        observe: Callable[[Method, Failure | None], object],
+        observe: Observe,
         send: Callable[[], object],
         max_batch_sizes: Mapping[str, int],
     ) -> None:
         super().__init__(name="model", daemon=True)  # a model that hangs must not keep the process from ending
-        self.work: Work | None = None
-        """What the model is computing; None while it has nothing to do. For every thread to read."""
         self._load, self._report, self._observe, self._send = load, report, observe, send
         self._model = LoadedModel({})
         self._queue: SimpleQueue[Sequence[UnaryJob | StreamJob] | ReadyCheck | Wake] = SimpleQueue()
         self._waiting = {path: BatchQueue(size) for path, size in max_batch_sizes.items()}
         self._questions: deque[UnaryJob | ReadyCheck] = deque()  # of the server's own, which come first
-        self._streams: list[StreamJob] = []
+        self._work: Work | None = None  # a batch, or `ready`
+        self._stream_works = Works()
+        self._streams = StreamTurns(self._handler, self._stream_works, observe, send)
         self._expects_more = True
         self._stopping = False
 
-    @property
-    def has_ready(self) -> bool:
-        """Whether the model, once it is loaded, has a method `ready`."""
-        return self._model.ready is not None
+    def _handler(self, method: Method) -> Handler:
+        return self._model.handlers[method.path]
 
     def submit(self, jobs: Sequence[UnaryJob | StreamJob]) -> None:
         """Queues jobs; those that come together can be computed together. Any thread may call this."""
@@ -117,24 +73,34 @@ class ModelThread(threading.Thread):
         """Has the thread ask the model's `ready`. Any thread may call this."""
         self._queue.put(check)
 
-    def look_at_streams(self) -> None:
-        """Has the thread look at its streams, after a reply was sent or a stream was cancelled."""
-        self._queue.put(Wake.STREAMS)
+    def look_at(self, jobs: Sequence[UnaryJob | StreamJob]) -> None:
+        if any(isinstance(job, StreamJob) for job in jobs):  # the others are looked at when their turn comes
+            self._queue.put(Wake.STREAMS)
 
     def expect_no_more(self) -> None:
         """Has the thread compute at once what it has: no more requests come. Any thread may call this."""
         self._queue.put(Wake.LAST)
 
-    def stop(self, timeout: float) -> bool:
-        """Ends the thread after what it is computing; False if that takes longer than `timeout` seconds."""
+    def works(self) -> Sequence[Work]:
+        work = self._work
+        return [*self._stream_works.all(), *([] if work is None else [work])]
+
+    def is_stuck(self, work: Work) -> bool:
+        """It computes one thing at a time."""
+        return True
+
+    def waits_for(self, job: Job, work: Work) -> bool:
+        return True
+
+    def stop(self) -> list[threading.Thread]:
+        """Has the thread end after what it is computing; returns it, if it was started."""
         self._queue.put(Wake.STOP)
-        self.join(timeout)
-        return not self.is_alive()
+        return [self] if self.is_alive() else []
 
     def run(self) -> None:
         try:
             self._model = self._load()
-            self._report(ModelLoaded())
+            self._report(ModelLoaded(self._model))
             self._compute_until_stopped()
         except BaseException as error:  # SystemExit too: the server must hear of every end of this thread
             self._report(ModelFailed(error, described(error)))
@@ -167,7 +133,7 @@ class ModelThread(threading.Thread):
 
     def _add(self, job: UnaryJob | StreamJob) -> None:
         if isinstance(job, StreamJob):
-            self._streams.append(job)
+            self._streams.add(job)
         elif job.is_probe:
             self._questions.append(job)
         else:
@@ -184,10 +150,7 @@ class ModelThread(threading.Thread):
         due = [path for path, wait in waits.items() if wait == 0 or not (wait is None or self._expects_more)]
         for path in due:
             self._compute(self._waiting[path])
-        streams = [stream for stream in self._streams if stream.needs_a_turn()]
-        for stream in streams:
-            self._advance(stream)
-        if due or streams:
+        if self._streams.take() or due:
             return 0
         return min((wait for wait in waits.values() if wait is not None), default=None)
 
@@ -200,9 +163,11 @@ class ModelThread(threading.Thread):
         if isinstance(question, UnaryJob):
             self._compute_batch([question])
             return
-        self.work = Work(None, time.monotonic())
-        failure = _why_not_ready(self._model.ready)
-        self.work = None
+        assert self._model.ready is not None
+        question.began = time.monotonic()
+        self._work = Work(None, question.began)
+        failure = why_not_ready(self._model.ready)
+        self._work = None
         question.on_answer(failure)
 
     def _compute(self, queue: BatchQueue) -> None:
@@ -224,9 +189,9 @@ class ModelThread(threading.Thread):
             self._send()
         if not batch:
             return []
-        self.work = Work(batch[0].method, time.monotonic())
+        self._work = Work(batch[0].method, time.monotonic())
         halves = self._try(batch)
-        self.work = None
+        self._work = None
         self._send()
         return halves
 
@@ -270,57 +235,13 @@ class ModelThread(threading.Thread):
             return replies
         return InvalidReply("reply", f"a sequence of {len(batch)}, one for each request", shown(replies))
 
-    def _advance(self, stream: StreamJob) -> None:
-        """Computes the next reply of a stream; ends it after its last, when it fails and when it is abandoned."""
-        self.work = Work(stream.method, time.monotonic())
-        is_over, failure = self._step(stream)
-        if is_over:
-            failure = _close(stream) or failure
-            self._streams.remove(stream)
-            self._observe(stream.method, failure)
-            stream.on_end(failure)
-        self.work = None
-        self._send()
-
-    def _step(self, stream: StreamJob) -> tuple[bool, Failure | None]:
-        """Sends the next reply of a stream; returns whether it is over, and then why it failed, if it did."""
-        try:
-            if stream.is_abandoned():
-                raise abandoned()
-            if stream.replies is None:
-                handler = self._model.handlers[stream.method.path]
-                stream.replies = iter(handler(stream.request))  # type: ignore[call-overload]  # raises if not iterable
-            reply = next(stream.replies, NO_REPLY)
-            if reply is NO_REPLY:
-                return True, None
-            data = stream.method.encode(reply)
-            stream.on_reply(data)
-            stream.computed += 1
-            stream.computed_bytes += len(data)
-            return False, None
-        except BaseException as error:
-            return True, stream.failure(error)
-
-
-def _why_not_ready(ready: Callable[[], object] | None) -> Failure | None:
-    """None if the model says that it is ready, or leaves that to its samples."""
-    if ready is None:
-        return None
-    try:
-        answer = ready()
-        if answer not in (True, False):  # numpy's and PyTorch's are equal to them
-            raise TypeError(f"ready() must return True or False, got {shown(answer)}")
-    except BaseException as error:
-        return classify(error)
-    return None if answer else Failure(Outcome.UNAVAILABLE, "", reason="it returned False")
-
 
 def _without_abandoned(jobs: Sequence[UnaryJob]) -> list[UnaryJob]:
     """The jobs that somebody waits for; the others are answered, which frees their places."""
     wanted = []
     for job in jobs:
         if job.is_abandoned():
-            job.on_result(abandoned())
+            job.on_result(Abandoned())
         else:
             wanted.append(job)
     return wanted
@@ -333,13 +254,3 @@ def _encoded(job: UnaryJob, replies: Sequence[object] | InvalidReply, index: int
         return job.method.encode(replies[index])
     except BaseException as error:
         return job.failure(error)
-
-
-def _close(stream: StreamJob) -> Failure | None:
-    """Has the `finally` blocks of the model's generator run now, not some day; returns what went wrong in them."""
-    try:
-        if isinstance(stream.replies, Generator):
-            stream.replies.close()
-    except BaseException as error:
-        return stream.failure(error)
-    return None
