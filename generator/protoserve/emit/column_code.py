@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from protoserve.emit import limit_code
 from protoserve.schema.model import Contract, Field
-from protoserve.schema.types import Kind
+from protoserve.schema.types import SCALARS, Kind
 from protoserve.wire import Presence, is_required, presence
 
 # Fewer numbers are read as quickly one by one, in code that is easier to follow.
 LEAST = 8
+# A function with a thousand variables is slow to call: Python takes memory for each call from the system.
+MOST = 100
 _KINDS = (Kind.BOOL, Kind.INT, Kind.FLOAT)
 
 
@@ -25,20 +28,37 @@ class Run:
 
 
 def runs(contract: Contract, fields: tuple[Field, ...]) -> Iterator[Run]:
-    """The fields in their order: runs of at least `LEAST` numbers, and the other fields one by one."""
+    """The fields in their order: runs of `LEAST` to `MOST` numbers, and the other fields one by one."""
     for kind, group in groupby(fields, key=lambda field: _kind(contract, field)):
         members = tuple(group)
         if kind is not None and len(members) >= LEAST:
-            yield Run(members, together=True)
+            count = math.ceil(len(members) / MOST)
+            ends = [len(members) * number // count for number in range(count + 1)]
+            yield from (Run(members[start:end], together=True) for start, end in pairwise(ends))
         else:
             yield from (Run((field,), together=False) for field in members)
 
 
-def constructor(contract: Contract, run: Run) -> str:
-    """The Python expression for what reads and writes a run."""
-    columns = ", ".join(_column(field) for field in run.fields)
-    without = "" if presence(contract, run.fields[0]) is Presence.EXPLICIT else ", have_presence=False"
-    return f"columns.Columns({columns}{without})"
+@dataclass(frozen=True, slots=True)
+class ColumnsCode:
+    """A run as the template needs it: the arguments of `columns.Columns`, and the names of its `values`.
+
+    All values that meet the `conditions` are allowed. Without limits there are none: `Columns` is quicker without.
+    """
+
+    arguments: list[str]
+    values: list[str]
+    conditions: list[str]
+
+
+def columns(contract: Contract, run: Run) -> ColumnsCode:
+    """The code for a run of numbers that are read and written together."""
+    arguments = [_column(field) for field in run.fields]
+    if presence(contract, run.fields[0]) is not Presence.EXPLICIT:
+        arguments.append("have_presence=False")
+    has_limits = any(field.type != "float64" or limit_code.bounds(field) != (None, None) for field in run.fields)
+    conditions = [_condition(field) for field in run.fields if field.type != "bool"] if has_limits else []
+    return ColumnsCode(arguments, [_value(field) for field in run.fields], conditions)
 
 
 def _kind(contract: Contract, field: Field) -> Presence | None:
@@ -57,3 +77,19 @@ def _column(field: Field) -> str:
     nan = ", allow_nan=True" if field.allow_nan else ""
     attribute = f", attribute={field.attribute!r}" if field.attribute != field.name else ""
     return f"columns.Column({field.name!r}, {field.type!r}{limits}{nan}{attribute})"
+
+
+def _value(field: Field) -> str:
+    """The variable that holds the value of a field, which may be called `math`."""
+    return "_" if field.type == "bool" else f"{field.attribute}_"
+
+
+def _condition(field: Field) -> str:
+    """That a number is finite and within the limits. NaN fails any comparison."""
+    low, high = limit_code.bounds(field)
+    if field.type == "float64":
+        above = "-math.inf < " if low is None else f"{low!r} <= "
+        return f"{above}{_value(field)}{' < math.inf' if high is None else f' <= {high!r}'}"
+    scalar = SCALARS[field.type]
+    least, most = scalar.low if low is None else low, scalar.high if high is None else high
+    return f"{least!r} <= {_value(field)} <= {most!r}"

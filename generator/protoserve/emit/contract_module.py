@@ -94,7 +94,7 @@ class MessageCode:
     `stub` is protoc's class, `has_sizes` says that named dimensions vary. `serialized` is the expression for the bytes
     of `value`. `is_typed` is false where the stub is of a library without type information. `hides_types` says that
     what stands in the stub's class has the name of a type that is used there, which mypy then takes for another.
-    `columns` are the constants for numbers that are read together, with their expressions; `read_values` is what the
+    `columns` are the constants for numbers that are read together, with their code; `read_values` is what the
     reader passes for the fields, in their order.
     """
 
@@ -110,7 +110,7 @@ class MessageCode:
     hides_types: bool
     read_lines: list[str]
     write_lines: list[str]
-    columns: dict[str, str]
+    columns: dict[str, column_code.ColumnsCode]
     read_values: list[str]
 
 
@@ -162,7 +162,7 @@ def _message_code(
     contract: Contract, message: Message, nesting: _Nesting, column_runs: dict[tuple[str, str], str]
 ) -> MessageCode:
     fields = message.fields
-    columns: dict[str, str] = {}
+    columns: dict[str, column_code.ColumnsCode] = {}
     read_lines: list[str] = []
     write_lines: list[str] = []
     read_values: list[str] = []
@@ -170,7 +170,7 @@ def _message_code(
         first = run.fields[0]
         if run.together:
             constant = column_runs[message.name, first.name]
-            columns[constant] = column_code.constructor(contract, run)
+            columns[constant] = column_code.columns(contract, run)
             read_lines.append(f"{constant.lower()[1:]} = {constant}.read(message, prefix, bad)")
             write_lines.append(f"{constant}.write(message, value, prefix)")
             read_values.append(f"*{constant.lower()[1:]}")

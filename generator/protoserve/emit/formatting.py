@@ -8,9 +8,9 @@ from pathlib import Path
 from ruff import find_ruff_bin
 
 LINE_LENGTH = 120
-# What names of a contract break wherever they stand, by their length or as a single letter, and the imports below the
-# call that joins the packages of stubs.
-_EXEMPTED = "E402,E501,E741,E742,E743"
+# What names of a contract break wherever they stand, by their length or as a single letter, the imports below the call
+# that joins the packages of stubs, and the condition of a wide row.
+_EXEMPTED = "E402,E501,E741,E742,E743,SIM103"
 
 
 def format_python(folder: Path, first_party: set[str]) -> None:

@@ -14,14 +14,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, make_dataclass
 from itertools import compress, repeat
-from operator import attrgetter, ge, le, not_
-from typing import Any, TypeVar
+from operator import attrgetter, not_
+from typing import Any
 
 from .bounds import allowed
 from .violations import Violations
 from .writing import write_bool, write_float, write_int
-
-M = TypeVar("M")
 
 _LARGEST = {"float32": (2 - 2**-23) * 2.0**127, "float64": sys.float_info.max, "bool": 1}
 
@@ -65,33 +63,46 @@ class Column:
         return not (self.low is not None and value < self.low) and not (self.high is not None and value > self.high)
 
 
-class Columns:
-    """Columns that follow each other in a message; `have_presence` says whether the message knows which were sent."""
+def are_finite(values: Sequence[float]) -> bool:
+    """Whether all values are finite, where the sum of those that are is finite, too; False also where it is not."""
+    return math.isfinite(sum(values))
 
-    def __init__(self, *columns: Column, have_presence: bool = True) -> None:
-        self._columns, self._have_presence = columns, have_presence
+
+class Columns:
+    """Columns that follow each other in a message.
+
+    `have_presence` says whether the message knows which were sent. `are_inside` is true only for values that are all
+    finite and within their limits; without it there are no limits, and each column is a float64.
+    """
+
+    def __init__(
+        self,
+        *columns: Column,
+        have_presence: bool = True,
+        are_inside: Callable[[Sequence[Any]], bool] = are_finite,
+    ) -> None:
+        self._columns, self._have_presence, self._are_inside = columns, have_presence, are_inside
         self._names = [column.name for column in columns]
         self._kinds = [column.kind for column in columns]
         self._in_message = attrgetter(*self._names)
         self._in_object = attrgetter(*(column.attribute or column.name for column in columns))
-        self._least = [column.span[0] for column in columns]
-        self._largest = [column.span[1] for column in columns]
-        self._have_limits = any(column.dtype != "float64" or column.span != _span_of("float64") for column in columns)
 
     def read(self, message: Any, prefix: str, bad: Violations) -> tuple[Any, ...]:
         """The values of the message, in order. Violations go to `bad`, with `prefix` before the names."""
         values: tuple[Any, ...] = self._in_message(message)
-        # What is not zero was sent.
-        are_present = not self._have_presence or all(values) or self._were_sent(message, values)
-        if not (are_present and self._are_allowed(values)):
-            for column, value in zip(self._columns, values, strict=True):
-                self._name_violation(column, message, value, prefix, bad)
+        # What is not zero was sent. Nearly always, all values are finite.
+        if (all(values) or self._were_sent(message, values)) and (
+            self._are_inside(values) or self._are_allowed(values)
+        ):
+            return values
+        for column, value in zip(self._columns, values, strict=True):
+            self._name_violation(column, message, value, prefix, bad)
         return values
 
     def write(self, message: Any, value: object, prefix: str) -> None:
         """Puts the attributes of `value` into the message. Raises InvalidReply at the first that does not fit."""
         values = self._in_object(value)
-        if list(map(type, values)) == self._kinds and self._are_allowed(values):
+        if list(map(type, values)) == self._kinds and (self._are_inside(values) or self._are_allowed(values)):
             deque(map(setattr, repeat(message), self._names, values), maxlen=0)
             return
         for column, each in zip(self._columns, values, strict=True):
@@ -99,15 +110,10 @@ class Columns:
 
     def _were_sent(self, message: Any, values: Sequence[Any]) -> bool:
         zeros = compress(self._names, map(not_, values))
-        return all(map(type(message).HasField, repeat(message), zeros))
+        return not self._have_presence or all(map(type(message).HasField, repeat(message), zeros))
 
     def _are_allowed(self, values: Sequence[Any]) -> bool:
-        """Whether all values are allowed. Quick where all are finite, as they nearly always are."""
-        if self._have_limits:
-            are_inside = all(map(le, self._least, values)) and all(map(ge, self._largest, values))
-        else:
-            are_inside = math.isfinite(sum(values))  # only if all are
-        return are_inside or all(map(Column.allows, self._columns, values))
+        return all(map(Column.allows, self._columns, values))
 
     def _name_violation(self, column: Column, message: Any, value: Any, prefix: str, bad: Violations) -> None:
         if self._have_presence and not type(message).HasField(message, column.name):
@@ -117,20 +123,14 @@ class Columns:
             bad.add(prefix + column.name, f"must be {limits}; got {value}")
 
 
-def positional(kind: type[M]) -> Callable[..., M]:
-    """A constructor of a dataclass that takes the values of all its fields in their order.
+def positional_init(kind: type[Any]) -> Callable[..., None]:
+    """An `__init__` of a dataclass that takes the values of all its fields in their order, after the instance.
 
     Its own takes them by name, and Python looks each name up among all others, one after the other.
     """
-    twin: Any = make_dataclass(kind.__name__, [field.name for field in fields(kind)])  # type: ignore[arg-type]
-    set_attributes, new = twin.__init__, object.__new__
-
-    def construct(*values: object) -> M:
-        instance: M = new(kind)
-        set_attributes(instance, *values)
-        return instance
-
-    return construct
+    twin: Any = make_dataclass(kind.__name__, [field.name for field in fields(kind)])
+    init: Callable[..., None] = twin.__init__
+    return init
 
 
 def _span_of(dtype: str) -> tuple[float, float]:

@@ -89,6 +89,8 @@ class ModelBroken(RuntimeError):
 class Violations:
     """Collects what is wrong with one request, in the order of its fields, up to `MAX_VIOLATIONS`."""
 
+    __slots__ = ("items",)
+
     def __init__(self) -> None:
         self.items: list[Violation] = []
 
