@@ -48,6 +48,7 @@ class Fallback:
         self._folder = Path(tempfile.mkdtemp(prefix="grpc-"))
         self.path = self._folder / "other.sock"
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_ready = False
         self._is_stopping = threading.Event()
 
     def start(self, on_ready: Callable[[], object]) -> None:
@@ -65,9 +66,11 @@ class Fallback:
     def _end(self, grace: float) -> None:
         process = self._process
         if process is not None:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(grace)
+            if self._is_ready:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(grace)
             process.kill()
+            process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _follow(self) -> None:
@@ -102,15 +105,15 @@ class Fallback:
 
     def _run_once(self, on_ready: Callable[[], object]) -> bool:
         """Runs the process to its end; returns whether it came as far as to answer."""
-        process = self._started()
+        self._process = process = self._started()
         assert process.stdout is not None
         with process.stdout:
-            is_ready = process.stdout.readline() != b""
+            self._is_ready = is_ready = process.stdout.readline() != b""
             if is_ready:
-                self._process = process
                 self._send_state()
                 on_ready()
             process.wait()
+        self._is_ready = False
         return is_ready
 
     def _started(self) -> subprocess.Popen[bytes]:

@@ -68,7 +68,7 @@ class NativeTransport:
 
     async def start(self) -> None:
         """Connections are accepted already; what arrives on them waits until the process for health answers."""
-        logger.warning(FOR_WHOM)
+        logger.info(FOR_WHOM)
         self._fallback.start(self._front.start)
 
     async def stop(self, grace: float) -> None:
