@@ -1,7 +1,8 @@
-"""The iris service as one would write it by hand with grpc.aio, to measure the generated server against.
+"""The iris service as one would write it by hand, to measure the generated server against: `by_hand.py [aio|sync]`.
 
-Run in a generated project, with its `src` on the path. It makes the same model call in an executor; it checks nothing,
-limits nothing, and has no health, no drain and no batching. Prints a line when it serves.
+Run in a generated project, with its `src` on the path; MODEL_PATH names the artifact. It checks nothing, limits
+nothing, and has no health, no drain and no batching. `aio` runs the model in an executor, as grpc.aio's loop must not
+wait for it; `sync` has the ten threads of gRPC's own examples. Prints a line when it serves.
 """
 
 from __future__ import annotations
@@ -14,33 +15,56 @@ from typing import Any
 
 import grpc
 import numpy as np
-import skops.io
 from iris.v1 import prediction_pb2, prediction_pb2_grpc
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "peer_servers"))
+
+import rows_model
 
 
 class PredictionService(prediction_pb2_grpc.PredictionServiceServicer):
-    def __init__(self, artifact: Path) -> None:
-        self.estimator = skops.io.load(artifact)
-        self.executor = ThreadPoolExecutor(max_workers=1)
+    def __init__(self) -> None:
+        self.model = rows_model.load()
 
-    async def Predict(self, request: Any, context: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self.executor, self.answer, request)
-
-    def answer(self, request: Any) -> Any:
+    def Predict(self, request: Any, context: Any) -> Any:
         row = [request.sepal_length, request.sepal_width, request.petal_length, request.petal_width]
-        outputs = self.estimator.predict_proba(np.array([row]))[0]
+        outputs = self.model(np.array([row]))[0]
         return prediction_pb2.PredictResponse(species=int(outputs.argmax()) + 1, probabilities=outputs.tolist())
 
 
-async def main() -> None:
+class AsyncPredictionService(PredictionService):
+    def __init__(self) -> None:
+        super().__init__()
+        self.executor = ThreadPoolExecutor(max_workers=1)
+
+    async def Predict(self, request: Any, context: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self.executor, super().Predict, request, context)
+
+
+async def serve_async() -> None:
     server = grpc.aio.server()
-    service = PredictionService(Path("artifacts/model.skops"))
-    prediction_pb2_grpc.add_PredictionServiceServicer_to_server(service, server)
+    prediction_pb2_grpc.add_PredictionServiceServicer_to_server(AsyncPredictionService(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    print(f"serving on port {port}", file=sys.stderr, flush=True)
+    say_serving(port)
     await server.wait_for_termination()
 
 
+def serve_sync() -> None:
+    server = grpc.server(ThreadPoolExecutor(max_workers=10))
+    prediction_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    say_serving(port)
+    server.wait_for_termination()
+
+
+def say_serving(port: int) -> None:
+    print(f"serving on port {port}", file=sys.stderr, flush=True)
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    if sys.argv[1:] == ["sync"]:
+        serve_sync()
+    else:
+        asyncio.run(serve_async())

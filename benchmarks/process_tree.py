@@ -1,4 +1,4 @@
-"""What a command costs with all processes that it starts: wall time, CPU time, and memory at its peak (Linux)."""
+"""What commands and servers cost with all processes that they start: time, CPU time, memory at its peak (Linux)."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _cpu_seconds_of_orphans() -> float:
     return seconds
 
 
-def _descendants(process: int) -> Iterator[int]:
+def descendants(process: int) -> Iterator[int]:
     """A process and those that it or its descendants have started."""
     children: dict[int, list[int]] = {}
     for folder in _PROC.iterdir():
@@ -96,9 +96,19 @@ def _descendants(process: int) -> Iterator[int]:
         yield waiting.pop(0)
 
 
+def cpu_seconds(process: int) -> float:
+    """User and system time so far of a process and its descendants that run now."""
+    ticks = 0
+    for pid in descendants(process):
+        with suppress(OSError):
+            fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _watch(process: int, peak: list[int], ended: Event) -> None:
     while not ended.wait(_SAMPLE_SECONDS):
-        peak[0] = max(peak[0], sum(map(_share_of_memory, _descendants(process))))
+        peak[0] = max(peak[0], sum(map(_share_of_memory, descendants(process))))
 
 
 def _share_of_memory(process: int) -> int:
