@@ -29,8 +29,10 @@ SETTINGS = {"model_timeout_seconds": 2.5, "broken_seconds": 2.0, "ready_seconds"
 MODEL = '''\
 """A model that does what its artifact says, which is a script."""
 
+import asyncio
+import inspect
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +55,9 @@ class Rude(BaseException):
 
 class Model:
     def __new__(cls, artifact: Path) -> "Model":
-        return object.__new__(WithReady if "def ready(" in artifact.read_text() else cls)
+        script = artifact.read_text()
+        kinds = {"async def ": WithAsync, "def ready(": WithReady}
+        return object.__new__(next((kinds[words] for words in kinds if words in script), cls))
 
     def __init__(self, artifact: Path) -> None:
         self.began: dict[str, float] = {}
@@ -86,6 +90,29 @@ class Model:
 class WithReady(Model):
     def ready(self) -> bool:
         answer = self.run("ready")
+        return True if answer is None else answer
+
+
+class WithAsync(Model):
+    async def predict(self, request: PredictRequest) -> PredictResponse:
+        reply = self.run("predict", request.mode)
+        if inspect.isawaitable(reply):
+            reply = await reply
+        return PredictResponse(result=1.0, vector=np.zeros(3, np.float32)) if reply is None else reply
+
+    async def count(self, request: CountRequest) -> AsyncIterator[CountResponse]:
+        scripted = self.run("count", request.mode)
+        if scripted is None:
+            for index in range(min(request.until, 5)):
+                yield CountResponse(index=index)
+        else:
+            async for index in scripted:
+                yield CountResponse(index=index)
+
+    async def ready(self) -> bool:
+        answer = self.run("ready")
+        if inspect.isawaitable(answer):
+            answer = await answer
         return True if answer is None else answer
 '''
 
@@ -134,14 +161,16 @@ class Script:
     count: str = ""
     ready: str = ""
     load: str = ""
+    is_async: bool = False
 
     @property
     def source(self) -> str:
+        form = "async def" if self.is_async else "def"
         heads = {
             "load": "def load(call):",
-            "predict": "def predict(call, mode):",
-            "count": "def count(call, mode):",
-            "ready": "def ready(call):",
+            "predict": f"{form} predict(call, mode):",
+            "count": f"{form} count(call, mode):",
+            "ready": f"{form} ready(call):",
         }
         bodies = {name: textwrap.dedent(getattr(self, name)).strip() for name in heads}
         return "\n".join(f"{heads[name]}\n{textwrap.indent(body, '    ')}\n" for name, body in bodies.items() if body)
@@ -465,6 +494,48 @@ SCRIPTS = [
         "v1.Predict",
         predict="if 1 < call < 6: raise OSError",
         count="if call > 1: raise OSError",
+    ),
+    Script(
+        "waits for good, async",
+        ["plain"],
+        [CANNOT],
+        [YES, RESTART],
+        "v1.Predict has not come back",
+        CANNOT,
+        "if call > 1: await asyncio.sleep(999)",
+        is_async=True,
+    ),
+    Script(
+        "blocks its loop, async",
+        ["plain"],
+        [CANNOT],
+        [YES, RESTART, YES],
+        "v1.Predict has not come back",
+        OK,
+        "if call == 2: time.sleep(4)",
+        is_async=True,
+    ),
+    Script(
+        "says that it is broken, async",
+        ["count:plain"],
+        [f"UNAVAILABLE: {BROKEN}gone"],
+        [YES, NO, YES],
+        "gone",
+        OK,
+        count="""
+        yield 0
+        if call == 2: raise ModelBroken('gone')
+        """,
+        is_async=True,
+    ),
+    Script(
+        "hangs when asked whether it is ready, async",
+        [],
+        [],
+        [YES, NO, RESTART, YES],
+        "0.5 s (READY_SECONDS)",
+        ready="if call == 2: await asyncio.sleep(4)",
+        is_async=True,
     ),
     Script("loads slowly", ["plain"], ["UNAVAILABLE: the model is still loading"], [NO, YES], load="time.sleep(2)"),
 ]

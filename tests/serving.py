@@ -98,7 +98,8 @@ ARTIFACT = Path("artifacts/model.txt")
 
 
 def tell(**what: object) -> None:
-    print(json.dumps(what), flush=True)
+    sys.stdout.write(json.dumps(what) + "\\n")  # at once: several threads may tell something
+    sys.stdout.flush()
 
 
 def spin() -> None:

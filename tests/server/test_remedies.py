@@ -26,6 +26,7 @@ def error_of(act):
     except BaseException as error:
         return error
 
+sys.modules["probe.contract"] = types.SimpleNamespace(PredictRequest=object)
 sys.modules["probe.model"] = types.SimpleNamespace(TRUSTED=["z.Mine", "a.Mine"])
 now = datetime.datetime.now
 errors = [
@@ -37,6 +38,9 @@ errors = [
     error_of(lambda: open("labels.txt")),
     error_of(lambda: now() - now(datetime.UTC)),
     error_of(lambda: now() < now(datetime.UTC)),
+    TypeError("'PredictRequest' object is not iterable"), TypeError("object of type 'PredictRequest' has no len()"),
+    AttributeError("'list' object has no attribute 'value'"),
+    TypeError("'int' object is not iterable"),
     ValueError("shapes (3,) and (2,)"), TypeError("no"), AttributeError("no"), SystemExit(1),
 ]
 print(json.dumps([remedy(error) for error in errors]))
@@ -46,6 +50,7 @@ print(json.dumps([remedy(error) for error in errors]))
 def test_remedies(probe: Probe) -> None:
     remedies = json.loads(probe.python("-c", ADVISE).stdout)
     missing, own, types, in_script, renamed, file, *times = remedies[:8]
+    *one_request, batch = remedies[8:11]
     assert "put it into src/ (src/features.py)" in missing
     assert "requirements/model.txt" in missing
     assert own == "src/probe/nothing.py does not exist."
@@ -54,7 +59,9 @@ def test_remedies(probe: Probe) -> None:
     assert renamed == "The artifact needs Ratio in the module json: put it back, or write the artifact again."
     assert "artifacts/" in file
     assert [text.startswith("Timestamps of the contract") for text in times] == [True, True]
-    assert remedies[8:] == [""] * 4
+    assert one_request == ["A method gets one request, not a batch, if it is `async def` or streams."] * 2
+    assert "else a batch" in batch
+    assert remedies[11:] == [""] * 5
 
 
 FEATURES = """\
