@@ -10,8 +10,8 @@ PACKAGE = __package__.rpartition(".")[0]
 def remedy(error: BaseException) -> str:
     """What to do about an error, as lines; empty if nothing is known."""
     for kinds, advise in REMEDIES:
-        if kinds & {kind.__name__ for kind in type(error).__mro__}:
-            return advise(error)
+        if kinds & {kind.__name__ for kind in type(error).__mro__} and (advice := advise(error)):
+            return advice
     return ""
 
 
@@ -63,6 +63,22 @@ def _naive_time(error: BaseException) -> str:
     return "Timestamps of the contract are datetimes with the time zone UTC: datetime.now(UTC), not datetime.now()."
 
 
+def _one_request(error: BaseException) -> str:
+    """For a method that takes the one request that it gets for a batch."""
+    taken = re.search(r"'(\w+)' object is not (?:iterable|subscriptable)|'(\w+)' has no len\(\)", str(error))
+    contract = sys.modules.get(f"{PACKAGE}.contract")
+    if taken is None or not hasattr(contract, taken[1] or taken[2]):
+        return ""
+    return "A method gets one request, not a batch, if it is `async def` or streams."
+
+
+def _batch(error: BaseException) -> str:
+    """For a method that takes the batch that it gets for one request."""
+    if not re.match(r"'list' object has no attribute", str(error)):
+        return ""
+    return "If the list is what the method got: it gets one request only if it is `async def` or streams, else a batch."
+
+
 def _start_method(error: BaseException) -> str:
     if str(error) != "context has already been set":
         return ""
@@ -72,12 +88,14 @@ def _start_method(error: BaseException) -> str:
     )
 
 
-# By the names of exceptions, so that no framework is imported; the first that fits counts.
+# By the names of exceptions, so that no framework is imported; the first that has advice counts.
 REMEDIES: list[tuple[set[str], Callable[[BaseException], str]]] = [
     ({"ModuleNotFoundError"}, _missing_module),
     ({"UntrustedTypesFoundException"}, _untrusted_types),
     ({"FileNotFoundError"}, _missing_file),
     ({"AttributeError"}, _missing_name),
+    ({"AttributeError"}, _batch),
     ({"TypeError"}, _naive_time),
+    ({"TypeError"}, _one_request),
     ({"RuntimeError"}, _start_method),
 ]

@@ -7,7 +7,7 @@ Only callers of a slow model who are known to come back are waited for, a moment
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from enum import Enum, auto
 from queue import Empty, SimpleQueue
 
@@ -233,7 +233,11 @@ class ModelThread(threading.Thread):
         replies = handler([job.request for job in batch])
         if isinstance(replies, Sequence) and len(replies) == len(batch):
             return replies
-        return InvalidReply("reply", f"a sequence of {len(batch)}, one for each request", shown(replies))
+        wanted = f"a sequence of {len(batch)}, one for each request"
+        if isinstance(replies, Coroutine):
+            replies.close()  # or Python would warn that nobody awaits it
+            wanted += " (a method that awaits is `async def`, and gets one request)"
+        return InvalidReply("reply", wanted, shown(replies))
 
 
 def _without_abandoned(jobs: Sequence[UnaryJob]) -> list[UnaryJob]:
