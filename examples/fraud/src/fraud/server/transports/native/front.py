@@ -5,6 +5,7 @@ which is the model's for what the model computed.
 """
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -25,6 +26,7 @@ from .streams import Sender, StreamCall
 
 CODES: Mapping[Outcome, int] = {outcome: Code.Value(outcome.name) for outcome in Outcome}
 EVENTS_AT_ONCE = 64
+LAST_STATUS_SECONDS = 0.1  # for statuses to leave before their connections end
 STOPPING = Failure(Outcome.UNAVAILABLE, "Cancelling all calls")  # in the words of gRPC's own server
 
 CallDetails = tuple[Sequence[tuple[str, str | bytes]], str, float | None]
@@ -83,9 +85,12 @@ class Front:
 
     def stop(self) -> None:
         """Ends the calls that are still open, then all connections. Takes up to some seconds, in any thread."""
-        for open_call in list(self._open.values()):
+        open_calls = list(self._open.values())
+        for open_call in open_calls:
             self.native.fail(open_call.id, CODES[STOPPING.outcome], STOPPING.message)
             open_call.cancel()
+        if open_calls:
+            time.sleep(LAST_STATUS_SECONDS)
         self.native.close()
 
     def refuse(self, call_id: int, call: Call, error: Exception) -> None:
