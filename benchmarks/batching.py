@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-from throughput import running
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from running import generated
 
 from support import copy_template, create
 
@@ -99,9 +100,9 @@ def main() -> int:
         (project.path / "src/slow/model.py").write_text(MODEL, encoding="utf-8")
         (project.path / "artifacts/model.txt").write_text("slow\n", encoding="utf-8")
         project.python("-c", SEAL)
-        with running(project, ["-m", "slow.server"]) as port:
+        with generated(project) as server:
             for load in LOADS:
-                ends = asyncio.run(answered(port, load, seconds))
+                ends = asyncio.run(answered(server.ports["grpc"], load, seconds))
                 print(line(load, [waited for waited, end in ends], seconds), flush=True)
     return 0
 

@@ -31,7 +31,7 @@ def batches(callers, pause, seconds=lambda number: 0.2, most=32, count=60):
 
     while len(ended) < count:
         receive()
-        wait = queue.seconds_until_due(now)
+        wait = None if queue.is_empty else queue.seconds_until_due(now)
         if wait is None:
             now = arrivals[0][0]
         elif wait:

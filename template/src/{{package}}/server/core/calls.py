@@ -25,6 +25,7 @@ from .state import ServerState
 WARM_UP_REPLIES = 3  # of a stream
 PROBE_REPLIES = 100  # of a stream, at most
 REQUEST_ID_BYTES = 128
+OK = Outcome.OK.name
 
 
 @dataclass(slots=True)
@@ -42,7 +43,7 @@ class Call:
     started: float = field(default_factory=time.perf_counter)
 
     def succeeded(self) -> None:
-        self.code = Outcome.OK.name
+        self.code = OK
 
     def failed(self, error: Exception) -> Failure:
         """What the caller gets for an error."""
@@ -133,8 +134,9 @@ class Calls:
     async def _results(self, exchange: UnaryExchange, ending: asyncio.Future[Results | Exception]) -> Results:
         try:
             results = await ending
-        finally:
+        except BaseException:  # nobody waits any more
             self.exchanges.cancel(exchange)
+            raise
         if isinstance(results, Exception):
             raise results
         return results

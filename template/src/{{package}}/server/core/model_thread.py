@@ -55,6 +55,7 @@ class ModelThread(threading.Thread):
         self._model = LoadedModel({})
         self._queue: SimpleQueue[Sequence[UnaryJob | StreamJob] | ReadyCheck | Wake] = SimpleQueue()
         self._waiting = {path: BatchQueue(size) for path, size in max_batch_sizes.items()}
+        self._queues = list(self._waiting.values())
         self._questions: deque[UnaryJob | ReadyCheck] = deque()  # of the server's own, which come first
         self._work: Work | None = None  # a batch, or `ready`
         self._stream_works = Works()
@@ -121,13 +122,12 @@ class ModelThread(threading.Thread):
             except Empty:
                 return
             seconds = 0
-            if item is Wake.STOP:
-                self._stopping = True
-            elif item is Wake.LAST:
-                self._expects_more = False
+            if isinstance(item, Wake):
+                self._stopping |= item is Wake.STOP
+                self._expects_more &= item is not Wake.LAST
             elif isinstance(item, ReadyCheck):
                 self._questions.append(item)
-            elif not isinstance(item, Wake):
+            else:
                 for job in item:
                     self._add(job)
 
@@ -145,14 +145,19 @@ class ModelThread(threading.Thread):
         Returns how many seconds there is nothing to do, unless something comes; None for as long as nothing comes.
         """
         self._answer_questions()
-        now = time.monotonic()
-        waits = {path: queue.seconds_until_due(now) for path, queue in self._waiting.items()}
-        due = [path for path, wait in waits.items() if wait == 0 or not (wait is None or self._expects_more)]
-        for path in due:
-            self._compute(self._waiting[path])
-        if self._streams.take() or due:
+        for queue in self._queues:
+            if self._seconds_until_due(queue) == 0:
+                self._compute(queue)
+        if self._streams.take() or self._questions:
             return 0
-        return min((wait for wait in waits.values() if wait is not None), default=None)
+        waits = [wait for queue in self._queues if (wait := self._seconds_until_due(queue)) is not None]
+        return min(waits, default=None)
+
+    def _seconds_until_due(self, queue: BatchQueue) -> float | None:
+        """How long the next batch waits; None if there is none."""
+        if queue.is_empty:
+            return None
+        return queue.seconds_until_due(time.monotonic()) if self._expects_more else 0
 
     def _answer_questions(self) -> None:
         while self._questions:

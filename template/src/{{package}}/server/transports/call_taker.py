@@ -45,7 +45,9 @@ class CallTaker(cygrpc.AioServer):
     async def _take_calls(self, method: bytes | None, end: asyncio.Future[None]) -> None:
         loop = asyncio.get_running_loop()
         name = UNKNOWN if method is None else method.decode()
-        resolver = cygrpc._MethodResolver([], {} if method is None else {name: self._handlers[name]})
+        handler = self._handlers.get(name)
+        resolver = cygrpc._MethodResolver([], {} if handler is None else {name: handler})
+        is_unary = handler is not None and not handler.request_streaming and not handler.response_streaming
         while True:
             try:
                 call = await (self._request_call() if method is None else self._request_registered_call(method))
@@ -54,7 +56,10 @@ class CallTaker(cygrpc.AioServer):
                     end.set_exception(error)
                     end.exception()  # which asyncio would report otherwise, if gRPC does not ask
                 return
-            answer = cygrpc._handle_rpc(name, resolver, (), call, loop, False)
+            if is_unary:  # as `_handle_rpc` does, once it has looked for the handler by the call's name and metadata
+                answer = cygrpc._handle_unary_unary_rpc(handler, call, loop)
+            else:
+                answer = cygrpc._handle_rpc(name, resolver, (), call, loop, False)
             self._run(cygrpc._schedule_rpc_coro(answer, call, loop, name))
 
     def _serving_task_crash_handler(self, task: asyncio.Task[None]) -> None:

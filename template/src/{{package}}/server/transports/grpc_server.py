@@ -13,6 +13,7 @@ from ..logs import logger
 # as it is.
 FUNCTIONS = {
     "_handle_rpc": "method_name method_resolver interceptors rpc_state loop concurrency_exceeded",
+    "_handle_unary_unary_rpc": "method_handler rpc_state loop",
     "_schedule_rpc_coro": "rpc_coro rpc_state loop method_name",
 }
 METHODS = {

@@ -185,7 +185,7 @@ class HttpServer:
         with self._calls.start(name, _request_id(request), transport="HTTP") as call, self._held.share() as hold:
             try:
                 body = await self._read(request, hold)
-                with self._calls.admission.admitted():
+                with self._calls.admission:
                     predictions = await self._predictions(body, call.request_id)
                     with suppress(Failure):  # what is computed is sent; new bodies must wait for it
                         hold(len(predictions))

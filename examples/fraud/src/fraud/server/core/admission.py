@@ -2,9 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
+from types import TracebackType
 
 from ..logs import logger
 from .outcomes import CANNOT_ANSWER, Broken, Failure, Outcome
@@ -60,6 +59,8 @@ class RefusalLog:
 class Admission:
     """Takes or refuses calls, and counts what is in flight. Any thread may ask.
 
+    A `with` statement counts a call until its end; it raises Failure if the call is refused.
+
     `open_calls` counts calls that were taken and have not ended; a stop waits for them. `held_requests` counts those
     that the model's thread holds, including abandoned ones, so that they cannot pile up behind a slow one.
     """
@@ -82,8 +83,7 @@ class Admission:
 
     def enter(self) -> None:
         """Counts a call until it leaves; raises Failure if it is refused."""
-        refusal = self.refusal()
-        if refusal is not None:
+        if not self._state.is_serving and (refusal := self.refusal()):
             raise refusal
         with self._lock:
             in_flight = max(self.open_calls, self.held_requests)
@@ -98,14 +98,11 @@ class Admission:
         with self._lock:
             self.open_calls -= 1
 
-    @contextmanager
-    def admitted(self) -> Iterator[None]:
-        """Counts a call until its end; raises Failure if it is refused."""
+    def __enter__(self) -> None:
         self.enter()
-        try:
-            yield
-        finally:
-            self.leave()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.leave()
 
     def hold(self, requests: int) -> None:
         """The model's thread gets so many requests more."""

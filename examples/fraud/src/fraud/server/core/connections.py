@@ -1,7 +1,6 @@
 """How many calls each connection has in flight: no single client may keep the others out."""
 
 import threading
-from collections import Counter
 from collections.abc import Hashable
 
 from .admission import RefusalLog
@@ -16,16 +15,16 @@ class ConnectionLimit:
 
     def __init__(self, max_calls: int) -> None:
         self._max_calls = max_calls
-        self._calls: Counter[Hashable] = Counter()
+        self._calls: dict[Hashable, int] = {}
         self._refusals = RefusalLog("MAX_IN_FLIGHT_PER_CONNECTION", max_calls)
         self._lock = threading.Lock()
 
     def enter(self, connection: Hashable) -> None:
         """Counts a call until it leaves; raises Failure if its connection has too many already."""
         with self._lock:
-            calls = self._calls[connection]
+            calls = self._calls.get(connection, 0)
             if calls < self._max_calls:
-                self._calls[connection] += 1
+                self._calls[connection] = calls + 1
                 return
         self._refusals.add()
         raise Failure(Outcome.RESOURCE_EXHAUSTED, f"{calls} requests of this connection are in flight already")
@@ -33,6 +32,6 @@ class ConnectionLimit:
     def leave(self, connection: Hashable) -> None:
         """A call that had entered has ended, and its reply was handed over."""
         with self._lock:
-            self._calls[connection] -= 1
-            if not self._calls[connection]:
-                del self._calls[connection]
+            calls = self._calls.pop(connection) - 1
+            if calls:
+                self._calls[connection] = calls

@@ -16,7 +16,7 @@ from .jobs import StreamJob, UnaryJob
 from .memory import Memory, Reservation
 from .outcomes import CANNOT_ANSWER, Failure, Outcome
 from .runners import Runner
-from .state import ServerState, State
+from .state import ServerState
 
 Results = list[bytes | Failure]
 """The replies to requests of a unary method, in order; a Failure where there is none."""
@@ -61,7 +61,7 @@ class UnaryExchange(Exchange):
 
     request_ids: Sequence[str]
     on_end: Callable[[Results | Exception], object]
-    results: dict[int, bytes | Failure] = field(default_factory=dict)
+    results: dict[int, bytes | Failure] = field(default_factory=dict)  # by the places of the requests
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -119,7 +119,7 @@ class Exchanges:
             if not exchange.is_over:
                 exchange.jobs, exchange.job_count = jobs, len(jobs)
                 self._waiting.add(exchange)
-        if self._state.current is State.NEEDS_RESTART and not exchange.is_probe:  # nobody would end it
+        if self._state.needs_restart and not exchange.is_probe:  # nobody would end it
             self._fail(exchange, Failure(Outcome.UNAVAILABLE, CANNOT_ANSWER))
         if exchange.is_over:
             exchange.release_memory()

@@ -42,14 +42,10 @@ class ServerState:
     """
 
     def __init__(self) -> None:
-        self.current = State.LOADING
+        self._changed = asyncio.Event()
+        self.become(State.LOADING)
         self.words = ""
         """Why the model says that it is broken, for callers; empty if it says nothing."""
-        self._changed = asyncio.Event()
-
-    @property
-    def is_serving(self) -> bool:
-        return self.current is State.SERVING
 
     @property
     def is_alive(self) -> bool:
@@ -64,6 +60,8 @@ class ServerState:
     def become(self, state: State) -> None:
         """For the lifecycle: changes the state and wakes all that wait for a change."""
         self.current = state
+        self.is_serving = state is State.SERVING  # like the next one asked for every request, so it is an attribute
+        self.needs_restart = state is State.NEEDS_RESTART
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -39,10 +39,12 @@ class BatchQueue:
         if job.queued <= self._wait_end:
             self._returned += 1
 
-    def seconds_until_due(self, now: float) -> float | None:
-        """How long the next batch should wait for those who are expected; None if there are no requests."""
-        if not self._jobs:
-            return None
+    @property
+    def is_empty(self) -> bool:
+        return not self._jobs
+
+    def seconds_until_due(self, now: float) -> float:
+        """How long the next batch should wait for those who are expected."""
         if self._returned >= self._expected or len(self._jobs) >= self._max_batch_size:
             return 0.0
         return max(0.0, self._latest_start() - now)

@@ -8,7 +8,7 @@ from typing import NoReturn
 import grpc
 
 from ....contract import served
-from ...core.calls import Calls, deadline_in
+from ...core.calls import Call, Calls, deadline_in
 from ...core.outcomes import Failure, Outcome
 from ..status_details import bad_request
 from .readers import Readers
@@ -35,45 +35,46 @@ class Servicer:
 
     def _handler(self, method: served.Method) -> grpc.RpcMethodHandler[bytes, bytes]:
         """A function of its own: gRPC inspects what it calls in every call, and that takes longer for a `partial`."""
+        label = method.label
 
         async def unary(data: bytes, context: Context) -> bytes:
-            return await self._unary(method, data, context)
+            with self._calls.start(label, _caller_request_id(context)) as call:
+                return await self._unary(method, data, context, call)
 
         async def stream(data: bytes, context: Context) -> None:
-            await self._stream(method, data, context)
+            with self._calls.start(label, _caller_request_id(context)) as call:
+                await self._stream(method, data, context, call)
 
         if method.streaming:
             return grpc.unary_stream_rpc_method_handler(stream)
         return grpc.unary_unary_rpc_method_handler(unary)
 
-    async def _unary(self, method: served.Method, data: bytes, context: Context) -> bytes:
-        """One call of a unary method, from the request's bytes to the reply's."""
-        with self._calls.start(method.label, _caller_request_id(context)) as call:
-            try:
-                with self._calls.admission.admitted():
-                    reader = self._readers.open(context)
-                    deadline = deadline_in(context.time_remaining())
-                    reply = await self._calls.unary(method, data, call.request_id, deadline)
-                    reader.hand_over(reply)
-                    call.succeeded()
-                    return reply
-            except Exception as error:
-                await _abort(context, call.failed(error))
+    async def _unary(self, method: served.Method, data: bytes, context: Context, call: Call) -> bytes:
+        """From the request's bytes to the reply's."""
+        try:
+            with self._calls.admission:
+                reader = self._readers.open(context)
+                deadline = deadline_in(context.time_remaining())
+                reply = await self._calls.unary(method, data, call.request_id, deadline)
+                reader.hand_over(reply)
+                call.succeeded()
+                return reply
+        except Exception as error:
+            await _abort(context, call.failed(error))
 
-    async def _stream(self, method: served.Method, data: bytes, context: Context) -> None:
-        """One call of a streaming method. When the caller goes, gRPC cancels this, and that ends the stream."""
-        with self._calls.start(method.label, _caller_request_id(context)) as call:
-            try:
-                with self._calls.admission.admitted():
-                    reader = self._readers.open(context)
-                    deadline = deadline_in(context.time_remaining())
-                    async with aclosing(self._calls.stream(method, data, call.request_id, deadline)) as replies:
-                        await context.send_initial_metadata(())  # or no status could follow a reply that is not taken
-                        async for reply in replies:
-                            await reader.write(reply)
-                    call.succeeded()
-            except Exception as error:
-                await _abort(context, call.failed(error))
+    async def _stream(self, method: served.Method, data: bytes, context: Context, call: Call) -> None:
+        """From the request's bytes to all replies. When the caller goes, gRPC cancels this, which ends the stream."""
+        try:
+            with self._calls.admission:
+                reader = self._readers.open(context)
+                deadline = deadline_in(context.time_remaining())
+                async with aclosing(self._calls.stream(method, data, call.request_id, deadline)) as replies:
+                    await context.send_initial_metadata(())  # or no status could follow a reply that is not taken
+                    async for reply in replies:
+                        await reader.write(reply)
+                call.succeeded()
+        except Exception as error:
+            await _abort(context, call.failed(error))
 
 
 def _caller_request_id(context: Context) -> str:
