@@ -48,3 +48,53 @@ def test_a_method_of_another_type_is_a_type_error_that_names_it(project: Project
         source,
     )
     assert "explain" in mypy(project, changed).partition("contract/served.py")[2]
+
+
+ASYNC = """\
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+
+from fraud.contract import ExplainRequest, ExplainResponse, ScoreRequest, ScoreResponse
+
+ARTIFACT = Path("artifacts/model.npz")
+
+
+class Model:
+    def __init__(self, artifact: Path) -> None: ...
+
+    async def score(self, request: ScoreRequest) -> ScoreResponse:
+        return ScoreResponse(score=1.0, reasons=[])
+
+    async def explain(self, request: ExplainRequest) -> AsyncIterator[ExplainResponse]:
+        for response in list[ExplainResponse]():
+            yield response
+"""
+MIXTURES = {
+    "async def score(self, request: ScoreRequest) -> ScoreResponse": (
+        "def score(self, request: ScoreRequest) -> ScoreResponse",
+        "async def score(self, batch: Sequence[ScoreRequest]) -> ScoreResponse",
+        "async def score(self, request: ScoreRequest) -> list[ScoreResponse]",
+    ),
+    "async def explain(self, request: ExplainRequest) -> AsyncIterator[ExplainResponse]": (
+        "async def explain(self, request: ExplainRequest) -> list[ExplainResponse]",
+        "async def explain(self, batch: Sequence[ExplainRequest]) -> AsyncIterator[ExplainResponse]",
+    ),
+}
+
+
+def test_methods_may_be_async_and_mixtures_of_forms_are_type_errors(project: Project) -> None:
+    """All mixtures are classes of one module, since mypy takes a second for a run."""
+    of_others = "train.py"  # which imports what this model.py does not have
+    assert [line for line in mypy(project, ASYNC).splitlines()[:-1] if not line.startswith(of_others)] == []
+    classes = []
+    for form, mixtures in MIXTURES.items():
+        for mixture in mixtures:
+            name = f"Mixture{len(classes)}"
+            body = ASYNC[ASYNC.index("class Model") :].replace("class Model", f"class {name}").replace(form, mixture)
+            classes.append(
+                f"{body}\n\ndef make_{name}(artifact: Path) -> ModelInterface:\n    return {name}(artifact)\n"
+            )
+    source = ASYNC.replace("contract import ", "contract import ModelInterface, ", 1)
+    errors = mypy(project, "\n\n".join([source, *classes]))
+    for number in range(len(classes)):
+        assert f'got "Mixture{number}", expected "ModelInterface"' in errors

@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -176,6 +176,20 @@ def asks_for_health_under_load(server: Server) -> str:
     return f"health says SERVING within a second; {ends(calls)}"
 
 
+def asks_what_blocks(server: Server) -> str:
+    """Asks for health while the model sleeps."""
+    call = server.channel.unary_unary(PREDICT).future(message(server, SLOW), timeout=PATIENCE)
+    slowest = 0.0
+    while not call.done():
+        start = time.perf_counter()
+        assert server.health() == SERVING
+        slowest = max(slowest, time.perf_counter() - start)
+        with suppress(grpc.FutureTimeoutError):
+            call.exception(timeout=0.2)
+    assert slowest < PROBE_SECONDS, slowest
+    return f"health says SERVING within a second; {seen(call.result)}"
+
+
 def asks_in_json(server: Server) -> str:
     """The project's own client."""
     data = '{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": "wide"}'
@@ -192,6 +206,11 @@ LOAD = """\
             self.arrays = {name: arrays[name] for name in arrays.files}
 """
 ROWS = "        rows = np.array([features(request) for request in batch], dtype=float)\n"
+BLOCKING_ROWS = """\
+        if request.sepal_length == 29:
+            time.sleep(3)
+        rows = np.array([features(request)], dtype=float)
+"""
 REPLIES = "        return [response(row) for row in outputs]\n"
 SPECIES = "species=list(Species)[int(outputs.argmax())]"
 PROBABILITIES = "probabilities=outputs)"
@@ -271,6 +290,35 @@ MISUSES = (
         "a list in place of a message",
         unfit("reply: wanted PredictResponse, got list of 3"),
         Edit(REPLIES, "        return outputs.tolist()\n"),
+    ),
+    wrong(
+        "`predict` becomes `async def`, and still takes a batch",
+        "ERROR v1.Predict (request warm-up): TypeError(\"'PredictRequest' object is not iterable\") "
+        "A method gets one request, not a batch, if it is `async def` or streams. (with its traceback)\n"
+        "CRITICAL the warm-up request of v1.Predict failed: the server failed to answer this request",
+        Edit("    def predict(", "    async def predict("),
+    ),
+    wrong(
+        "`async def predict` has a `yield` in place of its `return`",
+        "CRITICAL loading the model failed: `async def predict` in class Model of /app/src/iris/model.py has one "
+        "reply, and needs `return` in place of `yield`",
+        Edit("    def predict(", "    async def predict("),
+        Edit(REPLIES, REPLIES.replace("return ", "yield ")),
+    ),
+    Misuse(
+        "`async def predict` calls what blocks",
+        asks_what_blocks,
+        "health says SERVING within a second; OK",
+        "WARNING the model has blocked its event loop for 1.5 s, and all async calls wait: File "
+        '"/app/src/iris/model.py", line 30 in predict. '
+        "Await something that does not block, call what blocks by asyncio.to_thread, or write the "
+        "method without async",
+        (
+            Edit(IMPORTS, f"{IMPORTS}\nimport time\n"),
+            Edit("    def predict(self, batch:", "    async def predict(self, request:"),
+            Edit(ROWS, BLOCKING_ROWS),
+            Edit(REPLIES, "        return response(outputs[0])\n"),
+        ),
     ),
     wrong(
         "a field of the reply is missing",
@@ -437,6 +485,7 @@ def told(server: Server, since: int, ordinary: tuple[str, ...]) -> str:
         if not line["message"].startswith(ordinary)
     ]
     text = re.sub(r"since \d\d:\d\d:\d\d UTC", "since 13:02:17 UTC", "\n".join(texts))
+    text = re.sub(r"for [\d.]+ s(, and .*) line \d+", r"for 1.5 s\1 line 30", text)
     return text.replace(str(server.probe.path), "/app") or NOTHING
 
 

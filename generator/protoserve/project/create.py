@@ -14,7 +14,7 @@ from protoserve.platform.files import path_of
 from protoserve.platform.plain_text import one_line
 from protoserve.schema.initial_text import seed
 from protoserve.schema.load import load, loads
-from protoserve.schema.presets import preset_data, presets
+from protoserve.schema.presets import is_for_engine, preset_data, presets
 from protoserve.seeds import first_files, frameworks
 
 # The answer to the question `serve` by default.
@@ -34,7 +34,9 @@ def create(project: Path, package: str, framework: str, schema: str, serve: str 
         text = first_schema(schema, package, Path(os.environ.get("PWD", ".")), _print_note, serve)
         contract, data = loads(text), preset_data(schema) if schema in presets() else None
         plan = generated_files.plan(project, package, {generated_files.SCHEMA: text})
-    texts = first_files.first_files(contract, package, frameworks.load(framework), data)
+    texts = first_files.first_files(
+        contract, package, frameworks.load(framework), data, async_streams=is_for_engine(schema)
+    )
     content = {name: text.encode() for name, text in texts.items()}
     generated_files.apply(replace(plan, seeds={**plan.seeds, **content}))
     schema_text = plan.files[generated_files.SCHEMA].decode()

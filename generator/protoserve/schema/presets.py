@@ -12,6 +12,11 @@ def presets() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 
 
+def is_for_engine(name: str) -> bool:
+    """Whether what a preset asks for is made by an engine that serves many at once, so that its methods are async."""
+    return name == "chat"
+
+
 def preset_text(name: str) -> str:
     """The schema of a preset. Raises KeyError for a name that is none."""
     if name not in presets():

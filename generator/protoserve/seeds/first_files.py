@@ -21,11 +21,13 @@ _MODEL_REQUIREMENTS = "# What your model needs at run time, one requirement a li
 _TRAIN_REQUIREMENTS = "# What only train.py needs, one requirement a line; then `make setup`. It is not in the image.\n"
 
 
-def first_files(contract: Contract, package: str, framework: Framework, data: str | None) -> dict[str, str]:
+def first_files(
+    contract: Contract, package: str, framework: Framework, data: str | None, *, async_streams: bool = False
+) -> dict[str, str]:
     """The text of each file that belongs to the author from the start, by its path in the project.
 
     `data` is the text of a CSV file with a column for each field of the request and one for the label; without it
-    train.py makes up its data.
+    train.py makes up its data. With `async_streams`, methods that stream are async generators.
     """
     methods = example_methods(contract, framework)
     helpers = names(*(part for method in methods for part in (*method.row, method.reply))) & _HELPERS
@@ -36,6 +38,7 @@ def first_files(contract: Contract, package: str, framework: Framework, data: st
         "alone": len(methods) == 1,
         "packed": packed,
         "helpers": helpers,
+        "async_streams": async_streams,
         "artifact": _SEVERAL_MODELS if packed else framework.artifact,
         "distribution": framework.distribution,
         "contract_names": ", ".join(_contract_names(contract)),

@@ -174,20 +174,40 @@ def _method(file: str, item: ast.stmt, what: str, method: Method) -> Note:
     if not method.served:
         return Note(file, item.lineno, what, "nothing: `served: false` in schema.yaml")
     request, response = method.request.name, method.response.name
+    name = f"Model.{method.attribute}"
+    if isinstance(item, ast.AsyncFunctionDef) and _awaits(item):
+        reply = f"AsyncIterator[{response}]" if method.streaming else response
+        return Note(file, item.lineno, what, f"async {name}(self, request: {request}) -> {reply}")
     signature = f"request: {request}) -> Iterator[{response}]"
     if not method.streaming:
         signature = f"batch: Sequence[{request}]) -> Sequence[{response}]"
-    return Note(file, item.lineno, what, f"Model.{method.attribute}(self, {signature}")
+    return Note(file, item.lineno, what, f"{name}(self, {signature}")
+
+
+def _awaits(function: ast.AsyncFunctionDef) -> bool:
+    """Whether a handler awaits anything but its context: under grpc.aio all are async, whatever they do."""
+    context = _context_name(function)
+    for part in ast.walk(function):
+        if isinstance(part, ast.AsyncFor | ast.AsyncWith):
+            return True
+        if isinstance(part, ast.Await):
+            call = part.value.func if isinstance(part.value, ast.Call) else part.value
+            if not (isinstance(call, ast.Attribute) and _unparsed(call.value) == context):
+                return True
+    return False
+
+
+def _context_name(function: Function) -> str:
+    """The third parameter of a handler; empty if it has fewer."""
+    parameters = [*function.args.posonlyargs, *function.args.args]
+    return parameters[2].arg if len(parameters) > 2 else ""
 
 
 def _context_calls(file: str, function: Function) -> Iterator[Note]:
-    """Calls of the context, the third parameter of a handler."""
-    parameters = [*function.args.posonlyargs, *function.args.args]
-    if len(parameters) < 3:
-        return
-    context = parameters[2].arg
+    """Calls of the context of a handler."""
+    context = _context_name(function)
     for call in _calls(function):
-        if isinstance(call.func, ast.Attribute) and _unparsed(call.func.value) == context:
+        if context and isinstance(call.func, ast.Attribute) and _unparsed(call.func.value) == context:
             code = next((text for text in map(_unparsed, call.args) if "StatusCode." in text), "...")
             instead = _CONTEXT.get(call.func.attr, "no counterpart: a model gets the request alone")
             yield Note(file, call.lineno, f"{context}.{call.func.attr}({code})", instead)
