@@ -21,7 +21,7 @@ from ...contract import served
 from ...contract.methods import MIB
 from ...contract.violations import MAX_VIOLATIONS, InvalidRequest
 from ..core.calls import Call, Calls, deadline_in
-from ..core.outcomes import Failure, Outcome, abandoned
+from ..core.outcomes import Abandoned, Failure, Outcome
 from ..core.state import ServerState
 from ..settings import Settings, parse_bytes, parse_count, parse_limit, parse_seconds, parse_text, setting
 from ..texts import escaped
@@ -320,7 +320,7 @@ async def _run(threads: ThreadPoolExecutor | None, function: Callable[..., R], *
 
     def check() -> None:
         if nobody_waits.is_set():
-            raise abandoned()
+            raise Abandoned
 
     try:
         return await asyncio.get_running_loop().run_in_executor(threads, partial(function, *arguments, check))
