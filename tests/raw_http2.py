@@ -8,6 +8,9 @@ import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from urllib.parse import unquote_to_bytes
+
+import hpack
 
 DATA, HEADERS, RST_STREAM, SETTINGS, GOAWAY = 0, 1, 3, 4, 7
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
@@ -35,18 +38,23 @@ def call_headers(path: bytes, *metadata: tuple[bytes, bytes]) -> bytes:
     return b"".join(literal(*field) for field in (*fields.items(), *metadata))
 
 
+def header_lines(decoder: hpack.Decoder, payload: bytes) -> bytes:
+    """The headers of a frame, one a line: `name: value`. Some servers percent-encode more of gRPC's message."""
+    return b"".join(b"%b: %b\n" % (name, unquote_to_bytes(value)) for name, value in decoder.decode(payload, raw=True))
+
+
 def call(port: int, path: bytes, message: bytes, metadata: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
-    """Makes a call on a connection of its own; returns everything that the server sent, up to the call's end."""
+    """Makes a call on a connection of its own; returns all that comes back until it ends, with headers as lines."""
     body = b"\0" + struct.pack(">I", len(message)) + message
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(PREFACE + frame(HEADERS, END_HEADERS, 1, call_headers(path, *metadata)))
         connection.sendall(frame(DATA, END_STREAM, 1, body))
-        received = b""
+        received, decoder = b"", hpack.Decoder()
         with connection.makefile("rb") as stream:
             while head := stream.read(9):
                 payload = stream.read(int.from_bytes(head[:3], "big"))
-                received += head + payload
                 kind, flags, number = head[3], head[4], int.from_bytes(head[5:9], "big")
+                received += head + (header_lines(decoder, payload) if kind == HEADERS else payload)
                 if kind == GOAWAY or (number == 1 and (kind == RST_STREAM or flags & END_STREAM)):
                     break
         return received

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -15,15 +16,17 @@ from pathlib import Path
 from typing import IO, Any
 
 import grpc
+import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.rpc import error_details_pb2
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_status import rpc_status
 
-from support import Project, run
+from support import ROOT, Project, run
 
 SERVICE = "probe.v1.ProbeService"
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+INTRODUCTION = "TRANSPORT="  # how a transport begins that says at the start for whom it is
 PATIENCE = 60.0  # seconds after which a state that a test waits for is taken as never coming
 
 SCHEMA = """\
@@ -253,9 +256,22 @@ class Lines:
 
 @dataclass(frozen=True)
 class Probe(Project):
-    """A project whose model does what a test says, and the messages of its contract as its clients have them."""
+    """A project whose model does what a test says, and the messages of its contract as its clients have them.
+
+    Its servers have this transport.
+    """
 
     messages: Mapping[str, Any] = field(default_factory=dict)
+    transport: str = "grpcio"
+
+    @property
+    def cannot_keep(self) -> dict[str, str]:
+        """The settings that its transport cannot keep, with the reason, as the documentation has them."""
+        if self.transport == "grpcio":
+            return {}
+        page = (ROOT / "docs/server.md").read_text(encoding="utf-8")
+        table = page.partition("\n## Transports\n")[2].partition("\n## ")[0]
+        return dict(re.findall(r"^\| `([A-Z_]+)` \| (.*) \|$", table, re.MULTILINE))
 
     def with_model(self, source: str, folder: Path) -> Probe:
         """A copy of the project with another model.py."""
@@ -298,7 +314,11 @@ class Server:
 
     def __init__(self, probe: Probe, **settings: str) -> None:
         self.probe = probe
-        environment = {**probe.environment, "HOST": "127.0.0.1", "PORT": "0", "LAME_DUCK_SECONDS": "0.05", **settings}
+        for name, reason in probe.cannot_keep.items():
+            if name in settings:
+                pytest.skip(f"TRANSPORT={probe.transport} cannot keep {name}: {reason}")
+        defaults = {"HOST": "127.0.0.1", "PORT": "0", "LAME_DUCK_SECONDS": "0.05", "TRANSPORT": probe.transport}
+        environment = {**probe.environment, **defaults, **settings}
         self.process = subprocess.Popen(
             [sys.executable, "-m", f"{probe.package}.server"],
             cwd=probe.path,
@@ -403,7 +423,8 @@ class Server:
     def messages(self, level: str | None = None) -> str:
         """What the log has of one level, or of all, as one text; after the end or while it runs."""
         lines = self.log.ended() if self.process.poll() is not None else self.log.json()
-        return "\n".join(line["message"] for line in lines if level in (None, line["level"]))
+        texts = [line["message"] for line in lines if level in (None, line["level"])]
+        return "\n".join(text for text in texts if not text.startswith(INTRODUCTION))
 
     def close(self) -> None:
         if self._channel is not None:

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple, Self
 
-from raw_http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, SETTINGS, call_headers, frame
+import hpack
+
+from raw_http2 import ACK, DATA, END_HEADERS, END_STREAM, HEADERS, SETTINGS, call_headers, frame, header_lines
 
 PING, WINDOW_UPDATE = 6, 8
 INITIAL_WINDOW_SIZE = 4  # a setting
@@ -23,6 +25,7 @@ class Frame(NamedTuple):
     flags: int
     stream: int
     payload: bytes
+    """Of HEADERS as lines, `name: value`."""
 
 
 class SlowReader:
@@ -30,7 +33,7 @@ class SlowReader:
 
     def __init__(self, port: int, window: int = 0) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port))
-        self._received, self._last_stream = b"", -1
+        self._received, self._last_stream, self._decoder = b"", -1, hpack.Decoder()
         self._socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         self._send(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW_SIZE, window))
 
@@ -85,7 +88,8 @@ class SlowReader:
             if len(self._received) < 9 + size:
                 return
             kind, flags, stream = struct.unpack(">BBI", self._received[3:9])
-            received = Frame(kind, flags, stream, self._received[9 : 9 + size])
+            payload = self._received[9 : 9 + size]
+            received = Frame(kind, flags, stream, header_lines(self._decoder, payload) if kind == HEADERS else payload)
             self._received = self._received[9 + size :]
             if kind in (SETTINGS, PING) and not flags & ACK:
                 with suppress(ConnectionError):  # the server has closed the connection behind it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="these tests stop servers by signals"))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests marked so run with each transport; those that start a server of their own take longer."""
+    if "transport" in metafunc.fixturenames and metafunc.definition.get_closest_marker("each_transport"):
+        marks = () if "server" in metafunc.fixturenames else pytest.mark.slow
+        transports = ["grpcio", pytest.param("native", marks=marks)]
+        metafunc.parametrize("transport", transports, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def probe(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Probe:
+def transport(request: pytest.FixtureRequest) -> str:
+    """The server's setting TRANSPORT."""
+    return str(getattr(request, "param", "grpcio"))
+
+
+@pytest.fixture(scope="session")
+def probe(probe_project: Probe, transport: str) -> Probe:
+    return replace(probe_project, transport=transport)
+
+
+@pytest.fixture(scope="session")
+def probe_project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Probe:
     folder = tmp_path_factory.mktemp("probe")
     (folder / "schema.yaml").write_text(SCHEMA, encoding="utf-8")
     schema = str(folder / "schema.yaml")

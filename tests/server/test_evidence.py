@@ -182,6 +182,7 @@ def ask(server: Server) -> str:
     return Client(server.probe, f"127.0.0.1:{server.port}").ask("plain")
 
 
+@pytest.mark.each_transport
 def test_a_stop_comes_before_what_the_model_says(project: Probe, tmp_path: Path) -> None:
     """A model that is ready again while the server drains changes nothing."""
     script = tmp_path / "script.txt"

@@ -13,6 +13,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from serving import NOT_SERVING, PATIENCE, SERVICE, SERVING, Probe, Server, error_of, starting
 
+pytestmark = pytest.mark.each_transport
+
 
 @pytest.mark.parametrize("service", ["", SERVICE, "liveness"])
 def test_all_names_are_serving_while_the_model_answers(server: Server, service: str) -> None:

@@ -13,6 +13,8 @@ from raw_http2 import DATA, HEADERS
 from serving import SERVICE, Probe, Server, serving
 from slow_reader import SlowReader
 
+pytestmark = pytest.mark.each_transport
+
 MODEL = '''\
 """A model with large replies: a request's value says how many kilobytes, and `until` of a stream how many of them."""
 
@@ -44,7 +46,8 @@ LIMITS = {"MAX_IN_FLIGHT": "32", "STREAM_IDLE_SECONDS": "1", "MAX_UNREAD_BYTES":
 @pytest.fixture(scope="module")
 def server(probe: Probe, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     project = probe.with_model(MODEL, tmp_path_factory.mktemp("readers") / "project")
-    with serving(project, **LIMITS) as running:
+    limits = {name: value for name, value in LIMITS.items() if name not in probe.cannot_keep}
+    with serving(project, **limits) as running:
         yield running
 
 
@@ -103,7 +106,7 @@ def test_the_status_says_why_a_stream_ended(server: Server) -> None:
         frames = [frame for frame in reader.frames(1) if frame.stream == stream]
     assert sum(len(frame.payload) for frame in frames if frame.kind == DATA) > 100_000
     assert b"the caller took nothing for" in frames[-1].payload
-    assert b"grpc-status\x018" in frames[-1].payload
+    assert b"grpc-status: 8\n" in frames[-1].payload
 
 
 def test_a_slow_reader_is_not_ended(server: Server) -> None:
@@ -121,6 +124,8 @@ def test_a_slow_reader_is_not_ended(server: Server) -> None:
 
 def test_unary_replies_that_nobody_takes(server: Server) -> None:
     """What waits for callers is bounded, others are answered, and the memory is given back."""
+    if reason := server.probe.cannot_keep.get("MAX_UNREAD_BYTES"):
+        pytest.skip(reason)
     before = resident_megabytes(server)
     with ExitStack() as stack:
         connections = [stack.enter_context(SlowReader(server.port)) for _ in range(20)]

@@ -14,6 +14,8 @@ import pytest
 
 from serving import PATIENCE, SERVICE, Probe, Server, error_of, serving
 
+pytestmark = pytest.mark.each_transport
+
 TEXT = b"\x0a\x01x"  # the one field that a request must have
 MASK = b"\x3a"
 

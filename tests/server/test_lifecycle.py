@@ -15,6 +15,8 @@ import pytest
 from serving import MODEL, NOT_SERVING, SERVING, Probe, Server, error_of, serving, starting
 from support import ROOT
 
+pytestmark = pytest.mark.each_transport
+
 DOCKERFILE = (ROOT / "template" / "Dockerfile.jinja").read_text(encoding="utf-8")
 
 
@@ -175,7 +177,7 @@ def test_a_taken_port_is_refused_in_one_line(probe: Probe) -> None:
         assert first.predict(1).result == 2
 
 
-def test_why_a_port_cannot_be_bound_is_said_in_the_systems_words(probe: Probe) -> None:
+def test_why_a_port_cannot_be_bound_is_said_in_the_systems_words(probe_project: Probe) -> None:
     code = (
         "import errno, os, socket\n"
         "from probe.server.binding import BindError, check_address\n"
@@ -191,7 +193,7 @@ def test_why_a_port_cannot_be_bound_is_said_in_the_systems_words(probe: Probe) -
         "socket.socket.bind = bind\n"
         "print(why_not_bound('[::]', 443))\n"
     )
-    one, every, absent, unknown, too_long, denied = probe.python("-c", code).stdout.splitlines()
+    one, every, absent, unknown, too_long, denied = probe_project.python("-c", code).stdout.splitlines()
     assert (one, every) == ("None", "None")
     assert absent.startswith("Cannot assign requested address; set HOST to an address of this machine")
     assert unknown.endswith("; set HOST to an address of this machine, or to [::] for all of them")
@@ -230,9 +232,9 @@ def test_a_library_that_interrupts_the_process_during_an_import_is_a_failed_star
     assert "OpenBLAS" in server.messages("CRITICAL")
 
 
-def test_the_source_that_is_there_is_the_source_that_runs(probe: Probe, tmp_path: Path) -> None:
+def test_the_source_that_is_there_is_the_source_that_runs(probe_project: Probe, tmp_path: Path) -> None:
     """An image has bytecode; what replaces model.py in it may have the same size and time."""
-    project = probe.with_model("VERSION = 1\n", tmp_path / "project")
+    project = probe_project.with_model("VERSION = 1\n", tmp_path / "project")
     model = project.path / "src" / "probe" / "model.py"
     for command in re.findall(r"python (-m compileall .*?)(?: \\| \|\|)", DOCKERFILE):
         project.python(*command.replace("/venv/lib", "src").split())

@@ -22,7 +22,7 @@ import pytest
 from google.protobuf import descriptor_pool, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from serving import NOT_SERVING, PATIENCE, SERVING, Probe, Server, starting
+from serving import INTRODUCTION, NOT_SERVING, PATIENCE, SERVING, Probe, Server, starting
 from support import Project, create, run
 
 PREDICT = "/iris.v1.PredictionService/Predict"
@@ -450,10 +450,10 @@ MISUSES = (
 )
 
 
-def edited(project: Project, folder: Path, edits: tuple[Edit, ...]) -> Probe:
+def edited(project: Project, folder: Path, edits: tuple[Edit, ...], transport: str) -> Probe:
     """A copy of the project with these edits, and with what follows from them generated."""
     shutil.copytree(project.path, folder)
-    copy = Probe(folder, project.package)
+    copy = Probe(folder, project.package, transport=transport)
     for edit in edits:
         text = (folder / edit.file).read_text(encoding="utf-8")
         assert text.count(edit.old) == 1, f"{edit.file} has no longer, once: {edit.old}"
@@ -464,7 +464,7 @@ def edited(project: Project, folder: Path, edits: tuple[Edit, ...]) -> Probe:
 
 
 # What a server tells that is started, used and stopped as it is meant to be.
-ORDINARY = ("Settings(", "listening on ", "loading /", "loading artifacts/", "serving ")
+ORDINARY = (INTRODUCTION, "Settings(", "listening on ", "loading /", "loading artifacts/", "serving ")
 NUMBERS = count()
 
 
@@ -492,8 +492,8 @@ def told(server: Server, since: int, ordinary: tuple[str, ...]) -> str:
 class Servers:
     """The servers of this row and of the next one, which loads meanwhile."""
 
-    def __init__(self, iris: Project, folder: Path) -> None:
-        self.iris, self.folder = iris, folder
+    def __init__(self, iris: Project, folder: Path, transport: str) -> None:
+        self.iris, self.folder, self.transport = iris, folder, transport
         self.numbers = count()
         self.running: dict[object, tuple[Server, ExitStack]] = {}
 
@@ -508,7 +508,7 @@ class Servers:
         for key, row in reversed(wanted.items()):
             if key not in self.running:
                 stack = ExitStack()
-                probe = edited(self.iris, self.folder / str(next(self.numbers)), row.edits)
+                probe = edited(self.iris, self.folder / str(next(self.numbers)), row.edits, self.transport)
                 self.running[key] = stack.enter_context(starting(probe, LOG_REQUESTS="true", **row.settings)), stack
         server, _ = self.running[misuse.edits, *misuse.settings.items()]
         return server if misuse.from_start else server.until_serving()
@@ -519,16 +519,17 @@ class Servers:
 
 
 @pytest.fixture(scope="module")
-def servers(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+def servers(template: Path, tmp_path_factory: pytest.TempPathFactory, transport: str) -> Iterator[Servers]:
     """All of the default project, but with the framework that is imported soonest."""
     folder = tmp_path_factory.mktemp("misuse")
     iris = create(template, folder / "iris", framework="python")
     iris.python("train.py")
-    made = Servers(iris, folder)
+    made = Servers(iris, folder, transport)
     yield made
     made.close()
 
 
+@pytest.mark.each_transport
 @pytest.mark.parametrize("misuse", MISUSES, ids=lambda misuse: misuse.title)
 def test_client_and_log_say_what_is_wrong(misuse: Misuse, servers: Servers) -> None:
     server = servers.of(misuse)

@@ -108,6 +108,7 @@ def ask_often(server: Server, times: int) -> None:
         assert server.predict(float(value)).result == 2 * value
 
 
+@pytest.mark.each_transport
 def test_a_model_may_use_processes(probe: Probe, tmp_path: Path) -> None:
     """With fork it hangs within 20 calls, most often at once."""
     way = "with multiprocessing.Pool(2) as pool: return map(double, pool.map(abs, values))"

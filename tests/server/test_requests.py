@@ -14,6 +14,8 @@ import pytest
 
 from serving import PATIENCE, SERVICE, SERVING, Probe, Server, error_of, serving, violations
 
+pytestmark = pytest.mark.each_transport
+
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 INTERNAL = grpc.StatusCode.INTERNAL
 INTERNAL_TEXT = "the server failed to answer this request"
@@ -123,10 +125,10 @@ def test_the_model_can_refuse_with_any_status_code_but_ok(server: Server) -> Non
 
 def test_only_unavailable_and_internal_are_failures_of_the_model(server: Server) -> None:
     server.predict()
-    before = len(server.batches())
     for code in ["NOT_FOUND"] * 4 + ["UNAVAILABLE"] * 3:
-        error_of(lambda name=code: server.predict(mode=name))
-    sample = server.told.wait(lambda line: "batch" in line, count=before + 8)[-1]  # asked by the server after the third
+        error_of(lambda name=code: server.predict(703 if name == "UNAVAILABLE" else 1, name))
+    *_, third = [index for index, batch in enumerate(server.batches()) if batch == [703.0]]
+    sample = server.told.wait(lambda line: "batch" in line, count=third + 2)[-1]  # asked by the server after the third
     assert sample["batch"] == server.batches()[0]
     assert server.health() == SERVING
 
@@ -258,8 +260,8 @@ asyncio.run(flood())
 """
 
 
-def test_refusals_are_counted_in_the_log_and_do_not_flood_it(probe: Probe) -> None:
-    lines = probe.python("-c", FLOOD).stderr.splitlines()
+def test_refusals_are_counted_in_the_log_and_do_not_flood_it(probe_project: Probe) -> None:
+    lines = probe_project.python("-c", FLOOD).stderr.splitlines()
     assert [re.search(r"UTC: (\d+) \(", line)[1] for line in lines] == ["1", "119", "1", "119"]
 
 

@@ -121,6 +121,7 @@ def test_a_contract_that_bounds_its_requests_bounds_what_is_received(probe: Prob
     assert probe.python("-c", code).stdout.split() == ["33554432", "4194304", "17000000", "2147483647"]
 
 
+@pytest.mark.each_transport
 def test_every_line_of_the_log_is_json(probe: Probe) -> None:
     with serving(probe, LOG_REQUESTS="true") as server:
         server.predict(1, metadata=[("x-request-id", "from-the-caller")])

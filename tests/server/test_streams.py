@@ -10,6 +10,8 @@ import pytest
 
 from serving import Probe, Server, error_of, serving, violations
 
+pytestmark = pytest.mark.each_transport
+
 
 def taken(call: object) -> tuple[list[int], grpc.RpcError | None]:
     """What a stream gave, and how it ended."""
