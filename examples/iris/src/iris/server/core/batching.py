@@ -9,10 +9,9 @@ from collections import deque
 
 from .jobs import UnaryJob
 
-SHARE_OF_BATCH = 0.1  # of the time that a batch takes: a wait is at most as long
-SHORTEST_WAIT = 0.001  # seconds; hardly anybody comes back sooner, so that models that take less than 10 ms never wait
+SHARE_OF_BATCH = 1 / 8  # of the time that a batch takes: a wait is at most as long
+SHORTEST_WAIT = 0.001  # seconds; hardly anybody comes back sooner, so that models that take less than 8 ms never wait
 LONGEST_WAIT = 0.05  # seconds; whoever takes longer is doing something else
-WORTH_A_WAIT = 0.25  # of those who wait already: for fewer it does not pay
 
 
 class BatchQueue:
@@ -59,11 +58,13 @@ class BatchQueue:
             share = min(1.0, self._returned / self._answered)
             self._return_share += (share - self._return_share) / 2
         self._durations = self._durations[1], ended - started
-        wait = min(self._durations) * SHARE_OF_BATCH  # of the shorter one: an exception makes nobody wait
-        self._wait_end = ended + min(wait, LONGEST_WAIT) if wait >= SHORTEST_WAIT else 0.0
+        duration = min(self._durations)  # of the shorter one: an exception makes nobody wait
+        wait = min(duration * SHARE_OF_BATCH, LONGEST_WAIT)
+        self._wait_end = ended + wait if wait >= SHORTEST_WAIT else 0.0
         self._answered, self._returned = requests, 0
         expected = round(requests * self._return_share) if self._wait_end else 0
-        self._expected = expected if expected >= len(self._jobs) * WORTH_A_WAIT else 0
+        # Whoever comes back gains the time of a batch, and whoever is here already loses that of the wait.
+        self._expected = expected if expected * duration > len(self._jobs) * wait else 0
 
     def _latest_start(self) -> float:
         """The end of the wait, or earlier, so that the batch ends before the first deadline."""
