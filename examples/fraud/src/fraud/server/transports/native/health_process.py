@@ -15,7 +15,7 @@ import sys
 from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from google.protobuf.descriptor_pool import DescriptorPool
 
@@ -35,17 +35,20 @@ def main() -> None:
     if setup is not None:
         configure(setup["log_level"], setup["log_format"])
         asyncio.run(_Process(setup).run())
+        shutil.rmtree(Path(setup["path"]).parent, ignore_errors=True)
 
 
 class _Process:
+    """`setup` is the first line of standard input."""
+
     def __init__(self, setup: Mapping[str, Any]) -> None:
         self._setup = setup
         self._server_pid = os.getppid()
-        self._last_state = State.LOADING
-        self._heard = asyncio.Event()
+        self._heard = State.LOADING
+        self._has_heard = asyncio.Event()
 
     async def run(self) -> None:
-        """Answers until the server stops."""
+        """Answers until the server stops, or has ended."""
         self._state = ServerState()
         server = make_server([("grpc.max_send_message_length", -1)])
         methods = OtherMethods(self._setup["services"], self._setup["unserved"], _pool(self._setup["files"]))
@@ -53,42 +56,45 @@ class _Process:
         server.add_insecure_port(f"unix:{self._setup['path']}")
         await server.start()
         print("ready", flush=True)
-        reading = asyncio.create_task(self._read())
-        watching = asyncio.create_task(self._watch())
-        await asyncio.wait((reading, watching), return_when=asyncio.FIRST_COMPLETED)
+        tasks = [asyncio.create_task(work) for work in (self._follow(), self._until_orphaned(), self._judge())]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not self._state.current.is_final:  # which ends health watches
+            self._state.become(State.FAILED)
         await server.stop(END_SECONDS)
 
-    async def _read(self) -> None:
-        """Follows the states of the server, until one is final."""
+    async def _follow(self) -> None:
+        """Follows the states of the server, until one is final or the server has ended."""
         reader = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         while line := await reader.readline():
-            self._last_state = State[line.decode().strip()]
-            self._heard.set()
-            self._become(self._last_state)
-            if self._last_state.is_final:
+            self._heard = State[line.decode().strip()]
+            self._has_heard.set()
+            self._become(self._heard)
+            if self._heard.is_final:
                 return
-        self._end_with_server()
 
-    async def _watch(self) -> None:
-        """Health must not say SERVING for a server that shows no sign of life."""
+    async def _until_orphaned(self) -> None:
+        """Until the server has ended although another process holds the other end of standard input: a fork of it."""
+        while os.getppid() == self._server_pid:
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _judge(self) -> None:
+        """Health does not say SERVING for a server that shows no sign of life, which loading may take any time for."""
         while True:
-            self._heard.clear()
+            self._has_heard.clear()
             try:
-                await asyncio.wait_for(self._heard.wait(), self._setup["timeout_seconds"])
+                await asyncio.wait_for(self._has_heard.wait(), self._setup["timeout_seconds"])
             except TimeoutError:
-                if self._last_state is not State.LOADING:  # which may take any time, with the lock held
-                    logger.error("NOT_SERVING: the server has not said anything for MODEL_TIMEOUT_SECONDS")
-                    self._become(State.NEEDS_RESTART)
+                if self._heard is not State.LOADING and self._become(State.NEEDS_RESTART):
+                    logger.error("NOT_SERVING: the server shows no sign of life (MODEL_TIMEOUT_SECONDS)")
 
-    def _become(self, state: State) -> None:
-        if state is not self._state.current:
+    def _become(self, state: State) -> bool:
+        """Returns whether that is a change."""
+        is_change = state is not self._state.current
+        if is_change:
             self._state.become(state)
-
-    def _end_with_server(self) -> NoReturn:
-        shutil.rmtree(Path(self._setup["path"]).parent, ignore_errors=True)
-        os._exit(0)
+        return is_change
 
 
 def _pool(files: list[str]) -> DescriptorPool:

@@ -30,7 +30,7 @@ from ...logs import logger
 from ...settings import Settings
 
 BEAT_SECONDS = 1.0  # at most, between two words that the server is there
-RESTART_SECONDS = 1.0  # after the process has ended, which it does not by itself
+RESTART_SECONDS = 1.0  # between two starts of the process, which does not end by itself
 MOST_FAILED_STARTS = 5  # in a row
 MODULE = f"{__package__}.health_process"
 ROOT = Path(__file__).parents[4]  # in which the package is
@@ -45,7 +45,7 @@ class Fallback:
 
     def __init__(self, state: ServerState, settings: Settings) -> None:
         self._state, self._settings = state, settings
-        self._folder = Path(tempfile.mkdtemp(prefix="grpc-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{__package__.partition('.')[0]}-"))
         self.path = self._folder / "other.sock"
         self._process: subprocess.Popen[bytes] | None = None
         self._is_ready = False
@@ -91,6 +91,7 @@ class Fallback:
     def _keep_running(self, on_ready: Callable[[], object]) -> None:
         failed_starts = 0
         while True:
+            started = time.monotonic()
             if self._run_once(on_ready):
                 failed_starts, on_ready = 0, _do_nothing
             else:
@@ -101,7 +102,7 @@ class Fallback:
                 end_now(1, f"the process for health does not start: {MODULE}")
             code = self._process.returncode if self._process else None
             logger.error("the process for health ended with %s; it is started again", code)
-            time.sleep(RESTART_SECONDS)
+            time.sleep(max(0.0, started + RESTART_SECONDS - time.monotonic()))
 
     def _run_once(self, on_ready: Callable[[], object]) -> bool:
         """Runs the process to its end; returns whether it came as far as to answer."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import ClassVar
 
 from pygrpc_native import NativeGrpcFront
@@ -20,6 +22,8 @@ from .front import Front
 
 IO_THREADS = 1  # which do HTTP/2 outside of the interpreter's lock; a second one is no faster on one core
 SPARE_STREAMS = 100  # of a connection, for health, reflection, and calls that are refused
+NOT_HTTP2 = b"no HTTP/2 connection begins like this\r\n"
+LINE_SECONDS = 1.0  # at most, for it to be refused
 NO_CLOSING = "it does not close connections by their age or idle time"
 FOR_WHOM = (
     "TRANSPORT=native is for callers that are trusted, or stand behind a proxy that bounds and inflates requests: a "
@@ -37,7 +41,7 @@ class NativeTransport:
 
     def __init__(self, calls: Calls, state: ServerState, settings: Settings) -> None:
         self._calls, self._state, self._settings = calls, state, settings
-        logging.getLogger("pygrpc_native").setLevel(logging.WARNING)  # below that it logs callers' mistakes
+        logging.getLogger("pygrpc_native").setLevel(logging.WARNING)  # below that it logs callers' mistakes, and waits
 
     def bind(self) -> int:
         host, port = self._settings.host, self._settings.port
@@ -69,8 +73,26 @@ class NativeTransport:
     async def start(self) -> None:
         """Connections are accepted already; what arrives on them waits until the process for health answers."""
         logger.info(FOR_WHOM)
-        self._fallback.start(self._front.start)
+        self._fallback.start(self._answer)
+
+    def _answer(self) -> None:
+        """In a thread. The process for health answers now."""
+        self._front.start()
+        _have_a_line_refused(self._settings.host, self._native.bound_port)
 
     async def stop(self, grace: float) -> None:
         await self._fallback.stop(grace)
         await asyncio.to_thread(self._front.stop)
+
+
+def _have_a_line_refused(host: str, port: int) -> None:
+    """Has pygrpc-native learn, before the model can hold the interpreter's lock, that its lines are not wanted.
+
+    It logs broken connections, and asks Python once whether to: with the lock, for which all connections would wait.
+    """
+    for address in (host.strip("[]"), "127.0.0.1", "::1"):
+        with suppress(OSError), socket.create_connection((address, port), LINE_SECONDS) as connection:
+            connection.settimeout(LINE_SECONDS)
+            connection.sendall(NOT_HTTP2)
+            connection.recv(2**10)
+            return
