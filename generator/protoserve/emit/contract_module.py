@@ -91,11 +91,11 @@ class FieldCode:
 class MessageCode:
     """A message as the template needs it.
 
-    `stub` is protoc's class, `has_sizes` says that named dimensions vary. `serialized` is the expression for the bytes
-    of `value`. `is_typed` is false where the stub is of a library without type information. `hides_types` says that
-    what stands in the stub's class has the name of a type that is used there, which mypy then takes for another.
-    `columns` are the constants for numbers that are read together, with their code; `read_values` is what the
-    reader passes for the fields, in their order.
+    `stub` is protoc's class, `has_sizes` says that named dimensions vary, `has_large_fields` that some can be large.
+    `serialized` is the expression for the bytes of `value`. `is_typed` is false where the stub is of a library without
+    type information. `hides_types` says that what stands in the stub's class has the name of a type that is used there,
+    which mypy then takes for another. `columns` are the constants for numbers that are read together, with their code;
+    `read_values` is what the reader passes for the fields, in their order.
     """
 
     name: str
@@ -105,6 +105,7 @@ class MessageCode:
     oneofs: dict[str, tuple[Field, ...]]
     has_arrays: bool
     has_sizes: bool
+    has_large_fields: bool
     serialized: str
     is_typed: bool
     hides_types: bool
@@ -186,6 +187,7 @@ def _message_code(
         oneofs=message.oneofs,
         has_arrays=message.name in nesting.with_arrays,
         has_sizes=any(field.dynamic for field in fields),
+        has_large_fields=any(map(field_code.can_be_large, fields)),
         serialized=field_code.call(
             message, f'write_{reserved_names.snake(message.name)}(value, "")', "SerializeToString"
         ),

@@ -260,10 +260,19 @@ def write(contract: Contract, message: Message, field: Field) -> Iterator[str]:
     yield from (f"    {line}" for line in lines)
 
 
+def can_be_large(field: Field) -> bool:
+    """Whether the field may hold so many bytes that they are not copied into a message first."""
+    if field.shape is not None:
+        return True
+    return field.type == "bytes" and not (field.repeated or field.is_map)
+
+
 def _write_one(contract: Contract, message: Message, field: Field, path: str) -> Iterator[str]:
     expression = _wire(contract, message, field, f"value.{field.attribute}", path)
     if is_message(contract, field):
         yield _copied(contract, field, _in_stub(field), expression)
+    elif can_be_large(field):
+        yield f'writing.put_bytes(message, "{field.name}", {field.number}, {expression}, large)'
     else:
         yield _set_in_stub(field, expression)
 
@@ -303,11 +312,11 @@ def _write_array(field: Field, path: str) -> Iterator[str]:
     options += ", allow_nan=True" if field.allow_nan else ""
     array = f'writing.write_array(value.{field.attribute}, {_fstring(path)}, "{field.type}", {field.shape!r}{options})'
     if field.dynamic:
-        yield f"writing.pack_tensor({_in_stub(field)}, {array})"
+        yield f"writing.pack_tensor(message, {field.number}, {_in_stub(field)}, {array}, large)"
     elif packed(field):
-        yield f"writing.pack(message, {field.number}, {_in_stub(field)}, {array})"
+        yield f"writing.pack(message, {field.number}, {_in_stub(field)}, {array}, large)"
     else:
-        yield _set_in_stub(field, f"{array}.tobytes()")
+        yield f'writing.put_bytes(message, "{field.name}", {field.number}, {array}, large)'
 
 
 def _write_many(contract: Contract, message: Message, field: Field, path: str) -> Iterator[str]:

@@ -23,13 +23,15 @@ from numpy.typing import NDArray
 
 from .arrays import FEW, first_outside
 from .bounds import EPOCH, allowed, quantity, shape_violation, span
-from .encoding import varint
+from .encoding import LENGTH, varint
 from .violations import InvalidReply, shown
 
 E = TypeVar("E", bound=IntEnum)
 
 # Which kinds of numpy array may become which: integers become floats, nothing loses its fraction unseen.
 _CASTS = {"b": "b", "i": "iu", "u": "iu", "f": "fiu"}
+_AS_ON_THE_WIRE = ("<f4", "<f8")  # types whose elements lie in memory as in a packed field
+_TENSOR_VALUES = 2  # the number of `values` in the message of a shape with a named dimension
 _LARGEST = {name: np.finfo(name).max.item() for name in ("float16", "float32", "float64")}
 
 
@@ -205,26 +207,65 @@ def write_oneof(field: str, required: bool, /, **members: object) -> None:
         raise InvalidReply(field, wanted, " and ".join(given) or "none")
 
 
-def pack(message: Message, number: int, values: Any, array: NDArray[Any]) -> None:
-    """Puts an array into the packed repeated field `values`, whose field number is `number`.
+class LargeFields:
+    """Large fields of one message, which follow its other fields on the wire as they lie in memory.
+
+    They are copied once. In a message of protobuf they would be copied into it, and twice more when it is serialized.
+    """
+
+    LEAST_BYTES = 4096  # from which this takes less time
+
+    def __init__(self) -> None:
+        self._parts: list[Any] = []
+
+    def add(self, number: int, data: Any, head: bytes = b"") -> None:
+        """Adds the field with this number: `head`, then bytes or the elements of an array, which must not change."""
+        view = np.ascontiguousarray(data).data if isinstance(data, np.ndarray) else memoryview(data)
+        self._parts += [varint(number << 3 | LENGTH), varint(len(head) + view.nbytes), head, view]
+
+    def after(self, message: Message) -> bytes:
+        """The bytes of a message with these fields."""
+        serialized = type(message).SerializeToString(message)
+        return b"".join([serialized, *self._parts]) if self._parts else serialized
+
+
+def put_bytes(
+    message: Message, name: str, number: int, data: bytes | NDArray[Any], large: LargeFields | None = None
+) -> None:
+    """Puts bytes, or the elements of an array, into a field of the message; or into `large`."""
+    if large is not None and (len(data) if isinstance(data, bytes) else data.nbytes) >= LargeFields.LEAST_BYTES:
+        large.add(number, data)
+    else:
+        setattr(message, name, data if isinstance(data, bytes) else data.tobytes())
+
+
+def pack(message: Message, number: int, values: Any, array: NDArray[Any], large: LargeFields | None = None) -> None:
+    """Puts an array into the packed repeated field `values`, whose field number is `number`; or into `large`.
 
     Large arrays of floats go as one run of bytes, which is what a packed field is on the wire
     (https://protobuf.dev/programming-guides/encoding/#packed), a hundred times as fast as element by element.
     """
-    if array.size < 64 or array.dtype.str not in ("<f4", "<f8"):
+    if array.size < 64 or array.dtype.str not in _AS_ON_THE_WIRE:
         values.extend(array.ravel().tolist())
-        return
-    data = array.tobytes()
-    type(message).MergeFromString(message, varint(number << 3 | 2) + varint(len(data)) + data)
-
-
-def pack_tensor(message: Any, array: NDArray[Any]) -> None:
-    """Puts an array and its shape into the message of a shape with a named dimension."""
-    message.shape.extend(array.shape)
-    if isinstance(message.values, bytes):
-        message.values = array.tobytes()
+    elif large is not None and array.nbytes >= LargeFields.LEAST_BYTES:
+        large.add(number, array)
     else:
-        pack(message, number=2, values=message.values, array=array)
+        data = array.tobytes()
+        type(message).MergeFromString(message, varint(number << 3 | LENGTH) + varint(len(data)) + data)
+
+
+def pack_tensor(message: Any, number: int, tensor: Any, array: NDArray[Any], large: LargeFields | None = None) -> None:
+    """Puts an array and its shape into `tensor`, the field of `message` with that number; or into `large`."""
+    is_bytes = isinstance(tensor.values, bytes)
+    if large is None or array.nbytes < LargeFields.LEAST_BYTES or not (is_bytes or array.dtype.str in _AS_ON_THE_WIRE):
+        tensor.shape.extend(array.shape)
+        if is_bytes:
+            tensor.values = array.tobytes()
+        else:
+            pack(tensor, number=_TENSOR_VALUES, values=tensor.values, array=array)
+        return
+    shape = type(tensor)(shape=array.shape).SerializeToString()
+    large.add(number, array, head=shape + varint(_TENSOR_VALUES << 3 | LENGTH) + varint(array.nbytes))
 
 
 def _form(dtype: str, shape: tuple[int | str, ...]) -> str:

@@ -204,14 +204,17 @@ def read_explain_request(message: pb.ExplainRequest, prefix: str, bad: violation
     return ExplainRequest(embedding=embedding_)
 
 
-def write_explain_request(value: object, prefix: str) -> pb.ExplainRequest:
+def write_explain_request(value: object, prefix: str, large: writing.LargeFields | None = None) -> pb.ExplainRequest:
     if not isinstance(value, ExplainRequest):
         raise violations.InvalidReply(prefix.rstrip(".") or "reply", "ExplainRequest", violations.shown(value))
     message = pb.ExplainRequest()
     sizes: dict[str, int] = {}
     writing.pack_tensor(
+        message,
+        1,
         message.embedding,
         writing.write_array(value.embedding, f"{prefix}embedding", "float32", ("payments", 4), sizes=sizes, least=1),
+        large,
     )
     return message
 
@@ -315,7 +318,8 @@ def decode_explain_request(data: bytes) -> ExplainRequest:
 
 def encode_explain_request(value: object) -> bytes:
     """Raises InvalidReply at the first field that does not fit."""
-    return write_explain_request(value, "").SerializeToString()
+    large = writing.LargeFields()
+    return large.after(write_explain_request(value, "", large))
 
 
 def decode_explain_response(data: bytes) -> ExplainResponse:

@@ -27,7 +27,7 @@ def first_outside(
         if all(lowest <= element <= highest for element in array.ravel().tolist()):
             return None
     # The extremes are enough for an array that is valid, and cheap. NaN fails both comparisons.
-    smallest, largest = array.min().item(), array.max().item()
+    smallest, largest = _extremes(array)
     low_enough = -math.inf < smallest if low is None else low <= smallest
     high_enough = largest < math.inf if high is None else largest <= high
     if low_enough and high_enough:
@@ -41,3 +41,16 @@ def first_outside(
         return None
     index = np.unravel_index(int(outside.argmax()), array.shape)
     return f"[{', '.join(str(int(i)) for i in index)}]", array[index].item()
+
+
+def _extremes(array: NDArray[Any]) -> tuple[Any, Any]:
+    """The smallest and the largest element; at least one of them is NaN if any element is."""
+    if array.dtype.kind != "f" or array.dtype.itemsize != 2:
+        return array.min().item(), array.max().item()
+    # Processors compare no float16, numpy converts each. As integers they are in the same order but for the negative
+    # ones, whose lower bits are turned round; NaN is beyond the infinities.
+    bits = array.view(f"{array.dtype.byteorder}i2")
+    keys = bits ^ ((bits >> 15) & 0x7FFF)
+    ends = np.array([keys.min(), keys.max()], np.int16)
+    smallest, largest = (ends ^ ((ends >> 15) & 0x7FFF)).view(np.float16).tolist()
+    return smallest, largest

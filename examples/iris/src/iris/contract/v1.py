@@ -117,7 +117,7 @@ def read_predict_response(message: pb.PredictResponse, prefix: str, bad: violati
     return PredictResponse(species=species_, probabilities=probabilities_)
 
 
-def write_predict_response(value: object, prefix: str) -> pb.PredictResponse:
+def write_predict_response(value: object, prefix: str, large: writing.LargeFields | None = None) -> pb.PredictResponse:
     if not isinstance(value, PredictResponse):
         raise violations.InvalidReply(prefix.rstrip(".") or "reply", "PredictResponse", violations.shown(value))
     message = pb.PredictResponse()
@@ -127,6 +127,7 @@ def write_predict_response(value: object, prefix: str) -> pb.PredictResponse:
         2,
         message.probabilities,
         writing.write_array(value.probabilities, f"{prefix}probabilities", "float32", (3,), 0.0, 1.0),
+        large,
     )
     return message
 
@@ -154,7 +155,8 @@ def decode_predict_response(data: bytes) -> PredictResponse:
 
 def encode_predict_response(value: object) -> bytes:
     """Raises InvalidReply at the first field that does not fit."""
-    return write_predict_response(value, "").SerializeToString()
+    large = writing.LargeFields()
+    return large.after(write_predict_response(value, "", large))
 
 
 def sample_predict_request() -> bytes:

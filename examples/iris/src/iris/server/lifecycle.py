@@ -28,6 +28,7 @@ from .core.runners import ModelFailed, ModelLoaded
 from .core.state import ServerState, State
 from .core.stream_threads import StreamThreads
 from .exits import WHO_RAISES_SIGINT, call_later, end_interrupted_start, end_now, leave
+from .heap import keep_some
 from .interrupts import InterruptWatch
 from .loading import load
 from .logs import configure, logger
@@ -64,6 +65,7 @@ def main(about_threads: str = "") -> int:
     logger.info("%s", settings)
     if about_threads:
         logger.info("%s", about_threads)
+    keep_some()
     with asyncio.Runner(loop_factory=_new_loop) as runner:
         return runner.run(_run(settings, transport, adapters))
 
