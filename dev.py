@@ -109,11 +109,14 @@ def _to_install() -> str:
 
 def environment(folder: Path, *requirements: str) -> Path:
     """A virtual environment with these requirements; the folder of its commands."""
-    if not (folder / BIN).exists():
+    is_new = not (folder / BIN).exists()
+    if is_new:
         show([sys.executable, "-m", "venv", str(folder)], HERE)
     pip = [str(folder / BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    # Python compiles what it imports, which is a small part of what is installed.
-    show([*pip, "--no-compile", *requirements], HERE)
+    pip.append("--no-compile")  # Python compiles what it imports, which is a small part of what is installed
+    if is_new:
+        show([*pip, "--upgrade", "pip"], HERE)  # the one that comes with Python may take twice as long
+    show([*pip, *requirements], HERE)
     return folder / BIN
 
 

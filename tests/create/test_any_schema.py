@@ -83,8 +83,8 @@ OWN_BLOCKS = ("one-number", "fraud")
 # The server knows neither schema nor framework: a framework is served with this one by its project's own tests, and
 # with the default preset by verify; the quickest one is served with all.
 SERVED = ("fraud",)
-# What the quickest one is served with in the same test: a preset with a stream, and tensors besides.
-SERVED_BY_QUICKEST = ("chat", "two-tensors")
+# What the quickest one meets in the same test, besides OWN_BLOCKS: a preset with a stream, and tensors.
+ALSO_QUICKEST = ("chat", "two-tensors")
 QUICKEST = "python"
 ALL_SCHEMAS = tuple(dict.fromkeys((*SCHEMAS, *presets())))
 
@@ -93,7 +93,7 @@ Projects = dict[str, Project]  # by the name of the schema
 
 def names_for(framework: str) -> tuple[str, ...]:
     """Names of the schemas that a framework meets when it is trained, each in a project."""
-    return (*OWN_BLOCKS, *(SERVED_BY_QUICKEST if framework == QUICKEST else presets()))
+    return (*OWN_BLOCKS, *(ALSO_QUICKEST if framework == QUICKEST else presets()))
 
 
 def make(template: Path, folder: Path, framework: str, name: str) -> Project:
@@ -143,21 +143,18 @@ def test_the_seeds_train_serve_and_listen(made: Callable[[str], Projects], tmp_p
     need(framework)
     projects = {name: made(framework)[name] for name in names_for(framework)}
     train_and_ask(projects.values(), tmp_path)
-    for name in SERVED_BY_QUICKEST if framework == QUICKEST else SERVED:
+    for name in names_for(QUICKEST) if framework == QUICKEST else SERVED:
         serves(projects[name])
     if framework != QUICKEST:  # whose projects tests/verify has
         assert_passes(projects["tabular"].path)
 
 
 @pytest.mark.slow
-def test_any_schema_is_served(made: Callable[[str], Projects], template: Path, tmp_path: Path) -> None:
-    projects = made(QUICKEST)
-    others = {name: project for name, project in projects.items() if name not in names_for(QUICKEST)}
-    train_and_ask(others.values(), tmp_path)
-    for name in OWN_BLOCKS:  # which the other test asks, perhaps at this moment
-        others[name] = make(template, tmp_path, QUICKEST, name)
-        others[name].python("train.py")
-    for project in others.values():
+def test_any_schema_is_served(made: Callable[[str], Projects], tmp_path: Path) -> None:
+    """Those that the test above does not serve with the quickest framework."""
+    others = [project for name, project in made(QUICKEST).items() if name not in names_for(QUICKEST)]
+    train_and_ask(others, tmp_path)
+    for project in others:
         serves(project)
 
 

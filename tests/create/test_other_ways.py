@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from plain_python import plain_python
 from support import ROOT, copy_template, made_once, run, scrubbed, tool
 
 pytestmark = pytest.mark.slow
@@ -66,9 +67,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that has nothing but `python3`, the one of the tests, for a PATH."""
-    folder = tmp_path_factory.mktemp("python")
-    (folder / "python3").symlink_to(Path(sys.base_prefix) / "bin" / "python3")
-    return folder
+    return plain_python(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -151,11 +150,11 @@ def index(mirror: Path) -> Iterator[Index]:
 
 
 @pytest.fixture(scope="module")
-def pipx(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pipx(mirror: Path, python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of commands of an environment with pipx."""
     folder = tmp_path_factory.mktemp("pipx") / "venv"
     environment = offline(home=folder.parent, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(mirror / "wheels"))
-    run([sys.executable, "-m", "venv", folder], cwd=mirror)
+    run([python / "python3", "-m", "venv", folder], cwd=mirror)
     run([folder / "bin/python", "-m", "pip", "install", "--quiet", "pipx"], cwd=mirror, env=environment)
     return folder / "bin"
 

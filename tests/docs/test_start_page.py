@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from plain_python import plain_python
 from support import ROOT, copy_template, run, scrubbed
 
 pexpect = pytest.importorskip("pexpect")  # it needs a pseudo-terminal
@@ -158,15 +159,13 @@ def released(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def environment(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Python, git and make, an empty home, where packages come from here, pip's cache, and a port that is free here."""
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python3").symlink_to(Path(sys.base_prefix) / "bin" / "python3")
     (tmp_path / "home").mkdir()
     index = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_"))}
     cache = run([sys.executable, "-m", "pip", "cache", "dir"], cwd=tmp_path).stdout.strip()
     here = {"PIP_CACHE_DIR": cache, **index, "PORT": str(free_port()), "TERM": "xterm"}
-    return {**scrubbed(tmp_path / "bin", home=tmp_path / "home"), **here}
+    return {**scrubbed(plain_python(tmp_path_factory), home=tmp_path / "home"), **here}
 
 
 @pytest.mark.slow

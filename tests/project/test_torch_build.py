@@ -24,6 +24,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from plain_python import plain_python
 from support import ROOT, Project, create, run, scrubbed, tool
 from zoo.tls import issue
 
@@ -251,9 +252,15 @@ def installed(folder: Path) -> str:
     ],
     ids=["default", "gpu", "pypi", "pip-index", "uv-index", "additional"],
 )
-def test_setup_installs(workshop: Workshop, variables: dict[str, str], version: str, hosts: set[str]) -> None:
+def test_setup_installs(
+    workshop: Workshop,
+    tmp_path_factory: pytest.TempPathFactory,
+    variables: dict[str, str],
+    version: str,
+    hosts: set[str],
+) -> None:
     shutil.rmtree(workshop.path / ".venv")
-    workshop.make("setup", f"PYTHON={sys.executable}", **variables)
+    workshop.make("setup", f"PYTHON={plain_python(tmp_path_factory) / 'python3'}", **variables)
     (packages,) = workshop.path.glob(".venv/lib/python*/site-packages")
     assert installed(packages) == version
     assert workshop.asked == hosts
