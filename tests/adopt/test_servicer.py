@@ -61,6 +61,21 @@ def test_the_class_is_recognised(name: str, contract: Contract) -> None:
     assert [each.missing for each in described if each.missing] == []
 
 
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        ("return 1", "Model.score(self, batch: "),
+        ("await context.abort(1)", "Model.score(self, batch: "),
+        ("return await self.engine.score(request)", "async Model.score(self, request: "),
+        ("async with self.engine: return 1", "async Model.score(self, request: "),
+    ],
+)
+def test_a_handler_that_awaits_more_than_its_context_becomes_async(body: str, where: str, contract: Contract) -> None:
+    source = f"from g import ScorerServicer\nclass S(ScorerServicer):\n    async def Score(self, request, context):\n        {body}\n"
+    (described,) = servicer.servicers(contract, {"a.py": ast.parse(source)})
+    assert described.methods[0].instead.startswith(where)
+
+
 def test_a_file_that_is_named_is_taken_or_the_reason_is_given(contract: Contract, tmp_path: Path) -> None:
     files = {
         "ours.py": f"class Scores(SomethingElse):\n{SCORE}",

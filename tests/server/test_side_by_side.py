@@ -276,3 +276,51 @@ def test_as_many_streams_as_threads_are_computed_at_a_time(probe: Probe) -> None
         assert [reply.index for reply in late] == [0, 1]
         server.terminate()
         assert server.ended() == 0
+
+
+TASKS = """\
+import asyncio, dataclasses, math, threading
+from probe import contract
+from probe.server.core.jobs import UnaryJob
+from probe.server.core.model_tasks import ModelTasks
+from probe.server.core.runners import LoadedModel
+
+method = dataclasses.replace(contract.METHODS[0], encode=str.encode)
+running, peak, ends, done = 0, 0, [], threading.Event()
+
+async def handler(request):
+    global running, peak
+    running += 1
+    peak = max(peak, running)
+    try:
+        await asyncio.sleep(0.01)
+    finally:
+        running -= 1
+    return request
+
+def end(request, result):
+    ends.append((request, result if isinstance(result, bytes) else type(result).__name__))
+    len(ends) == len(jobs) and done.set()
+
+def job(request):
+    on_result = lambda result: end(request, result)
+    return UnaryJob(method=method, request=request, request_id="", deadline=math.inf, on_result=on_result)
+
+jobs = [job(str(number)) for number in range(10)]
+tasks = ModelTasks(print, lambda *_: None, lambda: None, asyncio.new_event_loop, 4)
+tasks.begin()
+tasks.use(LoadedModel({method.path: handler}))
+tasks.submit(jobs)
+for index in (0, 9):
+    jobs[index].cancelled = True
+tasks.look_at([jobs[0], jobs[9]])
+done.wait()
+(thread,) = tasks.stop()
+thread.join()
+print(peak, *(f"{request}:{result}" for request, result in sorted(ends)), tasks.works())
+"""
+
+
+def test_no_more_tasks_run_than_allowed_and_each_job_ends_once(probe: Probe) -> None:
+    answered = " ".join(f"{number}:b'{number}'" for number in range(1, 9))
+    assert probe.python("-c", TASKS).stdout.strip() == f"4 0:Abandoned {answered} 9:Abandoned []"

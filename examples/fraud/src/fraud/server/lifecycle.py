@@ -114,7 +114,7 @@ class Server:
         def report(event: ModelLoaded | ModelFailed) -> None:
             loop.call_soon_threadsafe(self.events.put_nowait, event)
 
-        tasks = ModelTasks(report, count.observe, outbox.send, _new_loop)
+        tasks = ModelTasks(report, count.observe, outbox.send, _new_loop, settings.max_in_flight)
         streams = None
         if settings.stream_threads > 1:
             streams = StreamThreads(settings.stream_threads, report, count.observe, outbox.send)

@@ -9,6 +9,7 @@ import math
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -40,7 +41,8 @@ BLOCKED = (
 class ModelTasks(threading.Thread):
     """Computes jobs of async methods. `begin` starts it, if the model has any.
 
-    `report`, `observe` and `send` are as for `ModelThread`; `new_loop` makes the event loop.
+    `report`, `observe` and `send` are as for `ModelThread`; `new_loop` makes the event loop. At most `max_tasks` are
+    computed at a time: admission lets in as many calls, but over HTTP a call may have many requests.
     """
 
     def __init__(
@@ -49,14 +51,18 @@ class ModelTasks(threading.Thread):
         observe: Observe,
         send: Callable[[], object],
         new_loop: Callable[[], asyncio.AbstractEventLoop],
+        max_tasks: int,
     ) -> None:
         super().__init__(name="model-loop", daemon=True)  # a model that hangs must not keep the process from ending
         self._report, self._observe, self._send, self._new_loop = report, observe, send, new_loop
+        self._max_tasks = max_tasks
         self._model = LoadedModel({})
         self._works = Works()
         self._is_running = threading.Event()
         self._is_stopping = False
         self._tasks: dict[UnaryJob | StreamJob | ReadyCheck, asyncio.Task[None]] = {}
+        self._running_count = 0
+        self._waiting: deque[UnaryJob | StreamJob] = deque()  # until fewer are running
         self._rooms: dict[StreamJob, asyncio.Event] = {}  # set when a stream may have room for another reply
         self._unsent_bytes, self._will_send = 0, False
         self._pinged: float | None = None  # the time of a question to the loop that it has not answered yet
@@ -145,13 +151,19 @@ class ModelTasks(threading.Thread):
         self._pinged = None
 
     def _begin(self, item: UnaryJob | StreamJob | ReadyCheck) -> None:
-        """Starts a task, which the loop keeps in `_tasks` once it runs: before that it cannot be cancelled."""
+        """Starts a task, or has a job wait for one that ends."""
         if isinstance(item, ReadyCheck):
             self._loop.create_task(self._ask_ready(item))
-        elif isinstance(item, StreamJob):
-            self._loop.create_task(self._stream(item))
+        elif self._running_count < self._max_tasks or item.is_probe:
+            self._compute(item)
         else:
-            self._loop.create_task(self._answer(item))
+            self._works.forget(item)
+            self._waiting.append(item)
+
+    def _compute(self, job: UnaryJob | StreamJob) -> None:
+        """Starts a task, which is in `_tasks` once it runs: before that it cannot be cancelled."""
+        self._running_count += 1
+        self._loop.create_task(self._stream(job) if isinstance(job, StreamJob) else self._answer(job))
 
     def _look_at(self, job: UnaryJob | StreamJob) -> None:
         task = self._tasks.get(job)
@@ -267,6 +279,9 @@ class ModelTasks(threading.Thread):
         del self._tasks[job]
         self._works.forget(job)
         self._observe(job.method, failure)
+        self._running_count -= 1
+        if self._waiting:
+            self._compute(self._waiting.popleft())
 
     def _send_soon(self, size: int) -> None:
         """Sends what this turn of the loop comes to, together; more than a few large replies before that."""
