@@ -10,7 +10,6 @@ turns; on each transport that is installed. Every token is checked. A ratio of a
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
 import sys
 import tempfile
@@ -19,9 +18,10 @@ from importlib import util
 from pathlib import Path
 
 import grpc
-from throughput import running
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from running import generated
 
 from support import Project, copy_template, create
 
@@ -88,13 +88,9 @@ def counting_project(folder: Path) -> Project:
 def measure(project: Project, name: str, model: str, streams: int, **settings: str) -> None:
     """Prints the medians of some rounds."""
     (project.path / "src/count/model.py").write_text(model, encoding="utf-8")
-    os.environ.update(settings)
-    try:
-        with running(project, ["-m", "count.server"]) as port:
-            alone, together = zip(*(asyncio.run(seconds(port, streams)) for _ in range(ROUNDS)), strict=True)
-    finally:
-        for setting in settings:
-            del os.environ[setting]
+    with generated(project, **settings) as server:
+        rounds = [asyncio.run(seconds(server.ports["grpc"], streams)) for _ in range(ROUNDS)]
+    alone, together = zip(*rounds, strict=True)
     one, all_ = statistics.median(alone), statistics.median(together)
     print(f"    {name:20} 1 stream {one:5.2f} s, {streams} streams {all_:5.2f} s, ratio {all_ / one:4.2f}", flush=True)
 
