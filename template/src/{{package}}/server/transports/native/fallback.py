@@ -24,6 +24,7 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pool import Default as default_pool
 
 from ....contract import served
+from ...binding import BindError
 from ...core.state import ServerState
 from ...exits import end_now
 from ...logs import logger
@@ -32,6 +33,8 @@ from ...settings import Settings
 BEAT_SECONDS = 1.0  # at most, between two words that the server is there
 RESTART_SECONDS = 1.0  # between two starts of the process, which does not end by itself
 MOST_FAILED_STARTS = 5  # in a row
+SOCKET = "health.sock"
+MAX_SOCKET_PATH = 100  # bytes: systems allow 104 or 108
 MODULE = f"{__package__}.health_process"
 ROOT = Path(__file__).parents[4]  # in which the package is
 
@@ -40,13 +43,13 @@ class Fallback:
     """Starts the process, again if it ends, and tells it of the state. Made on the event loop.
 
     `path` is the socket on which it answers: in a folder that only this user can enter, and that the process removes
-    when the server has ended, in whatever way.
+    when the server has ended, in whatever way. Raises BindError if there can be none.
     """
 
     def __init__(self, state: ServerState, settings: Settings) -> None:
         self._state, self._settings = state, settings
-        self._folder = Path(tempfile.mkdtemp(prefix=f"{__package__.partition('.')[0]}-"))
-        self.path = self._folder / "other.sock"
+        self._folder = _private_folder()
+        self.path = self._folder / SOCKET
         self._process: subprocess.Popen[bytes] | None = None
         self._is_ready = False
         self._is_stopping = threading.Event()
@@ -145,6 +148,18 @@ class Fallback:
             "log_format": settings.log_format,
         }
         return json.dumps(setup).encode()
+
+
+def _private_folder() -> Path:
+    """A new folder for a socket, whose path must be short. Raises BindError."""
+    prefix = f"{__package__.partition('.')[0]}-"
+    for parent in (None, "/dev/shm"):  # the second is there where the root file system of a container is read-only
+        with suppress(OSError):
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+            if len(os.fsencode(folder / SOCKET)) < MAX_SOCKET_PATH:
+                return folder
+            folder.rmdir()
+    raise BindError("no folder for the socket of the process for health; set TMPDIR to one that is writable and short")
 
 
 def _files(services: Iterable[str]) -> list[FileDescriptor]:

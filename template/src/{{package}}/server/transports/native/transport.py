@@ -47,8 +47,8 @@ class NativeTransport:
         host, port = self._settings.host, self._settings.port
         check_address(host, port)
         self._native = self._bound(f"{host}:{port}", f"0.0.0.0:{port}" if host.strip("[]") == ALL_ADDRESSES else "")
-        self._front = Front(self._native, served.METHODS, self._calls, self._settings)
         self._fallback = Fallback(self._state, self._settings)
+        self._front = Front(self._native, served.METHODS, self._calls, self._settings)
         self._native.set_fallback(str(self._fallback.path))
         return int(self._native.bound_port)
 
