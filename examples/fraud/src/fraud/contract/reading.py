@@ -102,7 +102,7 @@ def read_array(
     if array is None or array.size != math.prod(shape):
         bad.add(field, f"must have {_amount(values, dtype, shape)} for shape {list(shape)}; got {len(values)}")
         return np.zeros(1, dtype)  # a placeholder: the recorded violation rejects the message
-    return _limited(array.reshape(shape), field, bad, low, high, allow_nan)
+    return _limited(array if array.shape == shape else array.reshape(shape), field, bad, low, high, allow_nan)
 
 
 def read_tensor(
