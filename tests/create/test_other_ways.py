@@ -22,8 +22,9 @@ from pathlib import Path
 
 import pytest
 
+from mirror import block, fetched_mirror, released_template
 from plain_python import plain_python
-from support import ROOT, copy_template, made_once, run, scrubbed, tool
+from support import run, scrubbed, tool
 
 pytestmark = pytest.mark.slow
 # Two groups of tests, which take minutes each, share nothing but the mirror.
@@ -34,13 +35,6 @@ DOCKER = shutil.which(os.environ.get("DOCKER", "docker")) or "docker"
 PASSWORD = "only-for-this-index-8471"
 # Where nothing listens: what asks anyone but this machine fails.
 DEAD = "http://127.0.0.1:9"
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs/air-gapped.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
-
-
-def block(words: str) -> str:
-    """The one block of commands in docs/air-gapped.md that has these words."""
-    (only,) = [text for text in BLOCKS if words in text]
-    return only
 
 
 def offline(*folders: Path, home: Path, **settings: str) -> dict[str, str]:
@@ -59,9 +53,7 @@ def git(folder: Path, *commands: str) -> None:
 @pytest.fixture(scope="module")
 def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template of this checkout as a git repository with a release."""
-    folder = copy_template(tmp_path_factory.mktemp("released") / "protoserve")
-    git(folder, "init --quiet", "add --all", "commit --quiet --message=release", "tag v0.1.0")
-    return folder
+    return released_template(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -71,17 +63,9 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def mirror(released: Path, python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the page says to carry over, fetched as it says, and pipx."""
-
-    def fetch(folder: Path) -> None:
-        folder.mkdir()
-        commands = re.sub(r"^TEMPLATE=.*$", f"TEMPLATE=file://{released}", block("git clone"), flags=re.MULTILINE)
-        settings = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-        environment = {**scrubbed(python, home=folder), **settings}
-        run(["sh", "-euc", f"{commands}\nget pipx"], cwd=folder, env=environment)
-
-    return made_once(tmp_path_factory, "connected", fetch) / "mirror"
+    return fetched_mirror(tmp_path_factory)
 
 
 @dataclass

@@ -7,13 +7,11 @@ command is compared with what the command prints.
 from __future__ import annotations
 
 import math
-import os
 import random
 import re
 import shlex
 import shutil
 import socket
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from mirror import fetched_mirror
 from plain_python import plain_python
 from support import ROOT, copy_template, run, scrubbed
 
@@ -33,7 +32,7 @@ PAGE = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
 NOT_RUN = {
     "copier copy --trust TEMPLATE iris": "other ways to the same project: tests/create goes them all",
 }
-PATIENCE = 600  # seconds for a block: `make setup` downloads
+PATIENCE = 600  # seconds for a block
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 QUESTION = "\N{MICROPHONE}"  # what Copier begins every question with
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
@@ -160,11 +159,13 @@ def released(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Python, git and make, an empty home, where packages come from here, pip's cache, and a port that is free here."""
+    """Python, git and make, an empty home, a folder of the packages that pip takes, and a port that is free here.
+
+    tests/mirror.py has pip take them from the index, which is most of the time of an installation.
+    """
     (tmp_path / "home").mkdir()
-    index = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_"))}
-    cache = run([sys.executable, "-m", "pip", "cache", "dir"], cwd=tmp_path).stdout.strip()
-    here = {"PIP_CACHE_DIR": cache, **index, "PORT": str(free_port()), "TERM": "xterm"}
+    packages = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(fetched_mirror(tmp_path_factory) / "wheels")}
+    here = {**packages, "PIP_COMPILE": "0", "PORT": str(free_port()), "TERM": "xterm"}
     return {**scrubbed(plain_python(tmp_path_factory), home=tmp_path / "home"), **here}
 
 
