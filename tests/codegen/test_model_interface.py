@@ -34,10 +34,9 @@ def test_a_missing_method_is_a_type_error_that_names_it(project: Project) -> Non
     derived = source.replace("\nclass Model:\n", "\nclass Model(ModelInterface):\n")
     derived = derived.replace("import (", "import (\n    ModelInterface,", 1)
     assert mypy(project, derived) == ""
-    for name in ("score", "explain"):
-        for model in (source, derived):
-            renamed = re.sub(rf"\bdef {name}\(self", f"def {name}_all(self", model)
-            assert re.search(rf"contract/served\.py.* error: .*Model(.|\n)*\b{name}\b", mypy(project, renamed))
+    for name, model in (("score", source), ("explain", derived)):
+        renamed = re.sub(rf"\bdef {name}\(self", f"def {name}_all(self", model)
+        assert re.search(rf"contract/served\.py.* error: .*Model(.|\n)*\b{name}\b", mypy(project, renamed))
 
 
 def test_a_method_of_another_type_is_a_type_error_that_names_it(project: Project, fraud: Project) -> None:

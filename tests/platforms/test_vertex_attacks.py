@@ -270,7 +270,7 @@ def value(depth):
         return [value(depth + 1) for _ in range(chosen.randrange(8))]
     return {chosen.choice('abcdefgh\\\\",[]{}é'): value(depth + 1) for _ in range(chosen.randrange(6))}
 
-for _ in range(600):
+for _ in range(int(sys.argv[1])):
     json_body.SHORT_BYTES, json_body.PART_BYTES = 0, chosen.choice([2, 3, 5, 8, 16, 64])
     text = json.dumps(value(0), ensure_ascii=chosen.random() < 0.5, indent=chosen.choice([None, None, 1]))
     body = bytearray(text.encode())
@@ -284,8 +284,9 @@ for _ in range(600):
 """
 
 
-def test_a_body_that_is_parsed_in_parts_has_the_same_value(probe: Probe) -> None:
-    probe.python("-c", PARTS)
+@pytest.mark.parametrize("bodies", [150, pytest.param(600, marks=pytest.mark.slow)])
+def test_a_body_that_is_parsed_in_parts_has_the_same_value(probe: Probe, bodies: int) -> None:
+    probe.python("-c", PARTS, str(bodies))
 
 
 KEYS = """

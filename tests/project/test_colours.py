@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support import Project, run, tool
+from commands import protoserve
+from support import Project, run
 
 ESCAPE = b"\x1b"
 SURROUNDINGS = (
@@ -22,12 +22,8 @@ FORCED = {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
 UNSET = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS", "TERM", "COLORTERM", "CI", "GITHUB_ACTIONS")
 
 
-def printed(command: list[str], folder: Path, surroundings: dict[str, str]) -> bytes:
-    environment = {name: value for name, value in os.environ.items() if name not in UNSET} | surroundings
-    done = subprocess.run(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-    )
-    return done.stdout
+def environment(surroundings: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in UNSET} | surroundings
 
 
 @pytest.fixture(scope="module")
@@ -48,20 +44,20 @@ def work(iris: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def commands() -> Iterator[tuple[list[str], str]]:
-    """Commands of protoserve, and a word that each prints."""
-    yield [tool("protoserve"), "diff", "HEAD"], "petal_breadth"
-    yield [tool("protoserve"), "status"], "state"
-    yield [tool("protoserve"), "generate", "--check"], "petal_breadth"
-    yield [tool("protoserve"), "nonsense"], "nonsense"
-    yield [tool("protoserve"), "verify", "127.0.0.1:1", "--timeout", "1"], "reachable"
+COMMANDS = {  # of protoserve, and a word that each prints
+    ("diff", "HEAD"): "petal_breadth",
+    ("status",): "state",
+    ("generate", "--check"): "petal_breadth",
+    ("nonsense",): "nonsense",
+    ("verify", "127.0.0.1:1", "--timeout", "1"): "reachable",
+}
 
 
-def test_protoserve_prints_no_escapes_into_a_pipe(work: Path) -> None:
-    for command, word in commands():
-        output = printed(command, work, FORCED)
-        assert word.encode() in output, (command, output)
-        assert ESCAPE not in output, (command, output)
+def test_protoserve_prints_no_escapes_where_there_is_no_terminal(work: Path) -> None:
+    for command, word in COMMANDS.items():
+        done = protoserve(*command, cwd=work, env=environment(FORCED), check=False)
+        assert word in done.stdout + done.stderr, command
+        assert ESCAPE.decode() not in done.stdout + done.stderr, command
 
 
 @pytest.mark.usefixtures("mypy_knows_libraries")
@@ -74,7 +70,9 @@ def test_the_tools_of_make_check_print_no_escapes_into_a_pipe(work: Path) -> Non
     (work / "local.mk").write_text(f"each-step:\n\t-{steps}\n", encoding="utf-8")
     for around in SURROUNDINGS:
         # There is no artifact, so the first test fails; the others would start servers, and print nothing of pytest's.
-        output = printed(["make", "each-step"], work, {**around, "PYTHONPATH": "src", "PYTEST_ADDOPTS": "--exitfirst"})
+        variables = environment({**around, "PYTHONPATH": "src", "PYTEST_ADDOPTS": "--exitfirst"})
+        done = subprocess.run(["make", "each-step"], cwd=work, env=variables, capture_output=True, check=False)
+        output = done.stdout + done.stderr
         for word in (b"I001", b"Incompatible types", b"x_y", b"DL3000", b"test session starts"):
             assert word in output, word
         assert ESCAPE not in output, (around, [line for line in output.splitlines() if ESCAPE in line])

@@ -58,9 +58,8 @@ REJECTED = Plan(
 )
 
 
-@pytest.mark.parametrize("plan", [FOUND, random_plan(502)], ids=["found", "random"])
-def test_an_update_loses_nothing(bench: Bench, plan: Plan) -> None:
-    hold(bench, plan)
+def test_an_update_loses_nothing(bench: Bench) -> None:
+    hold(bench, FOUND)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +71,7 @@ def test_bare_copier_loses_nothing(bench: Bench, plan: Plan) -> None:
 
 # Each has about thirty steps in as many files.
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(503, 517))
+@pytest.mark.parametrize("seed", range(502, 517))
 def test_an_update_loses_nothing_of_more(bench: Bench, seed: int) -> None:
     hold(bench, random_plan(seed))
 
