@@ -13,6 +13,8 @@ import pytest
 
 from serving import Probe, Server, error_of, serving, violations
 
+pytestmark = pytest.mark.each_transport
+
 ASYNC = '''\
 """A model whose methods are async. Calls with the mode "wait" wait for one with the mode "release"."""
 
@@ -250,8 +252,8 @@ for model in (Good, Bad):
 """
 
 
-def test_a_form_that_a_method_cannot_have_is_named_before_the_model_is_made(probe: Probe) -> None:
-    assert probe.python("-c", FORMS).stdout.splitlines() == [
+def test_a_form_that_a_method_cannot_have_is_named_before_the_model_is_made(probe_project: Probe) -> None:
+    assert probe_project.python("-c", FORMS).stdout.splitlines() == [
         "",
         "`async def predict` in class Model of model.py has one reply, and needs `return` in place of `yield`",
         "`async def count` in class Model of model.py streams, and needs a `yield` for each reply",
@@ -321,6 +323,6 @@ print(peak, *(f"{request}:{result}" for request, result in sorted(ends)), tasks.
 """
 
 
-def test_no_more_tasks_run_than_allowed_and_each_job_ends_once(probe: Probe) -> None:
+def test_no_more_tasks_run_than_allowed_and_each_job_ends_once(probe_project: Probe) -> None:
     answered = " ".join(f"{number}:b'{number}'" for number in range(1, 9))
-    assert probe.python("-c", TASKS).stdout.strip() == f"4 0:Abandoned {answered} 9:Abandoned []"
+    assert probe_project.python("-c", TASKS).stdout.strip() == f"4 0:Abandoned {answered} 9:Abandoned []"
