@@ -15,9 +15,10 @@ from serving import MODEL, Probe, serving
 # a clock of their own. Of each batch: its size, how long its first request waited for it while the model was idle, and
 # when it ended.
 SIMULATION = """\
-import heapq, itertools, json, math, random
+import heapq, json, math, random, time
 from types import SimpleNamespace
 from probe.server.core.batching import BatchQueue
+from probe.server.core.model_thread import ModelThread
 
 def batches(callers, pause, seconds=lambda number: 0.2, most=32, count=60):
     queue, now, idle_since, ended = BatchQueue(most), 0.0, 0.0, []
@@ -48,8 +49,8 @@ def batches(callers, pause, seconds=lambda number: 0.2, most=32, count=60):
                 heapq.heappush(arrivals, (now + pause(len(ended)), job.caller))
     return ended
 
-def wait_of_the_first_of_16(deadline):
-    queue, now = BatchQueue(32), 0.0
+def wait_of_the_first_of_16(deadline, queue=None):
+    queue, now = queue or BatchQueue(32), time.monotonic()
     for _ in range(10):
         for _ in range(16):
             queue.add(SimpleNamespace(queued=now, deadline=math.inf))
@@ -57,6 +58,15 @@ def wait_of_the_first_of_16(deadline):
         queue.answered(len(queue.take_batch()), now - 0.2, now)
     queue.add(SimpleNamespace(queued=now, deadline=now + deadline))
     return queue.seconds_until_due(now)
+
+def waits_before_and_in_a_drain():
+    thread = ModelThread(None, None, None, None, {"Predict": 32})
+    (queue,) = thread._queues
+    wait_of_the_first_of_16(math.inf, queue)
+    before = thread._seconds_until_due(queue)
+    thread.expect_no_more()
+    thread._receive(0)
+    return [before, thread._seconds_until_due(queue)]
 
 chance = random.Random(1)
 soon = lambda number: chance.uniform(0.002, 0.006)
@@ -69,6 +79,7 @@ results = {
     "late": batches(16, late),
     "later no more": batches(16, lambda number: soon(0) if number < 20 else late(0)),
     "hung once": batches(16, soon, lambda number: 30 if number == 20 else 0.2),
+    "drain": waits_before_and_in_a_drain(),
     "hurries": {seconds: wait_of_the_first_of_16(seconds) for seconds in (0.1, 0.23, 0.3)},
 }
 print(json.dumps(results))
@@ -117,6 +128,12 @@ def test_callers_who_come_back_no_more_are_soon_not_waited_for(batches: Any) -> 
 def test_a_wait_ends_early_where_a_deadline_would_pass(batches: Any) -> None:
     """Such that a batch, and an eighth more, is done before."""
     assert batches["hurries"] == pytest.approx({"0.1": 0, "0.23": 0.005, "0.3": 0.025})
+
+
+def test_no_batch_waits_in_a_drain(batches: Any) -> None:
+    before, after = batches["drain"]
+    assert before > 0
+    assert after == 0
 
 
 @pytest.mark.slow
