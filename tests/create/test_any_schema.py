@@ -35,13 +35,17 @@ SCHEMAS = {
 # keep the contract; and every numeric input of the sample request is changed in turn, as its type and limits allow,
 # until the reply changes.
 TRAIN_AND_ASK = """
-import dataclasses, importlib, os, runpy, sys
+import asyncio, dataclasses, importlib, os, runpy, sys
 
 import numpy as np
 
+async def all_of(replies):
+    return [reply async for reply in replies]
+
 def answer(model, method, request):
-    call = getattr(model, method.attribute)
-    replies = list(call(request)) if method.streaming else call([request])
+    replies = getattr(model, method.attribute)(request if method.streaming else [request])
+    if hasattr(replies, "__aiter__"):
+        replies = asyncio.run(all_of(replies))
     return [method.encode(reply) for reply in replies]
 
 def changes(value):
