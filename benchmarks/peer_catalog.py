@@ -122,6 +122,8 @@ OWN_SERVERS = {
     ),
     "protoserve-web": OwnServer("protoserve, with its HTTP side", GENERATED, ("grpc",), "what is queued, 32", web=True),
 }
+# In the server's own process, which is fastest on one core, and without a line in the log for each request.
+MLSERVER_SETTINGS = {"MLSERVER_PARALLEL_WORKERS": "0", "MLSERVER_DEBUG": "false"}
 MLSERVER_MODEL = {
     "name": "iris",
     "implementation": "mlserver_model.Iris",
@@ -143,7 +145,7 @@ PEERS = {
         ("{bin}/mlserver", "start", "."),
         {"grpc": protocols.open_inference_grpc("rows"), "http": protocols.open_inference_http("rows")},
         "off",
-        {"MLSERVER_PARALLEL_WORKERS": "0"},
+        MLSERVER_SETTINGS,
         files={"model-settings.json": json.dumps({"name": "iris", "implementation": "mlserver_model.Iris"})},
     ),
     "mlserver-batches": Peer(
@@ -152,7 +154,7 @@ PEERS = {
         ("{bin}/mlserver", "start", "."),
         {"grpc": protocols.open_inference_grpc("rows"), "http": protocols.open_inference_http("rows")},
         "adaptive, 32 or 1 ms",
-        {"MLSERVER_PARALLEL_WORKERS": "0"},
+        MLSERVER_SETTINGS,
         files={"model-settings.json": json.dumps(MLSERVER_MODEL)},
     ),
     "pytriton": Peer(

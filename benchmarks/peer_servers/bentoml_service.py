@@ -7,7 +7,7 @@ import numpy as np
 import rows_model
 
 
-@bentoml.service(workers=1)
+@bentoml.service(workers=1, logging={"access": {"enabled": False}})
 class Iris:
     def __init__(self) -> None:
         self.model = rows_model.load()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
@@ -27,6 +28,7 @@ class Iris(kserve.Model):  # type: ignore[misc]
 
 
 if __name__ == "__main__":
+    logging.disable(logging.INFO)  # a few lines for each request
     http_port, grpc_port = map(int, sys.argv[1:])
     kserve.ModelServer(http_port=http_port, grpc_port=grpc_port, workers=1, enable_latency_logging=False).start(
         [Iris()]

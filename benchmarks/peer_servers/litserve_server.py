@@ -14,7 +14,7 @@ class Iris(litserve.LitAPI):  # type: ignore[misc]
     def setup(self, device: str) -> None:
         self.model = rows_model.load()
 
-    def decode_request(self, request: dict[str, Any]) -> Any:
+    def decode_request(self, request):  # type: ignore[no-untyped-def]  # an annotation would be a schema for FastAPI
         return np.array(request["row"])
 
     def predict(self, rows: Any) -> Any:
@@ -26,4 +26,5 @@ class Iris(litserve.LitAPI):  # type: ignore[misc]
 
 if __name__ == "__main__":
     server = litserve.LitServer(Iris(max_batch_size=32), accelerator="cpu", workers_per_device=1)
-    server.run(host="127.0.0.1", port=int(sys.argv[1]), num_api_servers=1, generate_client_file=False)
+    settings = {"num_api_servers": 1, "generate_client_file": False, "access_log": False}
+    server.run(host="127.0.0.1", port=int(sys.argv[1]), **settings)

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 HELD_SECONDS = 2
 # A first number with which a row lets the model hold Python's interpreter lock, if HOLD_GIL is set.
 HOLD_GIL_AT = 29.5
@@ -32,7 +30,7 @@ def load_artifact(artifact: Path) -> Callable[[Any], Any]:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         session = onnxruntime.InferenceSession(artifact, options, providers=["CPUExecutionProvider"])
-        return lambda rows: session.run(["probabilities"], {"X": rows.astype(np.float32)})[0]
+        return lambda rows: session.run(["probabilities"], {"X": rows})[0]
     import skops.io
 
     estimator: Any = skops.io.load(artifact)
