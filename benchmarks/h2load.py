@@ -21,6 +21,8 @@ class Load:
     succeeded: int
     seconds: float
     reply_bytes: int
+    # What h2load says of them: how many failed, and the statuses.
+    summary: str
 
     @property
     def rate(self) -> float:
@@ -46,7 +48,8 @@ def run(protocol: Grpc | Http, port: int, row: Row, requests: int, in_flight: in
         raise RuntimeError(f"h2load printed: {output[-500:]}")
     unit = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}[took[2]]
     succeeded = min(int(counts[2]), int(status[1]))
-    return Load(requests, succeeded, float(took[1]) * unit, int(traffic[1]))
+    summary = "; ".join(re.findall(r"(?m)^(?:requests|status codes): .*", output))
+    return Load(requests, succeeded, float(took[1]) * unit, int(traffic[1]), summary)
 
 
 def start(

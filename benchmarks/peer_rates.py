@@ -78,9 +78,7 @@ class Contender:
         wanted = self._reply_bytes * requests
         tolerance = 0 if self.protocol.name == "grpc" else JSON_SIZE_TOLERANCE * wanted
         if load.succeeded != requests or abs(load.reply_bytes - wanted) > tolerance:
-            raise WrongReply(
-                f"{load.succeeded} of {requests} requests succeeded, with {load.reply_bytes} bytes, not {wanted:.0f}"
-            )
+            raise WrongReply(f"{load.reply_bytes} bytes instead of {wanted:.0f}; {load.summary}")
         return load
 
 

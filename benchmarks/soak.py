@@ -179,8 +179,8 @@ class Caller:
             await _ends(Code.CANCELLED, call)
 
     async def expired(self) -> None:
-        seconds = self._random.uniform(0.0005, 0.005)
-        await _ends(Code.DEADLINE_EXCEEDED, self._call("Add", self._add_request(seconds=0.01), timeout=seconds))
+        seconds = self._random.uniform(0.0005, 0.003)
+        await _ends(Code.DEADLINE_EXCEEDED, self._call("Add", self._add_request(seconds=0.02), timeout=seconds))
 
     async def new_connection(self) -> None:
         async with self._connect() as channel:
