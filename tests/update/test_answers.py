@@ -77,3 +77,22 @@ def test_smoke_runs_the_projects_check_and_its_real_server(whole: Work, copied: 
     assert "passed" in done.stderr
     assert (work.path / "artifacts/model.skops").exists()
     work.run(sys.executable, "scripts/generate.py", "--check")
+
+
+@pytest.mark.slow
+def test_another_transport_brings_its_package_and_keeps_the_authors_edits(
+    whole: Work, copied: Callable[..., Work]
+) -> None:
+    work = copied(of=whole)
+    work.edit("requirements/server.txt", "numpy>=2.0\n", "numpy>=2.1\n")
+    work.commit()
+    done = work.copier("--vcs-ref", ":current:", "--data", "transport=native")
+    assert done.returncode == 0
+    requirements = work.read("requirements/server.txt")
+    assert "numpy>=2.1\n" in requirements
+    assert "pygrpc-native==0.5.0;" in requirements
+    assert 'DEFAULT_TRANSPORT = "native"' in work.read("src/iris/server/default_transport.py")
+    work.commit()
+    summary = work.update("--set", "transport=grpcio").stdout
+    assert "| `transport` | `native` | `grpcio` | --set |" in summary
+    assert "pygrpc-native" not in work.read("requirements/server.txt")
