@@ -8,7 +8,8 @@ from protoserve.policy.load import Questions, loads
 from protoserve.policy.model import Policy
 
 TODAY = date(2026, 11, 30)
-NAMES = ("project_name", "package", "framework", "port", "schema", "python_version", "platforms", "team", "adopted")
+NAMES = ("project_name", "package", "framework", "port", "schema", "python_version", "platforms", "transport", "team")
+NAMES += ("adopted",)
 
 # That of the issue's and the documentation's example, with a contract.
 AUDITED = """\

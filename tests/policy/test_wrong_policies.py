@@ -202,8 +202,14 @@ def test_the_page_shows_policies_that_are_right() -> None:
     first, second = re.findall("```yaml\n(.*?)```", page, re.DOTALL)
     (said,) = [item.sentence for item in read(first).answers({"port": 7000}, TODAY)]
     assert f"```text\n{said}\n".replace("7000", "7001") in page
-    wanted = {"framework": "sklearn", "python_version": 3.13, "platforms": "[kubernetes, vertex-ai]"}
+    wanted = {
+        "framework": "sklearn",
+        "python_version": 3.13,
+        "platforms": "[kubernetes, vertex-ai]",
+        "transport": "native",
+    }
     assert [item.message for item in read(second).answers(wanted, TODAY)] == [
+        "transport must be grpcio, not native",
         "each of platforms must be kubernetes, not vertex-ai",
         "python_version must be 3.12, not 3.13",
     ]
