@@ -30,12 +30,20 @@ def holding(probe: Probe, tmp_path_factory: pytest.TempPathFactory) -> Probe:
 
 
 @pytest.fixture
-def native(holding: Probe) -> Iterator[Server]:
-    with serving(holding, TRANSPORT="native", MAX_IN_FLIGHT_BYTES=str(8 * MIB), MODEL_TIMEOUT_SECONDS="4") as server:
+def sockets() -> Iterator[Path]:
+    """The folder for temporary files of a server, with a short path."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def native(holding: Probe, sockets: Path) -> Iterator[Server]:
+    limits = {"MAX_IN_FLIGHT_BYTES": str(8 * MIB), "MODEL_TIMEOUT_SECONDS": "4"}
+    with serving(holding, TRANSPORT="native", TMPDIR=str(sockets), **limits) as server:
         yield server
 
 
-def test_the_process_for_health(native: Server) -> None:
+def test_the_process_for_health(native: Server, sockets: Path) -> None:
     """It answers while the model holds the lock, is started again, judges by itself, and ends with the server."""
     call = native.predict_soon(3, "hold")
     native.until_computing(3)
@@ -56,13 +64,13 @@ def test_the_process_for_health(native: Server) -> None:
 
     native.process.send_signal(signal.SIGSTOP)
     beside = child(native)
-    folder = next(Path(tempfile.gettempdir()).glob(f"{native.probe.package}-*"))
+    assert list(sockets.iterdir())
     until(lambda: "NOT_SERVING: the server shows no sign of life (MODEL_TIMEOUT_SECONDS)" in native.messages("ERROR"))
     native.process.send_signal(signal.SIGCONT)
     until(lambda: native.health() == native.health("liveness") == SERVING)
 
     native.process.kill()
-    until(lambda: not Path(f"/proc/{beside}").exists() and not folder.exists())
+    until(lambda: not Path(f"/proc/{beside}").exists() and not list(sockets.iterdir()))
 
 
 def test_plain_requests_without_an_end_are_bounded(native: Server) -> None:
@@ -75,6 +83,18 @@ def test_plain_requests_without_an_end_are_bounded(native: Server) -> None:
     assert peak_memory(native) - before < 200 * MIB
     assert "of requests without their end (MAX_IN_FLIGHT_BYTES)" in native.messages("WARNING")
     assert native.predict(2).result == 4
+
+
+PEERS = """\
+from probe.server.transports.sockets import peer_of
+
+names = ["ipv4:1.2.3.4:5", "ipv6:%5B::1%5D:5", "ipv6:[::1]:5", "ipv6:%5Bfe80::1%2510%5D:5", "ipv6:[fe80::1%10]:5"]
+print(*(peer_of(name)[0] for name in names), {peer_of(name)[1] for name in names})
+"""
+
+
+def test_a_peer_has_one_name_whichever_transport_says_it(probe: Probe) -> None:
+    assert probe.python("-c", PEERS).stdout == "1.2.3.4 ::1 ::1 fe80::1 fe80::1 {5}\n"
 
 
 def child(server: Server) -> int:

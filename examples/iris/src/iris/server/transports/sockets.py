@@ -18,8 +18,9 @@ Peer = tuple[str, int]
 
 
 def peer_of(name: str) -> Peer:
-    """The peer that gRPC calls `ipv4:127.0.0.1:50000`, or `ipv6:%5B::1%5D:50000`."""
-    host, _, port = unquote(name).partition(":")[2].rpartition(":")
+    """The peer that gRPC calls `ipv4:127.0.0.1:50000`, or `ipv6:%5B::1%5D:50000`; pygrpc-native `ipv6:[::1]:50000`."""
+    plain = unquote(name) if "%5B" in name else name  # or the zone of `[fe80::1%10]` would pass for an escape
+    host, _, port = plain.partition(":")[2].rpartition(":")
     return _address(host.strip("[]")), int(port)
 
 
@@ -88,7 +89,10 @@ def _copied(number: int) -> Iterator[socket.socket]:
 
 
 def _address(host: str) -> str:
-    """An address in the one form that can be compared: a socket for IPv6 knows IPv4 as `::ffff:127.0.0.1`."""
-    address = ipaddress.ip_address(host)
+    """An address in the one form that can be compared: a socket for IPv6 knows IPv4 as `::ffff:127.0.0.1`.
+
+    Without its zone, which some give by name and some by number.
+    """
+    address = ipaddress.ip_address(host.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return str(mapped or address)
