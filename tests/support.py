@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import copier
@@ -99,6 +100,14 @@ def create(template: Path, dest: Path, *, alone: bool = False, by_copier: bool =
         fixed = (recorded[name] for name in ("package", "framework", "schema"))
         generate_first(dest, *fixed, recorded.get("serve", "all"))
     return project
+
+
+def server_module(name: str) -> ModuleType:
+    """A module of the template's server that imports no other one; nothing compiled is left in the template."""
+    path = ROOT / "template/src/{{package}}/server" / f"{name}.py"
+    module = ModuleType(name)
+    exec(compile(path.read_text(encoding="utf-8"), path, "exec"), module.__dict__)
+    return module
 
 
 @cache

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from support import ROOT
+from support import server_module
 
 
 @pytest.fixture(scope="module")
 def cpu_limit() -> ModuleType:
-    path = ROOT / "template" / "src" / "{{package}}" / "server" / "cpu_limit.py"
-    spec = importlib.util.spec_from_file_location("cpu_limit", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return server_module("cpu_limit")
 
 
 def system(folder: Path, **files: str) -> Path:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 
 import pytest
 
-from support import ROOT
+from support import server_module
 
 
 @pytest.mark.parametrize("name", ["MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES", "OTHER"])
 def test_the_environment_decides_what_stays_free(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    path = ROOT / "template" / "src" / "{{package}}" / "server" / "heap.py"
-    spec = importlib.util.spec_from_file_location("heap", path)
-    assert spec is not None
-    assert spec.loader is not None
-    heap = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(heap)
+    heap = server_module("heap")
     calls: list[tuple[str, int, int]] = []
 
     def function(name: str) -> Callable[[int, int], None]:
