@@ -132,7 +132,10 @@ class Exchanges:
 
         False if the exchange has ended already; otherwise `on_end` will not be called.
         """
-        return self._give_up(exchange)
+        jobs = self._end(exchange)
+        if jobs:
+            self._runner_of(exchange.method).look_at(jobs)
+        return jobs is not None
 
     def sent(self, exchange: StreamExchange, size: int) -> None:
         """A reply of a stream, with so many bytes, was sent."""
@@ -212,16 +215,9 @@ class Exchanges:
 
     def _fail(self, exchange: UnaryExchange | StreamExchange, error: Exception) -> None:
         """Ends an exchange that the model has not answered."""
-        if self._give_up(exchange):
+        if self.cancel(exchange):
             exchange.on_end(error)
             self._send()
-
-    def _give_up(self, exchange: UnaryExchange | StreamExchange) -> bool:
-        """Ends an exchange, if it is not over, and has the model give it up."""
-        jobs = self._end(exchange)
-        if jobs:
-            self._runner_of(exchange.method).look_at(jobs)
-        return jobs is not None
 
     def _end(self, exchange: UnaryExchange | StreamExchange) -> Sequence[UnaryJob | StreamJob] | None:
         """The exchange is over from now on; returns its jobs, or None if it was over before."""

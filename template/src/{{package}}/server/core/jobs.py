@@ -9,6 +9,8 @@ from .outcomes import Failure, classify, failure_of
 
 RUN_AHEAD = 16  # replies of a stream that may wait for a slow client
 RUN_AHEAD_BYTES = 2**18  # of them; one may be larger
+SENT_TOGETHER = 2**16  # bytes of replies, at most and one more: large ones must not wait for each other in memory
+NO_REPLY = object()  # in place of a reply, after a stream's last
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

@@ -4,11 +4,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Itera
 from typing import Any
 
 from ...contract.methods import Handler, Method
-from .jobs import StreamJob
+from .jobs import NO_REPLY, StreamJob
 from .outcomes import Abandoned, Failure
 from .runners import Observe, Works
-
-NO_REPLY = object()  # in place of a reply, after a stream's last
 
 
 class StreamTurns:

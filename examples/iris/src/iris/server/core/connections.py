@@ -6,6 +6,8 @@ from collections.abc import Hashable
 from .admission import RefusalLog
 from .outcomes import Failure, Outcome
 
+SPARE_STREAMS = 100  # of a connection beyond MAX_IN_FLIGHT, for health, reflection, and calls that are refused
+
 
 class ConnectionLimit:
     """Counts the calls of each connection, and refuses those that are too many. Any thread may ask.

@@ -20,15 +20,13 @@ from typing import Any, TypeVar
 from ...contract.violations import InvalidReply, shown
 from ..logs import logger
 from ..tracebacks import described
-from .jobs import Job, StreamJob, UnaryJob
+from .jobs import NO_REPLY, SENT_TOGETHER, Job, StreamJob, UnaryJob
 from .outbox import Outbox
 from .outcomes import Abandoned, Failure, classify
 from .runners import LoadedModel, ModelFailed, Observe, ReadyCheck, Silence, Work, Works, why_not_ready
 
 T = TypeVar("T")
 
-NO_REPLY = object()  # in place of a reply, after a stream's last
-SENT_TOGETHER = 2**16  # bytes of replies, at most and one more: large ones must not wait for each other in memory
 BLOCKED_SECONDS = 1.0  # for which the loop does not turn, after which the log says so
 WARNING_SECONDS = 10.0  # between two lines about that, at least
 SERVER, PACKAGE = Path(__file__).parents[1], Path(__file__).parents[2]

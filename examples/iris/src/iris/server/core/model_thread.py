@@ -15,7 +15,7 @@ from ...contract.methods import Handler, Method
 from ...contract.violations import InvalidReply, ModelBroken, shown
 from ..tracebacks import described
 from .batching import BatchQueue
-from .jobs import Job, StreamJob, UnaryJob
+from .jobs import SENT_TOGETHER, Job, StreamJob, UnaryJob
 from .outcomes import Abandoned, Failure
 from .runners import LoadedModel, ModelFailed, ModelLoaded, Observe, ReadyCheck, Work, Works, why_not_ready
 from .streams import StreamTurns
@@ -29,9 +29,6 @@ class Wake(Enum):
     LAST = auto()
     """Nobody comes back any more: what waits is computed at once."""
     STOP = auto()
-
-
-SENT_TOGETHER = 2**16  # bytes of replies, at most and one more: large ones must not wait for each other in memory
 
 
 class ModelThread(threading.Thread):

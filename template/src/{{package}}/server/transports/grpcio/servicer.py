@@ -10,6 +10,7 @@ import grpc
 from ....contract import served
 from ...core.calls import Call, Calls, deadline_in
 from ...core.outcomes import Failure, Outcome
+from ..metadata import caller_request_id
 from ..status_details import bad_request
 from .readers import Readers
 
@@ -38,11 +39,11 @@ class Servicer:
         label = method.label
 
         async def unary(data: bytes, context: Context) -> bytes:
-            with self._calls.start(label, _caller_request_id(context)) as call:
+            with self._calls.start(label, caller_request_id(context.invocation_metadata() or ())) as call:
                 return await self._unary(method, data, context, call)
 
         async def stream(data: bytes, context: Context) -> None:
-            with self._calls.start(label, _caller_request_id(context)) as call:
+            with self._calls.start(label, caller_request_id(context.invocation_metadata() or ())) as call:
                 await self._stream(method, data, context, call)
 
         if method.streaming:
@@ -75,14 +76,6 @@ class Servicer:
                 call.succeeded()
         except Exception as error:
             await _abort(context, call.failed(error))
-
-
-def _caller_request_id(context: Context) -> str:
-    """The request id that the caller gave; empty if it gave none."""
-    for key, value in context.invocation_metadata() or ():
-        if key == "x-request-id":
-            return str(value)
-    return ""
 
 
 async def _abort(context: Context, failure: Failure) -> NoReturn:

@@ -40,7 +40,7 @@ ROOT = Path(__file__).parents[4]  # in which the package is
 
 
 class Fallback:
-    """Starts the process, again if it ends, and tells it of the state. Made on the event loop.
+    """Starts the process, again if it ends, and sends it the state of the server. Made on the event loop.
 
     `path` is the socket on which it answers: in a folder that only this user can enter, and that the process removes
     when the server has ended, in whatever way. Raises BindError if there can be none.

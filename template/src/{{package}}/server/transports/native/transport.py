@@ -14,6 +14,7 @@ from pygrpc_native import NativeGrpcFront
 from ....contract import served
 from ...binding import ALL_ADDRESSES, BindError, check_address
 from ...core.calls import Calls
+from ...core.connections import SPARE_STREAMS
 from ...core.state import ServerState
 from ...logs import logger
 from ...settings import Settings
@@ -21,7 +22,6 @@ from .fallback import Fallback
 from .front import Front
 
 IO_THREADS = 1  # which do HTTP/2 outside of the interpreter's lock; a second one is no faster on one core
-SPARE_STREAMS = 100  # of a connection, for health, reflection, and calls that are refused
 NOT_HTTP2 = b"no HTTP/2 connection begins like this\r\n"
 LINE_SECONDS = 1.0  # at most, for it to be refused
 NO_CLOSING = "it does not close connections by their age or idle time"
@@ -46,18 +46,23 @@ class NativeTransport:
     def bind(self) -> int:
         host, port = self._settings.host, self._settings.port
         check_address(host, port)
-        self._native = self._bound(f"{host}:{port}", f"0.0.0.0:{port}" if host.strip("[]") == ALL_ADDRESSES else "")
+        try:
+            self._native = self._bound(f"{host}:{port}")
+        except BindError:
+            if host.strip("[]") != ALL_ADDRESSES:
+                raise
+            self._native = self._bound(f"0.0.0.0:{port}")  # a system without IPv6 has no `[::]`
         self._fallback = Fallback(self._state, self._settings)
         self._front = Front(self._native, served.METHODS, self._calls, self._settings)
         self._native.set_fallback(str(self._fallback.path))
         return int(self._native.bound_port)
 
-    def _bound(self, *targets: str) -> NativeGrpcFront:
-        """On the first of the targets that can be bound: systems without IPv6 have no `[::]`."""
+    def _bound(self, target: str) -> NativeGrpcFront:
+        """On an address and a port. Raises BindError."""
         settings = self._settings
         try:
             return NativeGrpcFront(
-                targets[0],
+                target,
                 [(method.path, method.streaming) for method in served.METHODS],
                 io_threads=IO_THREADS,
                 call_details=True,
@@ -66,8 +71,6 @@ class NativeTransport:
                 max_concurrent_streams=settings.max_in_flight + SPARE_STREAMS,
             )
         except OSError as error:
-            if any(targets[1:]):
-                return self._bound(*targets[1:])
             raise BindError(error.strerror or str(error)) from error
 
     async def start(self) -> None:

@@ -3,6 +3,7 @@
 https://grpc.io/docs/guides/keepalive/
 """
 
+from ...core.connections import SPARE_STREAMS
 from ...settings import Settings
 
 # gRPC takes more than two pings within five minutes, or within two hours without calls, for an attack, and closes the
@@ -11,7 +12,6 @@ MIN_PING_MILLISECONDS = 500
 # Calls of a method that may wait to be taken. gRPC cancels further ones at random, and beyond twice as many all of
 # them. With its default of 1,000, one client that resets its streams and connects again has calls of others cancelled.
 WAITING_CALLS = 5000
-SPARE_STREAMS = 100  # of a connection, for health, reflection, and calls that are refused
 
 
 def connection_options(settings: Settings) -> list[tuple[str, int]]:

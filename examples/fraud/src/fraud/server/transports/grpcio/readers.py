@@ -17,16 +17,13 @@ from ...core.outcomes import Failure, Outcome
 from ...heap import give_back
 from ...logs import logger
 from ...settings import Settings
+from ..idle_rules import CLOSING_PERIODS, LOOK_SECONDS, SLOWEST_BYTES_PER_SECOND, SOMETHING_BYTES, took_nothing
 from ..sockets import Peer, acknowledged_bytes, peer_of, shut_down
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
 CALL_BYTES = 2**14  # of memory for a call, beside its reply
 COPIES = 2  # of a reply: gRPC has one of its own
-SOMETHING_BYTES = 2**10  # that a connection must take to have taken something: answers to pings are less
-SLOWEST_BYTES_PER_SECOND = 2**14  # of a stream on a connection that takes something: 128 kbit/s
-LOOK_SECONDS = 1.0  # between two looks at all connections, at most
-CLOSING_PERIODS = 2  # of STREAM_IDLE_SECONDS: in the second one a caller can still read how its stream ended
 
 
 class Connection:
@@ -85,8 +82,7 @@ class OpenCall:
             async with asyncio.timeout(self._readers.patience(len(reply))) as self._timeout:
                 await self._context.write(reply)
         except TimeoutError:
-            text = f"the caller took nothing for {time.monotonic() - self.since:.0f} seconds (STREAM_IDLE_SECONDS)"
-            raise Failure(Outcome.RESOURCE_EXHAUSTED, text) from None
+            raise took_nothing(time.monotonic() - self.since) from None
         except Exception as error:  # gRPC's own, which has no public name
             raise Failure(Outcome.CANCELLED, "the caller has gone") from error
         finally:

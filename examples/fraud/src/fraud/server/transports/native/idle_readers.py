@@ -10,17 +10,12 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...core.outcomes import Failure, Outcome
 from ...logs import logger
+from ..idle_rules import CLOSING_PERIODS, LOOK_SECONDS, SLOWEST_BYTES_PER_SECOND, SOMETHING_BYTES, took_nothing
 from ..sockets import acknowledged_bytes, peer_of, shut_down
 
 if TYPE_CHECKING:
     from .streams import StreamCall
-
-SOMETHING_BYTES = 2**10  # that a connection must take to have taken something: answers to pings are less
-SLOWEST_BYTES_PER_SECOND = 2**14  # of a stream on a connection that takes something: 128 kbit/s
-LOOK_SECONDS = 1.0  # between two looks at all connections, at most
-CLOSING_PERIODS = 2  # of STREAM_IDLE_SECONDS: in the second one a caller can still read how its stream ended
 
 
 class Reader:
@@ -80,8 +75,7 @@ class IdleReaders:
         for stream in streams:
             seconds = now - stream.waiting_since
             if is_idle or seconds > self._idle_seconds + stream.waiting_bytes / SLOWEST_BYTES_PER_SECOND:
-                text = f"the caller took nothing for {seconds:.0f} seconds (STREAM_IDLE_SECONDS)"
-                stream.give_up(Failure(Outcome.RESOURCE_EXHAUSTED, text))
+                stream.give_up(took_nothing(seconds))
         if now - reader.last_taken > CLOSING_PERIODS * self._idle_seconds:
             logger.warning("closed the connection of %s: it took nothing (STREAM_IDLE_SECONDS)", name)
             shut_down({peer_of(name)})

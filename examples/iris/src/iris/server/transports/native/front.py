@@ -20,6 +20,7 @@ from ...core.outcomes import Failure, Outcome
 from ...exits import end_now
 from ...settings import Settings
 from ...tracebacks import described
+from ..metadata import caller_request_id
 from ..status_details import bad_request
 from .received_bytes import ReceivedBytes
 from .streams import Sender, StreamCall
@@ -123,7 +124,7 @@ class Front:
         assert details is not None
         metadata, _, seconds = details
         self.received.arrived(connection, len(data))
-        call = self._calls.start(method.label, _caller_request_id(metadata))
+        call = self._calls.start(method.label, caller_request_id(metadata))
         try:
             self._admit(connection, len(data))
         except Failure as failure:
@@ -151,11 +152,3 @@ class Front:
         open_call = self._open.get(call_id)
         if open_call is not None:
             open_call.cancel()
-
-
-def _caller_request_id(metadata: Sequence[tuple[str, str | bytes]]) -> str:
-    """The request id that the caller gave; empty if it gave none."""
-    for key, value in metadata:
-        if key == "x-request-id":
-            return str(value)
-    return ""
