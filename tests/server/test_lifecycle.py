@@ -366,8 +366,9 @@ def test_a_model_that_hangs_for_nobody_loses_nothing(probe: Probe) -> None:
 def test_a_server_whose_model_thread_broke_does_not_look_alive(probe: Probe) -> None:
     with serving(probe) as server:
         assert server.predict(1, "break").result == 2
-        server.predict_soon(2)  # for which the thread takes its next turn
+        call = server.predict_soon(2)  # for which the thread takes its next turn; without a name it would be cancelled
         assert server.ended() == 1
+        assert call.exception() is not None
         assert "the model's thread broke: TypeError" in server.messages("WARNING")
 
 
