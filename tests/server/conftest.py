@@ -21,9 +21,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests marked so run with each transport; those that start a server of their own take longer."""
+    """Tests marked so run with each transport; with the second one, only those that share a server are quick."""
     if "transport" in metafunc.fixturenames and metafunc.definition.get_closest_marker("each_transport"):
-        marks = () if "server" in metafunc.fixturenames else pytest.mark.slow
+        is_quick = "server" in metafunc.fixturenames and "hostile" not in metafunc.definition.path.name
+        marks = () if is_quick else pytest.mark.slow
         transports = ["grpcio", pytest.param("native", marks=marks)]
         metafunc.parametrize("transport", transports, indirect=True, scope="session")
 
