@@ -248,8 +248,8 @@ def test_a_signal_at_any_of_twenty_moments_of_the_creation_leaves_nothing(templa
     code, seconds, _, _ = create(100, 600)
     assert code == 0
     with ThreadPoolExecutor(2) as pool:
-        # The first fifth is Python's own start.
-        results = list(pool.map(create, range(20), [seconds * (0.2 + number / 25) for number in range(20)]))
+        # The first quarter is Python's own start, and imports.
+        results = list(pool.map(create, range(20), [seconds * (0.26 + number / 36) for number in range(20)]))
     stopped = 0
     for number, (code, _, printed, files) in enumerate(results):
         if any("is ready" in line for line in printed):  # it was faster than the signal, or Python was about to end
@@ -258,7 +258,10 @@ def test_a_signal_at_any_of_twenty_moments_of_the_creation_leaves_nothing(templa
             continue
         stopped += 1
         word, expected = ("interrupted", 130) if number % 4 < 2 else ("terminated", 143)
-        assert (code, printed) == (expected, [f"protoserve: {word}; nothing was created"]), number
+        if printed == ["protoserve: interrupted; nothing was changed"]:  # on a busy machine, before the command began
+            assert (word, code) == ("interrupted", 130), number
+        else:
+            assert (code, printed) == (expected, [f"protoserve: {word}; nothing was created"]), number
         assert files == (["new", "tmp"] if number % 2 else ["tmp"]), number
     assert stopped >= 15
 

@@ -104,9 +104,10 @@ def _probe_grpc(session: Session) -> Detection:
             return Detection(Answerer.BLOCKED, f"it speaks HTTP/2, but answers no call: {reply}")
         if reply.ok or match is None:
             return Detection(Answerer.GRPC)
-        statuses.add(match[1] or "")
+        if match[1]:  # gRPC's client may report the body that follows a status instead of the status
+            statuses.add(match[1])
         answers.append(f"{path} with " + (f"HTTP status {match[1]}" if match[1] else "a page that is not gRPC"))
-    kind = Answerer.DENIES if statuses <= {"401", "403"} else Answerer.NOT_GRPC
+    kind = Answerer.DENIES if statuses and statuses <= {"401", "403"} else Answerer.NOT_GRPC
     kind = Answerer.GATEWAY if statuses & {"502", "503", "504"} else kind
     return Detection(kind, "it speaks HTTP/2, and answers " + ", ".join(answers))
 

@@ -53,6 +53,7 @@ class Fallback:
         self._process: subprocess.Popen[bytes] | None = None
         self._is_ready = False
         self._is_stopping = threading.Event()
+        self._starting = threading.Lock()  # a stop must see a process that is just being started
 
     def start(self, on_ready: Callable[[], object]) -> None:
         """Starts the process; `on_ready` is called once, from another thread, when it answers."""
@@ -67,7 +68,8 @@ class Fallback:
         await asyncio.to_thread(self._end, grace)
 
     def _end(self, grace: float) -> None:
-        process = self._process
+        with self._starting:
+            process = self._process
         if process is not None:
             if self._is_ready:
                 with suppress(subprocess.TimeoutExpired):
@@ -109,7 +111,10 @@ class Fallback:
 
     def _run_once(self, on_ready: Callable[[], object]) -> bool:
         """Runs the process to its end; returns whether it came as far as to answer."""
-        self._process = process = self._started()
+        with self._starting:
+            if self._is_stopping.is_set():
+                return False
+            self._process = process = self._started()
         assert process.stdout is not None
         with process.stdout:
             self._is_ready = is_ready = process.stdout.readline() != b""
