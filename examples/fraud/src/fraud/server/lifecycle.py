@@ -38,7 +38,6 @@ from .tracebacks import safely, text_of
 from .transports import Transport, transport_class
 
 SETTLE_SECONDS = 0.2  # time for the transport to send its last replies
-MODEL_END_SECONDS = 2.0  # at most, for the threads of the model; one that needs longer is still computing
 EXIT_SECONDS = 5.0  # at most, for the model's own threads, and what libraries do when the interpreter ends
 SWITCH_SECONDS = 0.001  # of the interpreter lock; a model that holds it then delays the event loop less
 
@@ -228,14 +227,10 @@ class Server:
         if not self.state.current.is_final:
             self.state.become(State.STOPPED)
         await asyncio.gather(self.transport.stop(SETTLE_SECONDS), *(adapter.stop() for adapter in self.adapters))
-        if not self.runners.stop(self._left(MODEL_END_SECONDS)):
+        if not self.runners.stop(SETTLE_SECONDS):
             end_now(code, "the model is still computing; the process ends without it")
-        text = "threads of the model still run; the process ends without them"
-        call_later(self._left(EXIT_SECONDS), end_now, code, text)
-
-    def _left(self, most: float) -> float:
-        """Seconds until the end of DRAIN_SECONDS: at most so many, and at least a moment."""
-        return max(SETTLE_SECONDS, min(most, self.end - time.monotonic()))
+        left = max(SETTLE_SECONDS, min(EXIT_SECONDS, self.end - time.monotonic()))
+        call_later(left, end_now, code, "threads of the model still run; the process ends without them")
 
 
 def _log_failed_start(step: str, error: BaseException) -> None:
