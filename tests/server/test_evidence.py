@@ -224,6 +224,8 @@ def handler(batch):
     full.wait()
     if batch == ["a"]:
         thread.submit([job("late probe", is_probe=True)])
+    if batch == ["stop"]:
+        thread.stop()
     if "poison" in batch:
         raise ValueError
     return batch
@@ -250,6 +252,9 @@ thread.check_ready(ReadyCheck(lambda failure: None))
 thread.submit([job("last")])
 full.set()
 done.wait()
+thread.submit([job("stop")])
+thread.join(10)
+print("runs" if thread.is_alive() else "ended")
 """
 
 
@@ -259,6 +264,7 @@ def test_a_probe_is_computed_alone_and_first_and_a_bad_request_costs_the_others_
     assert lines[5:] == [
         *("a poison b last", "a poison", "a", "answered", "late probe", "answered", "poison", "failed"),
         *("b last", "answered"),
+        *("stop", "answered", "ended"),  # by a stop that came while it computed
     ]
 
 

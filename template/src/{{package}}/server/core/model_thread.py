@@ -105,11 +105,10 @@ class ModelThread(threading.Thread):
 
     def _compute_until_stopped(self) -> None:
         seconds: float | None = None
-        while True:
+        while not self._stopping:  # which a turn may learn, too, since it looks at the queue after each batch
             self._receive(seconds)
-            if self._stopping:
-                return
-            seconds = self._turn()
+            if not self._stopping:
+                seconds = self._turn()
 
     def _receive(self, seconds: float | None) -> None:
         """Takes all that is queued; waits at most so many seconds for the first item, or for ever if that is None."""
